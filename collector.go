@@ -1,0 +1,104 @@
+package kvdb
+
+import (
+	"context"
+	"strings"
+	"sync"
+)
+
+// ReplayCb provides info required for replay
+type ReplayCb struct {
+	// Prefix is the watch key/tree prefix
+	Prefix string
+	// WaitIndex is the index after which updates must be returned
+	WaitIndex uint64
+	// Opaque is a hint returned by the caller
+	Opaque interface{}
+	// WatchCB is the watch callback
+	WatchCB WatchCB
+}
+
+// UpdatesCollector collects updates from kvdb.
+type UpdatesCollector interface {
+	// Stop collecting updates
+	Stop()
+	// ReplayUpdates replays the collected updates.
+	// Returns the version until the replay's were done
+	// and any errors it encountered.
+	//
+	// Each update goes, in order, to every callback whose Prefix its key has and
+	// whose WaitIndex is below its ModifiedIndex. The version is the
+	// ModifiedIndex of the last update replayed, or the start index without one.
+	// An error of a callback ends the replay and is returned. When the watch
+	// behind the collector broke, what came before is replayed and then the
+	// watch's error is returned. A replay takes nothing away: the next one starts
+	// from the first update again.
+	ReplayUpdates(updateCb []ReplayCb) (uint64, error)
+}
+
+type update struct {
+	prefix string
+	pair   *KVPair
+}
+
+type updatesCollector struct {
+	stop       context.CancelFunc
+	ctx        context.Context
+	startIndex uint64
+
+	mu      sync.Mutex // protects what is below
+	updates []update
+	err     error // ended the watch, if that was not Stop
+}
+
+// NewUpdatesCollector creates new Kvdb collector that collects updates
+// starting at startIndex + 1 index.
+func NewUpdatesCollector(
+	db Kvdb,
+	prefix string,
+	startIndex uint64,
+) (UpdatesCollector, error) {
+	ctx, stop := context.WithCancel(context.Background())
+	c := &updatesCollector{ctx: ctx, stop: stop, startIndex: startIndex}
+	if err := WithContext(ctx, db).WatchTree(prefix, startIndex, nil, c.collect); err != nil {
+		stop()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *updatesCollector) collect(prefix string, _ interface{}, pair *KVPair, err error) error {
+	if c.ctx.Err() != nil {
+		return ErrWatchStopped
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.err = err
+		return err
+	}
+	c.updates = append(c.updates, update{prefix, pair})
+	return nil
+}
+
+func (c *updatesCollector) Stop() { c.stop() }
+
+func (c *updatesCollector) ReplayUpdates(callbacks []ReplayCb) (uint64, error) {
+	c.mu.Lock()
+	updates, watchErr := c.updates, c.err
+	c.mu.Unlock()
+	version := c.startIndex
+	for _, u := range updates {
+		for _, cb := range callbacks {
+			if u.pair.ModifiedIndex <= cb.WaitIndex || !strings.HasPrefix(u.pair.Key, cb.Prefix) {
+				continue
+			}
+			pair := *u.pair
+			if err := cb.WatchCB(u.prefix, cb.Opaque, &pair, nil); err != nil {
+				return version, err
+			}
+		}
+		version = u.pair.ModifiedIndex
+	}
+	return version, watchErr
+}

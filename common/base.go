@@ -1,0 +1,122 @@
+// Package common is what programs that implement a Kvdb of their own build on:
+// value encoding, the settings and bookkeeping every implementation has, and a
+// queue of watch updates.
+package common
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/portworx/kvdb"
+)
+
+// BaseKvdb is the part of a Kvdb that does not depend on the store. Embed it.
+type BaseKvdb struct {
+	// LockHoldTimeout is how long a lock may be held, 0 for ever.
+	LockHoldTimeout time.Duration
+	// FatalCb is called on fatal errors; nil logs them.
+	FatalCb kvdb.FatalErrorCB
+	// LockTryDuration is how long a lock is tried for, 0 for
+	// kvdb.DefaultLockTryDuration.
+	LockTryDuration time.Duration
+
+	// mu protects the fields above once the instance is in use. They are
+	// exported to be set before.
+	mu sync.RWMutex
+}
+
+// WrapperName is kvdb.Wrapper_None.
+func (b *BaseKvdb) WrapperName() kvdb.WrapperName { return kvdb.Wrapper_None }
+
+// WrappedKvdb is nil.
+func (b *BaseKvdb) WrappedKvdb() kvdb.Kvdb { return nil }
+
+// Removed does nothing.
+func (b *BaseKvdb) Removed() {}
+
+// SetWrappedKvdb is kvdb.ErrNotSupported: this is no wrapper.
+func (b *BaseKvdb) SetWrappedKvdb(kvdb.Kvdb) error { return kvdb.ErrNotSupported }
+
+// SetFatalCb sets the function to be called in case of fatal errors.
+func (b *BaseKvdb) SetFatalCb(f kvdb.FatalErrorCB) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.FatalCb = f
+}
+
+// SetLockHoldDuration sets the maximum time a lock may be held, 0 for ever.
+func (b *BaseKvdb) SetLockHoldDuration(timeout time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.LockHoldTimeout = timeout
+}
+
+// GetLockTryDuration gets the maximum time to attempt to get a lock.
+func (b *BaseKvdb) GetLockTryDuration() time.Duration {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.LockTryDuration == 0 {
+		return kvdb.DefaultLockTryDuration
+	}
+	return b.LockTryDuration
+}
+
+// GetLockHoldDuration gets the maximum time a lock may be held, 0 for ever.
+func (b *BaseKvdb) GetLockHoldDuration() time.Duration {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.LockHoldTimeout
+}
+
+// CheckLockTimeout calls LockTimedout when the lock on key, held since start,
+// has been held for longer than timeout. A timeout of 0 is none.
+func (b *BaseKvdb) CheckLockTimeout(key string, start time.Time, timeout time.Duration) {
+	if held := time.Since(start); timeout > 0 && held > timeout {
+		b.LockTimedout(key, held)
+	}
+}
+
+// LockTimedout reports kvdb.ErrLockHoldTimeoutTriggered for the lock on key to
+// the fatal callback.
+func (b *BaseKvdb) LockTimedout(key string, after time.Duration) {
+	b.Fatal(kvdb.ErrLockHoldTimeoutTriggered, "Lock %s held for %v", key, after)
+}
+
+// Fatal hands a fatal error to the callback, or logs it without one. No lock
+// is held during the call.
+func (b *BaseKvdb) Fatal(err error, format string, args ...interface{}) {
+	b.mu.RLock()
+	cb := b.FatalCb
+	b.mu.RUnlock()
+	if cb == nil {
+		logrus.WithError(err).Errorf(format, args...)
+		return
+	}
+	cb(err, format, args...)
+}
+
+// SerializeAll encodes pairs as a JSON array.
+func (b *BaseKvdb) SerializeAll(pairs kvdb.KVPairs) ([]byte, error) {
+	if pairs == nil {
+		pairs = kvdb.KVPairs{}
+	}
+	return json.Marshal(pairs)
+}
+
+// DeserializeAll decodes what SerializeAll made.
+func (b *BaseKvdb) DeserializeAll(encoded []byte) (kvdb.KVPairs, error) {
+	pairs := kvdb.KVPairs{}
+	if err := json.Unmarshal(encoded, &pairs); err != nil {
+		return nil, fmt.Errorf("%w: serialized pairs: %w", kvdb.ErrUnmarshal, err)
+	}
+	for i, pair := range pairs {
+		if pair == nil {
+			return nil, fmt.Errorf("%w: serialized pairs: element %d is null", kvdb.ErrUnmarshal, i)
+		}
+	}
+	return pairs, nil
+}

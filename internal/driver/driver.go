@@ -1,0 +1,189 @@
+// Package driver is the contract between the engine, which is what all
+// backends have in common, and a store, which is what is different about one.
+//
+// A backend implements Store, as many of the optional interfaces as its store
+// can serve, and hands the result to engine.New. Everything a program sees
+// beyond that (domains, value encoding, conditions, hidden keys, copying, lock
+// queues, watch goroutines, transactions, Close) is the engine's.
+//
+// Rules for all methods: they are safe for concurrent use and obey ctx. Keys
+// are full: domain included, checked by the engine. Byte slices handed in
+// belong to the caller and are only valid during the call; what a method
+// returns is the caller's to keep and change. Errors that SEMANTICS names
+// (kvdb.ErrNotFound, …) are returned bare. A lost connection is an error that
+// wraps kvdb.ErrNoConnection when the request is known not to have run, and
+// kvdb.ErrUnknownOutcome when a write may have.
+package driver
+
+import (
+	"context"
+	"time"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+// Store is what every backend offers.
+type Store interface {
+	// Limits says what the store can hold; the engine refuses the rest. It is
+	// called once.
+	Limits() Limits
+
+	// Get returns the pair at key with Value, CreatedIndex, ModifiedIndex and
+	// KVDBIndex (the store's index at the reply); kvdb.ErrNotFound without one.
+	Get(ctx context.Context, key string) (*kvdb.KVPair, error)
+
+	// List returns the pairs whose key has the string prefix, sorted by key, all
+	// as they were at one moment. Fields as in Get, and Key.
+	List(ctx context.Context, prefix string, o ListOptions) (Page, error)
+
+	// Put writes one pair in one atomic step if w.Cond holds, and returns its
+	// indexes. w.TTL replaces any earlier one; 0 takes it away.
+	Put(ctx context.Context, w Write) (Indexes, error)
+
+	// Delete removes the pair at key in one atomic step if c holds, and returns
+	// what was there, with KVDBIndex the index of the delete; kvdb.ErrNotFound
+	// without one.
+	Delete(ctx context.Context, key string, c Cond) (*kvdb.KVPair, error)
+
+	// DeletePrefix removes every pair whose key has the string prefix, in one
+	// atomic step. None is no error.
+	DeletePrefix(ctx context.Context, prefix string) error
+
+	// Watch returns once the watch is registered: every write that starts
+	// afterwards is in the stream. ctx ends the stream, not only the call.
+	Watch(ctx context.Context, r WatchRequest) (Stream, error)
+
+	// Snapshot returns a tree with the pairs whose keys have one of prefixes,
+	// none of which covers another. With consistent they are as at one moment,
+	// and the index R returned is larger than each pair's ModifiedIndex while a
+	// watch from R delivers exactly what came later. Without, R is 0. The tree
+	// is the caller's; it may share structure with others copy-on-write.
+	Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error)
+
+	// Lock obtains the lock key for owner, waiting up to wait while somebody
+	// else holds it; at wait <= 0 it makes one attempt. It waits on the store's
+	// events, not on a timer. When wait is over the error is *HeldError. The
+	// engine calls it for one waiter per key at a time.
+	Lock(ctx context.Context, key, owner string, wait time.Duration) (Lease, error)
+
+	// LockOwner returns who holds the lock key, and false when nobody does. A
+	// key that exists where the lock would be and is none is
+	// kvdb.ErrInvalidLock.
+	LockOwner(ctx context.Context, key string) (owner string, held bool, err error)
+
+	// Close releases what the store holds, locks still held included. The
+	// engine calls it once, after its last call of any other method returned.
+	Close() error
+}
+
+// Limits is what a store can hold. The zero value of a field is no limit.
+type Limits struct {
+	// MinTTL and MaxTTL bound the TTLs that the store can honour, NoTTL says
+	// that there are none. Outside: kvdb.ErrTTLNotSupported.
+	MinTTL, MaxTTL time.Duration
+	NoTTL          bool
+	// NoEmptyValue: an empty value is kvdb.ErrEmptyValue.
+	NoEmptyValue bool
+	// MaxKey is in bytes of the full key, MaxValue in bytes of the encoded
+	// value. Above: an error that wraps kvdb.ErrIllegal, kvdb.ErrTooLarge.
+	MaxKey, MaxValue int
+	// MaxTxOps and MaxTxBytes bound a transaction: the number of keys read or
+	// written and the sum of the sizes of keys and values.
+	MaxTxOps, MaxTxBytes int
+	// CheckKey returns the form in which the store keeps key (Consul and
+	// ZooKeeper fold runs of slashes), or why it cannot. Nil: any key as it is.
+	// CheckPrefix is the same for a string prefix, domains included, which may
+	// end anywhere.
+	CheckKey, CheckPrefix func(key string) (string, error)
+	// Capabilities are the instance's, see kvdb.KVCapabilityOrderedUpdates.
+	Capabilities int
+	// PrivateKeyspace: the store serves one instance only, and keys go to it
+	// without the domain.
+	PrivateKeyspace bool
+	// EventKeyAsPrefix: the prefix argument of watch callbacks is the changed
+	// key, not the watched one.
+	EventKeyAsPrefix bool
+	// OpTimeout bounds each call of a Store method but Watch and the wait of
+	// Lock; 0 leaves it to the store.
+	OpTimeout time.Duration
+}
+
+// ListOptions narrow a List. The zero value lists everything, as it is now.
+type ListOptions struct {
+	// From is the first key to be listed, for the next page.
+	From string
+	// Limit is the largest number of pairs wanted. A store that cannot page may
+	// return more.
+	Limit int
+	// At is the Index of an earlier page: list the state at that index, if the
+	// store can, else the present one.
+	At uint64
+	// KeysOnly allows the store to leave Value out.
+	KeysOnly bool
+}
+
+// Page is a result of List.
+type Page struct {
+	Pairs kvdb.KVPairs
+	Index uint64 // of the state that was listed
+	More  bool   // there are pairs after the last one
+}
+
+// Write is one write to one key.
+type Write struct {
+	Key   string
+	Value []byte
+	// Object is what the caller handed in, for an ObjectStore.
+	Object any
+	TTL    time.Duration
+	Cond   Cond
+}
+
+// Indexes are those of a pair after a write: Modified is the write's own.
+type Indexes struct {
+	Created, Modified uint64
+}
+
+// WatchRequest says which events a watch wants.
+type WatchRequest struct {
+	Key    string
+	Prefix bool // every key with the string prefix Key
+	// After asks for every event with a larger index; when the store does not
+	// know all of them any more the stream ends with
+	// kvdb.ErrWatchRevisionCompacted. 0 is from now on, and for a store that
+	// keeps its history in memory the history first.
+	After uint64
+}
+
+// Stream is a watch's sequence of events.
+type Stream interface {
+	// Next waits for events and returns them in index order: Key (full), Action
+	// KVCreate, KVSet, KVDelete or KVExpire, Value, CreatedIndex, ModifiedIndex and
+	// KVDBIndex (both the event's). An error ends the stream:
+	// kvdb.ErrWatchRevisionCompacted, or any other for a watch that stopped.
+	// It rides out lost connections by itself.
+	Next() ([]*kvdb.KVPair, error)
+	// Close releases what the stream holds. The engine calls it once, from the
+	// goroutine that calls Next.
+	Close()
+}
+
+// Lease is a lock held.
+type Lease interface {
+	// Token is the fencing token, larger for each later holder of the key.
+	Token() uint64
+	// Lost is closed when the lock is lost, see kvdb.HeldLock. It is never
+	// closed by Release.
+	Lost() <-chan struct{}
+	// Release gives the lock up: kvdb.ErrInvalidLock, and nothing is touched,
+	// when it is not held any more. After an error that wraps
+	// kvdb.ErrNoConnection it may be called again. The engine makes one call at a
+	// time.
+	Release(ctx context.Context) error
+}
+
+// HeldError is the error of Lock when somebody else holds the lock.
+type HeldError struct{ Owner string }
+
+func (e *HeldError) Error() string { return "lock is held by " + e.Owner }

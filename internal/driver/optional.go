@@ -1,0 +1,81 @@
+package driver
+
+import (
+	"context"
+	"strings"
+
+	"github.com/portworx/kvdb"
+)
+
+// Transactor is a Store that commits several keys at once. Without it a
+// transaction may touch one key only, which Put does; with more Commit is
+// kvdb.ErrNotSupported.
+type Transactor interface {
+	// Commit applies all writes in one atomic step, in order, if every Read
+	// still holds, else kvdb.ErrModified, and every lock is still held, else
+	// kvdb.ErrInvalidLock. No key is written twice, and no write has a Cond. The
+	// locks are leases of this store's Lock.
+	Commit(ctx context.Context, reads []Read, writes []Write, locks []Lease) error
+}
+
+// Read is a key that a transaction has read.
+type Read struct {
+	Key      string
+	Modified uint64 // 0: it did not exist
+}
+
+// ObjectStore is a Store that keeps the caller's objects (Write.Object) beside
+// their encoding. Without it a select or copy callback gets the encoded value.
+type ObjectStore interface {
+	// GetObject is Get with the object.
+	GetObject(ctx context.Context, key string) (*kvdb.KVPair, any, error)
+	// ListObjects is an unlimited List with the objects in the pairs' order.
+	ListObjects(ctx context.Context, prefix string) (kvdb.KVPairs, []any, error)
+}
+
+// ChildLister is a Store that finds the first-level names of a directory
+// without listing all that is below it. Without it the engine lists keys.
+type ChildLister interface {
+	// Children returns what ChildName returns for the keys that have the string
+	// prefix dir, each once, sorted.
+	Children(ctx context.Context, dir, sep string) ([]string, error)
+}
+
+// ChildName returns the first-level name in rest, a key less its directory: up
+// to the next separator that is not its first character. It is "" for an
+// empty rest, which names nothing.
+func ChildName(rest, sep string) string {
+	if rest == "" {
+		return ""
+	}
+	if i := strings.Index(rest[1:], sep); i >= 0 {
+		return rest[:1+i]
+	}
+	return rest
+}
+
+// SnapPutter is a Store of a snapshot, which records pairs with the indexes they
+// carry. Without it SnapPut is kvdb.ErrNotSupported.
+type SnapPutter interface {
+	SnapPut(ctx context.Context, key string, pair *kvdb.KVPair) error
+}
+
+// Compacter is a Store whose history can be cut. Without it Compact is
+// kvdb.ErrNotSupported.
+type Compacter interface {
+	// Compact forgets the events before index.
+	Compact(ctx context.Context, index uint64) error
+}
+
+// UserAdmin is a Store with users. Without it they are kvdb.ErrNotSupported.
+type UserAdmin interface {
+	AddUser(ctx context.Context, username, password string) error
+	RemoveUser(ctx context.Context, username string) error
+	// GrantAccess and RevokeAccess take one of kvdb's permission types and the
+	// full subtree as the caller gave it behind the domain.
+	GrantAccess(ctx context.Context, username string, permission kvdb.PermissionType, subtree string) error
+	RevokeAccess(ctx context.Context, username string, permission kvdb.PermissionType, subtree string) error
+}
+
+// A Store may also implement kvdb.Controller; without it the instance has
+// kvdb.ControllerNotSupported.

@@ -1,0 +1,63 @@
+package kvdb
+
+// Names of the options that New takes.
+const (
+	// UsernameKey for an authenticated kvdb endpoint
+	UsernameKey = "Username"
+	// PasswordKey for an authenticated kvdb endpoint
+	PasswordKey = "Password"
+	// CAFileKey is the CA file path for an authenticated kvdb endpoint
+	CAFileKey = "CAFile"
+	// CertFileKey is the certificate file path for an authenticated kvdb endpoint
+	CertFileKey = "CertFile"
+	// CertKeyFileKey is the key to the certificate
+	CertKeyFileKey = "CertKeyFile"
+	// TrustedCAFileKey is the key for the trusted CA.
+	TrustedCAFileKey = "TrustedCAFile"
+	// ClientCertAuthKey is the boolean value indicating client authenticated certificate.
+	ClientCertAuthKey = "ClientCertAuth"
+	// RetryCountKey is the integer value indicating the retry count of etcd operations
+	RetryCountKey = "RetryCount"
+	// ACLTokenKey is the token value for ACL based KV stores
+	ACLTokenKey = "ACLToken"
+	// CAAuthAddress is the address of CA signing authority (required in consul TLS config)
+	CAAuthAddress = "CAAuthAddress"
+	// InsecureSkipVerify has a value true or false (required in consul TLS config)
+	InsecureSkipVerify = "InsecureSkipVerify"
+	// TransportScheme points to http transport being either http or https.
+	TransportScheme = "TransportScheme"
+	// LogPathOption is the name of the option which specified the log path location
+	LogPathOption = "LogPathOption"
+)
+
+// Options beyond those of other releases.
+const (
+	// WrappersOption names the wrappers that New puts around the instance:
+	// wrapper names separated by commas, innermost first.
+	WrappersOption = "WrappersOption"
+	// ReadConsistency is ReadLinearizable (the default) or ReadStale. A stale
+	// read is the store's cheaper mode: it may miss the latest writes.
+	ReadConsistency = "ReadConsistency"
+)
+
+// Values of the option ReadConsistency.
+const (
+	ReadLinearizable = "linearizable"
+	ReadStale        = "stale"
+)
+
+// List of kvdb endpoints supported versions
+const (
+	// ConsulVersion1 key
+	ConsulVersion1 = "consulv1"
+	// EtcdBaseVersion key
+	EtcdBaseVersion = "etcd"
+	// EtcdVersion3 key
+	EtcdVersion3 = "etcdv3"
+	// MemVersion1 key
+	MemVersion1 = "memv1"
+	// BoltVersion1 key
+	BoltVersion1 = "boltv1"
+	// ZookeeperVersion1 key
+	ZookeeperVersion1 = "zookeeperv1"
+)

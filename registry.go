@@ -1,0 +1,107 @@
+package kvdb
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// DatastoreInit is called to activate a backend KV store.
+type DatastoreInit func(domain string, machines []string, options map[string]string,
+	cb FatalErrorCB) (Kvdb, error)
+
+// DatastoreVersion is called to get the version of a backend KV store
+type DatastoreVersion func(url string, kvdbOptions map[string]string) (string, error)
+
+type datastore struct {
+	init    DatastoreInit
+	version DatastoreVersion
+}
+
+var (
+	registryMu sync.RWMutex // protects datastores, wrappers and instance
+	datastores = map[string]datastore{}
+	wrappers   = map[WrapperName]WrapperInit{}
+	instance   Kvdb
+)
+
+// Register adds specified datastore backend to the list of options. A name
+// that is taken is ErrExist.
+func Register(name string, dsInit DatastoreInit, dsVersion DatastoreVersion) error {
+	registryMu.Lock()
+	defer registryMu.Unlock()
+	if _, taken := datastores[name]; taken {
+		return ErrExist
+	}
+	datastores[name] = datastore{dsInit, dsVersion}
+	return nil
+}
+
+// New return a new instance of KVDB as specified by datastore name.
+// If domain is set all requests to KVDB are prefixed by domain.
+// options is interpreted by backend KVDB; of them, WrappersOption names
+// wrappers to put around the instance. errorCB may be nil: fatal errors are
+// logged then. A name that no imported backend has registered is ErrNotSupported.
+func New(
+	name string,
+	domain string,
+	machines []string,
+	options map[string]string,
+	errorCB FatalErrorCB,
+) (Kvdb, error) {
+	registryMu.RLock()
+	store, ok := datastores[name]
+	registryMu.RUnlock()
+	if !ok || store.init == nil {
+		return nil, ErrNotSupported
+	}
+	kv, err := store.init(domain, machines, options, errorCB)
+	if err != nil {
+		return nil, err
+	}
+	for wrapper := range strings.SplitSeq(options[WrappersOption], ",") {
+		if wrapper = strings.TrimSpace(wrapper); wrapper == "" {
+			continue
+		}
+		wrapped, err := AddWrapper(WrapperName(wrapper), kv, options)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("option %s: %w", WrappersOption, err), Close(kv))
+		}
+		kv = wrapped
+	}
+	return kv, nil
+}
+
+// Version returns the supported version for the provided kvdb endpoint.
+func Version(name string, url string, kvdbOptions map[string]string) (string, error) {
+	registryMu.RLock()
+	store, ok := datastores[name]
+	registryMu.RUnlock()
+	if !ok || store.version == nil {
+		return "", ErrNotSupported
+	}
+	return store.version(url, kvdbOptions)
+}
+
+// Instance returns instance set via SetInstance, nil if none was set.
+func Instance() Kvdb {
+	registryMu.RLock()
+	defer registryMu.RUnlock()
+	return instance
+}
+
+// SetInstance sets the singleton instance. It can be set once: a second call
+// returns an error that wraps ErrExist and leaves the instance as it is.
+func SetInstance(kvdb Kvdb) error {
+	registryMu.Lock()
+	current := instance
+	if current == nil {
+		instance = kvdb
+	}
+	registryMu.Unlock()
+	if current != nil {
+		return fmt.Errorf("Kvdb instance is already set to %q: %w", current.String(), ErrExist)
+	}
+	return nil
+}

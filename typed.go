@@ -1,0 +1,71 @@
+package kvdb
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// GetAs returns the value at key decoded from JSON into a T, and the pair. A
+// value that is no JSON of a T gives the pair and an error that wraps
+// ErrUnmarshal.
+func GetAs[T any](kv Kvdb, key string) (T, *KVPair, error) {
+	var value T
+	pair, err := kv.GetVal(key, &value)
+	return value, pair, err
+}
+
+// Typed is a pair with its value decoded.
+type Typed[T any] struct {
+	Pair  *KVPair
+	Value T
+}
+
+// EnumerateAs returns what Enumerate(prefix) does, each value decoded from JSON
+// into a T. The first value that is no JSON of a T ends it with an error that
+// names its key and wraps ErrUnmarshal.
+func EnumerateAs[T any](kv Kvdb, prefix string) ([]Typed[T], error) {
+	pairs, err := kv.Enumerate(prefix)
+	if err != nil {
+		return nil, err
+	}
+	typed := make([]Typed[T], len(pairs))
+	for i, pair := range pairs {
+		typed[i].Pair = pair
+		if err := json.Unmarshal(pair.Value, &typed[i].Value); err != nil {
+			return nil, fmt.Errorf("%w: key %q: %w", ErrUnmarshal, pair.Key, err)
+		}
+	}
+	return typed, nil
+}
+
+// ModifyAs replaces the value at key by what modify makes of it, read and
+// written as JSON, and returns the pair written. When somebody else writes the
+// key meanwhile it starts again with the new value, so modify may be called
+// several times and must have no side effects. exists tells modify whether
+// there was a value; without one the key is created. An error of modify ends
+// ModifyAs, unchanged. The pair written has no TTL.
+func ModifyAs[T any](kv Kvdb, key string, modify func(value T, exists bool) (T, error)) (*KVPair, error) {
+	for {
+		value, pair, err := GetAs[T](kv, key)
+		exists := err == nil
+		if errors.Is(err, ErrNotFound) {
+			pair = &KVPair{Key: key}
+		} else if err != nil {
+			return nil, err
+		}
+		if value, err = modify(value, exists); err != nil {
+			return nil, err
+		}
+		encoded, err := json.Marshal(value)
+		if err != nil {
+			return nil, err
+		}
+		written, err := kv.CompareAndSet(
+			&KVPair{Key: key, Value: encoded, ModifiedIndex: pair.ModifiedIndex}, KVModifiedIndex, nil)
+		if errors.Is(err, ErrModified) || errors.Is(err, ErrNotFound) {
+			continue
+		}
+		return written, err
+	}
+}
