@@ -9,14 +9,16 @@
 // Rules for all methods: they are safe for concurrent use and obey ctx. Keys
 // are full: domain included, checked by the engine. Byte slices handed in
 // belong to the caller and are only valid during the call; what a method
-// returns is the caller's to keep and change. Errors that SEMANTICS names
+// returns is the caller's to keep and change. The sentinels named here
 // (kvdb.ErrNotFound, …) are returned bare. A lost connection is an error that
 // wraps kvdb.ErrNoConnection when the request is known not to have run, and
-// kvdb.ErrUnknownOutcome when a write may have.
+// kvdb.ErrUnknownOutcome when a write may have. When ctx ends a call, its error
+// wraps context.Cause(ctx).
 package driver
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/portworx/kvdb"
@@ -63,8 +65,9 @@ type Store interface {
 
 	// Lock obtains the lock key for owner, waiting up to wait while somebody
 	// else holds it; at wait <= 0 it makes one attempt. It waits on the store's
-	// events, not on a timer. When wait is over the error is *HeldError. The
-	// engine calls it for one waiter per key at a time.
+	// events, not on a timer. When wait is over the error is *HeldError. ctx ends
+	// the attempt, not the lease obtained. Of the calls for one key at most one
+	// at a time has a wait > 0: the engine queues the others.
 	Lock(ctx context.Context, key, owner string, wait time.Duration) (Lease, error)
 
 	// LockOwner returns who holds the lock key, and false when nobody does. A
@@ -72,8 +75,9 @@ type Store interface {
 	// kvdb.ErrInvalidLock.
 	LockOwner(ctx context.Context, key string) (owner string, held bool, err error)
 
-	// Close releases what the store holds, locks still held included. The
-	// engine calls it once, after its last call of any other method returned.
+	// Close releases what the store holds. A lease still held is lost first
+	// (its Lost is closed) and then released. The engine calls it once, after all
+	// streams are closed; other calls may still be running, and return an error.
 	Close() error
 }
 
@@ -104,8 +108,8 @@ type Limits struct {
 	// EventKeyAsPrefix: the prefix argument of watch callbacks is the changed
 	// key, not the watched one.
 	EventKeyAsPrefix bool
-	// OpTimeout bounds each call of a Store method but Watch and the wait of
-	// Lock; 0 leaves it to the store.
+	// OpTimeout bounds the ctx of each call but Watch, Snapshot and Lock, which
+	// bound their requests themselves; 0 is no bound, for stores in process.
 	OpTimeout time.Duration
 }
 
@@ -187,3 +191,11 @@ type Lease interface {
 type HeldError struct{ Owner string }
 
 func (e *HeldError) Error() string { return "lock is held by " + e.Owner }
+
+// Errors that are the same for every store that keeps snapshots, and that the
+// mem and bolt packages export.
+var (
+	ErrSnap                          = errors.New("operation not supported on snap")
+	ErrSnapWithInterfaceNotSupported = errors.New("snap kvdb not supported with interfaces")
+	ErrIllegalSelect                 = errors.New("Illegal Select implementation")
+)

@@ -139,3 +139,20 @@ func (t *Tree) Copy() *Tree {
 	c.order = *t.order.Copy()
 	return c
 }
+
+// Select returns an independent tree with the keys that have one of prefixes,
+// of which none may cover another: in O(1) for the one prefix that every key
+// has, else by copying. It counts as a write to t.
+func (t *Tree) Select(prefixes []string) *Tree {
+	if len(prefixes) == 1 && prefixes[0] == "" {
+		return t.Copy()
+	}
+	selected := New()
+	for _, prefix := range prefixes {
+		t.Scan(prefix, "", func(key string, record *Record) bool {
+			selected.Set(key, record)
+			return true
+		})
+	}
+	return selected
+}

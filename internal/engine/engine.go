@@ -1,0 +1,181 @@
+// Package engine is kvdb.Kvdb over a driver.Store: everything that is the same
+// for all stores.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/common"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// closeTimeout bounds how long Close waits for callbacks that are running.
+const closeTimeout = 10 * time.Second
+
+// Config is what a backend gives to New.
+type Config struct {
+	Name    string // of the backend, what String returns
+	Domain  string
+	Store   driver.Store
+	FatalCb kvdb.FatalErrorCB // nil: fatal errors are logged
+}
+
+// Kvdb is a view of an instance: every call through it obeys ctx.
+type Kvdb struct {
+	*instance
+	ctx context.Context
+}
+
+var (
+	_ kvdb.Kvdb          = (*Kvdb)(nil)
+	_ kvdb.Pager         = (*Kvdb)(nil)
+	_ kvdb.ContextBinder = (*Kvdb)(nil)
+)
+
+// instance is what all views share.
+type instance struct {
+	common.BaseKvdb
+	kvdb.Controller
+
+	name   string
+	store  driver.Store
+	limits driver.Limits
+	// prefix goes in front of a key for the store, domain in front of one that
+	// is shown to a watch callback. Both are "" or end in a slash.
+	prefix, domain string
+
+	lifetime context.Context // ends with cause kvdb.ErrClosed at Close
+	end      context.CancelCauseFunc
+	turns    turns // of those who wait for a lock
+
+	mu         sync.Mutex // orders launch against Close
+	closed     atomic.Bool
+	goroutines sync.WaitGroup
+}
+
+// New returns an instance over cfg.Store, which it owns from now on. When it
+// fails the store is closed.
+func New(cfg Config) (*Kvdb, error) {
+	i := &instance{name: cfg.Name, store: cfg.Store, limits: cfg.Store.Limits()}
+	i.FatalCb = cfg.FatalCb
+	i.turns.waiting = map[string][]chan struct{}{}
+	i.Controller = kvdb.ControllerNotSupported
+	if c, ok := cfg.Store.(kvdb.Controller); ok {
+		i.Controller = c
+	}
+	i.domain = cfg.Domain
+	if i.domain != "" && !strings.HasSuffix(i.domain, kvdb.DefaultSeparator) {
+		i.domain += kvdb.DefaultSeparator
+	}
+	if i.limits.CheckPrefix != nil {
+		var err error
+		if i.domain, err = i.limits.CheckPrefix(i.domain); err != nil {
+			return nil, errors.Join(fmt.Errorf("domain: %w", illegalKey(cfg.Domain, err)), cfg.Store.Close())
+		}
+	}
+	if !i.limits.PrivateKeyspace {
+		i.prefix = i.domain
+	}
+	i.lifetime, i.end = context.WithCancelCause(context.Background())
+	return &Kvdb{instance: i, ctx: i.lifetime}, nil
+}
+
+// String returns the name of the backend.
+func (i *instance) String() string { return i.name }
+
+// Capabilities returns the KVCapability bits of the backend.
+func (i *instance) Capabilities() int { return i.limits.Capabilities }
+
+// BindContext implements kvdb.ContextBinder.
+func (kv *Kvdb) BindContext(ctx context.Context) kvdb.Kvdb {
+	if kv.ctx != kv.lifetime {
+		view, cancel := context.WithCancelCause(ctx)
+		outer := kv.ctx
+		context.AfterFunc(outer, func() { cancel(context.Cause(outer)) })
+		ctx = view
+	}
+	return &Kvdb{instance: kv.instance, ctx: ctx}
+}
+
+// begin starts a call: it returns the context for the store, which ends with
+// the view's, the instance's life and the store's time limit for a call.
+func (kv *Kvdb) begin() (context.Context, context.CancelFunc, error) {
+	if err := kv.usable(); err != nil {
+		return nil, nil, err
+	}
+	if kv.limits.OpTimeout == 0 {
+		return kv.ctx, func() {}, nil
+	}
+	ctx, cancel := kv.merged()
+	bounded, cancelTimeout := context.WithTimeout(ctx, kv.limits.OpTimeout)
+	return bounded, func() { cancelTimeout(); cancel() }, nil
+}
+
+// beginUnbounded is begin without the time limit.
+func (kv *Kvdb) beginUnbounded() (context.Context, context.CancelFunc, error) {
+	if err := kv.usable(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := kv.merged()
+	return ctx, cancel, nil
+}
+
+func (kv *Kvdb) usable() error {
+	if kv.closed.Load() {
+		return kvdb.ErrClosed
+	}
+	if kv.ctx.Err() != nil {
+		return context.Cause(kv.ctx)
+	}
+	return nil
+}
+
+// merged returns a context that ends with the view's and with the instance.
+func (kv *Kvdb) merged() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(kv.ctx)
+	if kv.ctx == kv.lifetime {
+		return ctx, func() { cancel(nil) }
+	}
+	detach := context.AfterFunc(kv.lifetime, func() { cancel(kvdb.ErrClosed) })
+	return ctx, func() { detach(); cancel(nil) }
+}
+
+// launch runs f on a goroutine that Close waits for; false after Close.
+func (i *instance) launch(f func()) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.closed.Load() {
+		return false
+	}
+	i.goroutines.Go(f)
+	return true
+}
+
+// Close implements io.Closer; see kvdb.Close.
+func (i *instance) Close() error {
+	i.mu.Lock()
+	again := i.closed.Swap(true)
+	i.mu.Unlock()
+	if again {
+		return nil
+	}
+	i.end(kvdb.ErrClosed)
+	var err error
+	finished := make(chan struct{})
+	go func() { i.goroutines.Wait(); close(finished) }()
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select {
+	case <-finished:
+	case <-timer.C:
+		err = fmt.Errorf("close %s: a watch callback has been running for more than %v", i.name, closeTimeout)
+	}
+	return errors.Join(err, i.store.Close())
+}

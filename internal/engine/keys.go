@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/portworx/kvdb"
+)
+
+// key returns the store's key for the caller's.
+func (i *instance) key(key string) (string, error) {
+	if key == "" {
+		return "", illegalKey(key, errors.New("it is empty"))
+	}
+	if !utf8.ValidString(key) {
+		// Consul, ZooKeeper and Serialize carry keys as text.
+		return "", illegalKey(key, errors.New("it is not UTF-8"))
+	}
+	full := i.prefix + key
+	if i.limits.CheckKey != nil {
+		var err error
+		if full, err = i.limits.CheckKey(full); err != nil {
+			return "", illegalKey(key, err)
+		}
+	}
+	if i.limits.MaxKey > 0 && len(full) > i.limits.MaxKey {
+		return "", illegalKey(key, fmt.Errorf("it has %d bytes with its domain, the store holds %d", len(full), i.limits.MaxKey))
+	}
+	return full, nil
+}
+
+func illegalKey(key string, reason error) error {
+	return fmt.Errorf("%w: key %q: %w", kvdb.ErrIllegal, key, reason)
+}
+
+// stringPrefix returns the store's prefix for the caller's, which may end
+// anywhere in a key.
+func (i *instance) stringPrefix(prefix string) (string, error) {
+	full := i.prefix + prefix
+	if i.limits.CheckPrefix == nil {
+		return full, nil
+	}
+	full, err := i.limits.CheckPrefix(full)
+	if err != nil {
+		return "", illegalKey(prefix, err)
+	}
+	return full, nil
+}
+
+// directory returns the store's prefix for all that is below the caller's dir.
+func (i *instance) directory(dir, sep string) (string, error) {
+	if dir != "" && !strings.HasSuffix(dir, sep) {
+		dir += sep
+	}
+	return i.stringPrefix(dir)
+}
+
+// relative is the inverse of key.
+func (i *instance) relative(full string) string { return full[len(i.prefix):] }
+
+// hidden tells whether Enumerate leaves the key out.
+func hidden(key string) bool {
+	last := strings.LastIndexByte(key, '/') + 1
+	return last < len(key) && key[last] == '_'
+}

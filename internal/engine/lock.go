@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+const defaultLockerID = "locked"
+
+// Lock locks key for the locker ID "locked".
+func (kv *Kvdb) Lock(key string) (*kvdb.KVPair, error) {
+	return kv.LockWithID(key, defaultLockerID)
+}
+
+// LockWithID locks key for lockerID.
+func (kv *Kvdb) LockWithID(key, lockerID string) (*kvdb.KVPair, error) {
+	return kv.LockWithTimeout(key, lockerID, kv.GetLockTryDuration(), kv.GetLockHoldDuration())
+}
+
+// LockWithTimeout locks key for lockerID.
+func (kv *Kvdb) LockWithTimeout(key, lockerID string, lockTryDuration, lockHoldDuration time.Duration) (*kvdb.KVPair, error) {
+	full, err := kv.key(key)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel, err := kv.beginUnbounded()
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	lease, err := kv.obtain(ctx, full, lockerID, lockTryDuration)
+	if held := (*driver.HeldError)(nil); errors.As(err, &held) {
+		return nil, fmt.Errorf("%w: lock %q is held by %q, not obtained within %v",
+			kvdb.ErrExist, key, held.Owner, lockTryDuration)
+	} else if err != nil {
+		return nil, err
+	}
+	h := &heldLock{
+		instance: kv.instance, lease: lease, key: key, owner: lockerID,
+		since: time.Now(), done: make(chan struct{}),
+	}
+	if !kv.launch(func() { h.watch(lockHoldDuration) }) {
+		return nil, kvdb.ErrClosed // the store's Close releases the lease
+	}
+	token := lease.Token()
+	return &kvdb.KVPair{
+		Key: kv.relative(full), Value: []byte(lockerID), Action: kvdb.KVCreate,
+		KVDBIndex: token, CreatedIndex: token, ModifiedIndex: token, Lock: h,
+	}, nil
+}
+
+// obtain gets the lock from the store when it is this waiter's turn.
+func (kv *Kvdb) obtain(ctx context.Context, full, owner string, wait time.Duration) (driver.Lease, error) {
+	if wait <= 0 {
+		return kv.store.Lock(ctx, full, owner, 0)
+	}
+	deadline := time.Now().Add(wait)
+	entered, err := kv.turns.enter(ctx, full, wait)
+	if err != nil {
+		return nil, err
+	}
+	if !entered { // ask once, for the owner at least
+		return kv.store.Lock(ctx, full, owner, 0)
+	}
+	defer kv.turns.leave(full)
+	return kv.store.Lock(ctx, full, owner, time.Until(deadline))
+}
+
+// heldLock is what the Lock field of a pair has.
+type heldLock struct {
+	instance   *instance
+	lease      driver.Lease
+	key, owner string
+	since      time.Time
+	done       chan struct{} // closed by the Unlock that ends it
+
+	mu       sync.Mutex // one Unlock at a time; protects released and done's closing
+	released bool
+}
+
+var _ kvdb.HeldLock = (*heldLock)(nil)
+
+func (h *heldLock) Token() uint64 { return h.lease.Token() }
+
+func (h *heldLock) Lost() <-chan struct{} { return h.lease.Lost() }
+
+// watch reports to the fatal callback that the lock is lost, or held for too
+// long, until it is unlocked or the instance is closed.
+func (h *heldLock) watch(holdLimit time.Duration) {
+	var tooLong <-chan time.Time
+	if holdLimit > 0 {
+		timer := time.NewTimer(holdLimit)
+		defer timer.Stop()
+		tooLong = timer.C
+	}
+	for {
+		select {
+		case <-h.done:
+			return
+		case <-h.instance.lifetime.Done():
+			return
+		case <-h.lease.Lost():
+			h.fatal(kvdb.ErrLockRefreshFailed, "Lock %s of %s, held since %v, is lost",
+				h.key, h.owner, h.since)
+			return
+		case <-tooLong:
+			h.fatal(kvdb.ErrLockHoldTimeoutTriggered, "Lock %s of %s, held since %v, is held beyond its limit of %v",
+				h.key, h.owner, h.since, holdLimit)
+		}
+	}
+}
+
+// fatal calls the fatal callback on a goroutine of its own: Close does not wait
+// for it, so that the callback may call Close.
+func (h *heldLock) fatal(err error, format string, args ...interface{}) {
+	go h.instance.Fatal(err, format, args...)
+}
+
+func (h *heldLock) unlock(ctx context.Context) error {
+	err := h.lease.Release(ctx)
+	if err == nil || errors.Is(err, kvdb.ErrInvalidLock) {
+		select {
+		case <-h.done:
+		default:
+			close(h.done)
+		}
+	}
+	h.released = err == nil
+	return err
+}
+
+// Unlock releases a lock that one of the Lock calls of this instance returned.
+func (kv *Kvdb) Unlock(kvp *kvdb.KVPair) error {
+	h := kv.held(kvp)
+	if h == nil {
+		return kvdb.ErrInvalidLock
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.released {
+		return nil
+	}
+	return kv.run(h.unlock)
+}
+
+// held returns the lock of this instance that kvp stands for, or nil.
+func (i *instance) held(kvp *kvdb.KVPair) *heldLock {
+	if kvp == nil {
+		return nil
+	}
+	if h, ok := kvp.Lock.(*heldLock); ok && h.instance == i {
+		return h
+	}
+	return nil
+}
+
+// IsKeyLocked tells whether key is locked, and by whom.
+func (kv *Kvdb) IsKeyLocked(key string) (bool, string, error) {
+	full, err := kv.key(key)
+	if err != nil {
+		return false, "", err
+	}
+	ctx, cancel, err := kv.begin()
+	if err != nil {
+		return false, "", err
+	}
+	defer cancel()
+	owner, held, err := kv.store.LockOwner(ctx, full)
+	return held, owner, err
+}

@@ -1,0 +1,262 @@
+package engine
+
+import (
+	"encoding/json"
+	"iter"
+	"slices"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// Get returns the pair at key.
+func (kv *Kvdb) Get(key string) (*kvdb.KVPair, error) {
+	full, err := kv.key(key)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel, err := kv.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	pair, err := kv.store.Get(ctx, full)
+	if err != nil {
+		return nil, err
+	}
+	kv.found(pair, full)
+	return pair, nil
+}
+
+// found completes a pair that a store's read returned.
+func (i *instance) found(pair *kvdb.KVPair, full string) {
+	pair.Key = i.relative(full)
+	pair.Action = kvdb.KVGet
+}
+
+// GetVal is Get, and decodes the value from JSON into value.
+func (kv *Kvdb) GetVal(key string, value interface{}) (*kvdb.KVPair, error) {
+	pair, err := kv.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	return pair, decode(pair.Value, value)
+}
+
+func decode(encoded []byte, value interface{}) error {
+	if err := json.Unmarshal(encoded, value); err != nil {
+		return kvdb.ErrUnmarshal
+	}
+	return nil
+}
+
+// GetWithCopy returns what copySelect makes of the value at key.
+func (kv *Kvdb) GetWithCopy(key string, copySelect kvdb.CopySelect) (interface{}, error) {
+	if copySelect == nil {
+		return nil, driver.ErrIllegalSelect
+	}
+	full, err := kv.key(key)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel, err := kv.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	var object any
+	if objects, ok := kv.store.(driver.ObjectStore); ok {
+		_, object, err = objects.GetObject(ctx, full)
+	} else {
+		var pair *kvdb.KVPair
+		if pair, err = kv.store.Get(ctx, full); err == nil {
+			object = pair.Value
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if object = copySelect(object); object == nil {
+		return nil, driver.ErrIllegalSelect
+	}
+	return object, nil
+}
+
+// list returns the pairs below a store's prefix, hidden ones included.
+func (kv *Kvdb) list(prefix string, o driver.ListOptions) (driver.Page, error) {
+	ctx, cancel, err := kv.begin()
+	if err != nil {
+		return driver.Page{}, err
+	}
+	defer cancel()
+	page, err := kv.store.List(ctx, prefix, o)
+	if err != nil {
+		return driver.Page{}, err
+	}
+	for _, pair := range page.Pairs {
+		kv.found(pair, pair.Key)
+	}
+	return page, nil
+}
+
+// Enumerate returns the pairs below prefix.
+func (kv *Kvdb) Enumerate(prefix string) (kvdb.KVPairs, error) {
+	full, err := kv.stringPrefix(prefix)
+	if err != nil {
+		return nil, err
+	}
+	page, err := kv.list(full, driver.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(page.Pairs, isHidden), nil
+}
+
+func isHidden(pair *kvdb.KVPair) bool { return hidden(pair.Key) }
+
+// EnumeratePages implements kvdb.Pager.
+func (kv *Kvdb) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPair, error] {
+	if pageSize <= 0 {
+		pageSize = kvdb.DefaultPageSize
+	}
+	return func(yield func(*kvdb.KVPair, error) bool) {
+		full, err := kv.stringPrefix(prefix)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for o := (driver.ListOptions{Limit: pageSize}); ; {
+			page, err := kv.list(full, o)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, pair := range page.Pairs {
+				if !hidden(pair.Key) && !yield(pair, nil) {
+					return
+				}
+			}
+			if !page.More || len(page.Pairs) == 0 {
+				return
+			}
+			o.At = page.Index
+			// The first key that can come after the last.
+			o.From = kv.prefix + page.Pairs[len(page.Pairs)-1].Key + "\x00"
+		}
+	}
+}
+
+// listObjects returns the pairs below prefix that Enumerate would, and for each
+// what select and copy callbacks get.
+func (kv *Kvdb) listObjects(prefix string) (kvdb.KVPairs, []any, error) {
+	objects, ok := kv.store.(driver.ObjectStore)
+	if !ok {
+		pairs, err := kv.Enumerate(prefix)
+		values := make([]any, len(pairs))
+		for i, pair := range pairs {
+			values[i] = pair.Value
+		}
+		return pairs, values, err
+	}
+	full, err := kv.stringPrefix(prefix)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel, err := kv.begin()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer cancel()
+	all, values, err := objects.ListObjects(ctx, full)
+	if err != nil {
+		return nil, nil, err
+	}
+	pairs := all[:0]
+	for i, pair := range all {
+		kv.found(pair, pair.Key)
+		if !hidden(pair.Key) {
+			values[len(pairs)] = values[i]
+			pairs = append(pairs, pair)
+		}
+	}
+	return pairs, values[:len(pairs)], nil
+}
+
+// EnumerateWithSelect returns copies of the values that enumerateSelect takes.
+func (kv *Kvdb) EnumerateWithSelect(prefix string, enumerateSelect kvdb.EnumerateSelect,
+	copySelect kvdb.CopySelect) ([]interface{}, error) {
+	if enumerateSelect == nil || copySelect == nil {
+		return nil, driver.ErrIllegalSelect
+	}
+	_, values, err := kv.listObjects(prefix)
+	if err != nil {
+		return nil, err
+	}
+	selected := []interface{}{}
+	for _, value := range values {
+		if !enumerateSelect(value) {
+			continue
+		}
+		c := copySelect(value)
+		if c == nil {
+			return nil, driver.ErrIllegalSelect
+		}
+		selected = append(selected, c)
+	}
+	return selected, nil
+}
+
+// EnumerateKVPWithSelect returns copies of the pairs that enumerateSelect takes.
+func (kv *Kvdb) EnumerateKVPWithSelect(prefix string, enumerateSelect kvdb.EnumerateKVPSelect,
+	copySelect kvdb.CopyKVPSelect) (kvdb.KVPairs, error) {
+	if enumerateSelect == nil || copySelect == nil {
+		return nil, driver.ErrIllegalSelect
+	}
+	pairs, values, err := kv.listObjects(prefix)
+	if err != nil {
+		return nil, err
+	}
+	selected := kvdb.KVPairs{}
+	for i, pair := range pairs {
+		if !enumerateSelect(pair, values[i]) {
+			continue
+		}
+		c := copySelect(pair, values[i])
+		if c == nil {
+			return nil, driver.ErrIllegalSelect
+		}
+		selected = append(selected, c)
+	}
+	return selected, nil
+}
+
+// Keys returns the first-level names below the directory prefix.
+func (kv *Kvdb) Keys(prefix, sep string) ([]string, error) {
+	if sep == "" {
+		sep = kvdb.DefaultSeparator
+	}
+	dir, err := kv.directory(prefix, sep)
+	if err != nil {
+		return nil, err
+	}
+	if children, ok := kv.store.(driver.ChildLister); ok {
+		ctx, cancel, err := kv.begin()
+		if err != nil {
+			return nil, err
+		}
+		defer cancel()
+		return children.Children(ctx, dir, sep)
+	}
+	page, err := kv.list(dir, driver.ListOptions{KeysOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	names := []string{}
+	for _, pair := range page.Pairs {
+		if name := driver.ChildName(pair.Key[len(dir)-len(kv.prefix):], sep); name != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}

@@ -1,0 +1,198 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/common"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+// Snapshot returns a read-only copy of what is below prefixes.
+func (kv *Kvdb) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64, error) {
+	if len(prefixes) == 0 {
+		prefixes = []string{""}
+	}
+	full := make([]string, len(prefixes))
+	for i, prefix := range prefixes {
+		var err error
+		if full[i], err = kv.stringPrefix(prefix); err != nil {
+			return nil, 0, err
+		}
+	}
+	ctx, cancel, err := kv.beginUnbounded()
+	if err != nil {
+		return nil, 0, err
+	}
+	defer cancel()
+	copied, index, err := kv.store.Snapshot(ctx, common.PrunePrefixes(full), consistent)
+	if err != nil {
+		return nil, 0, err
+	}
+	store := &snapshotStore{tree: copied, index: index, limits: kv.limits}
+	snapshot, err := New(Config{Name: kv.name, Domain: kv.domain, Store: store})
+	if err != nil {
+		return nil, 0, err
+	}
+	return snapshot, index, nil
+}
+
+// NewSnapshot returns an empty snapshot for SnapPut to fill.
+func NewSnapshot(cfg Config, limits driver.Limits) (*Kvdb, error) {
+	cfg.Store = &snapshotStore{tree: tree.New(), limits: limits}
+	return New(cfg)
+}
+
+// snapshotStore is the store of a snapshot: a tree that SnapPut and Delete
+// change and nobody else.
+type snapshotStore struct {
+	limits driver.Limits
+
+	mu    sync.RWMutex // protects what is below
+	tree  *tree.Tree
+	index uint64 // of the snapshot, 0 when it is none of one moment
+}
+
+var (
+	_ driver.ObjectStore = (*snapshotStore)(nil)
+	_ driver.ChildLister = (*snapshotStore)(nil)
+	_ driver.SnapPutter  = (*snapshotStore)(nil)
+)
+
+func (s *snapshotStore) Limits() driver.Limits {
+	limits := s.limits
+	limits.OpTimeout = 0
+	return limits
+}
+
+func (s *snapshotStore) record(key string) (*tree.Record, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if r := s.tree.Get(key); r != nil {
+		return r, nil
+	}
+	return nil, kvdb.ErrNotFound
+}
+
+func (s *snapshotStore) pair(key string, r *tree.Record) *kvdb.KVPair {
+	return &kvdb.KVPair{
+		Key: key, Value: bytes.Clone(r.Value), KVDBIndex: s.index,
+		CreatedIndex: r.Created, ModifiedIndex: r.Modified,
+	}
+}
+
+func (s *snapshotStore) Get(_ context.Context, key string) (*kvdb.KVPair, error) {
+	r, err := s.record(key)
+	if err != nil {
+		return nil, err
+	}
+	return s.pair(key, r), nil
+}
+
+func (s *snapshotStore) GetObject(ctx context.Context, key string) (*kvdb.KVPair, any, error) {
+	r, err := s.record(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	pair := s.pair(key, r)
+	return pair, objectOf(r, pair), nil
+}
+
+// objectOf is the caller's object, or the value where objects are not kept.
+func objectOf(r *tree.Record, pair *kvdb.KVPair) any {
+	if r.Object != nil {
+		return r.Object
+	}
+	return pair.Value
+}
+
+func (s *snapshotStore) List(_ context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	page := driver.Page{Pairs: kvdb.KVPairs{}, Index: s.index}
+	s.tree.Scan(prefix, o.From, func(key string, r *tree.Record) bool {
+		if o.Limit > 0 && len(page.Pairs) == o.Limit {
+			page.More = true
+			return false
+		}
+		page.Pairs = append(page.Pairs, s.pair(key, r))
+		return true
+	})
+	return page, nil
+}
+
+func (s *snapshotStore) ListObjects(_ context.Context, prefix string) (kvdb.KVPairs, []any, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	pairs, objects := kvdb.KVPairs{}, []any{}
+	s.tree.Scan(prefix, "", func(key string, r *tree.Record) bool {
+		pair := s.pair(key, r)
+		pairs = append(pairs, pair)
+		objects = append(objects, objectOf(r, pair))
+		return true
+	})
+	return pairs, objects, nil
+}
+
+func (s *snapshotStore) Children(_ context.Context, dir, sep string) ([]string, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.tree.Children(dir, sep, driver.ChildName), nil
+}
+
+func (s *snapshotStore) SnapPut(_ context.Context, key string, pair *kvdb.KVPair) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tree.Set(key, &tree.Record{
+		Value: bytes.Clone(pair.Value), Created: pair.CreatedIndex, Modified: pair.ModifiedIndex,
+	})
+	return nil
+}
+
+// Delete takes no condition: a compare-and-delete is not a snapshot's.
+func (s *snapshotStore) Delete(_ context.Context, key string, c driver.Cond) (*kvdb.KVPair, error) {
+	if c.NeedsKey() {
+		return nil, driver.ErrSnap
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.tree.Get(key)
+	if r == nil {
+		return nil, kvdb.ErrNotFound
+	}
+	s.tree.Delete(key)
+	return s.pair(key, r), nil
+}
+
+func (s *snapshotStore) Snapshot(_ context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !consistent {
+		return s.tree.Select(prefixes), 0, nil
+	}
+	return s.tree.Select(prefixes), s.index, nil
+}
+
+func (s *snapshotStore) Put(context.Context, driver.Write) (driver.Indexes, error) {
+	return driver.Indexes{}, driver.ErrSnap
+}
+
+func (s *snapshotStore) DeletePrefix(context.Context, string) error { return driver.ErrSnap }
+
+func (s *snapshotStore) Watch(context.Context, driver.WatchRequest) (driver.Stream, error) {
+	return nil, driver.ErrSnap
+}
+
+func (s *snapshotStore) Lock(context.Context, string, string, time.Duration) (driver.Lease, error) {
+	return nil, driver.ErrSnap
+}
+
+func (s *snapshotStore) LockOwner(context.Context, string) (string, bool, error) {
+	return "", false, nil
+}
+
+func (s *snapshotStore) Close() error { return nil }

@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// tx keeps its writes back until Commit, which applies them if all that it read
+// is unchanged.
+type tx struct {
+	kv       *Kvdb
+	reads    map[string]uint64 // full key → ModifiedIndex, 0 for none
+	writes   []driver.Write    // one a key, in the order of the first writes
+	ttls     map[string]int64  // full key → what its write was given
+	locks    []driver.Lease
+	conflict bool // a key was read twice and had changed between
+	over     bool
+}
+
+var _ kvdb.TxGuarder = (*tx)(nil)
+
+// TxNew starts a transaction.
+func (kv *Kvdb) TxNew() (kvdb.Tx, error) {
+	if err := kv.usable(); err != nil {
+		return nil, err
+	}
+	if _, snapshot := kv.store.(driver.SnapPutter); snapshot {
+		return nil, driver.ErrSnap
+	}
+	return &tx{kv: kv, reads: map[string]uint64{}, ttls: map[string]int64{}}, nil
+}
+
+func (t *tx) Put(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
+	if t.over {
+		return nil, kvdb.ErrIllegal
+	}
+	w, err := t.kv.newWrite(key, value, ttl)
+	if err != nil {
+		return nil, err
+	}
+	if earlier := t.write(w.Key); earlier != nil {
+		*earlier = w
+	} else {
+		t.writes = append(t.writes, w)
+	}
+	t.ttls[w.Key] = int64(ttl)
+	return t.written(w), nil
+}
+
+// write returns the transaction's own write to a key, or nil.
+func (t *tx) write(full string) *driver.Write {
+	if _, written := t.ttls[full]; !written {
+		return nil
+	}
+	for i := range t.writes {
+		if t.writes[i].Key == full {
+			return &t.writes[i]
+		}
+	}
+	return nil
+}
+
+// written is the pair of a write that is not in the store yet: it has no index.
+func (t *tx) written(w driver.Write) *kvdb.KVPair {
+	value := append([]byte{}, w.Value...)
+	return &kvdb.KVPair{Key: t.kv.relative(w.Key), Value: value, Action: kvdb.KVSet, TTL: t.ttls[w.Key]}
+}
+
+func (t *tx) Get(key string) (*kvdb.KVPair, error) {
+	if t.over {
+		return nil, kvdb.ErrIllegal
+	}
+	full, err := t.kv.key(key)
+	if err != nil {
+		return nil, err
+	}
+	if w := t.write(full); w != nil {
+		pair := t.written(*w)
+		pair.Action = kvdb.KVGet
+		return pair, nil
+	}
+	pair, err := t.kv.Get(key)
+	if err != nil && !errors.Is(err, kvdb.ErrNotFound) {
+		return nil, err
+	}
+	modified := uint64(0)
+	if err == nil {
+		modified = pair.ModifiedIndex
+	}
+	if earlier, again := t.reads[full]; again && earlier != modified {
+		t.conflict = true
+	} else {
+		t.reads[full] = modified
+	}
+	return pair, err
+}
+
+func (t *tx) GetVal(key string, value interface{}) (*kvdb.KVPair, error) {
+	pair, err := t.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	return pair, decode(pair.Value, value)
+}
+
+// Guard implements kvdb.TxGuarder.
+func (t *tx) Guard(lock *kvdb.KVPair) error {
+	if t.over {
+		return kvdb.ErrIllegal
+	}
+	if _, ok := t.kv.store.(driver.Transactor); !ok {
+		return kvdb.ErrNotSupported
+	}
+	h := t.kv.held(lock)
+	if h == nil {
+		return kvdb.ErrInvalidLock
+	}
+	t.locks = append(t.locks, h.lease)
+	return nil
+}
+
+func (t *tx) Prepare() error {
+	if t.over {
+		return kvdb.ErrIllegal
+	}
+	return t.check()
+}
+
+// check tells whether Commit could be sent.
+func (t *tx) check() error {
+	if t.conflict {
+		return kvdb.ErrModified
+	}
+	limits := t.kv.limits
+	keys := len(t.keys())
+	if _, ok := t.kv.store.(driver.Transactor); !ok && keys > 1 {
+		return kvdb.ErrNotSupported
+	}
+	ops := keys + len(t.locks)
+	if limits.MaxTxOps > 0 && ops > limits.MaxTxOps {
+		return fmt.Errorf("%w: the transaction has %d operations, the limit is %d", kvdb.ErrTooLarge, ops, limits.MaxTxOps)
+	}
+	size := 0
+	for key := range t.keys() {
+		size += len(key)
+	}
+	for _, w := range t.writes {
+		size += len(w.Value)
+	}
+	if limits.MaxTxBytes > 0 && size > limits.MaxTxBytes {
+		return fmt.Errorf("%w: the transaction has %d bytes, the limit is %d", kvdb.ErrTooLarge, size, limits.MaxTxBytes)
+	}
+	return nil
+}
+
+// keys is what the transaction has read or written.
+func (t *tx) keys() map[string]struct{} {
+	keys := map[string]struct{}{}
+	for key := range t.reads {
+		keys[key] = struct{}{}
+	}
+	for _, w := range t.writes {
+		keys[w.Key] = struct{}{}
+	}
+	return keys
+}
+
+func (t *tx) Commit() error {
+	if t.over {
+		return kvdb.ErrIllegal
+	}
+	t.over = true
+	if err := t.check(); err != nil {
+		return err
+	}
+	if len(t.writes) == 0 && len(t.reads) == 0 && len(t.locks) == 0 {
+		return nil
+	}
+	return t.kv.run(t.commit)
+}
+
+func (t *tx) commit(ctx context.Context) error {
+	transactor, ok := t.kv.store.(driver.Transactor)
+	if !ok {
+		return t.commitOne(ctx)
+	}
+	reads := make([]driver.Read, 0, len(t.reads))
+	for key, modified := range t.reads {
+		reads = append(reads, driver.Read{Key: key, Modified: modified})
+	}
+	return transactor.Commit(ctx, reads, t.writes, t.locks)
+}
+
+// commitOne commits a transaction over one key without a Transactor.
+func (t *tx) commitOne(ctx context.Context) error {
+	if len(t.writes) == 0 {
+		for key, modified := range t.reads {
+			return t.checkRead(ctx, key, modified)
+		}
+	}
+	w := t.writes[0]
+	if modified, read := t.reads[w.Key]; read {
+		w.Cond = driver.Cond{Modified: modified, Unborn: modified == 0}
+	}
+	_, err := t.kv.store.Put(ctx, w)
+	if errors.Is(err, kvdb.ErrNotFound) { // it was there when it was read
+		return kvdb.ErrModified
+	}
+	return err
+}
+
+// checkRead is the commit of a single read.
+func (t *tx) checkRead(ctx context.Context, key string, modified uint64) error {
+	pair, err := t.kv.store.Get(ctx, key)
+	switch {
+	case errors.Is(err, kvdb.ErrNotFound):
+		if modified != 0 {
+			return kvdb.ErrModified
+		}
+		return nil
+	case err != nil:
+		return err
+	case pair.ModifiedIndex != modified:
+		return kvdb.ErrModified
+	}
+	return nil
+}
+
+func (t *tx) Abort() error {
+	if t.over {
+		return kvdb.ErrIllegal
+	}
+	t.over = true
+	return nil
+}

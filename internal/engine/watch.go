@@ -1,0 +1,92 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// WatchKey watches one key.
+func (kv *Kvdb) WatchKey(key string, waitIndex uint64, opaque interface{}, watchCB kvdb.WatchCB) error {
+	full, err := kv.key(key)
+	if err != nil {
+		return err
+	}
+	return kv.watch(driver.WatchRequest{Key: full, After: waitIndex}, key, opaque, watchCB)
+}
+
+// WatchTree watches every key with the string prefix prefix.
+func (kv *Kvdb) WatchTree(prefix string, waitIndex uint64, opaque interface{}, watchCB kvdb.WatchCB) error {
+	full, err := kv.stringPrefix(prefix)
+	if err != nil {
+		return err
+	}
+	return kv.watch(driver.WatchRequest{Key: full, Prefix: true, After: waitIndex}, prefix, opaque, watchCB)
+}
+
+func (kv *Kvdb) watch(r driver.WatchRequest, name string, opaque interface{}, cb kvdb.WatchCB) error {
+	if cb == nil {
+		return fmt.Errorf("%w: no watch callback given", kvdb.ErrIllegal)
+	}
+	ctx, cancel, err := kv.beginUnbounded()
+	if err != nil {
+		return err
+	}
+	stream, err := kv.store.Watch(ctx, r)
+	if err != nil {
+		cancel()
+		return err
+	}
+	w := &watcher{kv.instance, ctx, stream, kv.domain + name, opaque, cb}
+	run := func() {
+		final := w.deliver()
+		stream.Close()
+		cancel()
+		// The watch is over: what this call returns cannot matter.
+		_ = cb(w.watched, opaque, nil, final)
+	}
+	if !kv.launch(run) {
+		stream.Close()
+		cancel()
+		return kvdb.ErrClosed
+	}
+	return nil
+}
+
+// watcher hands a stream's events to a callback.
+type watcher struct {
+	*instance
+	ctx     context.Context
+	stream  driver.Stream
+	watched string // the watched key or prefix, behind the domain
+	opaque  interface{}
+	cb      kvdb.WatchCB
+}
+
+// deliver returns the error with which the watch ended.
+func (w *watcher) deliver() error {
+	for {
+		events, err := w.stream.Next()
+		for _, event := range events {
+			if w.ctx.Err() != nil {
+				return kvdb.ErrWatchStopped
+			}
+			event.Key = w.relative(event.Key)
+			shown := w.watched
+			if w.limits.EventKeyAsPrefix {
+				shown = w.domain + event.Key
+			}
+			if w.cb(shown, w.opaque, event, nil) != nil {
+				return kvdb.ErrWatchStopped
+			}
+		}
+		if errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
+			return kvdb.ErrWatchRevisionCompacted
+		} else if err != nil {
+			return kvdb.ErrWatchStopped
+		}
+	}
+}

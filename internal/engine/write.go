@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/common"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// Put writes value at key.
+func (kv *Kvdb) Put(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
+	return kv.put(key, value, ttl, driver.Cond{}, kvdb.KVSet)
+}
+
+// Create writes value at a key that does not exist.
+func (kv *Kvdb) Create(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
+	return kv.put(key, value, ttl, driver.Cond{Absent: true}, kvdb.KVCreate)
+}
+
+// Update writes value at a key that exists.
+func (kv *Kvdb) Update(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
+	return kv.put(key, value, ttl, driver.Cond{Present: true}, kvdb.KVSet)
+}
+
+// CompareAndSet writes kvp.Value at kvp.Key if the conditions hold.
+func (kv *Kvdb) CompareAndSet(kvp *kvdb.KVPair, flags kvdb.KVFlags, prevValue []byte) (*kvdb.KVPair, error) {
+	if kvp == nil {
+		return nil, errNoPair
+	}
+	cond := indexCond(kvp, flags)
+	cond.HasValue, cond.Value = prevValue != nil, prevValue
+	cond.Present = true
+	if flags&kvdb.KVModifiedIndex != 0 && kvp.ModifiedIndex == 0 {
+		cond.Modified, cond.Unborn = 0, true
+		cond.Present = flags&kvdb.KVPrevExists != 0
+	}
+	ttl := uint64(0)
+	if flags&kvdb.KVTTL != 0 {
+		if kvp.TTL < 0 {
+			return nil, kvdb.ErrTTLNotSupported
+		}
+		ttl = uint64(kvp.TTL)
+	}
+	return kv.put(kvp.Key, kvp.Value, ttl, cond, kvdb.KVSet)
+}
+
+var errNoPair = fmt.Errorf("%w: no pair given", kvdb.ErrIllegal)
+
+// indexCond compares the indexes that flags name. One of 0 is no pair's.
+func indexCond(kvp *kvdb.KVPair, flags kvdb.KVFlags) driver.Cond {
+	var cond driver.Cond
+	if flags&kvdb.KVModifiedIndex != 0 {
+		cond.Modified = orNone(kvp.ModifiedIndex)
+	}
+	if flags&kvdb.KVCreatedIndex != 0 {
+		cond.Created = orNone(kvp.CreatedIndex)
+	}
+	return cond
+}
+
+func orNone(index uint64) uint64 {
+	if index == 0 || index > driver.NoIndex {
+		return driver.NoIndex
+	}
+	return index
+}
+
+func (kv *Kvdb) put(key string, value interface{}, ttl uint64, cond driver.Cond, action kvdb.KVAction) (*kvdb.KVPair, error) {
+	w, err := kv.newWrite(key, value, ttl)
+	if err != nil {
+		return nil, err
+	}
+	w.Cond = cond
+	ctx, cancel, err := kv.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	indexes, err := kv.store.Put(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	return &kvdb.KVPair{
+		Key:           kv.relative(w.Key),
+		Value:         w.Value,
+		Action:        action,
+		TTL:           int64(ttl),
+		KVDBIndex:     indexes.Modified,
+		CreatedIndex:  indexes.Created,
+		ModifiedIndex: indexes.Modified,
+	}, nil
+}
+
+// newWrite checks and encodes what the caller wants written. The write's Value
+// is not shared with the caller.
+func (i *instance) newWrite(key string, value interface{}, ttl uint64) (driver.Write, error) {
+	w := driver.Write{Object: value}
+	var err error
+	if w.Key, err = i.key(key); err != nil {
+		return w, err
+	}
+	if w.TTL, err = i.ttl(ttl); err != nil {
+		return w, err
+	}
+	if w.Value, err = common.ToBytes(value); err != nil {
+		return w, fmt.Errorf("%w: value of key %q: %w", kvdb.ErrIllegal, key, err)
+	}
+	if _, shared := value.([]byte); shared {
+		w.Value = bytes.Clone(w.Value)
+	}
+	if len(w.Value) == 0 && i.limits.NoEmptyValue {
+		return w, kvdb.ErrEmptyValue
+	}
+	if limit := i.limits.MaxValue; limit > 0 && len(w.Value) > limit {
+		return w, fmt.Errorf("%w: value of key %q has %d bytes, the limit is %d", kvdb.ErrTooLarge, key, len(w.Value), limit)
+	}
+	return w, nil
+}
+
+// ttl returns the caller's TTL, in seconds, for the store.
+func (i *instance) ttl(seconds uint64) (time.Duration, error) {
+	if seconds == 0 {
+		return 0, nil
+	}
+	if i.limits.NoTTL || seconds > math.MaxInt64/uint64(time.Second) {
+		return 0, kvdb.ErrTTLNotSupported
+	}
+	ttl := time.Duration(seconds) * time.Second
+	if ttl < i.limits.MinTTL || i.limits.MaxTTL > 0 && ttl > i.limits.MaxTTL {
+		return 0, kvdb.ErrTTLNotSupported
+	}
+	return ttl, nil
+}
+
+// Delete removes the pair at key and returns it.
+func (kv *Kvdb) Delete(key string) (*kvdb.KVPair, error) {
+	return kv.delete(key, driver.Cond{})
+}
+
+// CompareAndDelete removes the pair at kvp.Key if the conditions hold.
+func (kv *Kvdb) CompareAndDelete(kvp *kvdb.KVPair, flags kvdb.KVFlags) (*kvdb.KVPair, error) {
+	if kvp == nil {
+		return nil, errNoPair
+	}
+	cond := indexCond(kvp, flags)
+	if flags&(kvdb.KVModifiedIndex|kvdb.KVCreatedIndex) == 0 {
+		cond.HasValue, cond.Value = true, kvp.Value
+	}
+	cond.Present = true
+	return kv.delete(kvp.Key, cond)
+}
+
+func (kv *Kvdb) delete(key string, cond driver.Cond) (*kvdb.KVPair, error) {
+	full, err := kv.key(key)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel, err := kv.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	pair, err := kv.store.Delete(ctx, full, cond)
+	if err != nil {
+		return nil, err
+	}
+	pair.Key = kv.relative(full)
+	pair.Action = kvdb.KVDelete
+	return pair, nil
+}
+
+// DeleteTree removes everything below the directory prefix.
+func (kv *Kvdb) DeleteTree(prefix string) error {
+	dir, err := kv.directory(prefix, kvdb.DefaultSeparator)
+	if err != nil {
+		return err
+	}
+	return kv.run(func(ctx context.Context) error { return kv.store.DeletePrefix(ctx, dir) })
+}
+
+// run calls f as one call of the view.
+func (kv *Kvdb) run(f func(ctx context.Context) error) error {
+	ctx, cancel, err := kv.begin()
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	return f(ctx)
+}
+
+// SnapPut records a pair with the indexes it carries, in a snapshot.
+func (kv *Kvdb) SnapPut(kvp *kvdb.KVPair) (*kvdb.KVPair, error) {
+	snapshot, ok := kv.store.(driver.SnapPutter)
+	if !ok {
+		return nil, kvdb.ErrNotSupported
+	}
+	if kvp == nil {
+		return nil, errNoPair
+	}
+	full, err := kv.key(kvp.Key)
+	if err != nil {
+		return nil, err
+	}
+	err = kv.run(func(ctx context.Context) error { return snapshot.SnapPut(ctx, full, kvp) })
+	if err != nil {
+		return nil, err
+	}
+	pair := *kvp
+	pair.Value = bytes.Clone(kvp.Value)
+	return &pair, nil
+}
+
+// Compact forgets the history before index.
+func (kv *Kvdb) Compact(index uint64) error {
+	c, ok := kv.store.(driver.Compacter)
+	if !ok {
+		return kvdb.ErrNotSupported
+	}
+	return kv.run(func(ctx context.Context) error { return c.Compact(ctx, index) })
+}
+
+// Serialize returns everything below the domain as JSON.
+func (kv *Kvdb) Serialize() ([]byte, error) {
+	page, err := kv.list(kv.prefix, driver.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return kv.SerializeAll(page.Pairs)
+}
+
+// Deserialize returns the pairs in what Serialize returned.
+func (kv *Kvdb) Deserialize(encoded []byte) (kvdb.KVPairs, error) {
+	return kv.DeserializeAll(encoded)
+}

@@ -1,0 +1,200 @@
+// Package locktable is the locks of a store that lives in this process.
+package locktable
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// Table has the locks of one store. Its sessions are those of the instances
+// that share the store.
+type Table struct {
+	mu    sync.Mutex // protects locks and all in them
+	locks map[string]*lock
+}
+
+// lock is a key that is locked.
+type lock struct {
+	holder  *waiter
+	waiters []*waiter // in the order they came
+}
+
+type waiter struct {
+	owner   string
+	granted chan struct{} // closed when it is the holder
+}
+
+// New returns a table without locks.
+func New() *Table { return &Table{locks: map[string]*lock{}} }
+
+// Owner returns who holds the lock on key, and false when nobody does.
+func (t *Table) Owner(key string) (string, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.locks[key]; l != nil {
+		return l.holder.owner, true
+	}
+	return "", false
+}
+
+// acquire makes w the holder of key, or waits until it is.
+func (t *Table) acquire(ctx context.Context, key string, w *waiter, wait time.Duration) error {
+	t.mu.Lock()
+	l := t.locks[key]
+	switch {
+	case l == nil:
+		t.locks[key] = &lock{holder: w}
+		t.mu.Unlock()
+		return nil
+	case wait <= 0:
+		defer t.mu.Unlock()
+		return &driver.HeldError{Owner: l.holder.owner}
+	}
+	l.waiters = append(l.waiters, w)
+	t.mu.Unlock()
+
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	var err error
+	select {
+	case <-w.granted:
+		return nil
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-timer.C:
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.Index(l.waiters, w); i >= 0 {
+		l.waiters = slices.Delete(l.waiters, i, i+1)
+	} else if err != nil { // granted meanwhile, but not wanted any more
+		t.pass(key)
+	} else {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return &driver.HeldError{Owner: l.holder.owner}
+}
+
+// pass gives the lock on key to the first waiter. Its caller holds t.mu.
+func (t *Table) pass(key string) {
+	l := t.locks[key]
+	if len(l.waiters) == 0 {
+		delete(t.locks, key)
+		return
+	}
+	l.holder, l.waiters = l.waiters[0], l.waiters[1:]
+	close(l.holder.granted)
+}
+
+// release gives the lock on key up if w holds it.
+func (t *Table) release(key string, w *waiter) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.locks[key]; l == nil || l.holder != w {
+		return false
+	}
+	t.pass(key)
+	return true
+}
+
+// Session holds the locks of one instance.
+type Session struct {
+	table *Table
+	token func() (uint64, error)
+
+	mu     sync.Mutex // protects what is below; taken before the table's
+	leases map[*lease]struct{}
+	closed bool
+}
+
+// NewSession returns a session without locks. token makes a fencing token,
+// larger than all it made before; it is called by who has got a lock.
+func (t *Table) NewSession(token func() (uint64, error)) *Session {
+	return &Session{table: t, token: token, leases: map[*lease]struct{}{}}
+}
+
+// Lock obtains a lock; see driver.Store.
+func (s *Session) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	w := &waiter{owner: owner, granted: make(chan struct{})}
+	if err := s.table.acquire(ctx, key, w, wait); err != nil {
+		return nil, err
+	}
+	token, err := s.token()
+	if err != nil {
+		s.table.release(key, w)
+		return nil, err
+	}
+	l := &lease{session: s, key: key, waiter: w, token: token, lost: make(chan struct{})}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		s.table.release(key, w)
+		return nil, kvdb.ErrClosed
+	}
+	s.leases[l] = struct{}{}
+	return l, nil
+}
+
+// Close releases the session's locks; their leases are lost first.
+func (s *Session) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for l := range s.leases {
+		close(l.lost)
+		s.table.release(l.key, l.waiter)
+	}
+	clear(s.leases)
+}
+
+// lease implements driver.Lease.
+type lease struct {
+	session *Session
+	key     string
+	waiter  *waiter
+	token   uint64
+	lost    chan struct{}
+}
+
+func (l *lease) Token() uint64 { return l.token }
+
+func (l *lease) Lost() <-chan struct{} { return l.lost }
+
+func (l *lease) Release(context.Context) error {
+	l.session.mu.Lock()
+	defer l.session.mu.Unlock()
+	if _, held := l.session.leases[l]; !held {
+		return kvdb.ErrInvalidLock
+	}
+	delete(l.session.leases, l)
+	l.session.table.release(l.key, l.waiter)
+	return nil
+}
+
+// Held runs f while no lock of the session is given up, if all of locks are
+// held; else it returns kvdb.ErrInvalidLock.
+func (s *Session) Held(locks []driver.Lease, f func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range locks {
+		own, ok := l.(*lease)
+		if !ok {
+			return kvdb.ErrInvalidLock
+		}
+		if _, held := s.leases[own]; !held {
+			return kvdb.ErrInvalidLock
+		}
+	}
+	return f()
+}
