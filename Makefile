@@ -1,0 +1,51 @@
+# `make` alone lists the targets. Go is all that most of them need; -race needs
+# a C compiler, `servers` says itself what it needs.
+
+GO        ?= go
+FUZZTIME  ?= 1m
+COUNT     ?= 100
+BENCHARGS ?=
+
+.PHONY: help
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## all tests, with the race detector
+	$(GO) test -race -timeout 40m ./...
+
+.PHONY: short
+short: ## the quick tests only, without the race detector
+	$(GO) test -short ./...
+
+.PHONY: stress
+stress: ## the suite on mem and bolt COUNT times in random order
+	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout 0 -run Conformance ./mem ./bolt
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+.PHONY: lint
+lint: ## gofmt, go vet and staticcheck (configured in staticcheck.conf)
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "not gofmt-clean:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/lint/go.mod staticcheck ./...
+
+.PHONY: generate
+generate: ## the generated files anew
+	$(GO) generate ./...
+
+.PHONY: bench
+bench: ## measure against the raw stores and write BENCHMARKS.md
+	$(GO) run ./internal/bench -o BENCHMARKS.md $(BENCHARGS)
+
+.PHONY: servers
+servers: ## build the real servers that tests run against (cached)
+	tools/servers.sh
