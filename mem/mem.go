@@ -1,0 +1,116 @@
+// Package mem is a store in the memory of this process. Each New is a store of
+// its own, which starts empty with index 0: its first write has index 1.
+// Endpoints are not used. An instance that is not used any more needs no Close
+// to be collected.
+//
+// Each key written or deleted has an index of its own, also when one call
+// changes several at once (DeleteTree, Tx.Commit): all their events follow each
+// other directly, and a watch resumed from any of them misses nothing.
+package mem
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/engine"
+	"github.com/portworx/kvdb/internal/eventlog"
+)
+
+// Name of the backend.
+const Name = "kv-mem"
+
+// Names of the options that New takes, besides kvdb.ReadConsistency (all reads
+// are linearizable here, whichever is asked for).
+const (
+	// KvSnap makes New return an empty snapshot: it is filled with SnapPut, and
+	// other writes and watches are ErrSnap. It is on when the option is
+	// there, whatever its value, but for one that strconv.ParseBool reads as
+	// false.
+	KvSnap = "KvSnap"
+	// KvUseInterface keeps the caller's objects, uncopied, beside their
+	// encoding: select and copy callbacks get the object itself, and must not
+	// change it. A caller who changes an object after he handed it in changes
+	// what others see. It is switched on as KvSnap is.
+	KvUseInterface = "KvUseInterface"
+	// KvHistory is the number of past events, at least 1, that a watch can ask
+	// for: 16384 by default. Older ones are kvdb.ErrWatchRevisionCompacted. The
+	// history keeps the values of its events in memory.
+	KvHistory = "KvHistory"
+)
+
+// Errors of snapshots, and of select and copy callbacks.
+var (
+	// ErrSnap is every write but SnapPut and Delete, and every watch, on a snapshot.
+	ErrSnap = driver.ErrSnap
+	// ErrSnapWithInterfaceNotSupported is KvSnap together with KvUseInterface.
+	ErrSnapWithInterfaceNotSupported = driver.ErrSnapWithInterfaceNotSupported
+	// ErrIllegalSelect is a nil callback, or a copy callback that returned nil.
+	ErrIllegalSelect = driver.ErrIllegalSelect
+)
+
+func init() {
+	if err := kvdb.Register(Name, New, Version); err != nil {
+		panic(fmt.Sprintf("register %s: %v", Name, err))
+	}
+}
+
+// Version returns kvdb.MemVersion1.
+func Version(string, map[string]string) (string, error) { return kvdb.MemVersion1, nil }
+
+// New returns an instance over a store of its own. Endpoints are not used;
+// options and the callback may be nil.
+func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
+	history, err := historyOption(options)
+	if err != nil {
+		return nil, err
+	}
+	switch mode := options[kvdb.ReadConsistency]; mode {
+	case "", kvdb.ReadLinearizable, kvdb.ReadStale:
+	default:
+		return nil, fmt.Errorf("option %s: %q is neither %q nor %q",
+			kvdb.ReadConsistency, mode, kvdb.ReadLinearizable, kvdb.ReadStale)
+	}
+	cfg := engine.Config{Name: Name, Domain: domain, FatalCb: fatalErrorCb}
+	snapshot, objects := switchedOn(options, KvSnap), switchedOn(options, KvUseInterface)
+	switch {
+	case snapshot && objects:
+		return nil, ErrSnapWithInterfaceNotSupported
+	case snapshot:
+		return instance(engine.NewSnapshot(cfg, limits))
+	case objects:
+		cfg.Store = &objectStore{newStore(history)}
+	default:
+		cfg.Store = newStore(history)
+	}
+	return instance(engine.New(cfg))
+}
+
+// instance keeps a nil *engine.Kvdb from becoming a kvdb.Kvdb that is not nil.
+func instance(kv *engine.Kvdb, err error) (kvdb.Kvdb, error) {
+	if err != nil {
+		return nil, err
+	}
+	return kv, nil
+}
+
+// switchedOn tells whether an option is on that other releases of this library
+// switch on by its presence alone.
+func switchedOn(options map[string]string, name string) bool {
+	value, present := options[name]
+	on, err := strconv.ParseBool(value)
+	return present && (on || err != nil)
+}
+
+func historyOption(options map[string]string) (int, error) {
+	value, present := options[KvHistory]
+	if !present {
+		return eventlog.DefaultHistory, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("option %s: %q is not a number of events, at least 1", KvHistory, value)
+	}
+	return n, nil
+}

@@ -1,0 +1,125 @@
+package mem
+
+import (
+	"bytes"
+	"context"
+	"sync"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+// record returns the record at key and the store's index.
+func (s *store) record(key string) (*tree.Record, uint64, error) {
+	if err := s.rlock(); err != nil {
+		return nil, 0, err
+	}
+	defer s.mu.RUnlock()
+	if r := s.tree.Get(key); r != nil {
+		return r, s.index, nil
+	}
+	return nil, 0, kvdb.ErrNotFound
+}
+
+func pair(key string, r *tree.Record, index uint64) *kvdb.KVPair {
+	return &kvdb.KVPair{
+		Key: key, Value: bytes.Clone(r.Value), KVDBIndex: index,
+		CreatedIndex: r.Created, ModifiedIndex: r.Modified,
+	}
+}
+
+// Get implements driver.Store.
+func (s *store) Get(_ context.Context, key string) (*kvdb.KVPair, error) {
+	r, index, err := s.record(key)
+	if err != nil {
+		return nil, err
+	}
+	return pair(key, r, index), nil
+}
+
+// List implements driver.Store.
+func (s *store) List(_ context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
+	found, err := s.find(prefix, o)
+	if err != nil {
+		return driver.Page{}, err
+	}
+	defer found.free()
+	return driver.Page{Pairs: found.pairs(), Index: found.index, More: found.more}, nil
+}
+
+// Children implements driver.ChildLister.
+func (s *store) Children(_ context.Context, dir, sep string) ([]string, error) {
+	if err := s.rlock(); err != nil {
+		return nil, err
+	}
+	defer s.mu.RUnlock()
+	return s.tree.Children(dir, sep, driver.ChildName), nil
+}
+
+// result is what a scan found. It is pooled: free gives it back.
+type result struct {
+	entries []entry
+	index   uint64 // of the store
+	more    bool   // there is more than was asked for
+}
+
+type entry struct {
+	key    string
+	record *tree.Record
+}
+
+var results = sync.Pool{New: func() any { return new(result) }}
+
+// free keeps no record alive.
+func (r *result) free() {
+	clear(r.entries)
+	r.entries, r.more = r.entries[:0], false
+	results.Put(r)
+}
+
+// find is scan for who does not hold s.mu.
+func (s *store) find(prefix string, o driver.ListOptions) (*result, error) {
+	if err := s.rlock(); err != nil {
+		return nil, err
+	}
+	defer s.mu.RUnlock()
+	return s.scan(prefix, o), nil
+}
+
+// scan returns what has prefix. Its caller holds s.mu.
+func (s *store) scan(prefix string, o driver.ListOptions) *result {
+	found := results.Get().(*result)
+	found.index = s.index
+	s.tree.Scan(prefix, o.From, func(key string, r *tree.Record) bool {
+		if o.Limit > 0 && len(found.entries) == o.Limit {
+			found.more = true
+			return false
+		}
+		found.entries = append(found.entries, entry{key, r})
+		return true
+	})
+	return found
+}
+
+// pairs copies what was found: the pairs are one allocation, and so are their
+// values, each with its capacity cut to its length.
+func (r *result) pairs() kvdb.KVPairs {
+	size := 0
+	for _, e := range r.entries {
+		size += len(e.record.Value)
+	}
+	values := make([]byte, 0, size)
+	slab := make([]kvdb.KVPair, len(r.entries))
+	pairs := make(kvdb.KVPairs, len(r.entries))
+	for i, e := range r.entries {
+		start := len(values)
+		values = append(values, e.record.Value...)
+		slab[i] = kvdb.KVPair{
+			Key: e.key, Value: values[start:len(values):len(values)], KVDBIndex: r.index,
+			CreatedIndex: e.record.Created, ModifiedIndex: e.record.Modified,
+		}
+		pairs[i] = &slab[i]
+	}
+	return pairs
+}

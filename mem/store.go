@@ -1,0 +1,263 @@
+package mem
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/tidwall/btree"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/eventlog"
+	"github.com/portworx/kvdb/internal/locktable"
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+// limits of a store. A hundred years keep arithmetic with times far from
+// overflow.
+var limits = driver.Limits{
+	MaxTTL:           100 * 365 * 24 * time.Hour,
+	Capabilities:     kvdb.KVCapabilityOrderedUpdates,
+	PrivateKeyspace:  true,
+	EventKeyAsPrefix: true,
+}
+
+// store implements driver.Store. What it hands out is copied from records,
+// which are immutable, so that no lock is held while values are copied.
+type store struct {
+	log     *eventlog.Log
+	locks   *locktable.Table
+	session *locktable.Session
+	started time.Time // 0 on the clock of expiry times
+
+	mu       sync.RWMutex // protects what is below
+	tree     *tree.Tree
+	index    uint64 // of the last change
+	expiries *btree.BTreeG[expiry]
+	next     int64       // the time in expiries that timer is set to, 0 for none
+	timer    *time.Timer // nil before the first TTL
+	closed   bool
+}
+
+var (
+	_ driver.Transactor  = (*store)(nil)
+	_ driver.ChildLister = (*store)(nil)
+	_ driver.Compacter   = (*store)(nil)
+)
+
+func newStore(history int) *store {
+	s := &store{
+		log:      eventlog.New(history, 0),
+		locks:    locktable.New(),
+		started:  time.Now(),
+		tree:     tree.New(),
+		expiries: newExpiries(),
+	}
+	s.session = s.locks.NewSession(s.bump)
+	return s
+}
+
+func (s *store) Limits() driver.Limits { return limits }
+
+// lock begins a change: s.mu is held for writing when it returns nil, and
+// nothing that is due has not expired.
+func (s *store) lock() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return kvdb.ErrClosed
+	}
+	s.reap()
+	return nil
+}
+
+// rlock is lock for a read. What is due expires here and not only when the
+// timer says so: what one reader has seen expired is so for all, and the reply's
+// index includes it.
+func (s *store) rlock() error {
+	s.mu.RLock()
+	for !s.closed && s.due() {
+		s.mu.RUnlock()
+		if err := s.lock(); err != nil {
+			return err
+		}
+		s.mu.Unlock()
+		s.mu.RLock()
+	}
+	if s.closed {
+		s.mu.RUnlock()
+		return kvdb.ErrClosed
+	}
+	return nil
+}
+
+// bump makes an index of its own.
+func (s *store) bump() (uint64, error) {
+	if err := s.lock(); err != nil {
+		return 0, err
+	}
+	defer s.mu.Unlock()
+	s.index++
+	return s.index, nil
+}
+
+// Put implements driver.Store.
+func (s *store) Put(_ context.Context, w driver.Write) (driver.Indexes, error) {
+	record := newRecord(w)
+	return s.put(w, record)
+}
+
+func newRecord(w driver.Write) *tree.Record { return &tree.Record{Value: bytes.Clone(w.Value)} }
+
+// put writes record, which has what is to be stored but no index yet.
+func (s *store) put(w driver.Write, record *tree.Record) (driver.Indexes, error) {
+	if err := s.lock(); err != nil {
+		return driver.Indexes{}, err
+	}
+	defer s.mu.Unlock()
+	if err := check(s.tree.Get(w.Key), w.Cond); err != nil {
+		return driver.Indexes{}, err
+	}
+	s.set(w.Key, record, w.TTL)
+	return driver.Indexes{Created: record.Created, Modified: record.Modified}, nil
+}
+
+func check(r *tree.Record, c driver.Cond) error {
+	if r == nil {
+		return c.CheckMissing()
+	}
+	return c.Check(r.Created, r.Modified, r.Value)
+}
+
+// set makes record the key's. Its caller has called lock.
+func (s *store) set(key string, record *tree.Record, ttl time.Duration) {
+	s.index++
+	record.Created, record.Modified = s.index, s.index
+	action := kvdb.KVCreate
+	old := s.tree.Get(key)
+	if old != nil {
+		record.Created = old.Created
+		action = kvdb.KVSet
+	}
+	if ttl > 0 {
+		record.Expires = s.now() + int64(ttl)
+	}
+	s.tree.Set(key, record)
+	s.reschedule(key, old, record)
+	s.log.Append(eventlog.Event{Key: key, Action: action, Record: record, Index: s.index})
+}
+
+// remove deletes key, which has the record old. Its caller has called lock.
+func (s *store) remove(key string, old *tree.Record, action kvdb.KVAction) {
+	s.index++
+	s.tree.Delete(key)
+	s.reschedule(key, old, nil)
+	s.log.Append(eventlog.Event{Key: key, Action: action, Record: old, Index: s.index})
+}
+
+// Delete implements driver.Store.
+func (s *store) Delete(_ context.Context, key string, c driver.Cond) (*kvdb.KVPair, error) {
+	if err := s.lock(); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	c.Present = true
+	old := s.tree.Get(key)
+	if err := check(old, c); err != nil {
+		return nil, err
+	}
+	s.remove(key, old, kvdb.KVDelete)
+	return pair(key, old, s.index), nil
+}
+
+// DeletePrefix implements driver.Store.
+func (s *store) DeletePrefix(_ context.Context, prefix string) error {
+	if err := s.lock(); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	found := s.scan(prefix, driver.ListOptions{})
+	defer found.free()
+	for _, e := range found.entries {
+		s.remove(e.key, e.record, kvdb.KVDelete)
+	}
+	return nil
+}
+
+// Commit implements driver.Transactor.
+func (s *store) Commit(_ context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
+	return s.commit(reads, writes, locks, newRecord)
+}
+
+func (s *store) commit(reads []driver.Read, writes []driver.Write, locks []driver.Lease,
+	newRecord func(driver.Write) *tree.Record) error {
+	return s.session.Held(locks, func() error {
+		if err := s.lock(); err != nil {
+			return err
+		}
+		defer s.mu.Unlock()
+		for _, read := range reads {
+			modified := uint64(0)
+			if r := s.tree.Get(read.Key); r != nil {
+				modified = r.Modified
+			}
+			if modified != read.Modified {
+				return kvdb.ErrModified
+			}
+		}
+		for _, w := range writes {
+			s.set(w.Key, newRecord(w), w.TTL)
+		}
+		return nil
+	})
+}
+
+// Watch implements driver.Store.
+func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
+	return s.log.Watch(ctx, r)
+}
+
+// Compact implements driver.Compacter.
+func (s *store) Compact(_ context.Context, index uint64) error {
+	s.log.Compact(index)
+	return nil
+}
+
+// Snapshot implements driver.Store. The snapshot's index is one that no change
+// has.
+func (s *store) Snapshot(_ context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+	if err := s.lock(); err != nil {
+		return nil, 0, err
+	}
+	defer s.mu.Unlock()
+	if !consistent {
+		return s.tree.Select(prefixes), 0, nil
+	}
+	s.index++
+	return s.tree.Select(prefixes), s.index, nil
+}
+
+// Lock implements driver.Store.
+func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
+	return s.session.Lock(ctx, key, owner, wait)
+}
+
+// LockOwner implements driver.Store.
+func (s *store) LockOwner(_ context.Context, key string) (string, bool, error) {
+	owner, held := s.locks.Owner(key)
+	return owner, held, nil
+}
+
+// Close implements driver.Store.
+func (s *store) Close() error {
+	s.session.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	return nil
+}
