@@ -1,0 +1,200 @@
+package wrappers
+
+import (
+	"context"
+	"iter"
+	"math/rand/v2"
+	"time"
+
+	"github.com/portworx/kvdb"
+)
+
+// Bounds of the time by which the no-quorum wrapper delays a watch.
+const (
+	minWatchDelay = 20 * time.Second
+	maxWatchDelay = 40 * time.Second
+)
+
+// noQuorumWrapper refuses whatever needs the store's data.
+type noQuorumWrapper struct {
+	base
+	end context.CancelCauseFunc // ends life
+	// life ends at Close; views are those of the contexts that the wrapper was
+	// bound to. All of them end the delay of a watch.
+	life  context.Context
+	views []context.Context
+}
+
+var (
+	_ kvdb.ContextBinder = (*noQuorumWrapper)(nil)
+	_ kvdb.Pager         = (*noQuorumWrapper)(nil)
+)
+
+// NewNoKvdbQuorumWrapper returns kv as it is to be used while its store has no
+// quorum: reads, writes, enumeration, snapshots, new locks, transactions, users,
+// Serialize, Deserialize, Compact, and adding and removing members are
+// kvdb.ErrNoQuorum at once, without asking the store. What helps to get out of
+// that state works: Unlock, UpdateMember, ListMembers, the endpoints,
+// Defragment; and so do the settings of locks.
+//
+// WatchKey and WatchTree work too, but only after 20 to 40 s: programs tend to
+// watch again as soon as a watch has stopped, in a loop. The call is over
+// earlier when its context ends or kv is closed. Watches made before the wrapper
+// was added are not affected.
+func NewNoKvdbQuorumWrapper(kv kvdb.Kvdb, _ map[string]string) (kvdb.Kvdb, error) {
+	life, end := context.WithCancelCause(context.Background())
+	return &noQuorumWrapper{base: base{kv, kvdb.Wrapper_NoQuorum}, life: life, end: end}, nil
+}
+
+// Removed does nothing: a watch that is being delayed goes on to the store.
+func (w *noQuorumWrapper) Removed() {}
+
+// Close implements io.Closer; see kvdb.Close.
+func (w *noQuorumWrapper) Close() error {
+	w.end(kvdb.ErrClosed)
+	return kvdb.Close(w.Kvdb)
+}
+
+// BindContext implements kvdb.ContextBinder.
+func (w *noQuorumWrapper) BindContext(ctx context.Context) kvdb.Kvdb {
+	view := *w
+	view.Kvdb = kvdb.WithContext(ctx, w.Kvdb)
+	view.views = append(w.views[:len(w.views):len(w.views)], ctx)
+	return &view
+}
+
+// delay waits before a watch.
+func (w *noQuorumWrapper) delay() error {
+	ctx, cancel := context.WithCancelCause(w.life)
+	defer cancel(nil)
+	for _, view := range w.views {
+		defer context.AfterFunc(view, func() { cancel(context.Cause(view)) })()
+	}
+	timer := time.NewTimer(minWatchDelay + rand.N(maxWatchDelay-minWatchDelay))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (w *noQuorumWrapper) WatchKey(key string, waitIndex uint64, opaque interface{}, watchCB kvdb.WatchCB) error {
+	if err := w.delay(); err != nil {
+		return err
+	}
+	return w.Kvdb.WatchKey(key, waitIndex, opaque, watchCB)
+}
+
+func (w *noQuorumWrapper) WatchTree(prefix string, waitIndex uint64, opaque interface{}, watchCB kvdb.WatchCB) error {
+	if err := w.delay(); err != nil {
+		return err
+	}
+	return w.Kvdb.WatchTree(prefix, waitIndex, opaque, watchCB)
+}
+
+func (w *noQuorumWrapper) Get(string) (*kvdb.KVPair, error) { return nil, kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) GetVal(string, interface{}) (*kvdb.KVPair, error) {
+	return nil, kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) GetWithCopy(string, kvdb.CopySelect) (interface{}, error) {
+	return nil, kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) Put(string, interface{}, uint64) (*kvdb.KVPair, error) {
+	return nil, kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) Create(string, interface{}, uint64) (*kvdb.KVPair, error) {
+	return nil, kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) Update(string, interface{}, uint64) (*kvdb.KVPair, error) {
+	return nil, kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) Enumerate(string) (kvdb.KVPairs, error) { return nil, kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) EnumerateWithSelect(string, kvdb.EnumerateSelect,
+	kvdb.CopySelect) ([]interface{}, error) {
+	return nil, kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) EnumerateKVPWithSelect(string, kvdb.EnumerateKVPSelect,
+	kvdb.CopyKVPSelect) (kvdb.KVPairs, error) {
+	return nil, kvdb.ErrNoQuorum
+}
+
+// EnumeratePages implements kvdb.Pager.
+func (w *noQuorumWrapper) EnumeratePages(string, int) iter.Seq2[*kvdb.KVPair, error] {
+	return func(yield func(*kvdb.KVPair, error) bool) { yield(nil, kvdb.ErrNoQuorum) }
+}
+
+func (w *noQuorumWrapper) Delete(string) (*kvdb.KVPair, error) { return nil, kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) DeleteTree(string) error { return kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) Keys(string, string) ([]string, error) { return nil, kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) CompareAndSet(*kvdb.KVPair, kvdb.KVFlags, []byte) (*kvdb.KVPair, error) {
+	return nil, kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) CompareAndDelete(*kvdb.KVPair, kvdb.KVFlags) (*kvdb.KVPair, error) {
+	return nil, kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) Snapshot([]string, bool) (kvdb.Kvdb, uint64, error) {
+	return nil, 0, kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) SnapPut(*kvdb.KVPair) (*kvdb.KVPair, error) { return nil, kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) Lock(string) (*kvdb.KVPair, error) { return nil, kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) LockWithID(string, string) (*kvdb.KVPair, error) {
+	return nil, kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) LockWithTimeout(string, string, time.Duration, time.Duration) (*kvdb.KVPair, error) {
+	return nil, kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) IsKeyLocked(string) (bool, string, error) {
+	return false, "", kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) TxNew() (kvdb.Tx, error) { return nil, kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) AddUser(string, string) error { return kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) RemoveUser(string) error { return kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) GrantUserAccess(string, kvdb.PermissionType, string) error {
+	return kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) RevokeUsersAccess(string, kvdb.PermissionType, string) error {
+	return kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) Serialize() ([]byte, error) { return nil, kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) Deserialize([]byte) (kvdb.KVPairs, error) { return nil, kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) Compact(uint64) error { return kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) AddMember(string, string, string) (map[string][]string, error) {
+	return nil, kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) AddLearner(string, string, string) (map[string][]string, error) {
+	return nil, kvdb.ErrNoQuorum
+}
+
+func (w *noQuorumWrapper) RemoveMember(string, string) error { return kvdb.ErrNoQuorum }
+
+func (w *noQuorumWrapper) RemoveMemberByID(uint64) error { return kvdb.ErrNoQuorum }
