@@ -154,6 +154,7 @@ func describe(err error) string {
 type lineFormatter struct{}
 
 func (lineFormatter) Format(e *logrus.Entry) ([]byte, error) {
+	e.Buffer.Grow(len(e.Message) + 64)
 	line := append(e.Buffer.AvailableBuffer(), "time="...)
 	line = e.Time.AppendFormat(line, time.RFC3339Nano)
 	line = append(line, " level="...)
