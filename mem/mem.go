@@ -10,7 +10,6 @@ package mem
 
 import (
 	"fmt"
-	"strconv"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
@@ -37,7 +36,7 @@ const (
 	// KvHistory is the number of past events, at least 1, that a watch can ask
 	// for: 16384 by default. Older ones are kvdb.ErrWatchRevisionCompacted. The
 	// history keeps the values of its events in memory.
-	KvHistory = "KvHistory"
+	KvHistory = eventlog.HistoryOption
 )
 
 // Errors of snapshots, and of select and copy callbacks.
@@ -62,18 +61,15 @@ func Version(string, map[string]string) (string, error) { return kvdb.MemVersion
 // New returns an instance over a store of its own. Endpoints are not used;
 // options and the callback may be nil.
 func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
-	history, err := historyOption(options)
+	history, err := eventlog.History(options)
 	if err != nil {
 		return nil, err
 	}
-	switch mode := options[kvdb.ReadConsistency]; mode {
-	case "", kvdb.ReadLinearizable, kvdb.ReadStale:
-	default:
-		return nil, fmt.Errorf("option %s: %q is neither %q nor %q",
-			kvdb.ReadConsistency, mode, kvdb.ReadLinearizable, kvdb.ReadStale)
+	if _, err := driver.StaleReads(options); err != nil {
+		return nil, err
 	}
 	cfg := engine.Config{Name: Name, Domain: domain, FatalCb: fatalErrorCb}
-	snapshot, objects := switchedOn(options, KvSnap), switchedOn(options, KvUseInterface)
+	snapshot, objects := driver.SwitchedOn(options, KvSnap), driver.SwitchedOn(options, KvUseInterface)
 	switch {
 	case snapshot && objects:
 		return nil, ErrSnapWithInterfaceNotSupported
@@ -93,24 +89,4 @@ func instance(kv *engine.Kvdb, err error) (kvdb.Kvdb, error) {
 		return nil, err
 	}
 	return kv, nil
-}
-
-// switchedOn tells whether an option is on that other releases of this library
-// switch on by its presence alone.
-func switchedOn(options map[string]string, name string) bool {
-	value, present := options[name]
-	on, err := strconv.ParseBool(value)
-	return present && (on || err != nil)
-}
-
-func historyOption(options map[string]string) (int, error) {
-	value, present := options[KvHistory]
-	if !present {
-		return eventlog.DefaultHistory, nil
-	}
-	n, err := strconv.Atoi(value)
-	if err != nil || n < 1 {
-		return 0, fmt.Errorf("option %s: %q is not a number of events, at least 1", KvHistory, value)
-	}
-	return n, nil
 }
