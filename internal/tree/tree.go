@@ -109,7 +109,7 @@ func (t *Tree) Children(dir, sep string, name func(rest, sep string) string) []s
 			if len(dir)+len(child) == len(key) {
 				return true
 			}
-			pivot, more = after(dir + child + sep)
+			pivot, more = After(dir + child + sep)
 			return false
 		})
 	}
@@ -117,9 +117,9 @@ func (t *Tree) Children(dir, sep string, name func(rest, sep string) string) []s
 	return slices.Compact(names)
 }
 
-// after returns the first string behind all that have prefix, and false when
+// After returns the first string behind all that have prefix, and false when
 // there is none.
-func after(prefix string) (string, bool) {
+func After(prefix string) (string, bool) {
 	b := []byte(prefix)
 	for i := len(b) - 1; i >= 0; i-- {
 		if b[i] < 0xff {
