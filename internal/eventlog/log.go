@@ -5,6 +5,8 @@ package eventlog
 
 import (
 	"context"
+	"math"
+	"strings"
 	"sync"
 
 	"github.com/portworx/kvdb"
@@ -15,9 +17,17 @@ import (
 const (
 	// DefaultHistory is the number of past events that a new watch can ask for.
 	DefaultHistory = 16384
-	// MaxLag is the number of events by which a watch's callback may be behind:
+	// MaxLag is the number of events that may wait for a watch's callback:
 	// beyond it the watch ends with kvdb.ErrWatchRevisionCompacted.
 	MaxLag = 1 << 20
+)
+
+const (
+	// chunkSize is the number of events that the history allocates together.
+	chunkSize = 64
+	// maxPending bounds the events to be dispatched: a writer waits when the
+	// dispatcher is so far behind. It never waits for callbacks.
+	maxPending = 1 << 16
 )
 
 // Event is one change of one key.
@@ -28,88 +38,112 @@ type Event struct {
 	Index  uint64
 }
 
-// chunkSize is the number of events that are allocated together.
-const chunkSize = 64
-
+// chunk is a piece of the history. Nobody but the log points to one: a watch
+// that is slow keeps its own events alive, not what came later.
 type chunk struct {
 	events [chunkSize]Event
 	used   int
 	next   *chunk
 }
 
+func (c *chunk) last() uint64 { return c.events[c.used-1].Index }
+
+// matching returns the chunk's events that a watch wants.
+func (c *chunk) matching(r driver.WatchRequest) []Event {
+	var events []Event
+	for _, e := range c.events[:c.used] {
+		if e.Key == r.Key || r.Prefix && strings.HasPrefix(e.Key, r.Key) {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
 // Log is a history of events and those who watch it. Create it with New. It has
 // no goroutine while nothing is to be delivered, and needs no Close.
 type Log struct {
-	limit int
-
-	mu         sync.Mutex // protects what is below
-	head, tail *chunk     // the history, oldest first
-	retained   int        // events in the history
-	floor      uint64     // the history has every event with a larger index
-	last       uint64     // index of the last event, or floor
-	pending    []*Event   // to be dispatched: events that somebody watches
-	dispatcher bool       // a goroutine is dispatching
-
+	limit   int
 	watches registry
+
+	mu          sync.Mutex // protects what is below; taken before the registry's
+	head, tail  *chunk     // the history, oldest first
+	retained    int        // events in the history
+	floor       uint64     // the history has every event with a larger index
+	last        uint64     // index of the last event, or floor
+	pending     []Event    // to be dispatched: events that somebody watches
+	dispatching bool       // a goroutine is
+	room        sync.Cond  // signals that pending was taken
 }
 
-// New returns a log that keeps the last limit events, at least. Events up to
-// the index floor are unknown to it.
+// New returns a log that keeps the last limit events, at least, and at least
+// one. Events up to the index floor are unknown to it.
 func New(limit int, floor uint64) *Log {
 	c := &chunk{}
-	return &Log{limit: limit, head: c, tail: c, floor: floor, last: floor, watches: newRegistry()}
+	l := &Log{limit: max(limit, 1), head: c, tail: c, floor: floor, last: floor, watches: newRegistry()}
+	l.room.L = &l.mu
+	return l
 }
 
 // Append adds an event, whose index must be larger than that of the one before.
 func (l *Log) Append(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.tail.used == chunkSize {
-		l.tail.next = &chunk{}
-		l.tail = l.tail.next
-	}
-	event := &l.tail.events[l.tail.used]
-	*event = e
-	l.tail.used++
-	l.retained++
-	l.last = e.Index
-	for l.retained-l.head.used >= l.limit && l.head != l.tail {
-		l.dropHead()
-	}
+	l.remember(e)
 	if !l.watches.watched(e.Key) {
 		return
 	}
-	l.pending = append(l.pending, event)
-	if !l.dispatcher {
-		l.dispatcher = true
+	for len(l.pending) >= maxPending {
+		l.room.Wait()
+	}
+	l.pending = append(l.pending, e)
+	if !l.dispatching {
+		l.dispatching = true
 		go l.dispatch()
 	}
 }
 
-// dropHead forgets the oldest chunk, which must not be the last one.
-func (l *Log) dropHead() {
-	l.floor = max(l.floor, l.head.events[chunkSize-1].Index)
+// remember adds e to the history.
+func (l *Log) remember(e Event) {
+	if l.tail.used == chunkSize {
+		l.tail.next = &chunk{}
+		l.tail = l.tail.next
+	}
+	l.tail.events[l.tail.used] = e
+	l.tail.used++
+	l.retained++
+	l.last = e.Index
+	for l.retained-l.head.used >= l.limit {
+		l.forgetHead()
+	}
+}
+
+// forgetHead forgets the oldest chunk, which must not be empty.
+func (l *Log) forgetHead() {
+	l.floor = max(l.floor, l.head.last())
 	l.retained -= l.head.used
-	l.head = l.head.next
+	if l.head = l.head.next; l.head == nil {
+		l.head = &chunk{}
+		l.tail = l.head
+	}
 }
 
 // dispatch hands what is pending to the watches, in order, and ends when
 // nothing is left.
 func (l *Log) dispatch() {
-	var batch []*Event
+	var batch []Event
 	for {
+		clear(batch)
 		l.mu.Lock()
 		if len(l.pending) == 0 {
-			l.dispatcher = false
+			l.pending = nil
+			l.dispatching = false
 			l.mu.Unlock()
 			return
 		}
-		clear(batch)
 		batch, l.pending = l.pending, batch[:0]
+		l.room.Broadcast()
 		l.mu.Unlock()
-		for _, event := range batch {
-			l.watches.deliver(event)
-		}
+		l.watches.deliver(batch)
 	}
 }
 
@@ -121,28 +155,27 @@ func (l *Log) Compact(index uint64) {
 		return
 	}
 	l.floor = max(l.floor, min(index-1, l.last))
-	for l.head != l.tail && l.head.events[chunkSize-1].Index <= l.floor {
-		l.dropHead()
+	for l.head.used > 0 && l.head.last() <= l.floor {
+		l.forgetHead()
 	}
 }
 
 // Watch registers a watch; see driver.Store.
 func (l *Log) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
-	w := &watch{log: l, ctx: ctx, request: r, arrived: make(chan struct{}, 1)}
+	w := &watch{log: l, ctx: ctx, request: r, arrived: make(chan struct{}, 1), limit: math.MaxInt}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if r.After > 0 && r.After < l.floor {
 		w.err = kvdb.ErrWatchRevisionCompacted
 		return w, nil
 	}
+	w.after = max(r.After, l.floor)
 	for c := l.head; c != nil; c = c.next {
-		for i := range c.events[:c.used] {
-			e := &c.events[i]
-			if e.Index > max(r.After, l.floor) && w.wants(e.Key) {
-				w.queue = append(w.queue, e)
-			}
+		if c.used > 0 && c.last() > w.after {
+			w.push(c.matching(r))
 		}
 	}
+	w.limit = MaxLag + w.waiting
 	w.after = max(r.After, l.last)
 	l.watches.add(w)
 	return w, nil

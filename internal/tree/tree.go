@@ -90,44 +90,67 @@ func (t *Tree) Scan(prefix, from string, visit func(key string, record *Record) 
 	})
 }
 
+// maxSteps is the number of keys below one name that Children steps over one by
+// one, before it seeks behind them: a seek costs about as much.
+const maxSteps = 16
+
 // Children returns what name makes of each key with the prefix dir less dir,
-// each once, sorted, and without the empty string. Keys that begin with a name
-// and sep are skipped in one step.
+// each once, sorted, and without the empty string. All keys that begin with a
+// name and sep must have that name: it costs O(names), however many keys are
+// below them.
 func (t *Tree) Children(dir, sep string, name func(rest, sep string) string) []string {
 	names := []string{}
-	for pivot, more := dir, true; more; {
-		more = false
-		t.order.Ascend(pivot, func(key string, _ *entry) bool {
-			if !strings.HasPrefix(key, dir) {
-				return false
-			}
-			child := name(key[len(dir):], sep)
-			if child == "" {
-				return true
-			}
-			names = append(names, child)
-			if len(dir)+len(child) == len(key) {
-				return true
-			}
-			pivot, more = After(dir + child + sep)
+	var seek seeker
+	child, steps := "", 0
+	pivot, more := dir, true
+	visit := func(key string, _ *entry) bool {
+		rest, inside := strings.CutPrefix(key, dir)
+		if !inside {
 			return false
-		})
+		}
+		if below, same := strings.CutPrefix(rest, child); child != "" && same && strings.HasPrefix(below, sep) {
+			if steps++; steps < maxSteps {
+				return true
+			}
+			pivot, more = seek.after(key[:len(key)-len(below)+len(sep)])
+			return false
+		}
+		if child, steps = name(rest, sep), 0; child != "" {
+			names = append(names, child)
+		}
+		return true
+	}
+	for more {
+		more = false
+		t.order.Ascend(pivot, visit)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
+// seeker makes strings to seek to. They are parts of one that grows, which
+// saves allocations.
+type seeker struct {
+	made    strings.Builder
+	scratch []byte
+}
+
 // After returns the first string behind all that have prefix, and false when
 // there is none.
-func After(prefix string) (string, bool) {
-	b := []byte(prefix)
-	for i := len(b) - 1; i >= 0; i-- {
-		if b[i] < 0xff {
-			b[i]++
-			return string(b[:i+1]), true
-		}
+func After(prefix string) (string, bool) { return new(seeker).after(prefix) }
+
+func (s *seeker) after(prefix string) (string, bool) {
+	end := len(prefix)
+	for end > 0 && prefix[end-1] == 0xff {
+		end--
 	}
-	return "", false
+	if end == 0 {
+		return "", false
+	}
+	s.scratch = append(s.scratch[:0], prefix[:end]...)
+	s.scratch[end-1]++
+	s.made.Write(s.scratch)
+	return s.made.String()[s.made.Len()-end:], true
 }
 
 // Copy returns an independent tree with the same content in O(1), whatever

@@ -1,0 +1,498 @@
+package eventlog
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// feed appends events whose indexes grow by one.
+type feed struct {
+	log *Log
+
+	mu    sync.Mutex // orders writers, as a store's does
+	index uint64
+}
+
+func (f *feed) write(key string) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.index++
+	f.log.Append(Event{
+		Key: key, Action: kvdb.KVSet, Index: f.index,
+		Record: &tree.Record{Value: []byte(strconv.FormatUint(f.index, 10)), Created: 1, Modified: f.index},
+	})
+	return f.index
+}
+
+func (f *feed) writeMany(n int, keys ...string) {
+	for range n {
+		for _, key := range keys {
+			f.write(key)
+		}
+	}
+}
+
+func newFeed(limit int) *feed { return &feed{log: New(limit, 0)} }
+
+// watching registers a watch that ends with the test.
+func watching(t testing.TB, l *Log, r driver.WatchRequest) driver.Stream {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	s, err := l.Watch(ctx, r)
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close(); cancel() })
+	return s
+}
+
+// read returns the next n events, or fewer and the error that came before.
+func read(s driver.Stream, n int) ([]*kvdb.KVPair, error) {
+	var events []*kvdb.KVPair
+	for len(events) < n {
+		batch, err := s.Next()
+		events = append(events, batch...)
+		if err != nil {
+			return events, err
+		}
+	}
+	return events, nil
+}
+
+func indexes(events []*kvdb.KVPair) []uint64 {
+	all := []uint64{}
+	for _, e := range events {
+		all = append(all, e.ModifiedIndex)
+	}
+	return all
+}
+
+// upTo returns from, from+1, …, to.
+func upTo(from, to uint64) []uint64 {
+	all := []uint64{}
+	for i := from; i <= to; i++ {
+		all = append(all, i)
+	}
+	return all
+}
+
+func TestEventFields(t *testing.T) {
+	l := New(10, 0)
+	s := watching(t, l, driver.WatchRequest{Key: "k"})
+	value := []byte("old")
+	l.Append(Event{Key: "k", Action: kvdb.KVDelete, Index: 9, Record: &tree.Record{Value: value, Created: 3, Modified: 5}})
+	events, err := read(s, 1)
+	require.NoError(t, err)
+	require.Equal(t, &kvdb.KVPair{
+		Key: "k", Value: []byte("old"), Action: kvdb.KVDelete, CreatedIndex: 3, ModifiedIndex: 9, KVDBIndex: 9,
+	}, events[0])
+	events[0].Value[0] = 'X'
+	require.Equal(t, "old", string(value), "the event's value is the receiver's own")
+}
+
+// What one watch got and changes is not what another sees, and values of one
+// batch do not run into each other.
+func TestReceiversOwnTheirEvents(t *testing.T) {
+	f := newFeed(10)
+	f.writeMany(3, "k")
+	a, b := watching(t, f.log, driver.WatchRequest{Key: "k"}), watching(t, f.log, driver.WatchRequest{Key: "k"})
+	got, err := read(a, 3)
+	require.NoError(t, err)
+	for _, e := range got {
+		_ = append(e.Value, "appended"...)
+		e.Value[0], e.Key = 'X', "changed"
+	}
+	got, err = read(b, 3)
+	require.NoError(t, err)
+	for i, e := range got {
+		require.Equal(t, strconv.Itoa(i+1), string(e.Value))
+		require.Equal(t, "k", e.Key)
+	}
+}
+
+func TestWatchSelects(t *testing.T) {
+	keys := []string{"a", "ab", "abc", "ab/c", "b", ""}
+	for _, r := range []driver.WatchRequest{
+		{Key: "ab"}, {Key: "ab", Prefix: true}, {Key: "", Prefix: true}, {Key: "x"}, {Key: "x", Prefix: true}, {Key: "abc", Prefix: true},
+	} {
+		want := []string{}
+		for _, key := range keys {
+			if key == r.Key || r.Prefix && strings.HasPrefix(key, r.Key) {
+				want = append(want, key)
+			}
+		}
+		t.Run(fmt.Sprintf("%q prefix=%t", r.Key, r.Prefix), func(t *testing.T) {
+			f := newFeed(100)
+			f.writeMany(1, keys...) // the history has the same rules
+			s := watching(t, f.log, r)
+			f.writeMany(1, keys...)
+			if len(want) == 0 {
+				require.False(t, waits(s))
+				return
+			}
+			events, err := read(s, 2*len(want))
+			require.NoError(t, err)
+			for i, e := range events {
+				require.Equal(t, want[i%len(want)], e.Key)
+			}
+		})
+	}
+}
+
+// waits tells whether an event waits for the watch.
+func waits(s driver.Stream) bool {
+	w := s.(*watch)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue) > 0
+}
+
+// A watch after index N gets everything with a larger index, whether it is past
+// or to come, and one after 0 the history first.
+func TestWatchFromThePast(t *testing.T) {
+	for _, after := range []uint64{0, 1, 63, 64, 65, 299, 300} {
+		t.Run(strconv.FormatUint(after, 10), func(t *testing.T) {
+			f := newFeed(1000)
+			f.writeMany(300, "k")
+			s := watching(t, f.log, driver.WatchRequest{Key: "k", After: after})
+			f.writeMany(100, "k")
+			events, err := read(s, 400-int(after))
+			require.NoError(t, err)
+			require.Equal(t, upTo(after+1, 400), indexes(events))
+		})
+	}
+}
+
+func TestWatchFromTheFuture(t *testing.T) {
+	f := newFeed(1000)
+	f.writeMany(10, "k")
+	s := watching(t, f.log, driver.WatchRequest{Key: "k", After: 15})
+	f.writeMany(10, "k")
+	events, err := read(s, 5)
+	require.NoError(t, err)
+	require.Equal(t, upTo(16, 20), indexes(events))
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	for _, limit := range []int{1, 64, 65, 200} {
+		f := newFeed(limit)
+		f.writeMany(1000, "k")
+		kept := 0
+		for c := f.log.head; c != nil; c = c.next {
+			kept += c.used
+		}
+		require.GreaterOrEqual(t, kept, limit)
+		require.Less(t, kept, limit+chunkSize)
+		require.Equal(t, f.log.retained, kept)
+
+		// The oldest index that the log still knows everything after.
+		floor := uint64(1000 - kept)
+		events, err := read(watching(t, f.log, driver.WatchRequest{Key: "k", After: floor}), kept)
+		require.NoError(t, err)
+		require.Equal(t, upTo(floor+1, 1000), indexes(events))
+
+		events, err = read(watching(t, f.log, driver.WatchRequest{Key: "k", After: floor - 1}), 1)
+		require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)
+		require.Empty(t, events)
+
+		events, err = read(watching(t, f.log, driver.WatchRequest{Key: "k"}), kept)
+		require.NoError(t, err, "without an index there is no gap")
+		require.Equal(t, upTo(floor+1, 1000), indexes(events))
+	}
+}
+
+// What happened before the log was made is not known to it.
+func TestFloorOfNew(t *testing.T) {
+	f := &feed{log: New(100, 50), index: 50}
+	f.write("k")
+	_, err := read(watching(t, f.log, driver.WatchRequest{Key: "k", After: 49}), 1)
+	require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)
+	for _, after := range []uint64{50, 0} {
+		events, err := read(watching(t, f.log, driver.WatchRequest{Key: "k", After: after}), 1)
+		require.NoError(t, err)
+		require.Equal(t, []uint64{51}, indexes(events))
+	}
+}
+
+func TestCompact(t *testing.T) {
+	for _, index := range []uint64{1, 30, 64, 65, 100, 300} {
+		t.Run(strconv.FormatUint(index, 10), func(t *testing.T) {
+			f := newFeed(1000)
+			f.writeMany(300, "k")
+			f.log.Compact(index)
+			f.log.Compact(index - 1) // never goes back
+			f.write("k")
+			// An event that was not before index is still there.
+			events, err := read(watching(t, f.log, driver.WatchRequest{Key: "k", After: index - 1}), 302-int(index))
+			require.NoError(t, err)
+			require.Equal(t, upTo(index, 301), indexes(events))
+			events, err = read(watching(t, f.log, driver.WatchRequest{Key: "k"}), 302-int(index))
+			require.NoError(t, err)
+			require.Equal(t, upTo(index, 301), indexes(events))
+			if index > 2 {
+				_, err = read(watching(t, f.log, driver.WatchRequest{Key: "k", After: index - 2}), 1)
+				require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)
+			}
+		})
+	}
+}
+
+// An index that is not reached yet compacts what is there, not what will be.
+func TestCompactBeyondTheEnd(t *testing.T) {
+	for _, written := range []int{0, 10, 64, 100} {
+		f := newFeed(1000)
+		f.writeMany(written, "k")
+		f.log.Compact(1 << 40)
+		require.Zero(t, f.log.retained)
+		f.writeMany(100, "k")
+		last := uint64(written) + 100
+		events, err := read(watching(t, f.log, driver.WatchRequest{Key: "k", After: uint64(written)}), 100)
+		require.NoError(t, err)
+		require.Equal(t, upTo(last-99, last), indexes(events))
+	}
+}
+
+// A watch that is registered gets all that is left behind by Compact, too.
+func TestCompactLeavesRegisteredWatchesAlone(t *testing.T) {
+	f := newFeed(1000)
+	f.writeMany(100, "k")
+	s := watching(t, f.log, driver.WatchRequest{Key: "k"})
+	f.writeMany(100, "k")
+	f.log.Compact(200)
+	events, err := read(s, 200)
+	require.NoError(t, err)
+	require.Equal(t, upTo(1, 200), indexes(events))
+}
+
+// Watches that come and go while several writers write get every event of
+// theirs once, in order, from the moment they are registered.
+func TestConcurrentWatches(t *testing.T) {
+	const writers, watchers, writes = 4, 8, 5000
+	f := newFeed(writers * writes)
+	var writing, reading sync.WaitGroup
+	for n := range writers {
+		writing.Go(func() {
+			for range writes {
+				f.write([]string{"a/" + strconv.Itoa(n), "b"}[rand.IntN(2)])
+			}
+		})
+	}
+	for n := range watchers {
+		r := []driver.WatchRequest{{Key: "a/", Prefix: true}, {Key: "b"}, {Prefix: true}, {Key: "a/1"}}[n%4]
+		reading.Go(func() {
+			for range 20 {
+				f.mu.Lock()
+				r.After = f.index
+				f.mu.Unlock()
+				s, err := f.log.Watch(context.Background(), r)
+				require.NoError(t, err)
+				// What is written now is to be seen.
+				var mine uint64
+				switch {
+				case r.Prefix:
+					mine = f.write(r.Key + "1")
+				default:
+					mine = f.write(r.Key)
+				}
+				last := r.After
+				for last < mine {
+					events, err := s.Next()
+					require.NoError(t, err)
+					for _, e := range events {
+						require.Greater(t, e.ModifiedIndex, last)
+						require.Equal(t, strconv.FormatUint(e.ModifiedIndex, 10), string(e.Value))
+						last = e.ModifiedIndex
+					}
+				}
+				s.Close()
+			}
+		})
+	}
+	// One of everything, from the start, gets every index.
+	all := watching(t, f.log, driver.WatchRequest{Prefix: true})
+	total := writers*writes + watchers*20
+	events, err := read(all, total)
+	require.NoError(t, err)
+	require.Equal(t, upTo(1, uint64(total)), indexes(events))
+	writing.Wait()
+	reading.Wait()
+}
+
+func TestWatchEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cause := fmt.Errorf("enough")
+		ctx, cancel := context.WithCancelCause(context.Background())
+		s, err := newFeed(10).log.Watch(ctx, driver.WatchRequest{Key: "k"})
+		require.NoError(t, err)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := s.Next()
+			ended <- err
+		}()
+		synctest.Wait()
+		require.Empty(t, ended)
+		cancel(cause)
+		require.Equal(t, cause, <-ended)
+		s.Close()
+	})
+}
+
+// A watch that does not read is ended when too much waits for it, and keeps
+// nothing alive; nobody else notices.
+func TestSlowWatch(t *testing.T) {
+	f := newFeed(10)
+	slow := watching(t, f.log, driver.WatchRequest{Key: "k"})
+	fast := watching(t, f.log, driver.WatchRequest{Key: "k"})
+	const events = MaxLag + maxPending + 2
+	done := make(chan error, 1)
+	go func() {
+		got, err := read(fast, events)
+		if err == nil && len(got) != events {
+			err = fmt.Errorf("%d events", len(got))
+		}
+		done <- err
+	}()
+	record := &tree.Record{}
+	for i := range uint64(events) {
+		f.log.Append(Event{Key: "k", Action: kvdb.KVSet, Index: i + 1, Record: record})
+	}
+	require.NoError(t, <-done)
+	got, err := read(slow, 1)
+	require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)
+	require.Empty(t, got)
+	require.Zero(t, slow.(*watch).waiting)
+}
+
+// What a watch was behind when it was registered does not count as lag.
+func TestLongHistoryIsNoLag(t *testing.T) {
+	const events = MaxLag + 100
+	l := New(2*events, 0)
+	record := &tree.Record{}
+	for i := range uint64(events) {
+		l.Append(Event{Key: "k", Action: kvdb.KVSet, Index: i + 1, Record: record})
+	}
+	s := watching(t, l, driver.WatchRequest{Key: "k", After: 1})
+	l.Append(Event{Key: "k", Action: kvdb.KVSet, Index: events + 1, Record: record})
+	got, err := read(s, events)
+	require.NoError(t, err)
+	require.Equal(t, upTo(2, events+1), indexes(got))
+}
+
+// What is to be dispatched is bounded, too: a writer who is far ahead of the
+// dispatcher waits for it.
+func TestWritersWaitForTheDispatcher(t *testing.T) {
+	f := newFeed(10)
+	s := watching(t, f.log, driver.WatchRequest{Key: "k"})
+	const events = 3 * maxPending
+	s.(*watch).mu.Lock() // the dispatcher does not get past this watch
+	written := make(chan struct{})
+	go func() { f.writeMany(events, "k"); close(written) }()
+	require.Eventually(t, func() bool {
+		f.log.mu.Lock()
+		defer f.log.mu.Unlock()
+		return len(f.log.pending) == maxPending
+	}, 20*time.Second, time.Millisecond)
+	select {
+	case <-written:
+		t.Fatal("nothing holds the writer back")
+	default:
+	}
+	s.(*watch).mu.Unlock()
+	<-written
+	got, err := read(s, events)
+	require.NoError(t, err)
+	require.Equal(t, upTo(1, events), indexes(got))
+}
+
+// A write that nobody watches wakes nobody: no dispatcher, no watch.
+func TestOtherWatchesAreNotWoken(t *testing.T) {
+	f := newFeed(10)
+	others := []driver.Stream{}
+	for i := range 1000 {
+		others = append(others, watching(t, f.log, driver.WatchRequest{Key: fmt.Sprint("other/", i), Prefix: i%2 == 0}))
+	}
+	f.writeMany(100, "k", "other", "other/1/x")
+	require.False(t, f.log.dispatching)
+	require.Empty(t, f.log.pending)
+	for _, s := range others {
+		require.False(t, waits(s))
+	}
+	// The cost of finding that out depends on the number of lengths of prefixes.
+	require.LessOrEqual(t, len(f.log.watches.lengths), 3)
+}
+
+func TestClosedWatchIsForgotten(t *testing.T) {
+	f := newFeed(10)
+	r := &f.log.watches
+	open := []driver.Stream{}
+	for i := range 100 {
+		s, err := f.log.Watch(context.Background(), driver.WatchRequest{Key: strings.Repeat("k", i%7), Prefix: i%2 == 0})
+		require.NoError(t, err)
+		open = append(open, s)
+	}
+	require.Len(t, r.lengths, 7)
+	rand.Shuffle(len(open), func(i, j int) { open[i], open[j] = open[j], open[i] })
+	for i, s := range open {
+		s.Close()
+		s.Close() // again is no harm
+		rest := 0
+		for _, groups := range []map[string]*group{r.keys, r.prefixes} {
+			for _, g := range groups {
+				require.NotEmpty(t, g.watches)
+				rest += len(g.watches)
+			}
+		}
+		require.Equal(t, len(open)-1-i, rest)
+	}
+	require.Empty(t, r.keys)
+	require.Empty(t, r.prefixes)
+	require.Empty(t, r.lengths)
+
+	refused, err := f.log.Watch(context.Background(), driver.WatchRequest{Key: "k"})
+	require.NoError(t, err)
+	refused.Close()
+	require.Empty(t, r.keys)
+}
+
+// Events that were delivered or that a watch does not want can be collected:
+// nothing but the history keeps a record alive.
+func TestNothingElseIsRetained(t *testing.T) {
+	f := newFeed(1)
+	slow := watching(t, f.log, driver.WatchRequest{Key: "slow"})
+	done := watching(t, f.log, driver.WatchRequest{Prefix: true})
+	f.write("slow")
+	var collected sync.WaitGroup
+	const others = 1000
+	for range others {
+		collected.Add(1)
+		record := &tree.Record{Value: make([]byte, 100)}
+		onCollected(record, collected.Done)
+		f.mu.Lock()
+		f.index++
+		f.log.Append(Event{Key: "other", Action: kvdb.KVSet, Index: f.index, Record: record})
+		f.mu.Unlock()
+	}
+	_, err := read(done, others+1)
+	require.NoError(t, err)
+	f.writeMany(2*chunkSize, "last") // drives the others out of the history
+	_, err = read(done, 2*chunkSize)
+	require.NoError(t, err)
+	requireCollected(t, &collected)
+	events, err := read(slow, 1)
+	require.NoError(t, err)
+	require.Equal(t, []uint64{1}, indexes(events))
+}

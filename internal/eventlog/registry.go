@@ -1,0 +1,141 @@
+package eventlog
+
+import (
+	"slices"
+	"sync"
+)
+
+// registry finds the watches of a key.
+type registry struct {
+	mu       sync.RWMutex // protects what is below, and the watches' slots
+	keys     map[string]*group
+	prefixes map[string]*group
+	// lengths are those of the keys of prefixes, sorted, each with the number
+	// of groups that have it.
+	lengths []length
+}
+
+type length struct{ bytes, groups int }
+
+// group is the watches of the same key or prefix.
+type group struct {
+	watches []*watch
+	// batch is what deliver collects for them; only the dispatcher uses it.
+	batch []Event
+}
+
+func newRegistry() registry {
+	return registry{keys: map[string]*group{}, prefixes: map[string]*group{}}
+}
+
+func (r *registry) groups(w *watch) map[string]*group {
+	if w.request.Prefix {
+		return r.prefixes
+	}
+	return r.keys
+}
+
+func (r *registry) add(w *watch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	groups, key := r.groups(w), w.request.Key
+	g := groups[key]
+	if g == nil {
+		g = &group{}
+		groups[key] = g
+		if w.request.Prefix {
+			r.count(len(key), 1)
+		}
+	}
+	w.slot = len(g.watches)
+	g.watches = append(g.watches, w)
+}
+
+// remove removes a watch, if it is there.
+func (r *registry) remove(w *watch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	groups, key := r.groups(w), w.request.Key
+	g := groups[key]
+	if g == nil || w.slot >= len(g.watches) || g.watches[w.slot] != w {
+		return
+	}
+	last := len(g.watches) - 1
+	g.watches[w.slot] = g.watches[last]
+	g.watches[w.slot].slot = w.slot
+	g.watches[last] = nil
+	if g.watches = g.watches[:last]; last > 0 {
+		return
+	}
+	delete(groups, key)
+	if w.request.Prefix {
+		r.count(len(key), -1)
+	}
+}
+
+// count adds n to the number of groups whose prefix has so many bytes.
+func (r *registry) count(bytes, n int) {
+	i, known := slices.BinarySearchFunc(r.lengths, bytes, func(l length, b int) int { return l.bytes - b })
+	if !known {
+		r.lengths = slices.Insert(r.lengths, i, length{bytes: bytes})
+	}
+	if r.lengths[i].groups += n; r.lengths[i].groups == 0 {
+		r.lengths = slices.Delete(r.lengths, i, i+1)
+	}
+}
+
+// visit calls f with the groups that watch key, until it returns false. Its
+// caller holds r.mu.
+func (r *registry) visit(key string, f func(*group) bool) {
+	if g := r.keys[key]; g != nil && !f(g) {
+		return
+	}
+	for _, l := range r.lengths {
+		if l.bytes > len(key) {
+			return
+		}
+		if g := r.prefixes[key[:l.bytes]]; g != nil && !f(g) {
+			return
+		}
+	}
+}
+
+// watched tells whether anybody watches key.
+func (r *registry) watched(key string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	found := false
+	r.visit(key, func(*group) bool { found = true; return false })
+	return found
+}
+
+// deliver hands events to all who watch their keys: each watch gets its own in
+// one piece, which it shares with its group.
+func (r *registry) deliver(events []Event) {
+	var touched []*group
+	for part := range slices.Chunk(events, maxBatch) {
+		touched = r.deliverBatch(part, touched[:0])
+	}
+}
+
+// deliverBatch is deliver for at most maxBatch events. touched is scratch.
+func (r *registry) deliverBatch(events []Event, touched []*group) []*group {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for i := range events {
+		r.visit(events[i].Key, func(g *group) bool {
+			if len(g.batch) == 0 {
+				touched = append(touched, g)
+			}
+			g.batch = append(g.batch, events[i])
+			return true
+		})
+	}
+	for _, g := range touched {
+		for _, w := range g.watches {
+			w.push(g.batch)
+		}
+		g.batch = nil
+	}
+	return touched
+}
