@@ -1,0 +1,433 @@
+package wrappers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/mock/gomock"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/mem"
+	"github.com/portworx/kvdb/mock/ubermock"
+)
+
+// openMem returns a store in memory that the test's end closes.
+func openMem(t testing.TB, options map[string]string) kvdb.Kvdb {
+	kv, err := kvdb.New(mem.Name, "domain", nil, options, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, kvdb.Close(kv)) })
+	return kv
+}
+
+// quiet are the operations that write no line: they read or change a setting
+// of the instance and ask the store nothing.
+var quiet = map[string]bool{
+	"String": true, "Capabilities": true, "GetEndpoints": true, "SetFatalCb": true,
+	"SetLockHoldDuration": true, "GetLockTryDuration": true, "GetLockHoldDuration": true,
+}
+
+// Every operation goes to the store as it is, comes back as it is, and writes
+// its line, which has no value and no password.
+func TestLogForwards(t *testing.T) {
+	for name, method := range operations() {
+		for _, fails := range []error{nil, errMocked} {
+			t.Run(fmt.Sprint(name, " ", fails), func(t *testing.T) {
+				store := ubermock.NewMockKvdb(gomock.NewController(t))
+				kv, lines := logOf(t, store, nil)
+				args := arguments(name, method)
+				want := expect(store, name, method, args, fails)
+				got := call(kv, name, args)
+				if name != "TxNew" || fails != nil { // its result is wrapped
+					require.Equal(t, want, got)
+				}
+				if quiet[name] {
+					require.Equal(t, []string{""}, lines())
+					return
+				}
+				require.Len(t, lines(), 1)
+				line := lines()[0]
+				require.Contains(t, line, " op="+name+" ")
+				require.Contains(t, line, " duration=")
+				require.NotContains(t, line, secret)
+				if fails != nil {
+					require.Contains(t, line, ` level=warning `)
+					require.Contains(t, line, ` outcome="mocked failure" `)
+				} else {
+					require.Contains(t, line, ` level=info `)
+					require.Contains(t, line, ` outcome=ok `)
+				}
+				if strings.Contains(name, "Tx") || method.NumIn() == 0 {
+					return
+				}
+				if in := method.In(0); in == reflect.TypeFor[string]() || in == reflect.TypeFor[*kvdb.KVPair]() {
+					require.Contains(t, line, `="text0"`, "what the operation is about")
+				}
+				if method.NumOut() > 0 && method.Out(0) == reflect.TypeFor[*kvdb.KVPair]() {
+					require.Contains(t, line, ` created=101 modified=102 index=103 `)
+				}
+			})
+		}
+	}
+}
+
+func TestLogLine(t *testing.T) {
+	kv, lines := logOf(t, openMem(t, nil), nil)
+	_, err := kv.Put("a/b", secret, 0)
+	require.NoError(t, err)
+	_, err = kv.Get("no\nsuch \"key\"")
+	require.Equal(t, kvdb.ErrNotFound, err)
+	_, err = kv.Enumerate("a/")
+	require.NoError(t, err)
+
+	require.Len(t, lines(), 3)
+	const stamp, duration = `time=\d{4}-\d\d-\d\dT\S+ `, ` duration=[\d.]+(ns|µs|ms|s)`
+	require.Regexp(t, `^`+stamp+`level=info op=Put key="a/b" created=1 modified=1 index=1 outcome=ok`+duration+`$`, lines()[0])
+	require.Regexp(t, `^`+stamp+`level=warning op=Get key="no\\nsuch \\"key\\"" outcome="Key not found"`+duration+`$`, lines()[1])
+	require.Regexp(t, `^`+stamp+`level=info op=Enumerate key="a/" count=1 outcome=ok`+duration+`$`, lines()[2])
+}
+
+// What an error says about a value is not logged.
+func TestLogErrorsThatQuote(t *testing.T) {
+	_, unsupported := json.Marshal(math.Inf(1))
+	_, marshaler := json.Marshal(secretive{})
+	mismatch := json.Unmarshal([]byte(`424242`), new(string))
+	overflow := json.Unmarshal([]byte(`424242`), new(int8))
+	for _, cause := range []error{unsupported, marshaler, mismatch, overflow} {
+		require.Error(t, cause)
+		sentinel := kvdb.ErrIllegal
+		if errors.As(cause, new(*json.UnmarshalTypeError)) {
+			sentinel = kvdb.ErrUnmarshal
+		}
+		store := ubermock.NewMockKvdb(gomock.NewController(t))
+		kv, lines := logOf(t, store, nil)
+		fails := fmt.Errorf("%w: value: %w", sentinel, cause)
+		store.EXPECT().Put(gomock.Any(), gomock.Any(), gomock.Any()).Return(nil, fails)
+		_, err := kv.Put("key", nil, 0)
+		require.Same(t, fails, err)
+		for _, quoted := range []string{secret, "424242", "Inf"} {
+			require.NotContains(t, lines()[0], quoted)
+		}
+	}
+
+	store := ubermock.NewMockKvdb(gomock.NewController(t))
+	kv, lines := logOf(t, store, nil)
+	fails := fmt.Errorf("user exists with password %q", secret)
+	store.EXPECT().AddUser("user", secret).Return(fails)
+	require.Same(t, fails, kv.AddUser("user", secret))
+	require.NotContains(t, lines()[0], secret)
+	require.Contains(t, lines()[0], "user exists")
+}
+
+// secretive has no encoding, and tells its value when asked why.
+type secretive struct{}
+
+func (secretive) MarshalJSON() ([]byte, error) { return nil, errors.New(secret) }
+
+func TestLogWatch(t *testing.T) {
+	kv, lines := logOf(t, openMem(t, nil), nil)
+	over := make(chan error, 1)
+	cb := func(_ string, opaque interface{}, _ *kvdb.KVPair, err error) error {
+		if err != nil {
+			over <- err
+		}
+		return errors.New("enough")
+	}
+	require.NoError(t, kv.WatchTree("a", 3, "opaque", cb))
+	require.Equal(t, kvdb.ErrIllegal, errors.Unwrap(kv.WatchKey("a", 0, nil, nil)))
+	for range 4 {
+		_, err := kv.Put("a/b", secret, 0)
+		require.NoError(t, err)
+	}
+	require.Equal(t, kvdb.ErrWatchStopped, <-over)
+
+	all := lines()
+	require.Contains(t, all[0], ` op=WatchTree key="a" waitIndex=3 outcome=ok `)
+	require.Contains(t, all[1], ` op=WatchKey key="a" waitIndex=0 outcome="Illegal operation`)
+	require.Contains(t, strings.Join(all, "\n"), ` op=WatchTreeEnd key="a" outcome="Watch Stopped" `)
+	require.Len(t, all, 2+4+1, "events are not logged")
+}
+
+func TestLogTransaction(t *testing.T) {
+	kv, lines := logOf(t, openMem(t, nil), nil)
+	lock, err := kv.LockWithID("lock", "owner")
+	require.NoError(t, err)
+	commit := func() error {
+		tx, err := kv.TxNew()
+		require.NoError(t, err)
+		require.NoError(t, kvdb.TxGuard(tx, lock))
+		_, err = tx.Put("a", secret, 0)
+		require.NoError(t, err)
+		return tx.Commit()
+	}
+	require.NoError(t, commit())
+	require.NoError(t, kv.Unlock(lock))
+	require.Equal(t, kvdb.ErrInvalidLock, commit())
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	require.NoError(t, tx.Abort())
+
+	for i, want := range []string{
+		`op=LockWithID key="lock" owner="owner" created=`,
+		`op=TxNew outcome=ok`, `op=TxCommit outcome=ok`,
+		`op=Unlock key="lock" created=`,
+		`op=TxNew outcome=ok`, `op=TxCommit outcome="Invalid lock/unlock operation"`,
+		`op=TxNew outcome=ok`, `op=TxAbort outcome=ok`,
+	} {
+		require.Contains(t, lines()[i], want)
+	}
+}
+
+// A transaction that cannot be tied to a lock still cannot behind the wrapper.
+func TestLogTransactionWithoutGuard(t *testing.T) {
+	store := ubermock.NewMockKvdb(gomock.NewController(t))
+	kv, _ := logOf(t, store, nil)
+	store.EXPECT().TxNew().Return(struct{ kvdb.Tx }{}, nil)
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	require.Equal(t, kvdb.ErrNotSupported, kvdb.TxGuard(tx, &kvdb.KVPair{}))
+}
+
+func TestLogPages(t *testing.T) {
+	store := openMem(t, nil)
+	for i := range 5 {
+		_, err := store.Put(fmt.Sprint("a/", i), "", 0)
+		require.NoError(t, err)
+	}
+	kv, lines := logOf(t, store, nil)
+	pager := kv.(kvdb.Pager)
+	keys := []string{}
+	for pair, err := range pager.EnumeratePages("a/", 2) {
+		require.NoError(t, err)
+		keys = append(keys, pair.Key)
+	}
+	require.Equal(t, []string{"a/0", "a/1", "a/2", "a/3", "a/4"}, keys)
+	for range pager.EnumeratePages("a/", 2) {
+		break
+	}
+	require.Len(t, lines(), 2)
+	require.Contains(t, lines()[0], ` op=EnumeratePages key="a/" count=5 outcome=ok `)
+	require.Contains(t, lines()[1], ` op=EnumeratePages key="a/" count=1 outcome=ok `)
+}
+
+// A store without pages is enumerated in one piece.
+func TestLogPagesOfOther(t *testing.T) {
+	store := ubermock.NewMockKvdb(gomock.NewController(t))
+	store.EXPECT().Enumerate("a").Return(kvdb.KVPairs{{Key: "a1"}}, errMocked)
+	kv, lines := logOf(t, store, nil)
+	keys, end := []string{}, error(nil)
+	for pair, err := range kvdb.Pairs(kv, "a") {
+		if end = err; err == nil {
+			keys = append(keys, pair.Key)
+		}
+	}
+	require.Equal(t, []string{"a1"}, keys)
+	require.Equal(t, errMocked, end)
+	require.Contains(t, lines()[0], ` count=1 outcome="mocked failure" `)
+}
+
+func TestLogContext(t *testing.T) {
+	kv, lines := logOf(t, openMem(t, nil), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	view := kvdb.WithContext(ctx, kv)
+	require.Equal(t, kvdb.Wrapper_Log, view.WrapperName())
+	_, err := view.Put("a", "", 0)
+	require.NoError(t, err)
+	cancel()
+	_, err = view.Get("a")
+	require.ErrorIs(t, err, context.Canceled)
+
+	view.Removed()
+	_, err = kv.Get("a")
+	require.NoError(t, err)
+	require.Len(t, lines(), 3, "removing a view does not close the log")
+	require.Contains(t, lines()[1], ` outcome="context canceled" `)
+}
+
+func TestLogClose(t *testing.T) {
+	kv, lines := logOf(t, openMem(t, nil), nil)
+	over := make(chan error, 1)
+	require.NoError(t, kv.WatchTree("", 0, nil, func(_ string, _ interface{}, _ *kvdb.KVPair, err error) error {
+		over <- err
+		return err
+	}))
+	view := kvdb.WithContext(t.Context(), kv)
+	require.NoError(t, kvdb.Close(view))
+	require.Equal(t, kvdb.ErrWatchStopped, <-over)
+	require.NoError(t, kvdb.Close(kv))
+	_, err := kv.Get("a")
+	require.Equal(t, kvdb.ErrClosed, err)
+
+	require.Len(t, lines(), 3)
+	require.Contains(t, lines()[1], `op=WatchTreeEnd key="" outcome="Watch Stopped"`)
+	require.Contains(t, lines()[2], `op=Close outcome=ok`)
+	_, err = kv.(*logWrapper).log.file.Stat()
+	require.ErrorIs(t, err, os.ErrClosed)
+}
+
+func TestLogRemoved(t *testing.T) {
+	store := openMem(t, nil)
+	kv, lines := logOf(t, store, nil)
+	over := make(chan struct{})
+	stop := errors.New("enough")
+	require.NoError(t, kv.WatchTree("", 0, nil, func(_ string, _ interface{}, _ *kvdb.KVPair, err error) error {
+		if err != nil {
+			close(over)
+		}
+		return stop
+	}))
+	removed, err := kvdb.RemoveWrapper(kvdb.Wrapper_Log, kv)
+	require.NoError(t, err)
+	require.Same(t, store, removed)
+	_, err = kv.(*logWrapper).log.file.Stat()
+	require.ErrorIs(t, err, os.ErrClosed)
+
+	// Its watches go on, and write nothing any more.
+	_, err = removed.Put("a", "", 0)
+	require.NoError(t, err)
+	<-over
+	require.Len(t, lines(), 1)
+}
+
+func TestLogFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	kv, err := NewLogWrapper(openMem(t, nil), nil)
+	require.NoError(t, err)
+	defer kv.Removed()
+	info, err := os.Stat("kvdb_audit.log")
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode())
+
+	path := filepath.Join(t.TempDir(), "log")
+	require.NoError(t, os.WriteFile(path, []byte("before\n"), 0o600))
+	other, err := NewLogWrapper(openMem(t, nil), map[string]string{kvdb.LogPathOption: path})
+	require.NoError(t, err)
+	defer other.Removed()
+	_, err = other.Put("a", "", 0)
+	require.NoError(t, err)
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Regexp(t, "^before\ntime=[^\n]* op=Put [^\n]*\n$", string(content))
+}
+
+func TestLogOptions(t *testing.T) {
+	for option, value := range map[string]string{
+		kvdb.LogPathOption: t.TempDir(), // a folder
+		LogLevelOption:     "loud",
+	} {
+		t.Chdir(t.TempDir())
+		kv, err := NewLogWrapper(openMem(t, nil), map[string]string{option: value})
+		require.ErrorContains(t, err, option)
+		require.ErrorContains(t, err, value)
+		require.Nil(t, kv)
+	}
+}
+
+func TestLogLevels(t *testing.T) {
+	use := func(kv kvdb.Kvdb) {
+		_, err := kv.Put("a", "", 0)
+		require.NoError(t, err)
+		_, err = kv.Create("a", "", 0)
+		require.Equal(t, kvdb.ErrExist, err)
+	}
+	kv, lines := logOf(t, openMem(t, nil), map[string]string{LogLevelOption: LogFailures})
+	use(kv)
+	require.Len(t, lines(), 1)
+	require.Contains(t, lines()[0], `op=Create key="a" outcome="Key already exists"`)
+
+	t.Chdir(t.TempDir())
+	off, err := NewLogWrapper(openMem(t, nil), map[string]string{LogLevelOption: LogOff})
+	require.NoError(t, err)
+	use(off)
+	require.NoError(t, kvdb.Close(off))
+	files, err := os.ReadDir(".")
+	require.NoError(t, err)
+	require.Empty(t, files)
+}
+
+// A log that is off formats nothing: it allocates nothing.
+func TestLogOffAllocations(t *testing.T) {
+	store := &readOnly{pair: &kvdb.KVPair{Key: "key", ModifiedIndex: 12345}}
+	kv, err := NewLogWrapper(store, map[string]string{LogLevelOption: LogOff})
+	require.NoError(t, err)
+	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = kv.Get("key") }))
+}
+
+// readOnly is a store whose Get costs nothing.
+type readOnly struct {
+	kvdb.Kvdb
+	pair *kvdb.KVPair
+}
+
+func (r *readOnly) Get(string) (*kvdb.KVPair, error) { return r.pair, nil }
+
+func TestLogConcurrently(t *testing.T) {
+	const goroutines, each = 8, 50
+	kv, lines := logOf(t, openMem(t, nil), nil)
+	var wg sync.WaitGroup
+	for g := range goroutines {
+		wg.Go(func() {
+			view := kvdb.WithContext(t.Context(), kv)
+			for range each {
+				if _, err := view.Put(fmt.Sprint(g), secret, 0); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.Len(t, lines(), goroutines*each)
+	for _, line := range lines() {
+		require.Regexp(t, `^time=.* op=Put key="\d" .* outcome=ok duration=\S+$`, line)
+	}
+}
+
+// The duration is that of the operation.
+func TestLogDuration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := ubermock.NewMockKvdb(gomock.NewController(t))
+		kv, lines := logOf(t, store, nil)
+		store.EXPECT().Compact(uint64(1)).DoAndReturn(func(uint64) error {
+			time.Sleep(3 * time.Second)
+			return nil
+		})
+		require.NoError(t, kv.Compact(1))
+		require.Contains(t, lines()[0], " duration=3s")
+	})
+}
+
+func BenchmarkLogGet(b *testing.B) {
+	get := func(b *testing.B, kv kvdb.Kvdb) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := kv.Get("volumes/1234"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	store := openMem(b, nil)
+	_, err := store.Put("volumes/1234", strings.Repeat("v", 127), 0)
+	require.NoError(b, err)
+	b.Run("bare", func(b *testing.B) { get(b, store) })
+	for _, level := range []string{LogAll, LogFailures, LogOff} {
+		b.Run(level, func(b *testing.B) {
+			kv, err := NewLogWrapper(store, map[string]string{
+				kvdb.LogPathOption: filepath.Join(b.TempDir(), "log"), LogLevelOption: level,
+			})
+			require.NoError(b, err)
+			b.Cleanup(kv.Removed)
+			get(b, kv)
+		})
+	}
+}

@@ -1,0 +1,181 @@
+package wrappers
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/mock/gomock"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/mem"
+	"github.com/portworx/kvdb/mock/ubermock"
+)
+
+// passedOn are the operations that work without a quorum; all others are
+// kvdb.ErrNoQuorum.
+var passedOn = map[string]bool{
+	"String": true, "Capabilities": true, "Unlock": true, "UpdateMember": true, "ListMembers": true,
+	"SetEndpoints": true, "GetEndpoints": true, "Defragment": true, "SetFatalCb": true,
+	"SetLockHoldDuration": true, "GetLockTryDuration": true, "GetLockHoldDuration": true,
+	"WatchKey": true, "WatchTree": true,
+}
+
+func noQuorum(t *testing.T, kv kvdb.Kvdb) kvdb.Kvdb {
+	w, err := NewNoKvdbQuorumWrapper(kv, nil)
+	require.NoError(t, err)
+	require.Equal(t, kvdb.Wrapper_NoQuorum, w.WrapperName())
+	require.Same(t, kv, w.WrappedKvdb())
+	return w
+}
+
+func TestNoQuorum(t *testing.T) {
+	for name, method := range operations() {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := ubermock.NewMockKvdb(gomock.NewController(t))
+				kv := noQuorum(t, store)
+				args := arguments(name, method)
+				if passedOn[name] {
+					want := expect(store, name, method, args, nil)
+					require.Equal(t, want, call(kv, name, args))
+					return
+				}
+				results := call(kv, name, args)
+				last := len(results) - 1
+				require.Equal(t, kvdb.ErrNoQuorum, results[last])
+				for _, result := range results[:last] {
+					require.True(t, result == nil || reflect.ValueOf(result).IsZero())
+				}
+			})
+		})
+	}
+}
+
+func TestNoQuorumPages(t *testing.T) {
+	calls := 0
+	for pair, err := range kvdb.Pairs(noQuorum(t, openMem(t, nil)), "") {
+		require.Nil(t, pair)
+		require.Equal(t, kvdb.ErrNoQuorum, err)
+		calls++
+	}
+	require.Equal(t, 1, calls)
+}
+
+// A watch is registered 20 to 40 s after it was asked for, not always the same.
+func TestNoQuorumWatchDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kv := noQuorum(t, openMem(t, nil))
+		delays := map[time.Duration]bool{}
+		for range 50 {
+			start := time.Now()
+			require.NoError(t, kv.WatchTree("", 0, nil, ignore))
+			delay := time.Since(start)
+			require.GreaterOrEqual(t, delay, 20*time.Second)
+			require.LessOrEqual(t, delay, 40*time.Second)
+			delays[delay] = true
+		}
+		require.Greater(t, len(delays), 25)
+		require.NoError(t, kvdb.Close(kv))
+	})
+}
+
+func ignore(string, interface{}, *kvdb.KVPair, error) error { return nil }
+
+// watchLater starts a watch on kv and returns where its error will be.
+func watchLater(kv kvdb.Kvdb) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- kv.WatchKey("a", 0, nil, ignore) }()
+	return done
+}
+
+func TestNoQuorumDelayObeysContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kv := noQuorum(t, openMem(t, nil))
+		outer, cancelOuter := context.WithCancel(t.Context())
+		inner, cancelInner := context.WithCancel(t.Context())
+		view := kvdb.WithContext(outer, kv)
+		require.Equal(t, kvdb.Wrapper_NoQuorum, view.WrapperName())
+		both := kvdb.WithContext(inner, view)
+
+		start := time.Now()
+		first, second, third := watchLater(both), watchLater(view), watchLater(kv)
+		time.Sleep(time.Second)
+		cancelInner()
+		require.ErrorIs(t, <-first, context.Canceled)
+		synctest.Wait()
+		require.Empty(t, second)
+		cancelOuter()
+		require.ErrorIs(t, <-second, context.Canceled)
+		require.ErrorIs(t, both.WatchTree("", 0, nil, ignore), context.Canceled)
+		require.Equal(t, time.Second, time.Since(start), "somebody waited")
+		require.NoError(t, <-third, "it has no part in either context")
+		require.NoError(t, kvdb.Close(kv))
+	})
+}
+
+func TestNoQuorumDelayObeysClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := openMem(t, nil)
+		kv := noQuorum(t, store)
+		waiting := watchLater(kvdb.WithContext(t.Context(), kv))
+		synctest.Wait()
+		start := time.Now()
+		require.NoError(t, kvdb.Close(kv))
+		require.Equal(t, kvdb.ErrClosed, <-waiting)
+		require.Equal(t, kvdb.ErrClosed, kv.WatchTree("", 0, nil, ignore))
+		require.Zero(t, time.Since(start))
+		_, err := store.Get("a")
+		require.Equal(t, kvdb.ErrClosed, err, "the store is closed too")
+		require.NoError(t, kvdb.Close(kv))
+	})
+}
+
+// The lock settings and Unlock reach the store: a lock can be given up.
+func TestNoQuorumUnlock(t *testing.T) {
+	store := openMem(t, nil)
+	lock, err := store.Lock("a")
+	require.NoError(t, err)
+	kv := noQuorum(t, store)
+	require.NoError(t, kv.Unlock(lock))
+	held, _, err := store.IsKeyLocked("a")
+	require.NoError(t, err)
+	require.False(t, held)
+}
+
+func TestStack(t *testing.T) {
+	kv, err := kvdb.New(mem.Name, "domain", nil, map[string]string{
+		kvdb.WrappersOption: "Wrapper_Log,Wrapper_NoQuorum",
+		kvdb.LogPathOption:  t.TempDir() + "/log",
+	}, nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, kvdb.Close(kv)) }()
+	require.Equal(t, kvdb.Wrapper_Log, kv.WrapperName())
+	require.Equal(t, kvdb.Wrapper_NoQuorum, kv.WrappedKvdb().WrapperName())
+	_, err = kv.Put("a", "", 0)
+	require.Equal(t, kvdb.ErrNoQuorum, err)
+
+	kv, err = kvdb.RemoveWrapper(kvdb.Wrapper_NoQuorum, kv)
+	require.NoError(t, err)
+	_, err = kv.Put("a", "", 0)
+	require.NoError(t, err)
+	again, err := kvdb.AddWrapper(kvdb.Wrapper_Log, kv, nil)
+	require.ErrorIs(t, err, kvdb.ErrExist)
+	require.Same(t, kv, again)
+}
+
+func TestRegisteredTwice(t *testing.T) {
+	require.PanicsWithValue(t, "kvdb wrapper Wrapper_Log: Key already exists", func() {
+		register(kvdb.Wrapper_Log, NewLogWrapper)
+	})
+}
+
+func TestVersion(t *testing.T) {
+	version, err := Version("", nil)
+	require.True(t, errors.Is(err, kvdb.ErrNotSupported))
+	require.Empty(t, version)
+}
