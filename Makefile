@@ -6,6 +6,9 @@ FUZZTIME  ?= 1m
 COUNT     ?= 100
 BENCHARGS ?=
 
+# The packages whose tests run the conformance suite on a backend.
+BACKENDS := ./mem ./bolt
+
 .PHONY: help
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +23,7 @@ short: ## the quick tests only, without the race detector
 
 .PHONY: stress
 stress: ## the suite on mem and bolt COUNT times in random order
-	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout 0 -run Conformance ./mem ./bolt
+	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout 0 -run Conformance $(BACKENDS)
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME
@@ -46,6 +49,12 @@ generate: ## the generated files anew
 .PHONY: bench
 bench: ## measure against the raw stores and write BENCHMARKS.md
 	$(GO) run ./internal/bench -o BENCHMARKS.md $(BENCHARGS)
+
+.PHONY: matrix
+matrix: ## the table of capabilities in README.md
+	@set -e; reports=$$(mktemp -d); trap 'rm -rf "$$reports"' EXIT; \
+	$(GO) test -run Conformance $(BACKENDS) -args -kvdb.report="$$reports"; \
+	$(GO) run ./internal/matrix "$$reports" README.md
 
 .PHONY: servers
 servers: ## build the real servers that tests run against (cached)
