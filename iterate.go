@@ -12,9 +12,9 @@ const DefaultPageSize = 1000
 // wrappers of this module implement it.
 type Pager interface {
 	// EnumeratePages is Enumerate, pageSize pairs at a time. Each page is one
-	// moment in time, and where the store can read at a past index (etcd v3,
-	// mem) so is the whole; elsewhere a key that exists throughout comes
-	// exactly once. An error is the last thing that the iterator yields.
+	// moment in time, and where the store can read at a past index (etcd v3) so
+	// is the whole; elsewhere a key that exists throughout comes exactly once.
+	// An error is the last thing that the iterator yields.
 	EnumeratePages(prefix string, pageSize int) iter.Seq2[*KVPair, error]
 }
 
@@ -50,17 +50,21 @@ func Pairs(kv Kvdb, prefix string) iter.Seq2[*KVPair, error] {
 // ranged over once. It yields each event in order, and as the last thing the
 // error that ended the watch: ErrWatchRevisionCompacted, or ErrWatchStopped,
 // also when ctx ends. Leaving the loop stops the watch; without a loop it is
-// ctx that must end.
+// ctx that must end. An event waits for the loop to take it: Close of the
+// instance waits for that too, so do not call it in the loop.
 func Events(ctx context.Context, kv Kvdb, prefix string, waitIndex uint64) (iter.Seq2[*KVPair, error], error) {
 	ctx, cancel := context.WithCancel(ctx)
-	type event struct {
-		pair *KVPair
-		err  error
-	}
-	events := make(chan event)
+	pairs := make(chan *KVPair)
+	// over has the error that ended the watch. It is buffered so that Close does
+	// not have to wait for who is not in the loop at the moment.
+	over := make(chan error, 1)
 	deliver := func(_ string, _ interface{}, pair *KVPair, err error) error {
+		if err != nil {
+			over <- err
+			return err
+		}
 		select {
-		case events <- event{pair, err}:
+		case pairs <- pair:
 			return nil
 		case <-ctx.Done():
 			return ErrWatchStopped
@@ -74,10 +78,13 @@ func Events(ctx context.Context, kv Kvdb, prefix string, waitIndex uint64) (iter
 		defer cancel()
 		for {
 			select {
-			case e := <-events:
-				if !yield(e.pair, e.err) || e.err != nil {
+			case pair := <-pairs:
+				if !yield(pair, nil) {
 					return
 				}
+			case err := <-over:
+				yield(nil, err)
+				return
 			case <-ctx.Done():
 				yield(nil, ErrWatchStopped)
 				return
