@@ -1,0 +1,210 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/portworx/kvdb"
+)
+
+// write is one write of one caller.
+type write struct {
+	// apply does it as a part of t, or returns why it cannot, having changed
+	// nothing.
+	apply func(t *txn) error
+	// committed is called when the write is in the file, and no later one is.
+	committed func()
+	err       error
+}
+
+// batch is writes that are committed together. The first writer in it leads: he
+// waits for the running commit, while others join, and then commits for all.
+type batch struct {
+	writes []*write
+	done   chan struct{} // closed when each write's err is set
+}
+
+// update does w. It returns when w is on disk, or is known not to be.
+func (db *database) update(ctx context.Context, w *write) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	db.mu.Lock()
+	b := db.next
+	leads := b == nil
+	if leads {
+		b = &batch{done: make(chan struct{})}
+		db.next = b
+	}
+	b.writes = append(b.writes, w)
+	db.mu.Unlock()
+
+	if leads && !db.lead(ctx, b) {
+		go db.lead(context.Background(), b) // for those who have joined
+	}
+	select {
+	case <-b.done:
+		return w.err
+	case <-ctx.Done():
+	}
+	if db.withdraw(b, w) {
+		return context.Cause(ctx)
+	}
+	<-b.done
+	return w.err
+}
+
+// lead commits b when it is its turn; false when ctx ends first.
+func (db *database) lead(ctx context.Context, b *batch) bool {
+	select {
+	case <-db.turn:
+		defer func() { db.turn <- struct{}{} }()
+		db.finish(b, db.commit)
+	case <-db.lifetime.Done():
+		db.finish(b, func([]*write) error { return kvdb.ErrClosed })
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// withdraw takes w out of b, if nobody has begun to commit it.
+func (db *database) withdraw(b *batch, w *write) bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.next != b {
+		return false
+	}
+	for i := range b.writes {
+		if b.writes[i] == w {
+			b.writes = append(b.writes[:i], b.writes[i+1:]...)
+			break
+		}
+	}
+	return true
+}
+
+// finish commits b and wakes its writers. An error of commit is that of all.
+func (db *database) finish(b *batch, commit func([]*write) error) {
+	db.mu.Lock()
+	if db.next == b {
+		db.next = nil
+	}
+	db.mu.Unlock()
+	if err := commit(b.writes); err != nil {
+		for _, w := range b.writes {
+			w.err = err
+		}
+	}
+	close(b.done)
+}
+
+// commit applies writes in one transaction, and tells the watches. Its caller
+// has the turn. An error means that none of writes is done.
+func (db *database) commit(writes []*write) error {
+	if len(writes) == 0 {
+		return nil
+	}
+	if err := db.usable(); err != nil {
+		return err
+	}
+	t := &txn{path: db.path, now: time.Now().UnixNano()}
+	err := db.transact(t, writes)
+	if err != nil && !errors.Is(err, kvdb.ErrUnknownOutcome) {
+		return err
+	}
+	for _, e := range t.events {
+		db.log.Append(e)
+	}
+	if t.rearm {
+		db.nextExpiry = 0
+	}
+	db.arm(t.earliest)
+	for _, w := range writes {
+		if w.err == nil {
+			w.err = err
+		}
+		if w.committed != nil && w.err == nil {
+			w.committed()
+		}
+	}
+	return nil
+}
+
+// usable tells whether the file may be written to.
+func (db *database) usable() error {
+	if db.broken != nil {
+		return db.broken
+	}
+	if db.repair != nil {
+		if err := db.repair(); err != nil {
+			return fmt.Errorf("write to %s: an earlier write is not on disk yet: %w", db.path, err)
+		}
+		db.repair = nil
+	}
+	return nil
+}
+
+// transact does writes in one transaction of bbolt.
+func (db *database) transact(t *txn, writes []*write) error {
+	tx, err := db.begin(db.file.Load(), true)
+	if err != nil {
+		return fmt.Errorf("write to %s: %w", db.path, err)
+	}
+	sent, finished := false, false
+	err = guard(db.path, func() error {
+		err := t.run(tx, writes)
+		if sent = err == nil && t.changed; sent {
+			err = db.commitTx(tx)
+		}
+		_ = tx.Rollback() // fails when tx is over
+		finished = true
+		return err
+	})
+	if !finished {
+		db.broken = err
+	}
+	switch {
+	case err == nil:
+		return nil
+	case sent:
+		return db.settle(t, err)
+	}
+	return fmt.Errorf("write to %s: %w", db.path, err)
+}
+
+// settle finds out what became of a commit that failed with err: nil when it is
+// on disk after all.
+func (db *database) settle(t *txn, err error) error {
+	id := -1
+	viewErr := db.view(func(tx *bbolt.Tx) error {
+		id = tx.ID()
+		return nil
+	})
+	if viewErr == nil && id < t.id {
+		return fmt.Errorf("write to %s: %w", db.path, err)
+	}
+	// The meta page is written, but not synced.
+	db.repair = db.file.Load().rewriteMeta
+	if viewErr == nil && db.usable() == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: write to %s: %w", kvdb.ErrUnknownOutcome, db.path, err)
+}
+
+// rewriteMeta writes the meta pages again as they are, and syncs them. After a
+// sync that failed the system may take them for synced.
+func (f *boltFile) rewriteMeta() error {
+	meta := make([]byte, 2*f.Info().PageSize)
+	if _, err := f.raw.ReadAt(meta, 0); err != nil {
+		return err
+	}
+	if _, err := f.raw.WriteAt(meta, 0); err != nil {
+		return err
+	}
+	return f.raw.Sync()
+}

@@ -1,0 +1,115 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/eventlog"
+	"github.com/portworx/kvdb/internal/locktable"
+)
+
+// Names of the buckets. The index of the last change is the sequence number of
+// the bucket of pairs, which costs neither a read nor a write a lookup.
+var (
+	pairsBucket    = []byte("px")
+	expiriesBucket = []byte("kvdb-expiry")
+	metaBucket     = []byte("kvdb-meta")
+)
+
+// boltFile is an open file.
+type boltFile struct {
+	*bbolt.DB
+	raw *os.File // what bbolt has open
+}
+
+// database is an open file with what the instances of this process share of it.
+type database struct {
+	path   string // absolute, without symbolic links
+	shared *shared
+	log    *eventlog.Log
+	locks  *locktable.Table
+
+	// file changes when the file is defragmented.
+	file atomic.Pointer[boltFile]
+	// dead: bbolt panicked when a transaction began, and still holds its locks.
+	dead atomic.Bool
+
+	lifetime context.Context // ends with cause kvdb.ErrClosed at close
+	end      context.CancelCauseFunc
+
+	// turn has an element when nobody commits. Who takes it may write to the
+	// file, and use what is below, until he puts it back.
+	turn       chan struct{}
+	broken     error        // bbolt panicked during a write, and may hold its locks
+	repair     func() error // must succeed before the next commit
+	commitTx   func(*bbolt.Tx) error
+	timer      *time.Timer // of the next expiry
+	nextExpiry int64       // what timer is set to, in ns of Unix time, 0 for none
+
+	mu   sync.Mutex // protects next and the writes in it
+	next *batch     // collects writes until it is committed
+}
+
+// close waits for calls that are running, and closes the file.
+func (db *database) close() error {
+	db.end(kvdb.ErrClosed)
+	<-db.turn
+	db.timer.Stop()
+	file := db.file.Load()
+	if db.broken != nil || db.dead.Load() {
+		return file.raw.Close() // bbolt's Close could wait for ever
+	}
+	return file.Close()
+}
+
+// begin starts a transaction of bbolt.
+func (db *database) begin(file *boltFile, writable bool) (tx *bbolt.Tx, err error) {
+	if db.dead.Load() {
+		return nil, corrupt(db.path, errors.New("it could not be read before"))
+	}
+	begun := false
+	defer func() {
+		if !begun {
+			db.dead.Store(true)
+		}
+	}()
+	err = guard(db.path, func() error {
+		tx, err = file.Begin(writable)
+		begun = true
+		return err
+	})
+	return tx, err
+}
+
+// view calls read with a transaction that sees one moment.
+func (db *database) view(read func(tx *bbolt.Tx) error) error {
+	for {
+		file := db.file.Load()
+		tx, err := db.begin(file, false)
+		switch {
+		case err == nil:
+			return db.read(tx, read)
+		case !errors.Is(err, berrors.ErrDatabaseNotOpen):
+			return err
+		case file == db.file.Load():
+			return kvdb.ErrClosed
+		}
+		// The file was defragmented meanwhile.
+	}
+}
+
+// read calls read and ends tx.
+func (db *database) read(tx *bbolt.Tx, read func(tx *bbolt.Tx) error) error {
+	return guard(db.path, func() error {
+		defer tx.Rollback() // only fails for a transaction that is over
+		return read(tx)
+	})
+}

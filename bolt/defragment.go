@@ -1,0 +1,190 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/portworx/kvdb"
+)
+
+// copyBytes bounds a transaction that copies records.
+const copyBytes = 1 << 20
+
+// GetEndpoints returns the absolute path of the database file.
+func (s *store) GetEndpoints() []string { return []string{s.db.path} }
+
+// Defragment writes the file anew without the space that deleted pairs have
+// left, which bbolt uses again but never gives back. endpoint is a path of the
+// file, or "". timeout is in seconds, 0 for none. Beside the file there must be
+// room for the new one.
+//
+// Writes wait until it is done; reads and watches go on. When it fails, the
+// process is killed or the machine stops, the file is the old one or the new
+// one, each of them whole.
+func (s *store) Defragment(endpoint string, timeout int) error {
+	if endpoint != "" {
+		if path, err := filepath.Abs(endpoint); err != nil || !sameFile(path, s.db.path) {
+			return fmt.Errorf("%w: defragment %q: this is not the instance's file, %s", kvdb.ErrIllegal, endpoint, s.db.path)
+		}
+	}
+	ctx := s.db.lifetime
+	if timeout < 0 {
+		return fmt.Errorf("%w: defragment: timeout %d s", kvdb.ErrIllegal, timeout)
+	} else if timeout > 0 {
+		limited, cancel := context.WithTimeout(ctx, time.Duration(timeout)*time.Second)
+		defer cancel()
+		ctx = limited
+	}
+	select {
+	case <-s.db.turn:
+		defer func() { s.db.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return fmt.Errorf("defragment %s: %w", s.db.path, context.Cause(ctx))
+	}
+	if err := s.db.defragment(ctx); err != nil {
+		return fmt.Errorf("defragment %s: %w", s.db.path, err)
+	}
+	return nil
+}
+
+func sameFile(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}
+
+// defragment replaces the file by a copy. Its caller has the turn.
+func (db *database) defragment(ctx context.Context) error {
+	if err := db.usable(); err != nil {
+		return err
+	}
+	old, path := db.file.Load(), db.path+compactSuffix
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	compact, err := openFile(path, bbolt.Options{NoSync: true, InitialMmapSize: mapSize()})
+	if err != nil {
+		return err
+	}
+	err = guard(db.path, func() error { return copyFile(ctx, compact.DB, old.DB) })
+	if err == nil {
+		err = db.swap(old, compact)
+	}
+	if err != nil {
+		return errors.Join(err, compact.Close(), os.Remove(path))
+	}
+	// Nothing is lost any more, but the new name of the file is not durable, and
+	// neither would be what is written now.
+	db.repair = func() error { return syncFolder(db.path) }
+	// Readers that began before go on with the old file: this waits for them.
+	return errors.Join(db.usable(), old.Close())
+}
+
+// swap makes compact the file, which keeps its name and mode. The lock on it has
+// no gap: compact has been locked since it was made.
+func (db *database) swap(old, compact *boltFile) error {
+	info, err := old.raw.Stat()
+	if err != nil {
+		return err
+	}
+	if err := compact.raw.Chmod(info.Mode().Perm()); err != nil {
+		return err
+	}
+	if err := compact.Sync(); err != nil {
+		return err
+	}
+	compact.NoSync = false
+	if err := db.shared.replace(compact.raw.Name(), db.path); err != nil {
+		return err
+	}
+	db.file.Store(compact)
+	return nil
+}
+
+// copier copies a file in transactions of bounded size.
+type copier struct {
+	ctx  context.Context
+	to   *bbolt.DB
+	tx   *bbolt.Tx // of to
+	size int       // bytes written in tx
+}
+
+// copyFile copies all that is in from to an empty file.
+func copyFile(ctx context.Context, to, from *bbolt.DB) error {
+	c := &copier{ctx: ctx, to: to}
+	if err := c.begin(); err != nil {
+		return err
+	}
+	defer func() { _ = c.tx.Rollback() }() // fails when it is committed
+	return from.View(func(tx *bbolt.Tx) error {
+		err := tx.ForEach(func(name []byte, b *bbolt.Bucket) error { return c.bucket([][]byte{name}, b) })
+		if err != nil {
+			return err
+		}
+		return c.tx.Commit()
+	})
+}
+
+func (c *copier) begin() (err error) {
+	c.size = 0
+	c.tx, err = c.to.Begin(true)
+	return err
+}
+
+// open returns the bucket at path, which it makes if need be.
+func (c *copier) open(path [][]byte) (*bbolt.Bucket, error) {
+	b, err := c.tx.CreateBucketIfNotExists(path[0])
+	for _, name := range path[1:] {
+		if err != nil {
+			return nil, err
+		}
+		b, err = b.CreateBucketIfNotExists(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.FillPercent = 1 // keys come in order
+	return b, nil
+}
+
+// bucket copies the bucket from, which is at path.
+func (c *copier) bucket(path [][]byte, from *bbolt.Bucket) error {
+	to, err := c.open(path)
+	if err != nil {
+		return err
+	}
+	if err := to.SetSequence(from.Sequence()); err != nil {
+		return err
+	}
+	return from.ForEach(func(key, value []byte) error {
+		if value == nil {
+			if err := c.bucket(append(path[:len(path):len(path)], key), from.Bucket(key)); err != nil {
+				return err
+			}
+			to, err = c.open(path)
+			return err
+		}
+		if c.size += len(key) + len(value); c.size > copyBytes {
+			if c.ctx.Err() != nil {
+				return context.Cause(c.ctx)
+			}
+			if err := c.tx.Commit(); err != nil {
+				return err
+			}
+			if err := c.begin(); err != nil {
+				return err
+			}
+			if to, err = c.open(path); err != nil {
+				return err
+			}
+		}
+		return to.Put(key, value)
+	})
+}

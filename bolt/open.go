@@ -1,0 +1,175 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/eventlog"
+	"github.com/portworx/kvdb/internal/locktable"
+)
+
+const (
+	// openTimeout is how long New waits for another process to close the file.
+	openTimeout = 3 * time.Second
+	fileMode    = 0o600
+	// compactSuffix is behind the path of the file that Defragment writes.
+	compactSuffix = ".compact"
+)
+
+// mapSize is the address space set aside for the file. bbolt cannot map more of
+// a file that grows while somebody reads: as long as this is enough, no reader
+// delays a writer.
+func mapSize() int {
+	if strconv.IntSize < 64 || runtime.GOOS == "windows" { // which makes the file as large
+		return 0
+	}
+	return 16 << 30
+}
+
+// open opens the file at path, which exists, and brings it up to date.
+func open(path string, history int) (*database, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return nil, err
+	}
+	file, err := openChecked(path)
+	if err != nil {
+		return nil, err
+	}
+	db, err := load(path, file, history)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return db, nil
+}
+
+// openChecked opens the file when it is whole.
+func openChecked(path string) (*boltFile, error) {
+	deadline := time.Now().Add(openTimeout)
+	for {
+		if err := checkAt(path, deadline); err != nil {
+			return nil, err
+		}
+		file, err := openFile(path, bbolt.Options{Timeout: time.Until(deadline), InitialMmapSize: mapSize()})
+		if err != nil {
+			return nil, err
+		}
+		same, err := isAt(file, path)
+		if same {
+			return file, nil
+		}
+		// Another process has replaced the file while this one waited for it.
+		if err = errors.Join(err, file.Close()); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func isAt(file *boltFile, path string) (bool, error) {
+	at, err := os.Stat(path)
+	if err != nil {
+		return false, err
+	}
+	open, err := file.raw.Stat()
+	return err == nil && os.SameFile(at, open), err
+}
+
+// checkAt checks the file at path, if it is not empty.
+func checkAt(path string, deadline time.Time) error {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	file, err := openFile(path, bbolt.Options{Timeout: time.Until(deadline), ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	err = guard(path, func() error { return check(file) })
+	return errors.Join(err, file.Close())
+}
+
+// openFile opens the file at path with what all files have in common.
+func openFile(path string, options bbolt.Options) (file *boltFile, err error) {
+	file = &boltFile{}
+	options.Timeout = max(options.Timeout, time.Millisecond) // 0 waits for ever
+	options.FreelistType = bbolt.FreelistMapType
+	options.NoStatistics = true // their mutex slows down readers
+	options.OpenFile = func(path string, flag int, mode os.FileMode) (*os.File, error) {
+		file.raw, err = os.OpenFile(path, flag, mode)
+		return file.raw, err
+	}
+	err = guard(path, func() error {
+		file.DB, err = bbolt.Open(path, fileMode, &options)
+		return err
+	})
+	var pathErr *fs.PathError
+	switch {
+	case err == nil:
+		return file, nil
+	case errors.Is(err, ErrCorrupt): // bbolt panicked, and has not closed it
+		file.raw.Close()
+		return nil, err
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("%w: %s is in use by another process", kvdb.ErrNoConnection, path)
+	case errors.As(err, &pathErr):
+		return nil, err
+	}
+	return nil, corrupt(path, err)
+}
+
+// load makes a database of an open file.
+func load(path string, file *boltFile, history int) (*database, error) {
+	index, err := prepare(path, file)
+	if err != nil {
+		return nil, err
+	}
+	// Defragment was interrupted.
+	if err := os.Remove(path + compactSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	db := &database{
+		path:     path,
+		log:      eventlog.New(history, index),
+		locks:    locktable.New(),
+		turn:     make(chan struct{}, 1),
+		commitTx: (*bbolt.Tx).Commit,
+	}
+	db.turn <- struct{}{}
+	db.file.Store(file)
+	db.lifetime, db.end = context.WithCancelCause(context.Background())
+	db.timer = time.AfterFunc(time.Hour, db.expire)
+	db.timer.Stop()
+	for more := true; more; {
+		if more, err = db.reap(); err != nil {
+			db.end(err)
+			return nil, err
+		}
+	}
+	return db, nil
+}
+
+// syncFolder makes the entries of the folder of path durable.
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}

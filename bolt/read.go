@@ -1,0 +1,147 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+// ctxSteps is the number of keys after which a scan looks at its context.
+const ctxSteps = 1024
+
+// Get implements driver.Store.
+func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	var pair *kvdb.KVPair
+	err := s.db.view(func(tx *bbolt.Tx) error {
+		pairs := tx.Bucket(pairsBucket)
+		encoded := pairs.Get([]byte(key))
+		if encoded == nil {
+			return kvdb.ErrNotFound
+		}
+		r, err := decodeRecord(encoded)
+		switch {
+		case err != nil:
+			return unreadable(s.db.path, []byte(key), err)
+		case expired(&r, time.Now().UnixNano()):
+			return kvdb.ErrNotFound
+		}
+		pair = newPair(key, &r, pairs.Sequence())
+		return nil
+	})
+	return pair, err
+}
+
+// newPair copies r's value.
+func newPair(key string, r *tree.Record, index uint64) *kvdb.KVPair {
+	return &kvdb.KVPair{
+		Key: key, Value: bytes.Clone(r.Value), KVDBIndex: index,
+		CreatedIndex: r.Created, ModifiedIndex: r.Modified,
+	}
+}
+
+// cursor is what a scan needs of a bbolt.Cursor.
+type cursor interface {
+	Seek(key []byte) (k, v []byte)
+	Next() (k, v []byte)
+}
+
+// scan is a pass over the pairs that are not expired, in the order of keys.
+type scan struct {
+	ctx   context.Context
+	path  string // of the file, for errors
+	c     cursor
+	now   int64 // Unix time in ns
+	steps int
+}
+
+func (db *database) newScan(ctx context.Context, pairs *bbolt.Bucket) *scan {
+	return &scan{ctx: ctx, path: db.path, c: pairs.Cursor(), now: time.Now().UnixNano()}
+}
+
+// each calls visit with the pairs whose key has prefix and is not before from,
+// until visit returns false. Key and value are only valid during the call.
+func (s *scan) each(prefix, from string, visit func(key []byte, r *tree.Record) bool) error {
+	p, start := []byte(prefix), []byte(max(prefix, from))
+	for key, encoded := s.c.Seek(start); key != nil && bytes.HasPrefix(key, p); key, encoded = s.c.Next() {
+		if s.steps++; s.steps%ctxSteps == 0 && s.ctx.Err() != nil {
+			return context.Cause(s.ctx)
+		}
+		r, err := decodeRecord(encoded)
+		if err != nil {
+			return unreadable(s.path, key, err)
+		}
+		if !expired(&r, s.now) && !visit(key, &r) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// List implements driver.Store.
+func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
+	page := driver.Page{Pairs: kvdb.KVPairs{}}
+	err := s.db.view(func(tx *bbolt.Tx) error {
+		pairs := tx.Bucket(pairsBucket)
+		page.Index = pairs.Sequence()
+		return s.db.newScan(ctx, pairs).list(&page, prefix, o)
+	})
+	if err != nil {
+		return driver.Page{}, err
+	}
+	return page, nil
+}
+
+func (s *scan) list(page *driver.Page, prefix string, o driver.ListOptions) error {
+	return s.each(prefix, o.From, func(key []byte, r *tree.Record) bool {
+		if page.More = o.Limit > 0 && len(page.Pairs) == o.Limit; page.More {
+			return false
+		}
+		page.Pairs = append(page.Pairs, newPair(string(key), r, page.Index))
+		return true
+	})
+}
+
+// Children implements driver.ChildLister.
+func (s *store) Children(ctx context.Context, dir, sep string) (names []string, err error) {
+	err = s.db.view(func(tx *bbolt.Tx) error {
+		names, err = s.db.newScan(ctx, tx.Bucket(pairsBucket)).children(dir, sep)
+		return err
+	})
+	return names, err
+}
+
+// children skips all that is below a name in one step.
+func (s *scan) children(dir, sep string) ([]string, error) {
+	names := []string{}
+	for from, more := "", true; more; {
+		more = false
+		err := s.each(dir, from, func(key []byte, _ *tree.Record) bool {
+			rest := string(key[len(dir):])
+			name := driver.ChildName(rest, sep)
+			if name == "" {
+				return true
+			}
+			names = append(names, name)
+			if name == rest {
+				return true
+			}
+			from, more = tree.After(dir + name + sep)
+			return false
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}

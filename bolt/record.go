@@ -1,0 +1,74 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+// A record is what the bucket of pairs has at a key:
+//
+//	byte 0       recordVersion
+//	bytes 1-8    created index
+//	bytes 9-16   modified index
+//	bytes 17-24  expiry in ns of Unix time, 0 for none
+//	the rest     value
+//
+// with little-endian numbers. A record of another release is JSON; no version
+// will be '{'.
+const (
+	recordVersion = 1
+	headerSize    = 25
+)
+
+// maxIndex keeps arithmetic with indexes, and their signed form, from overflow.
+const maxIndex = math.MaxInt64 - 1
+
+// encodeRecord returns the record of r with a value, of which r.Value becomes a
+// part.
+func encodeRecord(r *tree.Record, value []byte) []byte {
+	encoded := make([]byte, headerSize+len(value))
+	encoded[0] = recordVersion
+	binary.LittleEndian.PutUint64(encoded[1:], r.Created)
+	binary.LittleEndian.PutUint64(encoded[9:], r.Modified)
+	binary.LittleEndian.PutUint64(encoded[17:], uint64(r.Expires))
+	r.Value = encoded[headerSize:]
+	copy(r.Value, value)
+	return encoded
+}
+
+// decodeRecord returns what encoded says. The value is a part of it.
+func decodeRecord(encoded []byte) (tree.Record, error) {
+	if len(encoded) < headerSize {
+		return tree.Record{}, errors.New("record is cut off")
+	}
+	if encoded[0] != recordVersion {
+		return tree.Record{}, fmt.Errorf("record has version %d", encoded[0])
+	}
+	return tree.Record{
+		Created:  binary.LittleEndian.Uint64(encoded[1:]),
+		Modified: binary.LittleEndian.Uint64(encoded[9:]),
+		Expires:  int64(binary.LittleEndian.Uint64(encoded[17:])),
+		Value:    encoded[headerSize:],
+	}, nil
+}
+
+// expiryKey is the key in the bucket of expiries of a record with a TTL: they
+// are in the order of time. The modified index makes it unique. The value is
+// the pair's key, which may so be as long as bbolt allows.
+func expiryKey(r *tree.Record) []byte {
+	key := make([]byte, 0, 16)
+	key = binary.BigEndian.AppendUint64(key, uint64(r.Expires))
+	return binary.BigEndian.AppendUint64(key, r.Modified)
+}
+
+// parseExpiryKey is the inverse of expiryKey.
+func parseExpiryKey(key []byte) (expires int64, modified uint64, err error) {
+	if len(key) != 16 {
+		return 0, 0, fmt.Errorf("expiry %x has %d bytes", key, len(key))
+	}
+	return int64(binary.BigEndian.Uint64(key)), binary.BigEndian.Uint64(key[8:]), nil
+}

@@ -1,0 +1,150 @@
+package bolt
+
+import (
+	"bytes"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/eventlog"
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+// txn is a transaction in which the writes of a batch are done one after the
+// other.
+type txn struct {
+	path            string // of the file, for errors
+	id              int    // bbolt's
+	pairs, expiries *bbolt.Bucket
+	now             int64 // Unix time in ns
+	before, index   uint64
+	changed         bool // there is something to commit
+	events          []eventlog.Event
+	rearm           bool  // the timer is to be set to earliest, whatever it is set to
+	earliest        int64 // of the expiries that were seen, 0 for none
+	failed          error // of bbolt; nothing of the transaction is done then
+}
+
+// run does writes, and sets the err of each.
+func (t *txn) run(tx *bbolt.Tx, writes []*write) error {
+	t.id, t.pairs, t.expiries = tx.ID(), tx.Bucket(pairsBucket), tx.Bucket(expiriesBucket)
+	t.index = t.pairs.Sequence()
+	t.before = t.index
+	for _, w := range writes {
+		if w.err = w.apply(t); t.failed != nil {
+			return t.failed
+		}
+	}
+	if t.index == t.before {
+		return nil
+	}
+	t.changed = true
+	return t.pairs.SetSequence(t.index)
+}
+
+// fail notes an error of bbolt.
+func (t *txn) fail(err error) {
+	if t.failed == nil {
+		t.failed = err
+	}
+}
+
+// get returns the record at key, or nil. One that has expired is deleted. The
+// value is only valid until the transaction is committed.
+func (t *txn) get(key string) (*tree.Record, error) {
+	encoded := t.pairs.Get([]byte(key))
+	if encoded == nil {
+		return nil, nil
+	}
+	r, err := decodeRecord(encoded)
+	if err != nil {
+		return nil, unreadable(t.path, []byte(key), err)
+	}
+	if expired(&r, t.now) {
+		t.remove(key, &r, kvdb.KVExpire)
+		return nil, nil
+	}
+	return &r, nil
+}
+
+// check is get, and tells whether a write with c may go on.
+func (t *txn) check(key string, c driver.Cond) (*tree.Record, error) {
+	old, err := t.get(key)
+	switch {
+	case err != nil:
+		return nil, err
+	case old == nil:
+		return nil, c.CheckMissing()
+	}
+	return old, c.Check(old.Created, old.Modified, old.Value)
+}
+
+// set writes w over old, which may be nil.
+func (t *txn) set(w driver.Write, old *tree.Record) driver.Indexes {
+	t.index++
+	r := &tree.Record{Created: t.index, Modified: t.index}
+	action := kvdb.KVCreate
+	if old != nil {
+		r.Created = old.Created
+		action = kvdb.KVSet
+		t.unschedule(old)
+	}
+	key := []byte(w.Key)
+	if w.TTL > 0 {
+		r.Expires = t.now + int64(w.TTL)
+		t.schedule(key, r)
+	}
+	if err := t.pairs.Put(key, encodeRecord(r, w.Value)); err != nil {
+		t.fail(err)
+	}
+	t.events = append(t.events, eventlog.Event{Key: w.Key, Action: action, Record: r, Index: t.index})
+	return driver.Indexes{Created: r.Created, Modified: r.Modified}
+}
+
+// remove deletes key, which has the record old, and makes old's value its own.
+func (t *txn) remove(key string, old *tree.Record, action kvdb.KVAction) {
+	t.index++
+	old.Value = bytes.Clone(old.Value)
+	t.unschedule(old)
+	if err := t.pairs.Delete([]byte(key)); err != nil {
+		t.fail(err)
+	}
+	t.events = append(t.events, eventlog.Event{Key: key, Action: action, Record: old, Index: t.index})
+}
+
+// schedule notes when the record at key expires.
+func (t *txn) schedule(key []byte, r *tree.Record) {
+	if err := t.expiries.Put(expiryKey(r), key); err != nil {
+		t.fail(err)
+	}
+	t.scheduled(r.Expires)
+}
+
+// scheduled notes the time of an expiry, 0 for none.
+func (t *txn) scheduled(at int64) {
+	if at != 0 && (t.earliest == 0 || at < t.earliest) {
+		t.earliest = at
+	}
+}
+
+func (t *txn) unschedule(r *tree.Record) {
+	if r.Expires != 0 {
+		t.drop(expiryKey(r))
+	}
+}
+
+// drop deletes an entry in the bucket of expiries.
+func (t *txn) drop(entry []byte) {
+	t.changed = true
+	if err := t.expiries.Delete(entry); err != nil {
+		t.fail(err)
+	}
+}
+
+func expired(r *tree.Record, now int64) bool { return r.Expires != 0 && r.Expires <= now }
+
+func unreadable(path string, key []byte, err error) error {
+	return corrupt(path, fmt.Errorf("key %q: %w", key, err))
+}
