@@ -1,0 +1,225 @@
+package servers
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+)
+
+// Cluster is one server or several that work together. It is safe for
+// concurrent use.
+type Cluster struct {
+	// CA made the certificates, when Options ask for TLS.
+	CA *CA
+	// Token may do everything on a Consul with ACL.
+	Token string
+
+	kind   Kind
+	o      Options
+	dir    string
+	prober *prober
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // of what accepts and relays connections
+
+	mu      sync.Mutex // protects what is below
+	members []*Member
+	lastID  int
+	ports   ports
+	links   map[[2]*Member]*Link // from, to
+	others  []*acceptor          // that belong to no link
+}
+
+// New makes a cluster whose members keep their data below dir, which exists and
+// is empty. Start starts it, and Close must be called.
+func New(k Kind, dir string, o Options) (*Cluster, error) {
+	if err := k.driver.installed(); err != nil {
+		return nil, err
+	}
+	o.Members = max(o.Members, 1)
+	o.TLS = o.TLS || o.ClientCertAuth
+	c := &Cluster{kind: k, o: o, dir: dir, links: map[[2]*Member]*Link{}}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	if err := c.prepare(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// prepare makes what the members need before they start.
+func (c *Cluster) prepare() error {
+	var err error
+	if c.o.TLS {
+		if c.CA, err = NewCA(c.dir); err != nil {
+			return err
+		}
+	}
+	if c.o.ACL {
+		c.Token = newUUID()
+	}
+	if c.prober, err = newProber(c); err != nil {
+		return err
+	}
+	for range c.o.Members {
+		if _, err := c.Add(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Add makes one more member, and does not start it. Before that etcd wants to be
+// told of it; ZooKeeper afterwards.
+func (c *Cluster) Add() (*Member, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastID++
+	m := &Member{c: c, id: c.lastID, name: fmt.Sprintf("%s-%d", c.kind.name, c.lastID), clients: newLink()}
+	m.dir = filepath.Join(c.dir, m.name)
+	for _, port := range []*int{&m.front, &m.direct, &m.plain, &m.peer, &m.vote, &m.socks} {
+		var err error
+		if *port, err = c.ports.reserve(); err != nil {
+			return nil, err
+		}
+	}
+	m.clients.front = c.acceptor(address(loopback, m.front), func(client net.Conn) {
+		m.clients.carry(c.ctx, client, address(loopback, m.direct), nil)
+	})
+	if err := c.kind.driver.connect(m); err != nil {
+		return nil, err
+	}
+	c.members = append(c.members, m)
+	return m, nil
+}
+
+// Remove kills a member and forgets it. That the others do so too is up to the
+// caller.
+func (c *Cluster) Remove(m *Member) error {
+	c.mu.Lock()
+	c.members = slices.DeleteFunc(c.members, func(other *Member) bool { return other == m })
+	c.mu.Unlock()
+	return m.Kill()
+}
+
+// Start starts all members and returns when they serve requests.
+func (c *Cluster) Start() error {
+	ctx, cancel := context.WithTimeout(c.ctx, startTimeout)
+	defer cancel()
+	for _, m := range c.All() {
+		if err := m.launch(ctx); err != nil {
+			return err
+		}
+	}
+	for _, m := range c.All() {
+		if err := m.await(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close kills all members and returns when nothing of the cluster runs any more.
+func (c *Cluster) Close() error {
+	c.cancel()
+	var errs []error
+	for _, m := range c.All() {
+		errs = append(errs, m.Kill())
+	}
+	c.mu.Lock()
+	for _, a := range c.others {
+		errs = append(errs, a.set(false))
+	}
+	errs = append(errs, c.ports.close())
+	c.mu.Unlock()
+	c.wg.Wait()
+	return errors.Join(errs...)
+}
+
+// All returns the members.
+func (c *Cluster) All() []*Member {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.members)
+}
+
+// Endpoints are those of the members.
+func (c *Cluster) Endpoints() []string {
+	var endpoints []string
+	for _, m := range c.All() {
+		endpoints = append(endpoints, m.Endpoint())
+	}
+	return endpoints
+}
+
+// Leader returns the member that leads, as soon as there is exactly one that can
+// answer and says so. It waits for that until ctx ends.
+func (c *Cluster) Leader(ctx context.Context) (*Member, error) {
+	var leader *Member
+	err := poll(ctx, func() error {
+		leader = nil
+		for _, m := range c.All() {
+			if !m.available() {
+				continue
+			}
+			leads, err := c.kind.driver.leads(ctx, m)
+			switch {
+			case err != nil:
+				return fmt.Errorf("%s: %w", m.name, err)
+			case leads && leader != nil:
+				return fmt.Errorf("both %s and %s lead", leader.name, m.name)
+			case leads:
+				leader = m
+			}
+		}
+		if leader == nil {
+			return errors.New("no member leads")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return leader, nil
+}
+
+// Ready waits until every member that runs serves requests.
+func (c *Cluster) Ready(ctx context.Context) error {
+	for _, m := range c.All() {
+		if !m.available() {
+			continue
+		}
+		if err := poll(ctx, func() error { return c.kind.driver.ready(ctx, m) }); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	return nil
+}
+
+// specs are those of the members.
+func (c *Cluster) specs() []string {
+	var specs []string
+	for _, m := range c.All() {
+		specs = append(specs, m.Spec())
+	}
+	return specs
+}
+
+// scheme is how URLs of the members begin.
+func (c *Cluster) scheme() string {
+	if c.o.TLS {
+		return "https"
+	}
+	return "http"
+}
+
+// newUUID returns a random UUID, the form that Consul wants of a token.
+func newUUID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+}

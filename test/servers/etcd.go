@@ -1,0 +1,82 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+// etcd runs one release of etcd.
+//
+// The members' peer addresses are in 192.0.2.0/24, which exists nowhere. The
+// way there leads through a SOCKS proxy, which each member has of its own: so a
+// connection tells from whom it comes. (etcd would not use a proxy to loopback
+// addresses.) Only the port counts, so a peer's address may be changed to any
+// other of that network.
+type etcd struct {
+	folder string   // of the program
+	flags  []string // that the release needs
+}
+
+func (e etcd) installed() error {
+	_, err := find(e.folder, "etcd")
+	return err
+}
+
+func (etcd) endpoint(m *Member, port int) string {
+	return m.c.scheme() + "://" + address(loopback, port)
+}
+
+func (etcd) peerHost(m *Member) string { return fmt.Sprintf("192.0.2.%d", m.id) }
+
+func (e etcd) peerURL(m *Member) string { return "http://" + address(m.Peer()) }
+
+func (e etcd) spec(m *Member) string { return m.name + "=" + e.peerURL(m) }
+
+func (e etcd) command(m *Member) (*exec.Cmd, error) {
+	program, err := find(e.folder, "etcd")
+	if err != nil {
+		return nil, err
+	}
+	state := "new"
+	if m.id > m.c.o.Members {
+		state = "existing"
+	}
+	args := append([]string{
+		"--name=" + m.name,
+		"--data-dir=data",
+		"--listen-client-urls=" + m.Direct(),
+		"--advertise-client-urls=" + m.Endpoint(),
+		"--listen-peer-urls=http://" + address(loopback, m.peer),
+		"--initial-advertise-peer-urls=" + e.peerURL(m),
+		"--initial-cluster=" + strings.Join(m.c.specs(), ","),
+		"--initial-cluster-state=" + state,
+		"--initial-cluster-token=" + m.c.dir,
+		"--log-level=warn",
+	}, e.flags...)
+	if m.c.o.TLS {
+		certFile, keyFile, err := m.c.CA.Issue(m.name, m.c.o.ServerLeaf)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "--cert-file="+certFile, "--key-file="+keyFile, "--trusted-ca-file="+m.c.CA.File,
+			fmt.Sprintf("--client-cert-auth=%t", m.c.o.ClientCertAuth))
+	}
+	cmd := exec.Command(program, append(args, m.c.o.Args...)...)
+	cmd.Env = []string{"HTTP_PROXY=socks5://" + address(loopback, m.socks)}
+	return cmd, nil
+}
+
+func (etcd) connect(m *Member) error { return m.c.connectBySocks(m) }
+
+func (etcd) ready(ctx context.Context, m *Member) error {
+	_, err := m.c.prober.get(ctx, m.Direct()+"/health") // makes a linearizable read
+	return err
+}
+
+func (etcd) leads(ctx context.Context, m *Member) (bool, error) {
+	// The metrics, because a server with users does not tell strangers its status.
+	metrics, err := m.c.prober.get(ctx, m.Direct()+"/metrics")
+	return strings.Contains(metrics, "\netcd_server_is_leader 1\n"), err
+}

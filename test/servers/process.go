@@ -1,0 +1,102 @@
+package servers
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// stopTimeout is how long a server may take to end in good order.
+const stopTimeout = 20 * time.Second
+
+// process is a running program.
+type process struct {
+	*os.Process
+	done chan struct{} // closed when it has ended, and ended was called
+}
+
+// launch starts a program; ended is called when it is over.
+func launch(cmd *exec.Cmd, output string, ended func()) (*process, error) {
+	file, err := os.OpenFile(output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stdout, cmd.Stderr = file, file
+	dieWithParent(cmd)
+	p := &process{done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		// Linux sends the signal of dieWithParent when the thread ends that made
+		// the process: it must last as long.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(p.done)
+		defer file.Close()
+		err := cmd.Start()
+		p.Process = cmd.Process
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is no news: it was told to, or its output says
+			ended()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *process) running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends the process at once.
+func (p *process) kill() error {
+	if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	<-p.done
+	return nil
+}
+
+// stop ends the process in good order.
+func (p *process) stop() error {
+	if err := p.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	late := time.NewTimer(stopTimeout)
+	defer late.Stop()
+	select {
+	case <-p.done:
+		return nil
+	case <-late.C:
+		return errors.Join(fmt.Errorf("still running %v after SIGTERM, killed", stopTimeout), p.kill())
+	}
+}
+
+// tail returns the last bytes of a file, or why it cannot.
+func tail(path string, bytes int64) string {
+	file, err := os.Open(path)
+	if err != nil {
+		return err.Error()
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err == nil && info.Size() > bytes {
+		_, _ = file.Seek(-bytes, io.SeekEnd) // else: all of it
+	}
+	text, err := io.ReadAll(file)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}

@@ -1,0 +1,34 @@
+package servers
+
+// Server is a cluster as the conformance suite wants it: members are numbered,
+// from 0, in the order of Cluster.All.
+type Server struct {
+	c *Cluster
+}
+
+// Server returns the cluster for the field of that name in the suite's Harness.
+func (c *Cluster) Server() Server { return Server{c} }
+
+// Members is the number of members.
+func (s Server) Members() int { return len(s.c.All()) }
+
+// Stop is Member.Stop.
+func (s Server) Stop(member int) error { return s.c.All()[member].Stop() }
+
+// Kill is Member.Kill.
+func (s Server) Kill(member int) error { return s.c.All()[member].Kill() }
+
+// Start is Member.Start.
+func (s Server) Start(member int) error { return s.c.All()[member].Start() }
+
+// Pause is Member.Pause.
+func (s Server) Pause(member int) error { return s.c.All()[member].Pause() }
+
+// Resume is Member.Resume.
+func (s Server) Resume(member int) error { return s.c.All()[member].Resume() }
+
+// Isolate is Member.Isolate.
+func (s Server) Isolate(member int) error { return s.c.All()[member].Isolate() }
+
+// Rejoin is Member.Rejoin.
+func (s Server) Rejoin(member int) error { return s.c.All()[member].Rejoin() }

@@ -1,0 +1,187 @@
+package servers
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// SuperUser is the digest user, and password, that may do everything on a
+// ZooKeeper server of this package, reconfiguration included.
+const SuperUser = "super:kvdb"
+
+// zookeeper runs ZooKeeper.
+//
+// The members dial each other through SOCKS proxies, of which each has its own:
+// so a connection tells from whom it comes.
+type zookeeper struct{}
+
+var zookeeperJars = []string{
+	"zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-simple", "snappy-java", "metrics-core", "commons-cli",
+	"commons-io", "netty-buffer", "netty-common", "netty-handler", "netty-transport", "netty-transport-native-epoll",
+	"netty-transport-native-unix-common", "netty-codec", "netty-resolver", "jackson-annotations", "jackson-core",
+	"jackson-databind",
+}
+
+func (zookeeper) installed() error {
+	if _, err := exec.LookPath("java"); err != nil {
+		return &MissingError{"java"}
+	}
+	_, err := find("zookeeper", "usr", "share", "java", "zookeeper.jar")
+	return err
+}
+
+func (zookeeper) endpoint(_ *Member, port int) string { return address(loopback, port) }
+
+func (zookeeper) peerHost(*Member) string { return loopback }
+
+func (zookeeper) spec(m *Member) string {
+	return fmt.Sprintf("server.%d=%s:%d:participant;%s", m.id, address(m.Peer()), m.vote, address(loopback, m.plainPort()))
+}
+
+// plainPort is where the server speaks without TLS.
+func (m *Member) plainPort() int {
+	if m.c.o.TLS {
+		return m.plain
+	}
+	return m.direct
+}
+
+func (z zookeeper) command(m *Member) (*exec.Cmd, error) {
+	jar, err := find("zookeeper", "usr", "share", "java", "zookeeper.jar")
+	if err != nil {
+		return nil, err
+	}
+	var classPath []string
+	for _, name := range zookeeperJars {
+		classPath = append(classPath, filepath.Join(filepath.Dir(jar), name+".jar"))
+	}
+	config := filepath.Join(m.dir, "zoo.cfg")
+	if _, err := os.Stat(config); errors.Is(err, os.ErrNotExist) {
+		if err := z.configure(m, config); err != nil {
+			return nil, err
+		}
+	}
+	digest := sha1.Sum([]byte(SuperUser))
+	user, _, _ := strings.Cut(SuperUser, ":")
+	args := append([]string{
+		"-cp", strings.Join(classPath, string(os.PathListSeparator)),
+		"-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-DsocksProxyHost=" + loopback, "-DsocksProxyPort=" + strconv.Itoa(m.socks), "-DsocksNonProxyHosts=",
+		"-Dznode.container.checkIntervalMs=1000", "-Dznode.container.maxNeverUsedIntervalMs=0",
+		"-Dzookeeper.DigestAuthenticationProvider.superDigest=" +
+			user + ":" + base64.StdEncoding.EncodeToString(digest[:]),
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+	}, m.c.o.Args...)
+	return exec.Command("java", append(args, "org.apache.zookeeper.server.quorum.QuorumPeerMain", config)...), nil
+}
+
+// configure writes what the server finds at its first start. Later it keeps its
+// own account of the members.
+func (zookeeper) configure(m *Member, file string) error {
+	data := filepath.Join(m.dir, "data")
+	lines := []string{
+		"tickTime=500", "initLimit=20", "syncLimit=10", "minSessionTimeout=1000", "maxSessionTimeout=60000",
+		"dataDir=" + data,
+		"clientPort=" + strconv.Itoa(m.plainPort()), "clientPortAddress=" + loopback,
+		"maxClientCnxns=0", "admin.enableServer=false", "4lw.commands.whitelist=*",
+		"extendedTypesEnabled=true", "reconfigEnabled=true",
+	}
+	if m.c.o.TLS {
+		keyStore, trustStore, err := m.c.stores(m)
+		if err != nil {
+			return err
+		}
+		auth := "none"
+		if m.c.o.ClientCertAuth {
+			auth = "need"
+		}
+		lines = append(lines,
+			"secureClientPort="+strconv.Itoa(m.direct), "secureClientPortAddress="+loopback,
+			"serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
+			"ssl.keyStore.type=PEM", "ssl.keyStore.location="+keyStore,
+			"ssl.trustStore.type=PEM", "ssl.trustStore.location="+trustStore,
+			"ssl.clientAuth="+auth)
+	}
+	lines = append(lines, m.c.o.Config...)
+	lines = append(lines, m.c.specs()...)
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(data, "myid"), []byte(strconv.Itoa(m.id)), 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
+}
+
+// stores returns PEM files as Java wants them: key and certificate in one.
+func (c *Cluster) stores(m *Member) (keyStore, trustStore string, err error) {
+	certFile, keyFile, err := c.CA.Issue(m.name, c.o.ServerLeaf)
+	if err != nil {
+		return "", "", err
+	}
+	key, err := os.ReadFile(keyFile)
+	if err != nil {
+		return "", "", err
+	}
+	cert, err := os.ReadFile(certFile)
+	if err != nil {
+		return "", "", err
+	}
+	keyStore = filepath.Join(m.dir, "key-and-certificate.pem")
+	return keyStore, c.CA.File, os.WriteFile(keyStore, append(key, cert...), 0o600)
+}
+
+func (zookeeper) connect(m *Member) error { return m.c.connectBySocks(m) }
+
+func (z zookeeper) ready(ctx context.Context, m *Member) error {
+	_, err := z.mode(ctx, m)
+	return err
+}
+
+func (z zookeeper) leads(ctx context.Context, m *Member) (bool, error) {
+	mode, err := z.mode(ctx, m)
+	return mode == "leader" || mode == "standalone", err
+}
+
+// mode is the part that a server has in the ensemble.
+func (zookeeper) mode(ctx context.Context, m *Member) (string, error) {
+	status, err := fourLetters(ctx, address(loopback, m.plainPort()), "srvr")
+	if err != nil {
+		return "", err
+	}
+	_, rest, ok := strings.Cut(status, "Mode: ")
+	if !ok {
+		return "", fmt.Errorf("no mode in %q", status)
+	}
+	mode, _, _ := strings.Cut(rest, "\n")
+	return mode, nil
+}
+
+// fourLetters sends a command and returns the answer. A server that is still
+// starting may never give one, so the time for it is short.
+func fourLetters(ctx context.Context, addr, command string) (string, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(conn, command); err != nil {
+		return "", err
+	}
+	answer, err := io.ReadAll(conn)
+	return string(answer), err
+}
