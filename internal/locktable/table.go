@@ -110,7 +110,7 @@ type Session struct {
 	table *Table
 	token func() (uint64, error)
 
-	mu     sync.Mutex // protects what is below; taken before the table's
+	mu     sync.RWMutex // protects what is below; taken before the table's
 	leases map[*lease]struct{}
 	closed bool
 }
@@ -183,10 +183,11 @@ func (l *lease) Release(context.Context) error {
 }
 
 // Held runs f while no lock of the session is given up, if all of locks are
-// held; else it returns kvdb.ErrInvalidLock.
+// held; else it returns kvdb.ErrInvalidLock. Several calls may run at a time: f
+// may wait for a disk.
 func (s *Session) Held(locks []driver.Lease, f func() error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	for _, l := range locks {
 		own, ok := l.(*lease)
 		if !ok {
