@@ -10,15 +10,17 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// expiry is a key with a TTL, ordered by the time when it ends.
+// expiry is a key with a TTL, ordered by the time when it ends and by the index
+// of the write that set it.
 type expiry struct {
-	at  int64
-	key string
+	at       int64
+	modified uint64
+	key      string
 }
 
 func newExpiries() *btree.BTreeG[expiry] {
 	earlier := func(a, b expiry) bool {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) < 0
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.modified, b.modified)) < 0
 	}
 	return btree.NewBTreeGOptions(earlier, btree.Options{NoLocks: true})
 }
@@ -34,12 +36,12 @@ func (s *store) due() bool { return s.next != 0 && s.next <= s.now() }
 // nil. Its caller holds s.mu for writing.
 func (s *store) reschedule(key string, old, now *tree.Record) {
 	if old != nil && old.Expires != 0 {
-		s.expiries.Delete(expiry{old.Expires, key})
+		s.expiries.Delete(expiry{old.Expires, old.Modified, key})
 	} else if now == nil || now.Expires == 0 {
 		return
 	}
 	if now != nil && now.Expires != 0 {
-		s.expiries.Set(expiry{now.Expires, key})
+		s.expiries.Set(expiry{now.Expires, now.Modified, key})
 	}
 	s.arm()
 }
