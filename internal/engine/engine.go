@@ -31,6 +31,9 @@ type Config struct {
 type Kvdb struct {
 	*instance
 	ctx context.Context
+	// outer is the view that this one is a view of, nil for an instance's. Its
+	// context ends ctx too, but a moment later.
+	outer *Kvdb
 }
 
 var (
@@ -95,13 +98,14 @@ func (i *instance) Capabilities() int { return i.limits.Capabilities }
 
 // BindContext implements kvdb.ContextBinder.
 func (kv *Kvdb) BindContext(ctx context.Context) kvdb.Kvdb {
-	if kv.ctx != kv.lifetime {
-		view, cancel := context.WithCancelCause(ctx)
-		outer := kv.ctx
-		context.AfterFunc(outer, func() { cancel(context.Cause(outer)) })
-		ctx = view
+	if kv.ctx == kv.lifetime {
+		return &Kvdb{instance: kv.instance, ctx: ctx}
 	}
-	return &Kvdb{instance: kv.instance, ctx: ctx}
+	view, cancel := context.WithCancelCause(ctx)
+	outer := kv.ctx
+	detach := context.AfterFunc(outer, func() { cancel(context.Cause(outer)) })
+	context.AfterFunc(view, func() { detach() }) // outer may outlive many views
+	return &Kvdb{instance: kv.instance, ctx: view, outer: kv}
 }
 
 // begin starts a call: it returns the context for the store, which ends with
@@ -131,8 +135,10 @@ func (kv *Kvdb) usable() error {
 	if kv.closed.Load() {
 		return kvdb.ErrClosed
 	}
-	if kv.ctx.Err() != nil {
-		return context.Cause(kv.ctx)
+	for view := kv; view != nil; view = view.outer {
+		if view.ctx.Err() != nil {
+			return context.Cause(view.ctx)
+		}
 	}
 	return nil
 }
