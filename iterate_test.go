@@ -1,0 +1,189 @@
+package kvdb_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/mock/gomock"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/mem"
+	"github.com/portworx/kvdb/mock/ubermock"
+)
+
+// keysOf ranges over pairs and returns the keys before the error that ended it.
+func keysOf(pairs iter.Seq2[*kvdb.KVPair, error]) (keys []string, end error) {
+	keys = []string{}
+	for pair, err := range pairs {
+		if err != nil {
+			end = err
+			continue // nothing may come after it
+		}
+		keys = append(keys, pair.Key)
+	}
+	return keys, end
+}
+
+func TestPairs(t *testing.T) {
+	kv := newMem(t, nil)
+	want := []string{}
+	for i := range kvdb.DefaultPageSize + 1 {
+		key := fmt.Sprintf("a/%05d", i)
+		put(t, kv, key)
+		want = append(want, key)
+	}
+	put(t, kv, "a/_hidden", "b")
+	keys, err := keysOf(kvdb.Pairs(kv, "a/"))
+	require.NoError(t, err)
+	require.Equal(t, want, keys)
+
+	keys, err = keysOf(kvdb.Pairs(&bare{kv}, "a/"))
+	require.NoError(t, err)
+	require.Equal(t, want, keys, "without pages")
+}
+
+// A key that is there throughout comes exactly once, whatever others do.
+func TestPairsWhileWriting(t *testing.T) {
+	kv := newMem(t, nil)
+	put(t, kv, "0", "1", "2", "3", "4", "5")
+	stayed := []string{}
+	for pair, err := range kv.(kvdb.Pager).EnumeratePages("", 2) {
+		require.NoError(t, err)
+		switch pair.Key {
+		case "0": // on the page before which, in which and behind which things change
+			put(t, kv, "00", "3", "9")
+			_, err := kv.Delete("4")
+			require.NoError(t, err)
+			_, err = kv.Delete("1")
+			require.NoError(t, err)
+		case "1", "4", "00", "9":
+			continue
+		}
+		stayed = append(stayed, pair.Key)
+	}
+	require.Equal(t, []string{"0", "2", "3", "5"}, stayed)
+}
+
+func TestPairsLeft(t *testing.T) {
+	kv := newMem(t, nil)
+	put(t, kv, "a", "b", "c")
+	for _, kv := range []kvdb.Kvdb{kv, &bare{kv}} {
+		pairs := kvdb.Pairs(kv, "")
+		for range 2 { // it can be ranged over again
+			for pair, err := range pairs {
+				require.NoError(t, err)
+				require.Equal(t, "a", pair.Key)
+				break
+			}
+		}
+	}
+}
+
+func TestPairsFails(t *testing.T) {
+	kv, err := kvdb.New(mem.Name, "", nil, nil, nil)
+	require.NoError(t, err)
+	require.NoError(t, kvdb.Close(kv))
+	for _, kv := range []kvdb.Kvdb{kv, &bare{kv}} {
+		keys, err := keysOf(kvdb.Pairs(kv, ""))
+		require.Equal(t, kvdb.ErrClosed, err)
+		require.Empty(t, keys)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	kv := newMem(t, nil)
+	put(t, kv, "a/1", "a/2", "b/1")
+	events, err := kvdb.Events(t.Context(), kv, "a/", 1)
+	require.NoError(t, err)
+	put(t, kv, "a/1", "b/1", "a/3")
+	seen := []string{}
+	for pair, err := range events {
+		require.NoError(t, err)
+		seen = append(seen, fmt.Sprint(pair.Key, " ", pair.ModifiedIndex))
+		if pair.Key == "a/3" {
+			break
+		}
+	}
+	require.Equal(t, []string{"a/2 2", "a/1 4", "a/3 6"}, seen)
+
+	// It was left: there is nothing more to come.
+	keys, err := keysOf(events)
+	require.Equal(t, kvdb.ErrWatchStopped, err)
+	require.Empty(t, keys)
+}
+
+// Leaving the loop ends the watch and all that it holds.
+func TestEventsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, watch := watchedMock(t, 0)
+		events, err := kvdb.Events(t.Context(), store, "prefix", 0)
+		require.NoError(t, err)
+		go func() {
+			if (*watch)("", nil, &kvdb.KVPair{Key: "a"}, nil) != nil {
+				t.Error("stopped too early")
+			}
+		}()
+		for range events {
+			break
+		}
+		require.Error(t, (*watch)("", nil, &kvdb.KVPair{Key: "b"}, nil))
+		require.Error(t, (*watch)("", nil, nil, kvdb.ErrWatchStopped))
+	})
+}
+
+func TestEventsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kv := newMem(t, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		events, err := kvdb.Events(ctx, kv, "", 0)
+		require.NoError(t, err)
+		start := time.Now()
+		keys, err := keysOf(events)
+		require.Equal(t, kvdb.ErrWatchStopped, err)
+		require.Empty(t, keys)
+		require.Equal(t, time.Minute, time.Since(start))
+	})
+}
+
+func TestEventsTooLate(t *testing.T) {
+	kv := newMem(t, map[string]string{mem.KvHistory: "1"})
+	for range 1000 {
+		put(t, kv, "a")
+	}
+	events, err := kvdb.Events(t.Context(), kv, "", 1)
+	require.NoError(t, err)
+	keys, err := keysOf(events)
+	require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)
+	require.Empty(t, keys)
+}
+
+// Close does not wait for somebody to come and take the watch's end.
+func TestEventsClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kv := newMem(t, nil)
+		events, err := kvdb.Events(t.Context(), kv, "", 0)
+		require.NoError(t, err)
+		start := time.Now()
+		require.NoError(t, kvdb.Close(kv))
+		require.Zero(t, time.Since(start))
+		keys, err := keysOf(events)
+		require.Equal(t, kvdb.ErrWatchStopped, err)
+		require.Empty(t, keys)
+	})
+}
+
+func TestEventsWithoutWatch(t *testing.T) {
+	store := ubermock.NewMockKvdb(gomock.NewController(t))
+	broken := errors.New("broken")
+	store.EXPECT().WatchTree("prefix", uint64(3), gomock.Any(), gomock.Any()).Return(broken)
+	events, err := kvdb.Events(t.Context(), store, "prefix", 3)
+	require.Equal(t, broken, err)
+	require.Nil(t, events)
+}
