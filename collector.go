@@ -1,6 +1,7 @@
 package kvdb
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"sync"
@@ -29,7 +30,8 @@ type UpdatesCollector interface {
 	// Each update goes, in order, to every callback whose Prefix its key has and
 	// whose WaitIndex is below its ModifiedIndex. The version is the
 	// ModifiedIndex of the last update replayed, or the start index without one.
-	// An error of a callback ends the replay and is returned. When the watch
+	// An error of a callback ends the replay and is returned; the version is then
+	// one from which a watch delivers all that is left. When the watch
 	// behind the collector broke, what came before is replayed and then the
 	// watch's error is returned. A replay takes nothing away: the next one starts
 	// from the first update again.
@@ -74,7 +76,9 @@ func (c *updatesCollector) collect(prefix string, _ interface{}, pair *KVPair, e
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		c.err = err
+		if c.err == nil { // the first one counts
+			c.err = err
+		}
 		return err
 	}
 	c.updates = append(c.updates, update{prefix, pair})
@@ -87,18 +91,21 @@ func (c *updatesCollector) ReplayUpdates(callbacks []ReplayCb) (uint64, error) {
 	c.mu.Lock()
 	updates, watchErr := c.updates, c.err
 	c.mu.Unlock()
-	version := c.startIndex
+	version, current := c.startIndex, c.startIndex
 	for _, u := range updates {
+		if u.pair.ModifiedIndex != current { // the keys of a transaction may share one
+			version, current = current, u.pair.ModifiedIndex
+		}
 		for _, cb := range callbacks {
 			if u.pair.ModifiedIndex <= cb.WaitIndex || !strings.HasPrefix(u.pair.Key, cb.Prefix) {
 				continue
 			}
 			pair := *u.pair
+			pair.Value = bytes.Clone(pair.Value)
 			if err := cb.WatchCB(u.prefix, cb.Opaque, &pair, nil); err != nil {
 				return version, err
 			}
 		}
-		version = u.pair.ModifiedIndex
 	}
-	return version, watchErr
+	return current, watchErr
 }

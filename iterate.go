@@ -60,7 +60,10 @@ func Events(ctx context.Context, kv Kvdb, prefix string, waitIndex uint64) (iter
 	over := make(chan error, 1)
 	deliver := func(_ string, _ interface{}, pair *KVPair, err error) error {
 		if err != nil {
-			over <- err
+			select {
+			case over <- err:
+			default: // the first one counts
+			}
 			return err
 		}
 		select {

@@ -59,7 +59,7 @@ func ModifyAs[T any](kv Kvdb, key string, modify func(value T, exists bool) (T, 
 		}
 		encoded, err := json.Marshal(value)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: value of key %q: %w", ErrIllegal, key, err)
 		}
 		written, err := kv.CompareAndSet(
 			&KVPair{Key: key, Value: encoded, ModifiedIndex: pair.ModifiedIndex}, KVModifiedIndex, nil)
