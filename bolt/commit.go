@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -63,6 +64,7 @@ func (db *database) lead(ctx context.Context, b *batch) bool {
 	select {
 	case <-db.turn:
 		defer func() { db.turn <- struct{}{} }()
+		db.gather(b)
 		db.finish(b, db.commit)
 	case <-db.lifetime.Done():
 		db.finish(b, func([]*write) error { return kvdb.ErrClosed })
@@ -70,6 +72,17 @@ func (db *database) lead(ctx context.Context, b *batch) bool {
 		return false
 	}
 	return true
+}
+
+// gather lets the writers that the last commit woke join b: a commit costs the
+// same for one as for all of them.
+func (db *database) gather(b *batch) {
+	for before, n := 0, 1; before != n; {
+		runtime.Gosched()
+		db.mu.Lock()
+		before, n = n, len(b.writes)
+		db.mu.Unlock()
+	}
 }
 
 // withdraw takes w out of b, if nobody has begun to commit it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -32,7 +33,7 @@ func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 		switch {
 		case err != nil:
 			return unreadable(s.db.path, []byte(key), err)
-		case expired(&r, time.Now().UnixNano()):
+		case expired(r, time.Now().UnixNano()):
 			return kvdb.ErrNotFound
 		}
 		pair = newPair(key, &r, pairs.Sequence())
@@ -70,7 +71,7 @@ func (db *database) newScan(ctx context.Context, pairs *bbolt.Bucket) *scan {
 
 // each calls visit with the pairs whose key has prefix and is not before from,
 // until visit returns false. Key and value are only valid during the call.
-func (s *scan) each(prefix, from string, visit func(key []byte, r *tree.Record) bool) error {
+func (s *scan) each(prefix, from string, visit func(key []byte, r tree.Record) bool) error {
 	p, start := []byte(prefix), []byte(max(prefix, from))
 	for key, encoded := s.c.Seek(start); key != nil && bytes.HasPrefix(key, p); key, encoded = s.c.Next() {
 		if s.steps++; s.steps%ctxSteps == 0 && s.ctx.Err() != nil {
@@ -80,7 +81,7 @@ func (s *scan) each(prefix, from string, visit func(key []byte, r *tree.Record) 
 		if err != nil {
 			return unreadable(s.path, key, err)
 		}
-		if !expired(&r, s.now) && !visit(key, &r) {
+		if !expired(r, s.now) && !visit(key, r) {
 			return nil
 		}
 	}
@@ -101,14 +102,58 @@ func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (
 	return page, nil
 }
 
+// found is a pair that a scan came by, only valid during the scan.
+type found struct {
+	key    []byte
+	record tree.Record
+}
+
+// groupSize is the number of pairs that share allocations. None of them is
+// collected before all are.
+const groupSize = 64
+
 func (s *scan) list(page *driver.Page, prefix string, o driver.ListOptions) error {
-	return s.each(prefix, o.From, func(key []byte, r *tree.Record) bool {
-		if page.More = o.Limit > 0 && len(page.Pairs) == o.Limit; page.More {
+	group := make([]found, 0, groupSize)
+	err := s.each(prefix, o.From, func(key []byte, r tree.Record) bool {
+		if page.More = o.Limit > 0 && len(page.Pairs)+len(group) == o.Limit; page.More {
 			return false
 		}
-		page.Pairs = append(page.Pairs, newPair(string(key), r, page.Index))
+		if len(group) == groupSize {
+			page.Pairs = appendPairs(page.Pairs, group, page.Index)
+			group = group[:0]
+		}
+		group = append(group, found{key, r})
 		return true
 	})
+	page.Pairs = appendPairs(page.Pairs, group, page.Index)
+	return err
+}
+
+// appendPairs appends copies of what was found.
+func appendPairs(pairs kvdb.KVPairs, group []found, index uint64) kvdb.KVPairs {
+	keySize, valueSize := 0, 0
+	for i := range group {
+		keySize += len(group[i].key)
+		valueSize += len(group[i].record.Value)
+	}
+	var keys strings.Builder
+	keys.Grow(keySize)
+	for i := range group {
+		keys.Write(group[i].key)
+	}
+	key, values := keys.String(), make([]byte, valueSize)
+	slab := make([]kvdb.KVPair, len(group))
+	for i := range group {
+		f := &group[i]
+		keySize, valueSize = len(f.key), copy(values, f.record.Value)
+		slab[i] = kvdb.KVPair{
+			Key: key[:keySize], Value: values[:valueSize:valueSize], KVDBIndex: index,
+			CreatedIndex: f.record.Created, ModifiedIndex: f.record.Modified,
+		}
+		key, values = key[keySize:], values[valueSize:]
+		pairs = append(pairs, &slab[i])
+	}
+	return pairs
 }
 
 // Children implements driver.ChildLister.
@@ -125,7 +170,7 @@ func (s *scan) children(dir, sep string) ([]string, error) {
 	names := []string{}
 	for from, more := "", true; more; {
 		more = false
-		err := s.each(dir, from, func(key []byte, _ *tree.Record) bool {
+		err := s.each(dir, from, func(key []byte, _ tree.Record) bool {
 			rest := string(key[len(dir):])
 			name := driver.ChildName(rest, sep)
 			if name == "" {

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -95,9 +96,8 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 		}
 		var pairs []pair
 		all := &scan{ctx: ctx, path: t.path, c: t.pairs.Cursor()}
-		err := all.each(prefix, "", func(key []byte, r *tree.Record) bool {
-			record := *r
-			pairs = append(pairs, pair{string(key), &record})
+		err := all.each(prefix, "", func(key []byte, r tree.Record) bool {
+			pairs = append(pairs, pair{string(key), &r})
 			return true
 		})
 		if err != nil {
@@ -105,7 +105,7 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 		}
 		for _, p := range pairs {
 			action := kvdb.KVDelete
-			if expired(p.record, t.now) {
+			if expired(*p.record, t.now) {
 				action = kvdb.KVExpire
 			}
 			t.remove(p.key, p.record, action)
@@ -166,10 +166,9 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 	copyAll := func(tx *bbolt.Tx) error {
 		all := s.db.newScan(ctx, tx.Bucket(pairsBucket))
 		for _, prefix := range prefixes {
-			err := all.each(prefix, "", func(key []byte, r *tree.Record) bool {
-				record := *r
-				record.Value = append([]byte{}, r.Value...)
-				copied.Set(string(key), &record)
+			err := all.each(prefix, "", func(key []byte, r tree.Record) bool {
+				r.Value = bytes.Clone(r.Value)
+				copied.Set(string(key), &r)
 				return true
 			})
 			if err != nil {

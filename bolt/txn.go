@@ -62,7 +62,7 @@ func (t *txn) get(key string) (*tree.Record, error) {
 	if err != nil {
 		return nil, unreadable(t.path, []byte(key), err)
 	}
-	if expired(&r, t.now) {
+	if expired(r, t.now) {
 		t.remove(key, &r, kvdb.KVExpire)
 		return nil, nil
 	}
@@ -143,7 +143,7 @@ func (t *txn) drop(entry []byte) {
 	}
 }
 
-func expired(r *tree.Record, now int64) bool { return r.Expires != 0 && r.Expires <= now }
+func expired(r tree.Record, now int64) bool { return r.Expires != 0 && r.Expires <= now }
 
 func unreadable(path string, key []byte, err error) error {
 	return corrupt(path, fmt.Errorf("key %q: %w", key, err))
