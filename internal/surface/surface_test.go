@@ -1,0 +1,77 @@
+package surface
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// root is the folder of the module.
+func root(t *testing.T) string {
+	dir, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	return dir
+}
+
+// run runs the go command in dir and returns what it prints.
+func run(t *testing.T, dir string, env []string, args ...string) string {
+	cmd := exec.Command("go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env...)
+	output, err := cmd.CombinedOutput()
+	require.NoError(t, err, "go %v: %s", args, output)
+	return string(output)
+}
+
+// The programs in testdata compile in a module of their own, which knows of
+// this one by a replace.
+func TestProgramsOutside(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata")))
+	sums, err := os.ReadFile(filepath.Join(root(t), "go.sum"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.sum"), sums, 0o600))
+	module := fmt.Sprintf("module example.com/outside\n\ngo 1.26.0\n\nrequire github.com/portworx/kvdb v0.0.0\n\n"+
+		"replace github.com/portworx/kvdb => %q\n", root(t))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte(module), 0o600))
+	run(t, dir, []string{"GOFLAGS=-mod=mod", "GOWORK=off"}, "build", "./...")
+}
+
+// needs has the modules outside the standard library that a program's build
+// gets for importing a package, and those packages only.
+var needs = map[string][]string{
+	"":                   {"github.com/sirupsen/logrus", "golang.org/x/sys"},
+	"/common":            {"github.com/sirupsen/logrus", "golang.org/x/sys"},
+	"/wrappers":          {"github.com/sirupsen/logrus", "golang.org/x/sys"},
+	"/mem":               {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree"},
+	"/bolt":              {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree", "go.etcd.io/bbolt"},
+	"/mock":              {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/golang/mock"},
+	"/mock/ubermock":     {"github.com/sirupsen/logrus", "golang.org/x/sys", "go.uber.org/mock"},
+	"/api/bootstrap":     nil,
+	"/api/bootstrap/k8s": nil,
+}
+
+// A program that uses one package does not get what others need, nor what our
+// tests and generators need.
+func TestBuildNeeds(t *testing.T) {
+	const module = "github.com/portworx/kvdb"
+	for path, want := range needs {
+		listed := run(t, root(t), nil, "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", module+path)
+		got := map[string]bool{}
+		for dependency := range strings.Lines(listed) {
+			if dependency = strings.TrimSpace(dependency); dependency != "" && dependency != module {
+				got[dependency] = true
+			}
+		}
+		allowed := map[string]bool{}
+		for _, dependency := range want {
+			allowed[dependency] = true
+		}
+		require.Equal(t, allowed, got, module+path)
+	}
+}

@@ -1,0 +1,23 @@
+// What package test exports to other releases' callers.
+package main
+
+import (
+	"testing"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test"
+)
+
+var (
+	_ func(removeData bool) error = test.StartKvdb(nil)
+	_ func() error                = test.StopKvdb(nil)
+
+	_ func(kvdb.DatastoreInit, *testing.T, test.StartKvdb, test.StopKvdb) = test.Run
+	_ func(kvdb.DatastoreInit, *testing.T, test.StartKvdb, test.StopKvdb) = test.RunBasic
+	_ func(kvdb.DatastoreInit, *testing.T, test.StartKvdb, test.StopKvdb) = test.RunLock
+	_ func(kvdb.DatastoreInit, *testing.T, test.StartKvdb, test.StopKvdb) = test.RunWatch
+	_ func(kvdb.DatastoreInit, *testing.T)                                = test.RunAuth
+	_ func(kvdb.DatastoreInit, *testing.T)                                = test.RunControllerTests
+)
+
+func main() {}

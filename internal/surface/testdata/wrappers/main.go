@@ -1,0 +1,22 @@
+// What package wrappers exports.
+package main
+
+import (
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/wrappers"
+)
+
+const (
+	_ string = wrappers.LogLevelOption
+	_ string = wrappers.LogAll
+	_ string = wrappers.LogFailures
+	_ string = wrappers.LogOff
+)
+
+var (
+	_ func(kvdb.Kvdb, map[string]string) (kvdb.Kvdb, error) = wrappers.NewLogWrapper
+	_ func(kvdb.Kvdb, map[string]string) (kvdb.Kvdb, error) = wrappers.NewNoKvdbQuorumWrapper
+	_ func(string, map[string]string) (string, error)       = wrappers.Version
+)
+
+func main() {}
