@@ -1,0 +1,114 @@
+// Bench measures kvdb against the raw stores that it stands on and prints one
+// table. Both sides do the same work in the same run, in turns, so that a busy
+// machine slows down both: the ratio is what counts, not the times.
+//
+//	go run ./internal/bench [-o file] [-rounds n] [-slice duration] [-only regexp]
+//
+// A suite is a store in some state; a file of this package has the suites of
+// one backend.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// work does n operations of one kind.
+type work func(n int) error
+
+// row is one line of the table.
+type row struct {
+	operation string
+	reference string // what raw does
+	goal      string // for the ratio, or for ours
+	raw, ours work
+}
+
+// suite is rows that share a store.
+type suite struct {
+	name string
+	// open prepares the store; it may use dir. close releases it.
+	open func(dir string) (rows []row, close func() error, err error)
+}
+
+func suites() []suite {
+	return slices.Concat(memSuites(), boltSuites(), wrapperSuites())
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	output := flag.String("o", "", "`file` to write the table to, besides the standard output")
+	rounds := flag.Int("rounds", 21, "`number` of times each side is measured")
+	slice := flag.Duration("slice", 20*time.Millisecond, "about how long a measurement takes")
+	only := flag.String("only", "", "measure the suites and operations that match this `regexp`")
+	flag.Parse()
+	pattern, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	m := measurer{rounds: max(*rounds, 1), slice: *slice}
+	began := time.Now()
+	var results []result
+	for _, s := range suites() {
+		of, err := runSuite(s, pattern, m)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		results = append(results, of...)
+	}
+	w := io.Writer(os.Stdout)
+	if *output != "" {
+		file, err := os.Create(*output)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		w = io.MultiWriter(w, file)
+	}
+	return report(w, results, m, time.Since(began))
+}
+
+// runSuite measures the rows of s that match.
+func runSuite(s suite, pattern *regexp.Regexp, m measurer) (results []result, err error) {
+	dir, err := os.MkdirTemp("", "kvdb-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	rows, closeSuite, err := s.open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if closeErr := closeSuite(); err == nil {
+			err = closeErr
+		}
+		rows = nil
+		debug.FreeOSMemory() // the next suite begins with an empty heap
+	}()
+	for _, r := range rows {
+		if !pattern.MatchString(s.name + " " + r.operation) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, r.operation)
+		measured, err := m.measure(r)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.operation, err)
+		}
+		measured.suite = s.name
+		results = append(results, measured)
+	}
+	return results, nil
+}
