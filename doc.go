@@ -39,6 +39,11 @@
 // lock's fencing token (see HeldLock); who protects keys of the store should
 // write them in a transaction with TxGuard.
 //
+// A watch calls its callback on one goroutine: an event waits until the callback
+// has returned from the one before, and Close of the instance waits too, so a
+// callback must not call it. The call with an error is the last one; a program
+// that wants more events watches again.
+//
 // A watch that is too far behind ends with ErrWatchRevisionCompacted: read the
 // state anew, and watch from its index.
 //

@@ -63,6 +63,27 @@ func ExampleKvdb_compareAndSet() {
 	// Output: with the first index again: Key Index mismatch
 }
 
+func ExampleKvdb_enumerate() {
+	kv := open()
+	defer kvdb.Close(kv)
+	for _, key := range []string{"hosts/b", "hosts/a", "hosts_old/c", "hosts/_hidden"} {
+		if _, err := kv.Put(key, "up", 0); err != nil {
+			log.Fatal(err)
+		}
+	}
+	pairs, err := kv.Enumerate("hosts") // a string prefix, not a directory
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, pair := range pairs {
+		fmt.Printf("%s = %s, written at index %d\n", pair.Key, pair.Value, pair.ModifiedIndex)
+	}
+	// Output:
+	// hosts/a = up, written at index 2
+	// hosts/b = up, written at index 1
+	// hosts_old/c = up, written at index 3
+}
+
 func ExampleKvdb_keys() {
 	kv := open()
 	defer kvdb.Close(kv)
@@ -228,6 +249,36 @@ func ExampleKvdb_snapshot() {
 	// Output:
 	// in the snapshot: 1
 	// what came later: b
+}
+
+func ExampleEvents() {
+	kv := open()
+	defer kvdb.Close(kv)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	events, err := kvdb.Events(ctx, kv, "jobs/", 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := kv.Create("jobs/1", "run", 0); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := kv.Delete("jobs/1"); err != nil {
+		log.Fatal(err)
+	}
+	for event, err := range events {
+		if err != nil { // the watch is over
+			log.Fatal(err)
+		}
+		if event.Action == kvdb.KVDelete {
+			fmt.Println("deleted:", event.Key)
+			break // stops the watch
+		}
+		fmt.Printf("created: %s = %s\n", event.Key, event.Value)
+	}
+	// Output:
+	// created: jobs/1 = run
+	// deleted: jobs/1
 }
 
 func ExamplePairs() {

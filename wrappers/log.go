@@ -46,7 +46,7 @@ var (
 // directory without it; lines are added to its end, and it is created for the
 // owner only (mode 0600). It is closed when the wrapper is removed, and by
 // kvdb.Close. What a watch delivers is not logged, its registration and its end
-// are.
+// are. What is done with a snapshot is not logged either.
 //
 // Only one wrapper of the chain should be this one: AddWrapper sees to that.
 func NewLogWrapper(kv kvdb.Kvdb, options map[string]string) (kvdb.Kvdb, error) {
