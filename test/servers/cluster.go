@@ -156,28 +156,31 @@ func (c *Cluster) Endpoints() []string {
 	return endpoints
 }
 
-// Leader returns the member that leads, as soon as there is exactly one that can
-// answer and says so. It waits for that until ctx ends.
+// Leader returns the member that leads, as soon as there is exactly one that
+// says so. It waits for that until ctx ends. A leader that has just lost the
+// others may still believe that it leads.
 func (c *Cluster) Leader(ctx context.Context) (*Member, error) {
 	var leader *Member
 	err := poll(ctx, func() error {
 		leader = nil
+		var errs []error
 		for _, m := range c.All() {
 			if !m.available() {
 				continue
 			}
 			leads, err := c.kind.driver.leads(ctx, m)
-			switch {
-			case err != nil:
-				return fmt.Errorf("%s: %w", m.name, err)
-			case leads && leader != nil:
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", m.name, err))
+			}
+			if leads && leader != nil {
 				return fmt.Errorf("both %s and %s lead", leader.name, m.name)
-			case leads:
+			}
+			if leads {
 				leader = m
 			}
 		}
 		if leader == nil {
-			return errors.New("no member leads")
+			return errors.Join(append(errs, errors.New("no member leads"))...)
 		}
 		return nil
 	})

@@ -60,8 +60,10 @@ func (e etcd) command(m *Member) (*exec.Cmd, error) {
 		if err != nil {
 			return nil, err
 		}
-		args = append(args, "--cert-file="+certFile, "--key-file="+keyFile, "--trusted-ca-file="+m.c.CA.File,
-			fmt.Sprintf("--client-cert-auth=%t", m.c.o.ClientCertAuth))
+		args = append(args, "--cert-file="+certFile, "--key-file="+keyFile)
+		if m.c.o.ClientCertAuth { // either flag alone would ask for certificates
+			args = append(args, "--client-cert-auth", "--trusted-ca-file="+m.c.CA.File)
+		}
 	}
 	cmd := exec.Command(program, append(args, m.c.o.Args...)...)
 	cmd.Env = []string{"HTTP_PROXY=socks5://" + address(loopback, m.socks)}

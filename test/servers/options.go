@@ -36,6 +36,8 @@ type Kind struct {
 	driver driver
 }
 
+func (k Kind) String() string { return k.name }
+
 // The sorts of servers that there are.
 var (
 	EtcdKind      = Kind{"etcd", etcd{folder: "etcd"}}

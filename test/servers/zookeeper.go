@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -145,7 +146,20 @@ func (c *Cluster) stores(m *Member) (keyStore, trustStore string, err error) {
 func (zookeeper) connect(m *Member) error { return m.c.connectBySocks(m) }
 
 func (z zookeeper) ready(ctx context.Context, m *Member) error {
-	_, err := z.mode(ctx, m)
+	// A leader that has lost the others without noticing says that it leads. It
+	// cannot open a session.
+	if _, err := z.mode(ctx, m); err != nil {
+		return err
+	}
+	conn, err := dialBriefly(ctx, address(loopback, m.plainPort()))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	s, err := openSession(conn, session{Timeout: 1000})
+	if err == nil && s.ID == 0 {
+		err = errors.New("no session")
+	}
 	return err
 }
 
@@ -168,20 +182,60 @@ func (zookeeper) mode(ctx context.Context, m *Member) (string, error) {
 	return mode, nil
 }
 
-// fourLetters sends a command and returns the answer. A server that is still
-// starting may never give one, so the time for it is short.
-func fourLetters(ctx context.Context, addr, command string) (string, error) {
+// dialBriefly connects for one short exchange. A server that is still starting
+// may never answer, and would do so when asked again.
+func dialBriefly(ctx context.Context, addr string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// fourLetters sends a command and returns the answer.
+func fourLetters(ctx context.Context, addr, command string) (string, error) {
+	conn, err := dialBriefly(ctx, addr)
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
-		return "", err
-	}
 	if _, err := io.WriteString(conn, command); err != nil {
 		return "", err
 	}
 	answer, err := io.ReadAll(conn)
 	return string(answer), err
+}
+
+// session is the part of ZooKeeper's messages that requests, or describes, one.
+type session struct {
+	Timeout  int32 // in milliseconds
+	ID       int64 // 0 asks for a new one, and says that there is none
+	Size     int32 // of Password
+	Password [16]byte
+}
+
+// openSession opens a session, or takes up one that has an ID. Its end is the
+// end of its timeout.
+func openSession(conn io.ReadWriter, s session) (session, error) {
+	s.Size = int32(len(s.Password))
+	request := struct {
+		Length   int32
+		Protocol int32
+		LastZxid int64
+		Session  session
+	}{Session: s}
+	request.Length = int32(binary.Size(request) - 4)
+	if err := binary.Write(conn, binary.BigEndian, request); err != nil {
+		return session{}, err
+	}
+	var reply struct {
+		Length   int32
+		Protocol int32
+		Session  session
+	}
+	err := binary.Read(conn, binary.BigEndian, &reply)
+	return reply.Session, err
 }

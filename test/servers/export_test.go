@@ -1,0 +1,6 @@
+package servers
+
+// Session and OpenSession let tests speak with ZooKeeper.
+type Session = session
+
+var OpenSession = openSession
