@@ -1,7 +1,6 @@
 package mem
 
 import (
-	"bytes"
 	"context"
 	"sync"
 
@@ -23,10 +22,9 @@ func (s *store) record(key string) (*tree.Record, uint64, error) {
 }
 
 func pair(key string, r *tree.Record, index uint64) *kvdb.KVPair {
-	return &kvdb.KVPair{
-		Key: key, Value: bytes.Clone(r.Value), KVDBIndex: index,
-		CreatedIndex: r.Created, ModifiedIndex: r.Modified,
-	}
+	p := driver.NewPair(r.Value)
+	p.Key, p.KVDBIndex, p.CreatedIndex, p.ModifiedIndex = key, index, r.Created, r.Modified
+	return p
 }
 
 // Get implements driver.Store.

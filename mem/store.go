@@ -1,7 +1,6 @@
 package mem
 
 import (
-	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -109,7 +108,7 @@ func (s *store) Put(_ context.Context, w driver.Write) (driver.Indexes, error) {
 	return s.put(w, record)
 }
 
-func newRecord(w driver.Write) *tree.Record { return &tree.Record{Value: bytes.Clone(w.Value)} }
+func newRecord(w driver.Write) *tree.Record { return tree.NewRecord(w.Value) }
 
 // put writes record, which has what is to be stored but no index yet.
 func (s *store) put(w driver.Write, record *tree.Record) (driver.Indexes, error) {
@@ -117,10 +116,11 @@ func (s *store) put(w driver.Write, record *tree.Record) (driver.Indexes, error)
 		return driver.Indexes{}, err
 	}
 	defer s.mu.Unlock()
-	if err := check(s.tree.Get(w.Key), w.Cond); err != nil {
+	old := s.tree.Get(w.Key)
+	if err := check(old, w.Cond); err != nil {
 		return driver.Indexes{}, err
 	}
-	s.set(w.Key, record, w.TTL)
+	s.set(w.Key, old, record, w.TTL)
 	return driver.Indexes{Created: record.Created, Modified: record.Modified}, nil
 }
 
@@ -131,12 +131,12 @@ func check(r *tree.Record, c driver.Cond) error {
 	return c.Check(r.Created, r.Modified, r.Value)
 }
 
-// set makes record the key's. Its caller has called lock.
-func (s *store) set(key string, record *tree.Record, ttl time.Duration) {
+// set makes record the key's, which has old now, if that is not nil. Its caller
+// has called lock.
+func (s *store) set(key string, old, record *tree.Record, ttl time.Duration) {
 	s.index++
 	record.Created, record.Modified = s.index, s.index
 	action := kvdb.KVCreate
-	old := s.tree.Get(key)
 	if old != nil {
 		record.Created = old.Created
 		action = kvdb.KVSet
@@ -208,7 +208,7 @@ func (s *store) commit(reads []driver.Read, writes []driver.Write, locks []drive
 			}
 		}
 		for _, w := range writes {
-			s.set(w.Key, newRecord(w), w.TTL)
+			s.set(w.Key, s.tree.Get(w.Key), newRecord(w), w.TTL)
 		}
 		return nil
 	})

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,9 @@ func (t *tx) Put(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error
 	w, err := t.kv.newWrite(key, value, ttl)
 	if err != nil {
 		return nil, err
+	}
+	if isShared(value) {
+		w.Value = bytes.Clone(w.Value)
 	}
 	if earlier := t.write(w.Key); earlier != nil {
 		*earlier = w

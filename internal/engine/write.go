@@ -81,23 +81,32 @@ func (kv *Kvdb) put(key string, value interface{}, ttl uint64, cond driver.Cond,
 		return nil, err
 	}
 	defer cancel()
+	var pair *kvdb.KVPair
+	if isShared(value) {
+		pair = driver.NewPair(w.Value)
+		w.Value = pair.Value
+	} else {
+		pair = &kvdb.KVPair{Value: w.Value}
+	}
 	indexes, err := kv.store.Put(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	return &kvdb.KVPair{
-		Key:           kv.relative(w.Key),
-		Value:         w.Value,
-		Action:        action,
-		TTL:           int64(ttl),
-		KVDBIndex:     indexes.Modified,
-		CreatedIndex:  indexes.Created,
-		ModifiedIndex: indexes.Modified,
-	}, nil
+	pair.Key = kv.relative(w.Key)
+	pair.Action = action
+	pair.TTL = int64(ttl)
+	pair.KVDBIndex, pair.CreatedIndex, pair.ModifiedIndex = indexes.Modified, indexes.Created, indexes.Modified
+	return pair, nil
+}
+
+// isShared tells whether the encoding of value is the caller's own memory.
+func isShared(value interface{}) bool {
+	_, shared := value.([]byte)
+	return shared
 }
 
 // newWrite checks and encodes what the caller wants written. The write's Value
-// is not shared with the caller.
+// is the caller's own memory if isShared(value).
 func (i *instance) newWrite(key string, value interface{}, ttl uint64) (driver.Write, error) {
 	w := driver.Write{Object: value}
 	var err error
@@ -109,9 +118,6 @@ func (i *instance) newWrite(key string, value interface{}, ttl uint64) (driver.W
 	}
 	if w.Value, err = common.ToBytes(value); err != nil {
 		return w, fmt.Errorf("%w: value of key %q: %w", kvdb.ErrIllegal, key, err)
-	}
-	if _, shared := value.([]byte); shared {
-		w.Value = bytes.Clone(w.Value)
 	}
 	if len(w.Value) == 0 && i.limits.NoEmptyValue {
 		return w, kvdb.ErrEmptyValue

@@ -10,15 +10,6 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// Record is what is stored at a key. A Record is immutable once it is in a
-// tree: readers may use it after they gave up the tree's lock.
-type Record struct {
-	Value             []byte
-	Object            any // the caller's, if objects are kept
-	Created, Modified uint64
-	Expires           int64 // Unix time in ns; 0: never
-}
-
 // entry is a key's place in the order. An overwrite replaces its record in
 // place, which leaves the btree alone, as long as no copy shares the entry.
 type entry struct {
@@ -27,25 +18,35 @@ type entry struct {
 	generation uint64 // of the tree that made it
 }
 
+// point is what a key leads to. It repeats the entry's record, for a point read
+// waits for memory and not for the processor.
+type point struct {
+	entry  *entry
+	record *Record
+}
+
 // Tree maps keys to records, ordered by key. It is not safe for concurrent
 // writes; a copy and its origin are independent of each other.
 type Tree struct {
 	order btree.Map[string, *entry]
-	// points has the same entries as order; nil in a copy, which reads order.
-	points map[string]*entry
+	// points has the same keys as order; nil in a copy, which reads order.
+	points map[string]point
 	// generation tells which entries are this tree's own: those with the same.
 	generation uint64
 }
 
 // New returns an empty tree.
-func New() *Tree { return &Tree{points: map[string]*entry{}} }
+func New() *Tree { return &Tree{points: map[string]point{}} }
 
 // Len returns the number of keys.
 func (t *Tree) Len() int { return t.order.Len() }
 
 // Get returns the record at key, or nil.
 func (t *Tree) Get(key string) *Record {
-	if e := t.entry(key); e != nil {
+	if t.points != nil {
+		return t.points[key].record
+	}
+	if e, ok := t.order.Get(key); ok {
 		return e.record
 	}
 	return nil
@@ -53,7 +54,7 @@ func (t *Tree) Get(key string) *Record {
 
 func (t *Tree) entry(key string) *entry {
 	if t.points != nil {
-		return t.points[key]
+		return t.points[key].entry
 	}
 	e, _ := t.order.Get(key)
 	return e
@@ -64,15 +65,15 @@ func (t *Tree) Set(key string, record *Record) {
 	e := t.entry(key)
 	if e != nil && e.generation == t.generation {
 		e.record = record
-		return
+	} else {
+		if e != nil {
+			key = e.key
+		}
+		e = &entry{key: key, record: record, generation: t.generation}
+		t.order.Set(key, e)
 	}
-	if e != nil {
-		key = e.key
-	}
-	e = &entry{key: key, record: record, generation: t.generation}
-	t.order.Set(key, e)
 	if t.points != nil {
-		t.points[key] = e
+		t.points[key] = point{e, record}
 	}
 }
 
