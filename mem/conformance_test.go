@@ -1,0 +1,32 @@
+package mem_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/portworx/kvdb/mem"
+	"github.com/portworx/kvdb/test"
+)
+
+// traits are what is documented of this backend.
+var traits = test.Traits{
+	PrivateStore:       true,
+	MaxTTL:             100 * 365 * 24 * time.Hour,
+	HistoryFirst:       true,
+	History:            16384,
+	DeletedValue:       true,
+	ChangedKeyAsPrefix: true,
+}
+
+func TestConformance(t *testing.T) {
+	test.Conformance(t, test.Harness{Name: "mem", Init: mem.New, Traits: traits})
+}
+
+func TestConformanceWithObjects(t *testing.T) {
+	withObjects := traits
+	withObjects.Objects = true
+	test.Conformance(t, test.Harness{
+		Name: "mem, KvUseInterface", Init: mem.New, Traits: withObjects,
+		Options: map[string]string{mem.KvUseInterface: "true"},
+	})
+}

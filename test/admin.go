@@ -1,0 +1,181 @@
+package test
+
+import (
+	"strings"
+	"time"
+
+	"github.com/portworx/kvdb"
+)
+
+var userGroup = group{name: "Users", calls: "AddUser, RemoveUser, GrantUserAccess, RevokeUsersAccess", cases: []testCase{
+	{name: "Access", run: usersAccess, alone: true},
+}}
+
+var memberGroup = group{name: "Members", calls: "AddMember, AddLearner, RemoveMember, UpdateMember, ListMembers", cases: []testCase{
+	{name: "Members", run: membersOfTheCluster, alone: true},
+}}
+
+var endpointGroup = group{name: "Endpoints", calls: "SetEndpoints, GetEndpoints", cases: []testCase{
+	{name: "Endpoints", run: endpointsOfTheClient, alone: true},
+}}
+
+var defragmentGroup = group{name: "Defragment", calls: "Defragment", cases: []testCase{
+	{name: "Defragment", run: defragment, alone: true},
+}}
+
+// notSupported asserts that every call is exactly kvdb.ErrNotSupported.
+func (e *env) notSupported(calls map[string]func() error) {
+	e.t.Helper()
+	e.unsupported = true
+	for call, f := range calls {
+		err := f()
+		e.True(err == kvdb.ErrNotSupported, "%s: %v", call, err)
+	}
+}
+
+// A user may do in a subtree what was granted, until it is revoked.
+func usersAccess(e *env) {
+	user, password := "user-"+strings.ToLower(e.domain[len(e.domain)-8:]), "a password"
+	if !e.traits.Users {
+		e.notSupported(map[string]func() error{
+			"AddUser":           func() error { return e.kv.AddUser(user, password) },
+			"RemoveUser":        func() error { return e.kv.RemoveUser(user) },
+			"GrantUserAccess":   func() error { return e.kv.GrantUserAccess(user, kvdb.ReadPermission, "dir") },
+			"RevokeUsersAccess": func() error { return e.kv.RevokeUsersAccess(user, kvdb.ReadPermission, "dir") },
+		})
+		return
+	}
+	login := func(password string) (kvdb.Kvdb, error) {
+		return e.tryOpen(e.domain, map[string]string{kvdb.UsernameKey: user, kvdb.PasswordKey: password}, nil)
+	}
+	e.put("dir/key", "value")
+	e.put("other/key", "value")
+	e.NoError(e.kv.AddUser(user, password))
+	e.is(kvdb.ErrUnknownPermission, e.kv.GrantUserAccess(user, kvdb.PermissionType(17), "dir/"))
+	e.NoError(e.kv.GrantUserAccess(user, kvdb.ReadPermission, "dir/"))
+	kv, err := login(password)
+	e.NoError(err)
+	e.instances = append(e.instances, kv)
+	_, err = kv.Get("dir/key")
+	e.NoError(err)
+	_, err = kv.Get("other/key")
+	e.Error(err)
+	_, err = kv.Put("dir/key", "by the user", 0)
+	e.Error(err)
+	e.NoError(e.kv.GrantUserAccess(user, kvdb.ReadWritePermission, "dir/"))
+	_, err = kv.Put("dir/key", "by the user", 0)
+	e.NoError(err)
+	e.holds("dir/key", "by the user")
+	e.NoError(e.kv.RevokeUsersAccess(user, kvdb.ReadWritePermission, "dir/"))
+	_, err = kv.Put("dir/key", "once more", 0)
+	e.Error(err)
+	_, err = login("a wrong " + password)
+	e.Error(err)
+	_, err = login("")
+	e.is(kvdb.ErrNoPassword, err)
+	e.NoError(e.kv.RemoveUser(user))
+	_, err = login(password)
+	e.Error(err)
+	e.Error(e.kv.RemoveUser(user))
+}
+
+func membersOfTheCluster(e *env) {
+	const ip, port, name = "127.0.0.1", "1", "kvdb-test-member"
+	if !e.traits.Members {
+		e.notSupported(map[string]func() error{
+			"AddMember":        func() error { _, err := e.kv.AddMember(ip, port, name); return err },
+			"AddLearner":       func() error { _, err := e.kv.AddLearner(ip, port, name); return err },
+			"RemoveMember":     func() error { return e.kv.RemoveMember(name, ip) },
+			"RemoveMemberByID": func() error { return e.kv.RemoveMemberByID(1) },
+			"UpdateMember":     func() error { _, err := e.kv.UpdateMember(ip, port, name); return err },
+			"ListMembers":      func() error { _, err := e.kv.ListMembers(); return err },
+		})
+		return
+	}
+	before, err := e.kv.ListMembers()
+	e.NoError(err)
+	if e.suite.Server != nil {
+		e.Len(before, e.suite.Server.Members())
+	}
+	leaders := 0
+	for _, member := range before {
+		e.True(member.HasStarted)
+		e.NotEmpty(member.ID)
+		e.NotEmpty(member.ClientUrls)
+		if member.Leader {
+			leaders++
+		}
+	}
+	e.Equal(1, leaders)
+	e.is(kvdb.ErrMemberDoesNotExist, e.kv.RemoveMember(name, ip))
+	e.is(kvdb.ErrMemberDoesNotExist, e.kv.RemoveMemberByID(1))
+	_, err = e.kv.UpdateMember(ip, port, name)
+	e.is(kvdb.ErrMemberDoesNotExist, err)
+
+	// A learner has no vote: the cluster works while it never starts.
+	urls, err := e.kv.AddLearner(ip, port, name)
+	e.NoError(err)
+	e.Len(urls, len(before)+1)
+	after, err := e.kv.ListMembers()
+	e.NoError(err)
+	e.Len(after, len(before)+1)
+	for id, member := range after {
+		if _, old := before[id]; old {
+			continue
+		}
+		e.False(member.HasStarted)
+		e.True(member.IsLearner)
+		e.NoError(e.kv.RemoveMemberByID(id))
+	}
+	after, err = e.kv.ListMembers()
+	e.NoError(err)
+	e.Len(after, len(before))
+}
+
+func endpointsOfTheClient(e *env) {
+	endpoints := e.kv.GetEndpoints()
+	if !e.traits.Endpoints {
+		e.Empty(endpoints)
+		e.notSupported(map[string]func() error{
+			"SetEndpoints": func() error { return e.kv.SetEndpoints([]string{"http://127.0.0.1:1"}) },
+		})
+		return
+	}
+	e.NotEmpty(endpoints)
+	e.Error(e.kv.SetEndpoints(nil))
+	e.Equal(endpoints, e.kv.GetEndpoints())
+	r := e.watchKey("key", e.put("key", "before").ModifiedIndex)
+	e.NoError(e.kv.SetEndpoints(endpoints))
+	e.Equal(endpoints, e.kv.GetEndpoints())
+	e.put("key", "after")
+	e.Equal("after", string(r.next().Value))
+}
+
+// Defragment is for a store in use: nothing is lost, and nothing stops.
+func defragment(e *env) {
+	endpoint := ""
+	if endpoints := e.kv.GetEndpoints(); len(endpoints) > 0 {
+		endpoint = endpoints[0]
+	}
+	call := func() error { return e.kv.Defragment(endpoint, int(patience/time.Second)) }
+	if !e.traits.Defragment {
+		e.notSupported(map[string]func() error{"Defragment": call})
+		return
+	}
+	for i := range 20 {
+		e.put(manyKey(i), "value")
+	}
+	r := e.watchTree("many/", e.put("before", "").ModifiedIndex)
+	pair := e.lock(e.kv, "lock", "me")
+	before := e.content(e.kv)
+	read := func(int) error {
+		_, err := e.kv.Get(manyKey(7))
+		return err
+	}
+	e.during(read, 1, func(int) { e.NoError(call()) })
+	e.Equal(before, e.content(e.kv))
+	last := e.put("many/end", "value")
+	e.Equal(last.ModifiedIndex, r.next().ModifiedIndex)
+	e.notLost(pair)
+	e.NoError(e.kv.Unlock(pair))
+}

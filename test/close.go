@@ -1,0 +1,129 @@
+package test
+
+import (
+	"errors"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/portworx/kvdb"
+)
+
+var closeGroup = group{name: "Close", calls: "kvdb.Close", cases: []testCase{
+	{name: "EveryCallAfterwards", run: closeEveryCallAfterwards},
+	{name: "EndsWatches", run: closeEndsWatches},
+	{name: "WhileInUse", run: closeWhileInUse},
+	{name: "OthersLiveOn", run: closeOthersLiveOn},
+	{name: "LeavesNoGoroutine", run: closeLeavesNoGoroutine, alone: true},
+}}
+
+func closeEveryCallAfterwards(e *env) {
+	_, ok := e.kv.(io.Closer)
+	e.True(ok, "a Kvdb is an io.Closer")
+	e.put("key", "value")
+	pair := e.lock(e.kv, "held", "me")
+	var tx kvdb.Tx
+	if !e.traits.NoTx {
+		tx = e.tx()
+		e.txWrites(tx, "key", "late")
+	}
+	e.close(e.kv)
+	e.NoError(kvdb.Close(e.kv), "once more")
+	for call, f := range calls(e.kv) {
+		e.ErrorIs(f(), kvdb.ErrClosed, call)
+	}
+	e.Error(e.kv.Unlock(pair))
+	_, err := e.kv.TxNew()
+	e.Error(err)
+	if tx != nil {
+		e.ErrorIs(tx.Commit(), kvdb.ErrClosed)
+	}
+	e.NotPanics(func() {
+		_ = e.kv.String()
+		_ = e.kv.Capabilities()
+		_ = e.kv.GetEndpoints()
+		e.kv.SetFatalCb(nil)
+		e.kv.SetLockHoldDuration(time.Second)
+	})
+}
+
+func closeEndsWatches(e *env) {
+	busy, idle := e.watchTree("", 0), e.watchKey("idle", 0)
+	e.put("key", "value")
+	busy.next()
+	e.close(e.kv)
+	busy.ends(kvdb.ErrWatchStopped)
+	idle.ends(kvdb.ErrWatchStopped)
+}
+
+// Calls that run while the instance is closed succeed, or fail in good order.
+func closeWhileInUse(e *env) {
+	for range 5 {
+		kv := e.open(e.domain)
+		e.NoError(func() error { _, err := kv.Put("key", "value", 0); return err }())
+		running := make(chan struct{}, 8)
+		done := make(chan error, 1)
+		go func() {
+			done <- errors.Join(concurrently(8, func(i int) error {
+				for first := true; ; first = false {
+					_, err := kv.Put("key", "value", 0)
+					if err == nil {
+						_, err = kv.Enumerate("")
+					}
+					if err == nil {
+						err = kv.WatchKey("other", 0, nil, func(string, interface{}, *kvdb.KVPair, error) error { return nil })
+					}
+					if first {
+						running <- struct{}{}
+					}
+					if errors.Is(err, kvdb.ErrClosed) {
+						return nil
+					} else if err != nil {
+						return err
+					}
+				}
+			})...)
+		}()
+		wait(e, running, "a call")
+		e.close(kv)
+		e.NoError(wait(e, done, "the calls of an instance that is closed"))
+	}
+}
+
+func closeOthersLiveOn(e *env) {
+	other := e.open(e.domain)
+	_, err := other.Put("key", "value", 0)
+	e.NoError(err)
+	r := e.watchKey("key", e.put("key", "mine").ModifiedIndex)
+	pair := e.lock(e.kv, "lock", "me")
+	e.close(other)
+	e.put("key", "still there")
+	e.Equal("still there", string(r.next().Value))
+	e.isLocked("lock", "me")
+	e.NoError(e.kv.Unlock(pair))
+}
+
+func closeLeavesNoGoroutine(e *env) {
+	e.close(e.kv)
+	use := func() {
+		kv := e.open(e.domain)
+		r := e.record(nil)
+		e.NoError(kv.WatchTree("", 0, nil, r.callback))
+		_, err := kv.Put("key", "value", 0)
+		e.NoError(err)
+		r.next()
+		e.lock(kv, "lock", "me")
+		e.close(kv)
+	}
+	use() // what the process needs once
+	var before int
+	e.eventually(func() bool { // what other cases left behind ends
+		last := before
+		before = runtime.NumGoroutine()
+		return before == last
+	}, "the number of goroutines does not settle")
+	for range 3 {
+		use()
+	}
+	e.eventually(func() bool { return runtime.NumGoroutine() <= before }, "a goroutine is left")
+}

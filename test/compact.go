@@ -1,0 +1,79 @@
+package test
+
+import (
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/portworx/kvdb"
+)
+
+var compactGroup = group{name: "Compact", calls: "Compact, length of the history", cases: []testCase{
+	{name: "Compact", run: compactCompact, alone: true},
+	{name: "Bound", run: compactBound, alone: true},
+}}
+
+// Past the end of the history a watch gets ErrWatchRevisionCompacted, once.
+func compactCompact(e *env) {
+	var indexes []uint64
+	for i := range 10 {
+		indexes = append(indexes, e.put("dir/"+strconv.Itoa(i), "value").ModifiedIndex)
+	}
+	if e.traits.NoCompact {
+		e.unsupported = true
+		e.is(kvdb.ErrNotSupported, e.kv.Compact(indexes[8]))
+		return
+	}
+	running := e.watchTree("dir/", indexes[0])
+	for range 9 {
+		running.next()
+	}
+	e.NoError(e.kv.Compact(indexes[8]))
+	e.tooLate("dir/", indexes[0])
+	e.tooLate("dir/", indexes[5])
+	r := e.watchTree("dir/", indexes[8])
+	e.Equal(indexes[9], r.next().ModifiedIndex)
+	now := e.watchTree("dir/", 0)
+	live := e.put("dir/live", "value")
+	e.Equal(live.ModifiedIndex, r.next().ModifiedIndex)
+	e.Equal(live.ModifiedIndex, running.next().ModifiedIndex)
+	now.until("dir/live")
+	e.Len(e.enumerate("dir/"), 11)
+}
+
+// tooLate asserts that a watch from index asks for more than is retained.
+func (e *env) tooLate(prefix string, index uint64) {
+	e.t.Helper()
+	tree, key := e.watchTree(prefix, index), e.watchKey(prefix+"0", index)
+	tree.ends(kvdb.ErrWatchRevisionCompacted)
+	key.ends(kvdb.ErrWatchRevisionCompacted)
+}
+
+// The history is as long as is promised, and not much longer.
+func compactBound(e *env) {
+	history := e.traits.History
+	if history == 0 {
+		return // cut by Compact alone
+	}
+	e.except("a watch can go back %d events", history)
+	const writers = 64
+	each := 2*history/writers + 10
+	var mu sync.Mutex // protects indexes
+	var indexes []uint64
+	e.concurrently(writers, func(i int) error {
+		for range each {
+			pair, err := e.kv.Put("dir/"+strconv.Itoa(i), "value", 0)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			indexes = append(indexes, pair.ModifiedIndex)
+			mu.Unlock()
+		}
+		return nil
+	})
+	slices.Sort(indexes)
+	e.tooLate("dir/", indexes[0])
+	back := len(indexes) - history
+	e.Equal(indexes[back+1], e.watchTree("dir/", indexes[back]).next().ModifiedIndex)
+}

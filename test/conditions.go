@@ -1,0 +1,231 @@
+package test
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+
+	"github.com/portworx/kvdb"
+)
+
+var conditionGroup = group{name: "Conditions", calls: "CompareAndSet, CompareAndDelete", cases: []testCase{
+	{name: "CompareAndSet", run: conditionsCompareAndSet},
+	{name: "CompareAndDelete", run: conditionsCompareAndDelete},
+	{name: "EmptyPrevValue", run: conditionsEmptyPrevValue},
+	{name: "OneWins", run: conditionsOneWins},
+	{name: "Counter", run: conditionsCounter},
+}}
+
+// condition is what a conditional write asks of a key whose value is "present"
+// if it is there.
+type condition struct {
+	exists     bool
+	flags      kvdb.KVFlags
+	mod        string // the ModifiedIndex given: "match", "other" or "zero"
+	created    string // the CreatedIndex given: "match", "other" or "zero"
+	prev       []byte // the prevValue, or the value of a CompareAndDelete
+	deleteOnly bool
+}
+
+// failures are the errors that c may fail with, none when it holds: the rules
+// of kvdb in other words.
+func (c condition) failures() []error {
+	unborn := !c.deleteOnly && c.flags&kvdb.KVModifiedIndex != 0 && c.mod == "zero"
+	if !c.exists {
+		if unborn && c.flags&(kvdb.KVPrevExists|kvdb.KVCreatedIndex) == 0 && c.prev == nil {
+			return nil
+		}
+		return []error{kvdb.ErrNotFound}
+	}
+	var failures []error
+	if c.flags&kvdb.KVModifiedIndex != 0 && c.mod != "match" || c.flags&kvdb.KVCreatedIndex != 0 && c.created != "match" {
+		failures = append(failures, kvdb.ErrModified)
+	}
+	compares := c.prev != nil
+	if c.deleteOnly {
+		compares = c.flags&(kvdb.KVModifiedIndex|kvdb.KVCreatedIndex) == 0
+	}
+	if compares && string(c.prev) != "present" {
+		failures = append(failures, kvdb.ErrValueMismatch)
+	}
+	return failures
+}
+
+// given is the index that a condition gives for one that is there.
+func given(how string, index uint64) uint64 {
+	switch how {
+	case "match":
+		return index
+	case "other":
+		return index + 1
+	}
+	return 0
+}
+
+// matrix calls f with every condition, each with a key of its own that was
+// written twice if it is to exist.
+func (e *env) matrix(deleteOnly bool, f func(c condition, key string, given *kvdb.KVPair)) {
+	prevs := [][]byte{nil, []byte("present"), []byte("another"), {}}
+	n := 0
+	for flags := range kvdb.KVPrevExists | kvdb.KVCreatedIndex | kvdb.KVModifiedIndex + 1 {
+		mods, createds := []string{""}, []string{""}
+		if flags&kvdb.KVModifiedIndex != 0 {
+			mods = []string{"match", "other", "zero"}
+		}
+		if flags&kvdb.KVCreatedIndex != 0 {
+			createds = []string{"match", "other", "zero"}
+		}
+		for _, exists := range []bool{true, false} {
+			for _, mod := range mods {
+				for _, created := range createds {
+					for _, prev := range prevs {
+						key := "key" + strconv.Itoa(n)
+						n++
+						c := condition{exists, flags, mod, created, prev, deleteOnly}
+						e.try(c, key, f)
+					}
+				}
+			}
+		}
+	}
+	e.Greater(n, 200, "conditions tried")
+}
+
+func (e *env) try(c condition, key string, f func(c condition, key string, given *kvdb.KVPair)) {
+	there := &kvdb.KVPair{Key: key, CreatedIndex: 1000, ModifiedIndex: 2000}
+	if c.exists {
+		e.put(key, "first")
+		there = e.put(key, "present")
+	}
+	f(c, key, &kvdb.KVPair{
+		Key: key, CreatedIndex: given(c.created, there.CreatedIndex), ModifiedIndex: given(c.mod, there.ModifiedIndex),
+	})
+}
+
+// fails asserts that err is one of the failures, and that nothing was written.
+func (e *env) fails(c condition, key string, err error) {
+	e.t.Helper()
+	e.True(slices.Contains(c.failures(), err), "%+v: %v instead of one of %v itself", c, err, c.failures())
+	if c.exists {
+		e.holds(key, "present")
+	} else {
+		e.missing(key)
+	}
+}
+
+func conditionsCompareAndSet(e *env) {
+	e.matrix(false, func(c condition, key string, given *kvdb.KVPair) {
+		given.Value = []byte("written")
+		before, _ := e.kv.Get(key)
+		pair, err := e.kv.CompareAndSet(given, c.flags, c.prev)
+		if len(c.failures()) > 0 {
+			e.fails(c, key, err)
+			return
+		}
+		e.NoError(err, "%+v", c)
+		now := e.holds(key, "written")
+		e.Equal(now.ModifiedIndex, pair.ModifiedIndex)
+		e.Equal(now.CreatedIndex, pair.CreatedIndex)
+		if before == nil {
+			e.Equal(pair.ModifiedIndex, pair.CreatedIndex)
+			return
+		}
+		e.Greater(pair.ModifiedIndex, before.ModifiedIndex)
+		e.Equal(before.CreatedIndex, pair.CreatedIndex)
+	})
+}
+
+func conditionsCompareAndDelete(e *env) {
+	e.matrix(true, func(c condition, key string, given *kvdb.KVPair) {
+		given.Value = c.prev
+		pair, err := e.kv.CompareAndDelete(given, c.flags)
+		if len(c.failures()) > 0 {
+			e.fails(c, key, err)
+			return
+		}
+		e.NoError(err, "%+v", c)
+		e.Equal("present", string(pair.Value))
+		e.missing(key)
+	})
+}
+
+// An empty prevValue that is not nil is a condition as well.
+func conditionsEmptyPrevValue(e *env) {
+	if e.traits.NoEmptyValue {
+		e.put("key", "value")
+		_, err := e.kv.CompareAndSet(&kvdb.KVPair{Key: "key", Value: []byte("x")}, 0, []byte{})
+		e.is(kvdb.ErrValueMismatch, err)
+		return
+	}
+	e.put("key", "")
+	_, err := e.kv.CompareAndSet(&kvdb.KVPair{Key: "key", Value: []byte("x")}, 0, []byte("y"))
+	e.is(kvdb.ErrValueMismatch, err)
+	_, err = e.kv.CompareAndSet(&kvdb.KVPair{Key: "key", Value: []byte("x")}, 0, []byte{})
+	e.NoError(err)
+	e.holds("key", "x")
+	e.put("key", "")
+	_, err = e.kv.CompareAndDelete(&kvdb.KVPair{Key: "key"}, 0)
+	e.NoError(err)
+	e.missing("key")
+}
+
+// Of several callers with the same conditions one wins, also when they write
+// the same value.
+func conditionsOneWins(e *env) {
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	set := func(pair kvdb.KVPair, flags kvdb.KVFlags, prev []byte) func(i int) error {
+		return func(i int) error {
+			_, err := kvs[i%2].CompareAndSet(&pair, flags, prev)
+			return err
+		}
+	}
+	for range 5 {
+		put := e.put("key", "before")
+		e.wins(kvdb.ErrModified, set(kvdb.KVPair{Key: "key", Value: []byte("before"), ModifiedIndex: put.ModifiedIndex},
+			kvdb.KVModifiedIndex, nil))
+		e.wins(kvdb.ErrValueMismatch, set(kvdb.KVPair{Key: "key", Value: []byte("after")}, 0, []byte("before")))
+		_, err := e.kv.Delete("key")
+		e.NoError(err)
+		e.wins(kvdb.ErrModified, set(kvdb.KVPair{Key: "key", Value: []byte("new")}, kvdb.KVModifiedIndex, nil))
+	}
+}
+
+// No update is lost between callers that read, and write if nothing changed.
+func conditionsCounter(e *env) {
+	const callers, increments = 6, 8
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	e.put("index", "0")
+	e.put("value", "0")
+	increment := func(kv kvdb.Kvdb, key string, flags kvdb.KVFlags) error {
+		for {
+			pair, err := kv.Get(key)
+			if err != nil {
+				return err
+			}
+			n, err := strconv.Atoi(string(pair.Value))
+			if err != nil {
+				return err
+			}
+			var prev []byte
+			if flags == 0 {
+				prev = pair.Value
+			}
+			pair.Value = []byte(strconv.Itoa(n + 1))
+			_, err = kv.CompareAndSet(pair, flags, prev)
+			if err != kvdb.ErrModified && err != kvdb.ErrValueMismatch {
+				return err
+			}
+		}
+	}
+	e.concurrently(callers, func(i int) error {
+		for range increments {
+			err := errors.Join(increment(kvs[i%2], "index", kvdb.KVModifiedIndex), increment(kvs[i%2], "value", 0))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	e.holds("index", strconv.Itoa(callers*increments))
+	e.holds("value", strconv.Itoa(callers*increments))
+}

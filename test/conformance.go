@@ -1,0 +1,83 @@
+package test
+
+import (
+	"testing"
+
+	"github.com/portworx/kvdb"
+
+	_ "github.com/portworx/kvdb/wrappers" // the log wrapper
+)
+
+// testCase is a rule, or a few that belong together.
+type testCase struct {
+	name string
+	run  func(e *env)
+	// alone keeps other cases from running at the same time.
+	alone bool
+}
+
+// group is what makes one row of the matrix.
+type group struct {
+	name  string
+	calls string // that it is about
+	cases []testCase
+	// server: the cases need Harness.Server.
+	server bool
+}
+
+var groups = []group{
+	keyGroup, valueGroup, writeGroup, conditionGroup, ttlGroup, readGroup, selectGroup,
+	watchGroup, resumeGroup, compactGroup, snapshotGroup, serializeGroup,
+	lockGroup, txGroup, guardGroup, contextGroup, helperGroup, closeGroup,
+	userGroup, memberGroup, endpointGroup, defragmentGroup, durableGroup, outageGroup,
+	traitGroup,
+}
+
+// Conformance runs all cases on the backend, as subtests of t, bare and behind
+// the log wrapper, and returns when they are over.
+func Conformance(t *testing.T, h Harness) *Report {
+	t.Helper()
+	report := newReport(h.Name, groups)
+	t.Run("bare", func(t *testing.T) { (&suite{h, report, nil}).run(t, groups) })
+	t.Run("log", func(t *testing.T) {
+		(&suite{h, report, []kvdb.WrapperName{kvdb.Wrapper_Log}}).run(t, groups)
+	})
+	report.save(t)
+	return report
+}
+
+// suite runs cases on one backend.
+type suite struct {
+	Harness
+	report   *Report
+	wrappers []kvdb.WrapperName // around each instance, innermost first
+}
+
+// run runs the cases that must be alone, then the others.
+func (s *suite) run(t *testing.T, groups []group) {
+	for _, alone := range []bool{true, false} {
+		for _, g := range groups {
+			if g.server && s.Server == nil {
+				continue
+			}
+			for _, c := range g.cases {
+				if c.alone != alone {
+					continue
+				}
+				t.Run(g.name+"/"+c.name, func(t *testing.T) {
+					if !alone {
+						t.Parallel()
+					}
+					s.runCase(t, g, c)
+				})
+			}
+		}
+	}
+}
+
+func (s *suite) runCase(t *testing.T, g group, c testCase) {
+	e := newEnv(t, s)
+	t.Cleanup(func() { s.report.add(g.name, c.name, e) })
+	t.Cleanup(e.finish)
+	c.run(e)
+}

@@ -1,0 +1,119 @@
+package test
+
+import (
+	"time"
+
+	"github.com/portworx/kvdb"
+)
+
+// Harness says how the suite reaches a backend.
+type Harness struct {
+	// Name of the backend in test names and in the report.
+	Name string
+	// Init opens an instance: the backend's New.
+	Init kvdb.DatastoreInit
+	// Endpoints and Options are what Init gets. All instances opened with them
+	// must share one store, unless Traits.PrivateStore says otherwise. The suite
+	// uses fresh domains below "kvdb-test" in it, and for a few calls no domain.
+	Endpoints []string
+	Options   map[string]string
+	// Server is the server behind Endpoints. Nil for a store in this process,
+	// which has no outages.
+	Server Server
+	// Child is the name of a test that calls Child with the same Init, or "". The
+	// suite runs it in another process, to kill that.
+	Child string
+	// Traits are the points where the store differs.
+	Traits Traits
+}
+
+// Traits are the points where a store may differ from the rule. The zero value
+// is the rule.
+type Traits struct {
+	// PrivateStore: each New is a store of its own, which ends with its Close.
+	PrivateStore bool
+	// Objects: select and copy callbacks get the object that the caller handed
+	// in, uncopied, and not the encoded value.
+	Objects bool
+	// FoldedUpdates: the backend has no kvdb.KVCapabilityOrderedUpdates. Several
+	// updates of one key may come as one event.
+	FoldedUpdates bool
+	// FoldedSlashes: a run of slashes in a key is one, and a leading one is none.
+	FoldedSlashes bool
+	// IllegalKeys are keys that the store refuses besides the empty one.
+	IllegalKeys []string
+
+	// NoTTL: every TTL is kvdb.ErrTTLNotSupported. Else those below MinTTL and
+	// above MaxTTL are; 0 is no limit.
+	NoTTL          bool
+	MinTTL, MaxTTL time.Duration
+	// TTLSlack is how much longer than its TTL a key may live.
+	TTLSlack time.Duration
+	// ExpiryUntold: the event of an expiry is a kvdb.KVDelete.
+	ExpiryUntold bool
+
+	// NoEmptyValue: an empty value is kvdb.ErrEmptyValue.
+	NoEmptyValue bool
+	// MaxValue is the largest value in bytes, 0 for no limit below 8 MiB.
+	MaxValue int
+
+	// NoTx: there are no transactions, TxNew is kvdb.ErrNotSupported.
+	NoTx bool
+	// SingleKeyTx: a transaction over more than one key is
+	// kvdb.ErrNotSupported, and so is kvdb.TxGuard.
+	SingleKeyTx bool
+	// MaxTxOps is the largest number of keys in a transaction, 0 for no limit
+	// below 1000.
+	MaxTxOps int
+
+	// HistoryFirst: a watch with wait index 0 gets the retained history first.
+	HistoryFirst bool
+	// History is the number of past events that a watch can ask for, at least; 0
+	// when Compact alone cuts the history.
+	History int
+	// VolatileHistory: the history starts anew when the last instance is closed.
+	VolatileHistory bool
+	// NoPastDeletions: a watch with a wait index in the past gets the keys
+	// changed since in their latest state, and no past deletion.
+	NoPastDeletions bool
+	// DeletedValue: the event of a delete carries the last value.
+	DeletedValue bool
+	// ChangedKeyAsPrefix: the prefix argument of a watch callback is the changed
+	// key, not the watched key or prefix.
+	ChangedKeyAsPrefix bool
+
+	// LockSharesKey: a lock and a value at one key exclude each other.
+	LockSharesKey bool
+
+	// What the backend has beyond pairs, watches and locks. Without it the calls
+	// are kvdb.ErrNotSupported. Users asks for a server that checks who a client
+	// is, and for Options that make the suite's instances administrators.
+	NoCompact                             bool
+	Users, Members, Endpoints, Defragment bool
+
+	// CallTimeout is the time limit of a read or write during an outage, 0 for
+	// 10 s.
+	CallTimeout time.Duration
+}
+
+// Server is the server that a backend talks to, one member or several. The
+// cases about outages stop and start it. A method that a server cannot offer
+// returns an error that wraps errors.ErrUnsupported; cases that need it are
+// reported as not run.
+type Server interface {
+	// Members is their number. They are counted from 0 below.
+	Members() int
+	// Stop ends a member in good order, Kill at once (kill -9).
+	Stop(member int) error
+	Kill(member int) error
+	// Start starts a member that was stopped or killed, on the data it left. It
+	// returns when the member serves requests, or when all that is missing for
+	// that are other members.
+	Start(member int) error
+	// Pause freezes a member (SIGSTOP) until Resume.
+	Pause(member int) error
+	Resume(member int) error
+	// Isolate cuts a member off from the others and from clients until Rejoin.
+	Isolate(member int) error
+	Rejoin(member int) error
+}

@@ -1,0 +1,319 @@
+package test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/portworx/kvdb"
+)
+
+var keyGroup = group{name: "Keys", calls: "keys, domains, prefixes", cases: []testCase{
+	{name: "DomainIsJoined", run: keysDomainIsJoined},
+	{name: "AreRelative", run: keysAreRelative},
+	{name: "DomainsIsolate", run: keysDomainsIsolate},
+	{name: "PrefixIsAString", run: keysPrefixIsAString},
+	{name: "DeleteTreeIsADirectory", run: keysDeleteTreeIsADirectory},
+	{name: "DeleteTreeIsAtomic", run: keysDeleteTreeIsAtomic},
+	{name: "FirstLevel", run: keysFirstLevel},
+	{name: "Hidden", run: keysHidden},
+	{name: "Slashes", run: keysSlashes},
+	{name: "Illegal", run: keysIllegal},
+}}
+
+// One separator joins domain and key, whether the domain ends in one or not,
+// and none for an empty domain.
+func keysDomainIsJoined(e *env) {
+	e.put("dir/key", "value")
+	e.holds("dir/key", "value")
+	if e.traits.PrivateStore {
+		return // nobody else can look
+	}
+	slash := e.open(e.domain + "/")
+	pair, err := slash.Get("dir/key")
+	e.NoError(err)
+	e.Equal("dir/key", pair.Key)
+	inner := e.open(e.domain + "/dir")
+	pair, err = inner.Get("key")
+	e.NoError(err)
+	e.Equal("key", pair.Key)
+	none := e.open("")
+	pair, err = none.Get(e.domain + "/dir/key")
+	e.NoError(err)
+	e.Equal(e.domain+"/dir/key", pair.Key)
+	pairs, err := none.Enumerate(e.domain)
+	e.NoError(err)
+	e.Equal([]string{e.domain + "/dir/key"}, keysOf(pairs))
+}
+
+// Every call that returns a pair returns the key that Put was given.
+func keysAreRelative(e *env) {
+	keys := []string{
+		"plain", "dir/sub/leaf", "with space", "ä/ü/日本", "a%2Fb", "what?x=1&y#z", "a+b", "a:b;c,d", `q"uo'te\`, "~.hidden-ish",
+	}
+	tree := e.watchTree("", 0)
+	for _, key := range keys {
+		watched := e.watchKey(key, 0)
+		pair, err := e.kv.Create(key, "1", 0)
+		e.NoError(err)
+		e.Equal(key, pair.Key)
+		e.Equal(key, e.put(key, "2").Key)
+		e.Equal(key, e.holds(key, "2").Key)
+		pair, err = e.kv.Update(key, "3", 0)
+		e.NoError(err)
+		e.Equal(key, pair.Key)
+		pair, err = e.kv.CompareAndSet(&kvdb.KVPair{Key: key, Value: []byte("4")}, kvdb.KVPrevExists, nil)
+		e.NoError(err)
+		e.Equal(key, pair.Key)
+		pair, err = e.kv.Get(pair.Key)
+		e.NoError(err)
+		e.Equal([]string{key}, e.enumerate(key))
+		e.Equal(key, watched.next().Key)
+		e.Equal(key, tree.until(key)[0].Key)
+		pair, err = e.kv.CompareAndDelete(pair, 0)
+		e.NoError(err)
+		e.Equal(key, pair.Key)
+		e.put(key, "5")
+		pair, err = e.kv.Delete(key)
+		e.NoError(err)
+		e.Equal(key, pair.Key)
+		e.put("end", key)
+		tree.until("end")
+	}
+}
+
+func keysDomainsIsolate(e *env) {
+	inner, sibling := e.open(e.domain+"/b"), e.open(e.domain+"/bc")
+	r := e.record(nil)
+	e.NoError(inner.WatchTree("", 0, nil, r.callback))
+	_, err := sibling.Put("key", "value", 0)
+	e.NoError(err)
+	_, err = inner.Get("key")
+	e.is(kvdb.ErrNotFound, err)
+	_, err = inner.Get("c/key")
+	e.is(kvdb.ErrNotFound, err)
+	pairs, err := inner.Enumerate("")
+	e.NoError(err)
+	e.Empty(pairs)
+	names, err := inner.Keys("", "")
+	e.NoError(err)
+	e.Empty(names)
+	serialized, err := inner.Serialize()
+	e.NoError(err)
+	e.JSONEq("[]", string(serialized))
+	snapshot, _, err := inner.Snapshot(nil, true)
+	e.NoError(err)
+	pairs, err = snapshot.Enumerate("")
+	e.NoError(err)
+	e.Empty(pairs)
+	e.NoError(inner.DeleteTree(""))
+	_, err = sibling.Get("key")
+	e.NoError(err)
+	_, err = inner.Put("own", "value", 0)
+	e.NoError(err)
+	e.Equal("own", r.next().Key)
+}
+
+func keysPrefixIsAString(e *env) {
+	r := e.watchTree("ab", 0)
+	matching := []string{"ab", "ab/c", "ab/c/d", "abc"}
+	for _, key := range append(matching, "a", "b/ab", "aB") {
+		e.put(key, "value")
+	}
+	e.put("ab-end", "")
+	e.Equal([]string{"ab", "ab-end", "ab/c", "ab/c/d", "abc"}, e.enumerate("ab"))
+	e.Equal([]string{"ab/c", "ab/c/d"}, e.enumerate("ab/"))
+	e.Equal([]string{"ab/c", "ab/c/d"}, e.enumerate("ab/c"))
+	e.Empty(e.enumerate("x"))
+	var seen []string
+	for _, event := range r.until("ab-end") {
+		seen = append(seen, event.Key)
+	}
+	e.ElementsMatch(append(matching, "ab-end"), seen)
+}
+
+func keysDeleteTreeIsADirectory(e *env) {
+	e.NoError(e.kv.DeleteTree("tree"), "a tree that is not there")
+	fill := func() {
+		for _, key := range []string{"tree", "tree/a", "tree/_a", "tree/b/c", "tree/b/d/e", "tree_some", "treetop/x", "other"} {
+			e.put(key, "value")
+		}
+	}
+	left := []string{"other", "tree", "tree_some", "treetop/x"}
+	for _, prefix := range []string{"tree", "tree/"} {
+		fill()
+		e.NoError(e.kv.DeleteTree(prefix))
+		e.Equal(left, e.enumerate(""))
+		e.missing("tree/_a", "tree/b/d/e")
+		e.NoError(e.kv.DeleteTree(prefix), "once more")
+	}
+	fill()
+	e.NoError(e.kv.DeleteTree("tree/b"))
+	e.Equal([]string{"tree", "tree/a", "tree_some", "treetop/x"}, e.enumerate("tree"))
+	e.NoError(e.kv.DeleteTree(""))
+	e.Empty(e.enumerate(""))
+	e.missing("tree/_a")
+	e.put("tree/a", "a new one")
+	e.Equal([]string{"tree/a"}, e.enumerate(""))
+}
+
+// Nobody sees a tree that is deleted in part.
+func keysDeleteTreeIsAtomic(e *env) {
+	const size = 8
+	noRest := func(int) error {
+		pairs, err := e.kv.Enumerate("tree/")
+		if err == nil && len(pairs) > 0 && pairs[0].Key != "tree/0" {
+			err = fmt.Errorf("the rest of a tree: %v", keysOf(pairs))
+		}
+		return err
+	}
+	e.during(noRest, 20, func(int) {
+		for i := range size { // "tree/0" comes first and would be the first to go
+			e.put("tree/"+strconv.Itoa(i), "value")
+		}
+		e.Len(e.enumerate("tree/"), size)
+		e.NoError(e.kv.DeleteTree("tree"))
+		e.Empty(e.enumerate("tree/"))
+	})
+}
+
+func keysFirstLevel(e *env) {
+	for _, key := range []string{
+		"a", "a/b", "a/b/c", "a/b/d", "a/e", "a/f/g/h", "ab/x", "_h/i",
+		"s:x:y", "s:x:z", "s::v:w", "s:x", "t--u--v", "t--w",
+	} {
+		e.put(key, "value")
+	}
+	for _, c := range []struct {
+		prefix, sep string
+		want        []string
+	}{
+		{"a", "/", []string{"b", "e", "f"}},
+		{"a", "", []string{"b", "e", "f"}},
+		{"a/", "/", []string{"b", "e", "f"}},
+		{"a/b", "/", []string{"c", "d"}},
+		{"a/f", "/", []string{"g"}},
+		{"a/b/c", "/", nil},
+		{"nothing", "/", nil},
+		{"", "", []string{"_h", "a", "ab", "s::v:w", "s:x", "s:x:y", "s:x:z", "t--u--v", "t--w"}},
+		{"s", ":", []string{":v", "x"}},
+		{"s:", ":", []string{":v", "x"}},
+		{"t", "--", []string{"u", "w"}},
+		{"a", "b", []string{"/x"}},
+		{"", ":", []string{"_h/i", "a", "a/b", "a/b/c", "a/b/d", "a/e", "a/f/g/h", "ab/x", "s", "t--u--v", "t--w"}},
+	} {
+		names, err := e.kv.Keys(c.prefix, c.sep)
+		e.NoError(err)
+		e.Len(names, len(c.want), "Keys(%q, %q) = %q", c.prefix, c.sep, names)
+		e.Equal(strings.Join(c.want, " "), strings.Join(names, " "), "Keys(%q, %q)", c.prefix, c.sep)
+	}
+}
+
+// A key whose last component begins with "_" is hidden from Enumerate, and from
+// nothing else.
+func keysHidden(e *env) {
+	r := e.watchTree("", 0)
+	hidden := []string{"_h", "dir/_h", "_"}
+	for _, key := range append(hidden, "dir/_sub/shown", "h_") {
+		e.put(key, "value")
+	}
+	shown := []string{"dir/_sub/shown", "h_"}
+	e.Equal(shown, e.enumerate(""))
+	e.Empty(e.enumerate("_h"))
+	e.Empty(e.enumerate("dir/_h"))
+	all := func(*kvdb.KVPair, interface{}) bool { return true }
+	same := func(pair *kvdb.KVPair, _ interface{}) *kvdb.KVPair { return pair }
+	pairs, err := e.kv.EnumerateKVPWithSelect("", all, same)
+	e.NoError(err)
+	e.Equal(shown, keysOf(pairs))
+	values, err := e.kv.EnumerateWithSelect("_h",
+		func(interface{}) bool { return true }, func(val interface{}) interface{} { return val })
+	e.NoError(err)
+	e.Empty(values)
+	var iterated []string
+	for pair, err := range kvdb.Pairs(e.kv, "") {
+		e.NoError(err)
+		iterated = append(iterated, pair.Key)
+	}
+	e.Equal(shown, iterated)
+
+	names, err := e.kv.Keys("", "")
+	e.NoError(err)
+	e.Equal([]string{"_", "_h", "dir", "h_"}, names)
+	names, err = e.kv.Keys("dir", "")
+	e.NoError(err)
+	e.Equal([]string{"_h", "_sub"}, names)
+	snapshot, _, err := e.kv.Snapshot(nil, true)
+	e.NoError(err)
+	serialized, err := e.kv.Serialize()
+	e.NoError(err)
+	backup, err := e.kv.Deserialize(serialized)
+	e.NoError(err)
+	for _, key := range hidden {
+		e.holds(key, "value")
+		_, err := snapshot.Get(key)
+		e.NoError(err)
+		e.Contains(keysOf(backup), key)
+	}
+	var seen []string
+	for _, event := range r.until("h_") {
+		seen = append(seen, event.Key)
+	}
+	e.Subset(seen, hidden)
+	_, err = e.kv.Delete("_h")
+	e.NoError(err)
+	e.missing("_h")
+	e.NoError(e.kv.DeleteTree("dir"))
+	e.missing("dir/_h")
+}
+
+func keysSlashes(e *env) {
+	e.put("a//b", "run")
+	e.put("/c", "leading")
+	if e.traits.FoldedSlashes {
+		e.except("runs of `/` in a key are one, a leading one is dropped")
+		e.Equal("a/b", e.holds("a/b", "run").Key)
+		e.Equal("c", e.holds("c", "leading").Key)
+		e.Equal("c", e.holds("/c", "leading").Key)
+		return
+	}
+	e.missing("a/b", "c")
+	e.put("a/b", "one")
+	e.put("c", "none")
+	e.Equal("a//b", e.holds("a//b", "run").Key)
+	e.Equal("/c", e.holds("/c", "leading").Key)
+	e.Equal([]string{"/c", "a//b", "a/b", "c"}, e.enumerate(""))
+}
+
+func keysIllegal(e *env) {
+	if len(e.traits.IllegalKeys) > 0 {
+		e.except("more keys than the empty one are illegal: %q", e.traits.IllegalKeys)
+	}
+	ignore := func(string, interface{}, *kvdb.KVPair, error) error { return nil }
+	for _, key := range append([]string{""}, e.traits.IllegalKeys...) {
+		pair := &kvdb.KVPair{Key: key, Value: []byte("value")}
+		for call, f := range map[string]func() error{
+			"Get":    func() error { _, err := e.kv.Get(key); return err },
+			"GetVal": func() error { var v string; _, err := e.kv.GetVal(key, &v); return err },
+			"GetWithCopy": func() error {
+				_, err := e.kv.GetWithCopy(key, func(v interface{}) interface{} { return v })
+				return err
+			},
+			"Put":              func() error { _, err := e.kv.Put(key, "value", 0); return err },
+			"Create":           func() error { _, err := e.kv.Create(key, "value", 0); return err },
+			"Update":           func() error { _, err := e.kv.Update(key, "value", 0); return err },
+			"Delete":           func() error { _, err := e.kv.Delete(key); return err },
+			"CompareAndSet":    func() error { _, err := e.kv.CompareAndSet(pair, kvdb.KVModifiedIndex, nil); return err },
+			"CompareAndDelete": func() error { _, err := e.kv.CompareAndDelete(pair, 0); return err },
+			"WatchKey":         func() error { return e.kv.WatchKey(key, 0, nil, ignore) },
+			"Lock":             func() error { _, err := e.kv.Lock(key); return err },
+			"IsKeyLocked":      func() error { _, _, err := e.kv.IsKeyLocked(key); return err },
+		} {
+			err := f()
+			e.ErrorIs(err, kvdb.ErrIllegal, "%s(%q)", call, key)
+			e.ErrorContains(err, strconv.Quote(key), call)
+			e.NotEqual(kvdb.ErrIllegal, err, "%s(%q) names no reason", call, key)
+		}
+	}
+	e.Empty(e.enumerate(""))
+}

@@ -1,0 +1,357 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/portworx/kvdb"
+)
+
+var lockGroup = group{name: "Locks", calls: "Lock, LockWithID, LockWithTimeout, Unlock, IsKeyLocked", cases: []testCase{
+	{name: "OneHolder", run: lockOneHolder},
+	{name: "Pair", run: lockPair},
+	{name: "IsKeyLocked", run: lockIsKeyLocked},
+	{name: "TryDuration", run: lockTryDuration},
+	{name: "HandOver", run: lockHandOver},
+	{name: "EachWaiterOnce", run: lockEachWaiterOnce},
+	{name: "CancelledWaiter", run: lockCancelledWaiter},
+	{name: "Unlock", run: lockUnlock},
+	{name: "HoldLimit", run: lockHoldLimit},
+	{name: "HoldLimitOfTheInstance", run: lockHoldLimitOfTheInstance},
+	{name: "FatalCallbackMayCall", run: lockFatalCallbackMayCall},
+	{name: "NoFatalCallback", run: lockNoFatalCallback},
+	{name: "BesideAValue", run: lockBesideAValue},
+	{name: "NotEnumerated", run: lockNotEnumerated},
+	{name: "Settings", run: lockSettings},
+	{name: "CloseReleases", run: lockCloseReleases},
+	{name: "CloseEndsWaiters", run: lockCloseEndsWaiters},
+}}
+
+// lock obtains a lock that must be obtained in time.
+func (e *env) lock(kv kvdb.Kvdb, key, owner string) *kvdb.KVPair {
+	e.t.Helper()
+	pair, err := kv.LockWithTimeout(key, owner, patience, 0)
+	e.NoError(err)
+	return pair
+}
+
+// held is what the Lock field of a lock's pair implements.
+func (e *env) held(lock *kvdb.KVPair) kvdb.HeldLock {
+	e.t.Helper()
+	held, ok := lock.Lock.(kvdb.HeldLock)
+	e.True(ok, "Lock is a %T, no kvdb.HeldLock", lock.Lock)
+	return held
+}
+
+// notLost asserts that the lock was not lost so far.
+func (e *env) notLost(lock *kvdb.KVPair) {
+	e.t.Helper()
+	select {
+	case <-e.held(lock).Lost():
+		e.Fail("the lock is lost")
+	default:
+	}
+}
+
+// isLocked asserts who holds a lock, "" for nobody.
+func (e *env) isLocked(key, owner string) {
+	e.t.Helper()
+	locked, by, err := e.kv.IsKeyLocked(key)
+	e.NoError(err)
+	e.Equal(owner, by)
+	e.Equal(owner != "", locked)
+}
+
+// Of many goroutines and several instances one holds the lock at a time, and
+// its token is larger than that of each earlier holder.
+func lockOneHolder(e *env) {
+	const callers, rounds = 12, 5
+	kvs := []kvdb.Kvdb{e.kv, e.peer(), e.peer()}
+	var holders atomic.Int32
+	token, count := uint64(0), 0 // protected by the lock; holders orders the accesses
+	e.concurrently(callers, func(i int) error {
+		for range rounds {
+			kv := kvs[i%len(kvs)]
+			pair, err := kv.LockWithTimeout("key", fmt.Sprint("caller ", i), patience, 0)
+			if err != nil {
+				return err
+			}
+			if n := holders.Add(1); n != 1 {
+				return fmt.Errorf("%d holders", n)
+			}
+			if pair.ModifiedIndex <= token {
+				return fmt.Errorf("token %d after %d", pair.ModifiedIndex, token)
+			}
+			token = pair.ModifiedIndex
+			count++
+			holders.Add(-1)
+			if err := kv.Unlock(pair); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	e.Equal(callers*rounds, count)
+	e.isLocked("key", "")
+}
+
+func lockPair(e *env) {
+	first := e.lock(e.kv, "dir/key", "me")
+	e.Equal("dir/key", first.Key)
+	e.Positive(first.ModifiedIndex)
+	e.Equal(first.ModifiedIndex, e.held(first).Token())
+	e.notLost(first)
+	other := e.lock(e.kv, "dir/other", "me")
+	e.NoError(e.kv.Unlock(first))
+	e.notLost(first)
+	second := e.lock(e.peer(), "dir/key", "you")
+	e.Greater(second.ModifiedIndex, first.ModifiedIndex)
+	e.Equal(second.ModifiedIndex, e.held(second).Token())
+	e.notLost(other)
+}
+
+func lockIsKeyLocked(e *env) {
+	e.isLocked("key", "")
+	pair, err := e.kv.Lock("key")
+	e.NoError(err)
+	e.isLocked("key", "locked")
+	e.isLocked("key2", "")
+	e.NoError(e.kv.Unlock(pair))
+	e.isLocked("key", "")
+	pair, err = e.kv.LockWithID("key", "me")
+	e.NoError(err)
+	e.isLocked("key", "me")
+	locked, owner, err := e.peer().IsKeyLocked("key")
+	e.NoError(err)
+	e.True(locked)
+	e.Equal("me", owner)
+	e.NoError(e.kv.Unlock(pair))
+	pair = e.lock(e.kv, "key", "you")
+	e.isLocked("key", "you")
+	e.NoError(e.kv.Unlock(pair))
+}
+
+// A lock not obtained in time is an error that says which one and who has it.
+func lockTryDuration(e *env) {
+	const try = 300 * time.Millisecond
+	pair := e.lock(e.kv, "key", "the holder")
+	for _, kv := range []kvdb.Kvdb{e.kv, e.peer()} {
+		began := time.Now()
+		_, err := kv.LockWithTimeout("key", "me", try, 0)
+		e.GreaterOrEqual(time.Since(began), try)
+		e.Less(time.Since(began), try+patience/2)
+		e.ErrorIs(err, kvdb.ErrExist)
+		e.ErrorContains(err, "key")
+		e.ErrorContains(err, "the holder")
+		e.isLocked("key", "the holder")
+	}
+	e.NoError(e.kv.Unlock(pair))
+	e.NoError(e.kv.Unlock(e.lock(e.kv, "key", "me")))
+}
+
+// A waiter is woken by the release: who polled once a second would take ten
+// seconds for this.
+func lockHandOver(e *env) {
+	const handOvers = 20
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	var took time.Duration
+	pair := e.lock(kvs[0], "key", "0")
+	for i := 1; i <= handOvers; i++ {
+		kv, next := kvs[i%2], make(chan *kvdb.KVPair, 1)
+		waiting := make(chan struct{})
+		var err error
+		go func() {
+			close(waiting)
+			var got *kvdb.KVPair
+			got, err = kv.LockWithTimeout("key", fmt.Sprint(i), patience, 0)
+			next <- got
+		}()
+		<-waiting
+		_, tryErr := kv.LockWithTimeout("key", "in vain", 20*time.Millisecond, 0) // lets the other begin to wait
+		e.ErrorIs(tryErr, kvdb.ErrExist)
+		released := time.Now()
+		e.NoError(kvs[(i+1)%2].Unlock(pair))
+		pair = wait(e, next, "the lock")
+		took += time.Since(released)
+		e.NoError(err)
+	}
+	e.Less(took, 5*time.Second, "%d hand-overs", handOvers)
+	e.NoError(kvs[handOvers%2].Unlock(pair))
+}
+
+func lockEachWaiterOnce(e *env) {
+	const waiters = 40
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	first := e.lock(e.kv, "key", "first")
+	obtained := make(chan int, waiters)
+	done := make(chan error, 1)
+	go func() {
+		done <- errors.Join(concurrently(waiters, func(i int) error {
+			pair, err := kvs[i%2].LockWithTimeout("key", "waiter", patience, 0)
+			if err != nil {
+				return err
+			}
+			obtained <- i
+			return kvs[i%2].Unlock(pair)
+		})...)
+	}()
+	e.NoError(e.kv.Unlock(first))
+	e.NoError(wait(e, done, "all waiters"))
+	e.Len(obtained, waiters)
+	e.isLocked("key", "")
+}
+
+// A waiter whose context ends gives up, and stands in nobody's way.
+func lockCancelledWaiter(e *env) {
+	pair := e.lock(e.kv, "key", "holder")
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	for _, kv := range kvs {
+		ctx, cancel := context.WithCancel(e.t.Context())
+		ended := make(chan error, 2)
+		for range 2 {
+			go func() {
+				_, err := kvdb.WithContext(ctx, kv).LockWithTimeout("key", "cancelled", time.Hour, 0)
+				ended <- err
+			}()
+		}
+		_, err := kv.LockWithTimeout("key", "in vain", 20*time.Millisecond, 0)
+		e.ErrorIs(err, kvdb.ErrExist)
+		cancel()
+		for range 2 {
+			e.ErrorIs(wait(e, ended, "the waiter that was cancelled"), context.Canceled)
+		}
+	}
+	e.isLocked("key", "holder")
+	e.NoError(e.kv.Unlock(pair))
+	e.isLocked("key", "")
+	for _, kv := range kvs {
+		e.NoError(kv.Unlock(e.lock(kv, "key", "next")))
+	}
+}
+
+type notALock struct{}
+
+func lockUnlock(e *env) {
+	pair := e.lock(e.kv, "key", "me")
+	e.NoError(e.kv.Unlock(pair))
+	e.NoError(e.kv.Unlock(pair), "twice")
+	next := e.lock(e.kv, "key", "next")
+	e.NoError(e.kv.Unlock(pair), "twice, and somebody else has it")
+	e.isLocked("key", "next")
+	value := e.put("value", "x")
+	for _, wrong := range []*kvdb.KVPair{
+		nil, {}, {Key: "key"}, value, {Key: "key", Lock: notALock{}}, {Key: "key", Lock: "locked"},
+		{Key: next.Key, Value: next.Value, ModifiedIndex: next.ModifiedIndex},
+	} {
+		e.is(kvdb.ErrInvalidLock, e.kv.Unlock(wrong))
+	}
+	e.isLocked("key", "next")
+	e.NoError(e.kv.Unlock(next))
+	e.isLocked("key", "")
+}
+
+// fatal is one call of a fatal callback.
+type fatal struct {
+	err  error
+	text string
+}
+
+// fatals returns a fatal callback and what it is called with.
+func fatals() (kvdb.FatalErrorCB, chan fatal) {
+	calls := make(chan fatal, 100)
+	return func(err error, format string, args ...interface{}) {
+		calls <- fatal{err, fmt.Sprintf(format, args...)}
+	}, calls
+}
+
+// isHoldLimit asserts a report about a lock that was held for too long.
+func (e *env) isHoldLimit(call fatal, key, owner string) {
+	e.t.Helper()
+	e.is(kvdb.ErrLockHoldTimeoutTriggered, call.err)
+	e.Contains(call.text, key)
+	e.Contains(call.text, owner)
+}
+
+// A lock held for too long is reported once, and stays held.
+func lockHoldLimit(e *env) {
+	cb, calls := fatals()
+	kv := e.openWith(e.domain, nil, cb)
+	began := time.Now()
+	pair, err := kv.LockWithTimeout("the-key", "the-owner", patience, 200*time.Millisecond)
+	e.NoError(err)
+	e.isHoldLimit(wait(e, calls, "the fatal callback"), "the-key", "the-owner")
+	e.GreaterOrEqual(time.Since(began), 200*time.Millisecond)
+	e.notLost(pair)
+	locked, owner, err := kv.IsKeyLocked("the-key")
+	e.NoError(err)
+	e.True(locked)
+	e.Equal("the-owner", owner)
+	_, err = kv.LockWithTimeout("the-key", "other", 500*time.Millisecond, 0)
+	e.ErrorIs(err, kvdb.ErrExist)
+	e.NoError(kv.Unlock(pair))
+
+	pair, err = kv.LockWithTimeout("the-key", "in time", patience, 100*time.Millisecond)
+	e.NoError(err)
+	e.NoError(kv.Unlock(pair))
+	later, err := kv.LockWithTimeout("later", "later", patience, 200*time.Millisecond)
+	e.NoError(err)
+	e.isHoldLimit(wait(e, calls, "the fatal callback"), "later", "later")
+	e.NoError(kv.Unlock(later))
+	e.Empty(calls)
+}
+
+// Lock and LockWithID take the limits and the callback of the instance.
+func lockHoldLimitOfTheInstance(e *env) {
+	kv := e.openWith(e.domain, nil, nil)
+	cb, calls := fatals()
+	kv.SetFatalCb(cb)
+	kv.SetLockHoldDuration(50 * time.Millisecond)
+	e.Equal(50*time.Millisecond, kv.GetLockHoldDuration())
+	pair, err := kv.Lock("one")
+	e.NoError(err)
+	e.isHoldLimit(wait(e, calls, "the fatal callback"), "one", "locked")
+	e.NoError(kv.Unlock(pair))
+	pair, err = kv.LockWithID("two", "me")
+	e.NoError(err)
+	e.isHoldLimit(wait(e, calls, "the fatal callback"), "two", "me")
+	e.NoError(kv.Unlock(pair))
+	kv.SetLockHoldDuration(0)
+	e.Zero(kv.GetLockHoldDuration())
+}
+
+// The callback may call the library, for no lock of the library's is held.
+func lockFatalCallbackMayCall(e *env) {
+	pairs, unlocked := make(chan *kvdb.KVPair, 1), make(chan error, 1)
+	var kv kvdb.Kvdb
+	kv = e.openWith(e.domain, nil, func(error, string, ...interface{}) {
+		kv.SetLockHoldDuration(time.Hour)
+		_, err := kv.Put("from the callback", "value", 0)
+		unlocked <- errors.Join(err, kv.Unlock(<-pairs))
+	})
+	pair, err := kv.LockWithTimeout("key", "me", patience, 20*time.Millisecond)
+	e.NoError(err)
+	pairs <- pair
+	e.NoError(wait(e, unlocked, "the fatal callback"))
+	locked, _, err := kv.IsKeyLocked("key")
+	e.NoError(err)
+	e.False(locked)
+}
+
+// Without a callback nothing happens when a lock is held for too long. A second
+// lock with a longer limit tells when that was.
+func lockNoFatalCallback(e *env) {
+	silent := e.openWith(e.domain, nil, nil)
+	cb, calls := fatals()
+	kv := e.openWith(e.domain, nil, cb)
+	pair, err := silent.LockWithTimeout("silent", "me", patience, 20*time.Millisecond)
+	e.NoError(err)
+	later, err := kv.LockWithTimeout("later", "me", patience, 200*time.Millisecond)
+	e.NoError(err)
+	wait(e, calls, "the fatal callback")
+	e.notLost(pair)
+	e.NoError(silent.Unlock(pair))
+	e.NoError(kv.Unlock(later))
+}

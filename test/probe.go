@@ -1,0 +1,198 @@
+package test
+
+import (
+	"errors"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/portworx/kvdb"
+)
+
+// The largest value, in bytes, and the largest number of keys in a transaction
+// that are tried. A backend that takes them has no limit.
+const (
+	maxProbeValue = 8 << 20
+	maxProbeTxOps = 1000
+)
+
+// probe finds out the traits of the backend by trying. It reopens the case's
+// instance.
+func (e *env) probe() Traits {
+	e.t.Helper()
+	var t Traits
+	t.FoldedUpdates = e.kv.Capabilities()&kvdb.KVCapabilityOrderedUpdates == 0
+	e.put("key", "value")
+	other := e.open(e.domain)
+	_, err := other.Get("key")
+	t.PrivateStore = err == kvdb.ErrNotFound
+	e.close(other)
+	_, err = e.kv.GetWithCopy("key", func(val interface{}) interface{} {
+		_, isBytes := val.([]byte)
+		t.Objects = !isBytes
+		return val
+	})
+	e.NoError(err)
+	e.probeKeys(&t)
+	e.probeTTL(&t)
+	_, err = e.kv.Put("empty", "", 0)
+	t.NoEmptyValue = err == kvdb.ErrEmptyValue
+	t.MaxValue = e.probeValue()
+	e.probeTx(&t)
+	e.probeLock(&t)
+	e.probeWatch(&t)
+	e.probeAdmin(&t)
+	if !t.PrivateStore {
+		e.probeReopen(&t)
+	}
+	return t
+}
+
+func (e *env) probeKeys(t *Traits) {
+	pair, err := e.kv.Put("dir//key", "value", 0)
+	t.FoldedSlashes = err == nil && pair.Key == "dir/key"
+	for _, key := range []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b"} {
+		if _, err := e.kv.Put(key, "value", 0); errors.Is(err, kvdb.ErrIllegal) {
+			t.IllegalKeys = append(t.IllegalKeys, key)
+		}
+	}
+}
+
+// probeTTL looks for the smallest and the largest TTL, in seconds.
+func (e *env) probeTTL(t *Traits) {
+	const century = 100 * 365 * 24 * 3600
+	takes := func(seconds int) bool {
+		_, err := e.kv.Put("ttl", "value", uint64(seconds))
+		return err != kvdb.ErrTTLNotSupported
+	}
+	some := 0
+	for _, seconds := range []int{1, 60, 3600} {
+		if takes(seconds) {
+			some = seconds
+			break
+		}
+	}
+	if t.NoTTL = some == 0; t.NoTTL {
+		return
+	}
+	least := 1 + sort.Search(some-1, func(i int) bool { return takes(1 + i) })
+	if least > 1 {
+		t.MinTTL = time.Duration(least) * time.Second
+	}
+	most := some + sort.Search(2*century-some, func(i int) bool { return !takes(some + i + 1) })
+	if most < 2*century {
+		t.MaxTTL = time.Duration(most) * time.Second
+	}
+	_, err := e.kv.Delete("ttl")
+	e.NoError(err)
+}
+
+// probeValue is the largest value, 0 for no limit.
+func (e *env) probeValue() int {
+	large := strings.Repeat("x", maxProbeValue)
+	refused := func(n int) bool {
+		_, err := e.kv.Put("large", large[:n], 0)
+		return errors.Is(err, kvdb.ErrTooLarge)
+	}
+	if !refused(maxProbeValue) {
+		return 0
+	}
+	return sort.Search(maxProbeValue, func(n int) bool { return refused(n + 1) })
+}
+
+func (e *env) probeTx(t *Traits) {
+	prepare := func(keys int) error {
+		tx, err := e.kv.TxNew()
+		for i := 0; i < keys && err == nil; i++ {
+			_, err = tx.Put(manyKey(i), "value", 0)
+		}
+		if err != nil {
+			return err
+		}
+		return errors.Join(tx.Prepare(), tx.Abort())
+	}
+	_, err := e.kv.TxNew()
+	t.NoTx = err == kvdb.ErrNotSupported
+	t.SingleKeyTx = !t.NoTx && errors.Is(prepare(2), kvdb.ErrNotSupported)
+	if t.NoTx || t.SingleKeyTx {
+		return
+	}
+	most := sort.Search(maxProbeTxOps, func(n int) bool { return errors.Is(prepare(n+1), kvdb.ErrTooLarge) })
+	if most < maxProbeTxOps {
+		t.MaxTxOps = most
+	}
+}
+
+func (e *env) probeLock(t *Traits) {
+	pair, err := e.kv.LockWithTimeout("key", "probe", time.Second, 0)
+	t.LockSharesKey = err == kvdb.ErrInvalidLock
+	if !t.LockSharesKey {
+		e.NoError(err)
+		e.NoError(e.kv.Unlock(pair))
+	}
+}
+
+func (e *env) probeWatch(t *Traits) {
+	start := e.put("watch/0", "value")
+	e.put("watch/1", "value")
+	_, err := e.kv.Delete("watch/1")
+	e.NoError(err)
+	now, past := e.watchTree("watch/", 0), e.watchTree("watch/", start.ModifiedIndex)
+	e.put("watch/2", "value")
+	c := now.call()
+	e.NoError(c.err)
+	t.HistoryFirst = c.pair.Key == "watch/0"
+	t.ChangedKeyAsPrefix = c.prefix == e.domain+"/"+c.pair.Key
+	now.until("watch/2")
+	t.NoPastDeletions = true
+	for _, event := range past.until("watch/2") {
+		if event.Key == "watch/1" && event.Action == kvdb.KVDelete {
+			t.NoPastDeletions = false
+		}
+	}
+	_, err = e.kv.Delete("watch/2")
+	e.NoError(err)
+	t.DeletedValue = string(now.next().Value) == "value"
+}
+
+func (e *env) probeAdmin(t *Traits) {
+	_, members := e.kv.ListMembers()
+	t.Members = members != kvdb.ErrNotSupported
+	t.Users = e.kv.RemoveUser("kvdb-test-nobody") != kvdb.ErrNotSupported
+	endpoints, endpoint := e.kv.GetEndpoints(), ""
+	if len(endpoints) > 0 {
+		endpoint = endpoints[0]
+	}
+	t.Endpoints = e.kv.SetEndpoints(endpoints) != kvdb.ErrNotSupported
+	t.Defragment = e.kv.Defragment(endpoint, int(patience/time.Second)) != kvdb.ErrNotSupported
+	t.NoCompact = e.kv.Compact(1) == kvdb.ErrNotSupported
+}
+
+// probeReopen looks whether the history outlives the instance, which is
+// the only one.
+func (e *env) probeReopen(t *Traits) {
+	start := e.put("reopen", "1")
+	e.put("reopen", "2")
+	e.close(e.kv)
+	e.kv = e.open(e.domain)
+	r := e.watchKey("reopen", start.ModifiedIndex)
+	t.VolatileHistory = r.call().err == kvdb.ErrWatchRevisionCompacted
+}
+
+// probeExpiry finds out how an expiry is told, which takes as long as the
+// smallest TTL.
+func (e *env) probeExpiry(t *Traits) {
+	if t.NoTTL {
+		return
+	}
+	least := max(t.MinTTL, time.Second)
+	r := e.watchKey("expiry", e.put("before", "").ModifiedIndex)
+	began := time.Now()
+	_, err := e.kv.Put("expiry", "value", uint64(least/time.Second))
+	e.NoError(err)
+	r.next()
+	c := r.callWithin(2*least + patience)
+	e.NoError(c.err)
+	t.ExpiryUntold = c.pair.Action == kvdb.KVDelete
+	t.TTLSlack = time.Since(began)
+}

@@ -1,0 +1,141 @@
+package test
+
+import (
+	"slices"
+	"strconv"
+)
+
+var readGroup = group{name: "Reads", calls: "Get, GetVal, Enumerate, Keys", cases: []testCase{
+	{name: "Sorted", run: readsSorted},
+	{name: "Nothing", run: readsNothing},
+	{name: "SeeEarlierWrites", run: readsSeeEarlierWrites},
+	{name: "EnumerateIsOneMoment", run: readsEnumerateIsOneMoment},
+	{name: "KeysIsOneMoment", run: readsKeysIsOneMoment},
+	{name: "Many", run: readsMany},
+}}
+
+func readsSorted(e *env) {
+	keys := []string{"b", "a", "a/c", "a-b", "a/b/c", "a0", "B", "ä", "z", "aa"}
+	for _, key := range keys {
+		e.put(key, "value of "+key)
+	}
+	pairs, err := e.kv.Enumerate("")
+	e.NoError(err)
+	slices.Sort(keys)
+	e.Equal(keys, keysOf(pairs))
+	for _, pair := range pairs {
+		e.Equal("value of "+pair.Key, string(pair.Value))
+	}
+}
+
+func readsNothing(e *env) {
+	pairs, err := e.kv.Enumerate("")
+	e.NoError(err)
+	e.Empty(pairs)
+	pairs, err = e.kv.Enumerate("none/")
+	e.NoError(err)
+	e.Empty(pairs)
+	e.missing("none", "none/below")
+	e.put("dir/key", "value")
+	e.missing("dir", "dir/", "dir/k")
+}
+
+// A read sees every write that has returned, whoever made it.
+func readsSeeEarlierWrites(e *env) {
+	peer := e.peer()
+	for i := range 20 {
+		value := strconv.Itoa(i)
+		_, err := peer.Put("key", value, 0)
+		e.NoError(err)
+		e.holds("key", value)
+		_, err = e.kv.Create(value, "x", 0)
+		e.NoError(err)
+		pairs, err := peer.Enumerate("")
+		e.NoError(err)
+		e.Len(pairs, i+2)
+		names, err := peer.Keys("", "")
+		e.NoError(err)
+		e.Len(names, i+2)
+	}
+}
+
+// A writer counts in one key and then in another. At no moment is the second
+// ahead of the first, or behind by more than one.
+func readsEnumerateIsOneMoment(e *env) {
+	e.during(e.counting(), 200, func(int) {
+		pairs, err := e.kv.Enumerate("")
+		e.NoError(err)
+		e.Equal([]string{"1-late", "2-early"}, keysOf(pairs))
+		late, err := strconv.Atoi(string(pairs[0].Value))
+		e.NoError(err)
+		early, err := strconv.Atoi(string(pairs[1].Value))
+		e.NoError(err)
+		e.True(late == early || late == early-1, "%d beside %d", late, early)
+	})
+}
+
+// counting returns a writer that counts in "2-early" and then in "1-late".
+func (e *env) counting() func(i int) error {
+	e.t.Helper()
+	e.put("1-late", "0")
+	e.put("2-early", "0")
+	peer := e.peer()
+	return func(i int) error {
+		if _, err := peer.Put("2-early", strconv.Itoa(i+1), 0); err != nil {
+			return err
+		}
+		_, err := peer.Put("1-late", strconv.Itoa(i+1), 0)
+		return err
+	}
+}
+
+// A writer moves a key: it creates the next name and then deletes the last one.
+// At every moment there is one name, or two that follow each other.
+func readsKeysIsOneMoment(e *env) {
+	name := func(i int) string { return "dir/" + strconv.Itoa(1_000_000-i) }
+	e.put(name(0), "value")
+	peer := e.peer()
+	move := func(i int) error {
+		if _, err := peer.Create(name(i+1), "value", 0); err != nil {
+			return err
+		}
+		_, err := peer.Delete(name(i))
+		return err
+	}
+	e.during(move, 200, func(int) {
+		names, err := e.kv.Keys("dir", "")
+		e.NoError(err)
+		e.NotEmpty(names)
+		first, err := strconv.Atoi(names[0])
+		e.NoError(err)
+		if len(names) > 1 {
+			e.Equal([]string{strconv.Itoa(first), strconv.Itoa(first + 1)}, names)
+		}
+	})
+}
+
+func readsMany(e *env) {
+	const writers, each = 16, 40
+	e.concurrently(writers, func(i int) error {
+		for j := range each {
+			if _, err := e.kv.Put(manyKey(i*each+j), manyKey(i*each+j), 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	pairs, err := e.kv.Enumerate("many/")
+	e.NoError(err)
+	e.Len(pairs, writers*each)
+	for i, pair := range pairs {
+		e.Equal(manyKey(i), pair.Key)
+		e.Equal(manyKey(i), string(pair.Value))
+	}
+	names, err := e.kv.Keys("many", "")
+	e.NoError(err)
+	e.Len(names, writers*each)
+	e.NoError(e.kv.DeleteTree("many"))
+	e.Empty(e.enumerate("many"))
+}
+
+func manyKey(i int) string { return "many/" + strconv.Itoa(10_000+i) }

@@ -1,0 +1,195 @@
+package test
+
+import (
+	"strconv"
+
+	"github.com/portworx/kvdb"
+)
+
+var resumeGroup = group{name: "Resume", calls: "watches from an index", cases: []testCase{
+	{name: "FromAnIndex", run: resumeFromAnIndex},
+	{name: "OneKey", run: resumeOneKey},
+	{name: "PastDeletion", run: resumePastDeletion},
+	{name: "FromNow", run: resumeFromNow},
+	{name: "FromTheFuture", run: resumeFromTheFuture},
+	{name: "WithoutGapOrRepeat", run: resumeWithoutGapOrRepeat},
+	{name: "Collector", run: resumeCollector},
+}}
+
+// A watch from index N gets every event with a larger one, past and to come.
+func resumeFromAnIndex(e *env) {
+	var indexes []uint64
+	for i := range 10 {
+		indexes = append(indexes, e.put("dir/"+strconv.Itoa(i), "value").ModifiedIndex)
+		e.put("noise", "value")
+	}
+	var watches []*recorder
+	for _, waitIndex := range indexes {
+		watches = append(watches, e.watchTree("dir/", waitIndex))
+	}
+	indexes = append(indexes, e.put("dir/10", "live").ModifiedIndex)
+	for from, r := range watches {
+		for i := from + 1; i < len(indexes); i++ {
+			event := r.next()
+			e.Equal("dir/"+strconv.Itoa(i), event.Key)
+			e.Equal(indexes[i], event.ModifiedIndex)
+			e.Equal(kvdb.KVCreate, event.Action)
+		}
+	}
+	old, err := e.kv.Delete("dir/10")
+	e.NoError(err)
+	for _, r := range watches {
+		event := r.next()
+		e.Equal(kvdb.KVDelete, event.Action)
+		e.Equal(old.KVDBIndex, event.ModifiedIndex)
+	}
+}
+
+func resumeOneKey(e *env) {
+	var indexes []uint64
+	for i := range 5 {
+		indexes = append(indexes, e.put("key", strconv.Itoa(i)).ModifiedIndex)
+		e.put("key2", "value")
+	}
+	r := e.watchKey("key", indexes[1])
+	if e.traits.FoldedUpdates {
+		event := r.next()
+		for event.ModifiedIndex < indexes[4] {
+			e.Greater(event.ModifiedIndex, indexes[1])
+			event = r.next()
+		}
+		e.Equal("4", string(event.Value))
+	} else {
+		for i := 2; i < 5; i++ {
+			event := r.next()
+			e.Equal(indexes[i], event.ModifiedIndex)
+			e.Equal(strconv.Itoa(i), string(event.Value))
+			e.Equal(kvdb.KVSet, event.Action)
+			e.Equal(indexes[0], event.CreatedIndex)
+		}
+	}
+	e.put("key", "live")
+	e.Equal("live", string(r.next().Value))
+}
+
+func resumePastDeletion(e *env) {
+	start := e.put("key", "value")
+	old, err := e.kv.Delete("key")
+	e.NoError(err)
+	r := e.watchTree("", start.ModifiedIndex)
+	e.put("end", "")
+	event := r.next()
+	if e.traits.NoPastDeletions {
+		e.except("past deletions are not known")
+		e.Equal("end", event.Key)
+		return
+	}
+	e.Equal("key", event.Key)
+	e.Equal(kvdb.KVDelete, event.Action)
+	e.Equal(old.KVDBIndex, event.ModifiedIndex)
+	e.Equal("end", r.next().Key)
+}
+
+// With wait index 0 a watch gets what comes; some stores give the history first.
+func resumeFromNow(e *env) {
+	e.put("dir/key", "1")
+	e.put("dir/key", "2")
+	_, err := e.kv.Delete("dir/key")
+	e.NoError(err)
+	key, tree := e.watchKey("dir/key", 0), e.watchTree("dir/", 0)
+	live := e.put("dir/key", "live")
+	for _, r := range []*recorder{key, tree} {
+		if e.traits.HistoryFirst {
+			e.except("wait index 0 gives the retained history first")
+			for _, action := range []kvdb.KVAction{kvdb.KVCreate, kvdb.KVSet, kvdb.KVDelete} {
+				event := r.next()
+				e.Equal(action, event.Action)
+				e.Less(event.ModifiedIndex, live.ModifiedIndex)
+			}
+		}
+		e.Equal(live.ModifiedIndex, r.next().ModifiedIndex)
+	}
+}
+
+// A wait index that is not reached yet leaves out what is up to it.
+func resumeFromTheFuture(e *env) {
+	future := e.put("key", "0").ModifiedIndex + 5
+	r := e.watchKey("key", future)
+	for i := 1; ; i++ {
+		if put := e.put("key", strconv.Itoa(i)); put.ModifiedIndex > future {
+			e.Equal(put.ModifiedIndex, r.next().ModifiedIndex)
+			return
+		}
+	}
+}
+
+// A watcher that stops again and again, and goes on where it was, sees what one
+// that never stops sees.
+func resumeWithoutGapOrRepeat(e *env) {
+	whole := e.watchTree("storm/", e.put("before", "").ModifiedIndex)
+	pieces := e.record(nil)
+	index := e.holds("before", "").ModifiedIndex
+	finish := e.startStorm()
+	for n := 1; ; n = n%7 + 1 {
+		piece := e.record(func(calls int, _ event) error {
+			if calls == n {
+				return errEnough
+			}
+			return nil
+		})
+		e.NoError(e.kv.WatchTree("storm/", index, nil, piece.callback))
+		end := false
+		for range n {
+			event := piece.next()
+			index, end = event.ModifiedIndex, event.Key == "storm/end"
+			_ = pieces.callback("", nil, event, nil) // it has no answer
+			if end {
+				break
+			}
+		}
+		if end {
+			break
+		}
+		piece.ends(kvdb.ErrWatchStopped)
+	}
+	_ = pieces.callback("", nil, nil, kvdb.ErrWatchStopped)
+	written := finish()
+	e.follow(whole, written)
+	e.follow(pieces, written)
+}
+
+// A collector replays what came after its index, to each callback what that
+// one asked for.
+func resumeCollector(e *env) {
+	start := e.put("dir/before", "value").ModifiedIndex
+	first := e.put("dir/1", "value").ModifiedIndex
+	collector, err := kvdb.NewUpdatesCollector(e.kv, "dir/", start)
+	e.NoError(err)
+	e.put("other", "value")
+	second := e.put("dir/2", "value").ModifiedIndex
+	third := e.put("dir/3", "value").ModifiedIndex
+	replay := func(prefix string, waitIndex uint64) (seen []uint64, version uint64) {
+		version, err := collector.ReplayUpdates([]kvdb.ReplayCb{{
+			Prefix: prefix, WaitIndex: waitIndex, Opaque: "mine",
+			WatchCB: func(_ string, opaque interface{}, pair *kvdb.KVPair, err error) error {
+				e.Equal("mine", opaque)
+				seen = append(seen, pair.ModifiedIndex)
+				return err
+			},
+		}})
+		e.NoError(err)
+		return seen, version
+	}
+	e.eventually(func() bool { _, version := replay("", 0); return version >= third }, "the last update is not collected")
+	collects := func(prefix string, waitIndex uint64, want ...uint64) {
+		e.t.Helper()
+		seen, version := replay(prefix, waitIndex)
+		e.Equal(want, seen)
+		e.Equal(third, version)
+	}
+	collects("", 0, first, second, third)
+	collects("dir/", first, second, third)
+	collects("dir/3", start, third)
+	collector.Stop()
+	collects("dir/", start, first, second, third)
+}

@@ -1,0 +1,161 @@
+package test
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/portworx/kvdb"
+)
+
+var ttlGroup = group{name: "TTL", calls: "TTL", cases: []testCase{
+	{name: "Refused", run: ttlRefused},
+	{name: "Expiry", run: ttlExpiry},
+}}
+
+// withTTL are the calls that write a key that is there with a TTL in seconds.
+func (e *env) withTTL() map[string]func(key string, ttl uint64) (*kvdb.KVPair, error) {
+	calls := map[string]func(key string, ttl uint64) (*kvdb.KVPair, error){
+		"Put":    func(key string, ttl uint64) (*kvdb.KVPair, error) { return e.kv.Put(key, "ttl", ttl) },
+		"Update": func(key string, ttl uint64) (*kvdb.KVPair, error) { return e.kv.Update(key, "ttl", ttl) },
+		"Create": func(key string, ttl uint64) (*kvdb.KVPair, error) { return e.kv.Create(key+"-new", "ttl", ttl) },
+		"CompareAndSet": func(key string, ttl uint64) (*kvdb.KVPair, error) {
+			pair := &kvdb.KVPair{Key: key, Value: []byte("ttl"), TTL: int64(ttl)}
+			return e.kv.CompareAndSet(pair, kvdb.KVPrevExists|kvdb.KVTTL, nil)
+		},
+	}
+	if e.traits.NoTx {
+		return calls
+	}
+	calls["Tx"] = func(key string, ttl uint64) (*kvdb.KVPair, error) {
+		tx, err := e.kv.TxNew()
+		if err != nil {
+			return nil, err
+		}
+		pair, err := tx.Put(key, "ttl", ttl)
+		if err != nil {
+			return nil, err
+		}
+		return pair, tx.Commit()
+	}
+	return calls
+}
+
+func ttlRefused(e *env) {
+	least, most := e.traits.MinTTL, e.traits.MaxTTL
+	refused := []uint64{math.MaxUint64, math.MaxInt64, math.MaxInt64/uint64(time.Second) + 1}
+	switch {
+	case e.traits.NoTTL:
+		e.except("TTL: `ErrTTLNotSupported`")
+		refused = append(refused, 1, 10, 60, 3600)
+	case least > time.Second && most > 0:
+		e.except("TTL below %v and above %v: `ErrTTLNotSupported`", least, most)
+	case least > time.Second:
+		e.except("TTL below %v: `ErrTTLNotSupported`", least)
+	}
+	if least > time.Second {
+		refused = append(refused, 1, uint64((least-1)/time.Second))
+	}
+	if most > 0 {
+		refused = append(refused, uint64(most/time.Second)+1)
+	}
+	before := e.put("key", "before")
+	for call, write := range e.withTTL() {
+		for _, ttl := range refused {
+			_, err := write("key", ttl)
+			e.True(err == kvdb.ErrTTLNotSupported, "%s with a TTL of %d s: %v", call, ttl, err)
+		}
+	}
+	e.Equal(before.ModifiedIndex, e.holds("key", "before").ModifiedIndex)
+	e.missing("key-new")
+	e.Equal([]string{"key"}, e.enumerate(""))
+}
+
+// Expiry of keys written by every call, and none of keys whose TTL a later
+// write took away or replaced. Those are written first: when the others have
+// expired, an old timer would have run out.
+func ttlExpiry(e *env) {
+	if e.traits.NoTTL {
+		return // asserted above
+	}
+	least := max(e.traits.MinTTL, time.Second)
+	ttl := uint64(least / time.Second)
+	stay := e.putThatStay(ttl)
+
+	r := e.watchTree("x-", 0)
+	began, expiring := time.Now(), []string{}
+	for call, write := range e.withTTL() {
+		key := "x-" + call
+		if call != "Create" {
+			e.put(key, "before")
+		}
+		pair, err := write(key, ttl)
+		e.NoError(err, call)
+		e.EqualValues(ttl, pair.TTL, call)
+		expiring = append(expiring, pair.Key)
+	}
+	expired := map[string]*kvdb.KVPair{}
+	for len(expired) < len(expiring) {
+		event := r.callWithin(2*least + e.traits.TTLSlack + patience).pair
+		e.NotNil(event)
+		if event.Action == kvdb.KVCreate || event.Action == kvdb.KVSet {
+			continue
+		}
+		e.NotContains(expired, event.Key, "expired twice")
+		e.GreaterOrEqual(time.Since(began), least-50*time.Millisecond, "%s expired early", event.Key)
+		if e.traits.ExpiryUntold {
+			e.except("an expiry comes as KVDelete")
+			e.Equal(kvdb.KVDelete, event.Action)
+		} else {
+			e.Equal(kvdb.KVExpire, event.Action)
+		}
+		_, err := e.kv.Get(event.Key)
+		e.is(kvdb.ErrNotFound, err)
+		expired[event.Key] = event
+	}
+	e.LessOrEqual(time.Since(began), 2*least+e.traits.TTLSlack+patience)
+	e.missing(expiring...)
+	e.Empty(e.enumerate("x-"))
+	slices.Sort(stay)
+	e.Equal(stay, e.enumerate("stay-"))
+	for _, key := range expiring {
+		again, err := e.kv.Create(key, "again", 0)
+		e.NoError(err)
+		e.Greater(again.ModifiedIndex, expired[key].ModifiedIndex, "the expiry has an index of its own")
+	}
+}
+
+// putThatStay writes keys with a TTL that is taken away or replaced.
+func (e *env) putThatStay(ttl uint64) []string {
+	var keys []string
+	for name, later := range map[string]func(key string, pair *kvdb.KVPair) error{
+		"put":    func(key string, _ *kvdb.KVPair) error { _, err := e.kv.Put(key, "2", 0); return err },
+		"update": func(key string, _ *kvdb.KVPair) error { _, err := e.kv.Update(key, "2", 0); return err },
+		"longer": func(key string, _ *kvdb.KVPair) error { _, err := e.kv.Put(key, "2", ttl+3600); return err },
+		"recreated": func(key string, _ *kvdb.KVPair) error {
+			if _, err := e.kv.Delete(key); err != nil {
+				return err
+			}
+			_, err := e.kv.Create(key, "2", 0)
+			return err
+		},
+		"set": func(_ string, pair *kvdb.KVPair) error {
+			_, err := e.kv.CompareAndSet(pair, kvdb.KVModifiedIndex, nil)
+			return err
+		},
+	} {
+		key := "stay-" + name
+		pair, err := e.kv.Put(key, "1", ttl)
+		e.NoError(err)
+		e.NoError(later(key, pair), name)
+		keys = append(keys, key)
+	}
+	if !e.traits.NoTx {
+		_, err := e.kv.Put("stay-tx", "1", ttl)
+		e.NoError(err)
+		_, err = e.txPut("stay-tx", "2")
+		e.NoError(err)
+		keys = append(keys, "stay-tx")
+	}
+	return keys
+}

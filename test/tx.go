@@ -1,0 +1,364 @@
+package test
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/portworx/kvdb"
+)
+
+var txGroup = group{name: "Transactions", calls: "TxNew, Tx", cases: []testCase{
+	{name: "OwnWritesFirst", run: inTx(txOwnWritesFirst)},
+	{name: "Commit", run: inTx(txCommit)},
+	{name: "SeveralKeys", run: inTx(txSeveralKeys)},
+	{name: "Conflict", run: inTx(txConflict)},
+	{name: "NoConflict", run: inTx(txNoConflict)},
+	{name: "Abort", run: inTx(txAbort)},
+	{name: "AfterTheEnd", run: inTx(txAfterTheEnd)},
+	{name: "Prepare", run: inTx(txPrepare)},
+	{name: "Limit", run: inTx(txLimit)},
+	{name: "BadInput", run: inTx(txBadInput)},
+	{name: "Counter", run: inTx(txCounter)},
+	{name: "AllOrNone", run: inTx(txAllOrNone)},
+}}
+
+// inTx is a case about transactions where there are some.
+func inTx(run func(e *env)) func(e *env) {
+	return func(e *env) {
+		if !e.traits.NoTx {
+			run(e)
+			return
+		}
+		e.unsupported = true
+		_, err := e.kv.TxNew()
+		e.is(kvdb.ErrNotSupported, err)
+	}
+}
+
+func (e *env) tx() kvdb.Tx {
+	e.t.Helper()
+	tx, err := e.kv.TxNew()
+	e.NoError(err)
+	return tx
+}
+
+// txHolds asserts what a transaction reads.
+func (e *env) txHolds(tx kvdb.Tx, key, value string) {
+	e.t.Helper()
+	pair, err := tx.Get(key)
+	e.NoError(err)
+	e.Equal(key, pair.Key)
+	e.Equal(value, string(pair.Value))
+}
+
+func (e *env) txWrites(tx kvdb.Tx, key string, value interface{}) {
+	e.t.Helper()
+	_, err := tx.Put(key, value, 0)
+	e.NoError(err)
+}
+
+// A transaction sees its own writes first, then the store; nobody else sees
+// them before Commit.
+func txOwnWritesFirst(e *env) {
+	stored := e.put("key", "stored")
+	tx := e.tx()
+	pair, err := tx.Get("key")
+	e.NoError(err)
+	e.pairIs("Tx.Get", pair, "key", "stored", kvdb.KVGet, stored.CreatedIndex, stored.ModifiedIndex)
+	e.txWrites(tx, "key", "own")
+	e.txHolds(tx, "key", "own")
+	e.txWrites(tx, "key", object{"x", 1})
+	var own object
+	_, err = tx.GetVal("key", &own)
+	e.NoError(err)
+	e.Equal(object{"x", 1}, own)
+	e.holds("key", "stored")
+	e.NoError(tx.Commit())
+	e.holds("key", `{"Name":"x","Count":1}`)
+
+	tx = e.tx()
+	_, err = tx.Get("missing")
+	e.is(kvdb.ErrNotFound, err)
+	e.txWrites(tx, "missing", "no JSON")
+	_, err = tx.GetVal("missing", &own)
+	e.is(kvdb.ErrUnmarshal, err)
+	e.txHolds(tx, "missing", "no JSON")
+	e.missing("missing")
+	e.NoError(tx.Commit())
+	e.holds("missing", "no JSON")
+}
+
+// One event a key, with its last value, however often it was written.
+func txCommit(e *env) {
+	created := e.put("key", "before")
+	r := e.watchKey("key", created.ModifiedIndex)
+	tx := e.tx()
+	e.txWrites(tx, "key", "1")
+	e.txWrites(tx, "key", "2")
+	e.NoError(tx.Commit())
+	now := e.holds("key", "2")
+	e.Equal(created.CreatedIndex, now.CreatedIndex)
+	event := r.next()
+	e.Equal("2", string(event.Value))
+	e.Equal(kvdb.KVSet, event.Action)
+	e.Equal(now.ModifiedIndex, event.ModifiedIndex)
+	e.put("key", "end")
+	e.Equal("end", string(r.next().Value))
+	e.NoError(e.tx().Commit(), "an empty one")
+}
+
+func txSeveralKeys(e *env) {
+	e.put("dir/old", "before")
+	r := e.watchTree("dir/", e.put("before", "").ModifiedIndex)
+	tx := e.tx()
+	for _, key := range []string{"dir/new", "dir/old", "dir/_h"} {
+		e.txWrites(tx, key, "value of "+key)
+	}
+	if e.traits.SingleKeyTx {
+		e.except("`ErrNotSupported` over more than one key")
+		e.is(kvdb.ErrNotSupported, tx.Commit())
+		e.missing("dir/new", "dir/_h")
+		e.holds("dir/old", "before")
+		return
+	}
+	e.NoError(tx.Commit())
+	e.put("dir/end", "")
+	actions := map[string]kvdb.KVAction{}
+	for _, event := range r.until("dir/end") {
+		e.NotContains(actions, event.Key, "a second event")
+		actions[event.Key] = event.Action
+		e.Equal(e.holds(event.Key, string(event.Value)).ModifiedIndex, event.ModifiedIndex)
+	}
+	e.Equal(map[string]kvdb.KVAction{
+		"dir/new": kvdb.KVCreate, "dir/old": kvdb.KVSet, "dir/_h": kvdb.KVCreate, "dir/end": kvdb.KVCreate,
+	}, actions)
+}
+
+// A transaction that read what has changed since writes nothing.
+func txConflict(e *env) {
+	remove := func() { _, err := e.kv.Delete("key"); e.NoError(err) }
+	for _, c := range []struct {
+		name, read string
+		change     func()
+	}{
+		{"changed", "key", func() { e.put("key", "changed") }},
+		{"rewritten", "key", func() { e.put("key", "before") }},
+		{"deleted", "key", remove},
+		{"recreated", "key", func() { remove(); e.put("key", "before") }},
+		{"created", "absent", func() { e.put("absent", "value") }},
+	} {
+		for _, written := range []string{c.read, "written"} {
+			if e.traits.SingleKeyTx && written != c.read {
+				continue
+			}
+			e.NoError(e.kv.DeleteTree(""))
+			e.put("key", "before")
+			tx := e.tx()
+			if c.read == "key" {
+				e.txHolds(tx, c.read, "before")
+			} else {
+				_, err := tx.Get(c.read)
+				e.is(kvdb.ErrNotFound, err)
+			}
+			e.txWrites(tx, written, "by the transaction")
+			c.change()
+			before := e.content(e.kv)
+			err := tx.Commit()
+			e.True(err == kvdb.ErrModified, "%s: %v", c.name, err)
+			e.Equal(before, e.content(e.kv), c.name)
+		}
+	}
+}
+
+// What was written and not read is no conflict.
+func txNoConflict(e *env) {
+	e.put("key", "before")
+	tx := e.tx()
+	e.txWrites(tx, "key", "by the transaction")
+	e.txHolds(tx, "key", "by the transaction")
+	e.put("key", "meanwhile")
+	e.NoError(tx.Commit())
+	e.holds("key", "by the transaction")
+	tx = e.tx()
+	e.txHolds(tx, "key", "by the transaction")
+	e.txWrites(tx, "key", "read and written")
+	e.put("other", "meanwhile")
+	e.NoError(tx.Commit())
+	e.holds("key", "read and written")
+	tx = e.tx()
+	e.txHolds(tx, "key", "read and written")
+	e.NoError(tx.Commit(), "one that only read")
+}
+
+func txAbort(e *env) {
+	tx := e.tx()
+	e.txWrites(tx, "key", "value")
+	e.NoError(tx.Abort())
+	e.missing("key")
+}
+
+func txAfterTheEnd(e *env) {
+	e.put("key", "value")
+	committed, aborted, failed := e.tx(), e.tx(), e.tx()
+	e.NoError(committed.Commit())
+	e.NoError(aborted.Abort())
+	e.txHolds(failed, "key", "value")
+	e.put("key", "changed")
+	e.is(kvdb.ErrModified, failed.Commit())
+	var value string
+	for name, tx := range map[string]kvdb.Tx{"committed": committed, "aborted": aborted, "failed": failed} {
+		for call, f := range map[string]func() error{
+			"Put":     func() error { _, err := tx.Put("key", "x", 0); return err },
+			"Get":     func() error { _, err := tx.Get("key"); return err },
+			"GetVal":  func() error { _, err := tx.GetVal("key", &value); return err },
+			"Prepare": tx.Prepare,
+			"Commit":  tx.Commit,
+			"Abort":   tx.Abort,
+		} {
+			err := f()
+			e.True(err == kvdb.ErrIllegal, "%s of a transaction that %s: %v", call, name, err)
+		}
+	}
+	e.holds("key", "changed")
+}
+
+// Prepare sends nothing, and tells of a conflict that is known.
+func txPrepare(e *env) {
+	e.put("key", "value")
+	tx := e.tx()
+	e.txHolds(tx, "key", "value")
+	e.txWrites(tx, "key", "own")
+	e.NoError(tx.Prepare())
+	e.holds("key", "value")
+	e.NoError(tx.Prepare())
+	e.NoError(tx.Commit())
+	e.holds("key", "own")
+
+	tx = e.tx()
+	e.txHolds(tx, "key", "own")
+	e.put("key", "changed")
+	_, err := tx.Get("key")
+	e.NoError(err)
+	e.is(kvdb.ErrModified, tx.Prepare())
+	e.is(kvdb.ErrModified, tx.Commit())
+}
+
+func txLimit(e *env) {
+	if e.traits.SingleKeyTx {
+		return // asserted in another case
+	}
+	limit := e.traits.MaxTxOps
+	if limit == 0 {
+		limit = maxProbeTxOps
+	}
+	fill := func(n int) kvdb.Tx {
+		tx := e.tx()
+		for i := range n {
+			e.txWrites(tx, "dir/"+strconv.Itoa(i), "value")
+		}
+		return tx
+	}
+	tx := fill(limit)
+	e.NoError(tx.Prepare())
+	e.NoError(tx.Commit())
+	e.Len(e.enumerate("dir/"), limit)
+	e.NoError(e.kv.DeleteTree("dir"))
+	if e.traits.MaxTxOps == 0 {
+		return
+	}
+	e.except("transactions of up to %d keys", limit)
+	tx = fill(limit + 1)
+	for _, err := range []error{tx.Prepare(), tx.Commit()} {
+		e.ErrorIs(err, kvdb.ErrTooLarge)
+		e.ErrorContains(err, strconv.Itoa(limit))
+	}
+	e.Empty(e.enumerate("dir/"))
+	e.put("dir/key", "the connection is usable")
+}
+
+func txBadInput(e *env) {
+	tx := e.tx()
+	_, err := tx.Put("", "value", 0)
+	e.ErrorIs(err, kvdb.ErrIllegal)
+	_, err = tx.Get("")
+	e.ErrorIs(err, kvdb.ErrIllegal)
+	_, err = tx.Put("key", func() {}, 0)
+	e.Error(err)
+	e.txWrites(tx, "key", "value")
+	e.NoError(tx.Commit(), "what was refused is no part of it")
+	e.holds("key", "value")
+}
+
+// retry commits what f does until nobody else was faster.
+func retry(kv kvdb.Kvdb, f func(tx kvdb.Tx) error) error {
+	for {
+		tx, err := kv.TxNew()
+		if err != nil {
+			return err
+		}
+		if err = f(tx); err == nil {
+			err = tx.Commit()
+		}
+		if err != kvdb.ErrModified {
+			return err
+		}
+	}
+}
+
+// add changes a number in a transaction.
+func add(tx kvdb.Tx, key string, n int) error {
+	var value int
+	_, err := tx.GetVal(key, &value)
+	if err == nil {
+		_, err = tx.Put(key, value+n, 0)
+	}
+	return err
+}
+
+func txCounter(e *env) {
+	const callers, increments = 6, 6
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	e.put("key", 0)
+	e.concurrently(callers, func(i int) error {
+		for range increments {
+			if err := retry(kvs[i%2], func(tx kvdb.Tx) error { return add(tx, "key", 1) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	e.holds("key", strconv.Itoa(callers*increments))
+}
+
+// While money moves between accounts, nobody sees their sum change.
+func txAllOrNone(e *env) {
+	if e.traits.SingleKeyTx {
+		return // asserted in another case
+	}
+	const accounts, total = 4, 400
+	account := func(i int) string { return "account/" + strconv.Itoa(i%accounts) }
+	for i := range accounts {
+		e.put(account(i), total/accounts)
+	}
+	sums := func(int) error {
+		pairs, err := e.kv.Enumerate("account/")
+		sum := 0
+		for _, pair := range pairs {
+			n, convErr := strconv.Atoi(string(pair.Value))
+			sum, err = sum+n, errors.Join(err, convErr)
+		}
+		if err == nil && sum != total {
+			err = fmt.Errorf("the sum is %d", sum)
+		}
+		return err
+	}
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	e.during(sums, 10, func(round int) {
+		e.concurrently(4, func(i int) error {
+			return retry(kvs[i%2], func(tx kvdb.Tx) error {
+				return errors.Join(add(tx, account(i), -1), add(tx, account(i+round%3+1), 1))
+			})
+		})
+	})
+}

@@ -1,0 +1,355 @@
+package test
+
+import (
+	"errors"
+	"runtime"
+	"strconv"
+	"sync"
+
+	"github.com/portworx/kvdb"
+)
+
+var watchGroup = group{name: "Watches", calls: "WatchKey, WatchTree", cases: []testCase{
+	{name: "Events", run: watchEvents},
+	{name: "KeyOrTree", run: watchKeyOrTree},
+	{name: "Arguments", run: watchArguments},
+	{name: "RegisteredOnReturn", run: watchRegisteredOnReturn},
+	{name: "Order", run: watchOrder},
+	{name: "ManyWatchesAgree", run: watchManyAgree},
+	{name: "AtomicWritesOfSeveralKeys", run: watchAtomicWrites},
+	{name: "CallbackError", run: watchCallbackError},
+	{name: "CallbackErrorOnTheEnd", run: watchCallbackErrorOnTheEnd},
+	{name: "SlowCallback", run: watchSlowCallback},
+	{name: "CallbackMayCall", run: watchCallbackMayCall},
+	{name: "IsReleased", run: watchIsReleased, alone: true},
+}}
+
+// What each kind of write is to a watcher.
+func watchEvents(e *env) {
+	e.put("other", "value")
+	key, tree := e.watchKey("key", 0), e.watchTree("k", 0)
+	var created uint64
+	check := func(action kvdb.KVAction, value string, index uint64, err error) {
+		e.t.Helper()
+		e.NoError(err)
+		if action == kvdb.KVCreate {
+			created = index
+		}
+		for _, r := range []*recorder{key, tree} {
+			event := r.next()
+			e.Equal("key", event.Key)
+			e.Equal(action, event.Action)
+			e.Equal(index, event.ModifiedIndex)
+			if action == kvdb.KVDelete && !e.traits.DeletedValue {
+				e.Empty(event.Value, "the event of a delete")
+				continue
+			}
+			e.Equal(value, string(event.Value))
+			e.Equal(created, event.CreatedIndex)
+		}
+	}
+	pair, err := e.kv.Create("key", "1", 0)
+	check(kvdb.KVCreate, "1", pair.ModifiedIndex, err)
+	pair, err = e.kv.Put("key", "2", 0)
+	check(kvdb.KVSet, "2", pair.ModifiedIndex, err)
+	pair, err = e.kv.Update("key", "3", 0)
+	check(kvdb.KVSet, "3", pair.ModifiedIndex, err)
+	pair, err = e.kv.CompareAndSet(&kvdb.KVPair{Key: "key", Value: []byte("4")}, 0, []byte("3"))
+	check(kvdb.KVSet, "4", pair.ModifiedIndex, err)
+	pair, err = e.kv.Put("key", "4", 0)
+	check(kvdb.KVSet, "4", pair.ModifiedIndex, err)
+	pair, err = e.kv.Delete("key")
+	check(kvdb.KVDelete, "4", pair.KVDBIndex, err)
+	pair, err = e.kv.Put("key", "5", 0)
+	check(kvdb.KVCreate, "5", pair.ModifiedIndex, err)
+	pair, err = e.kv.CompareAndDelete(pair, kvdb.KVModifiedIndex)
+	check(kvdb.KVDelete, "5", pair.KVDBIndex, err)
+	pair, err = e.kv.CompareAndSet(&kvdb.KVPair{Key: "key", Value: []byte("6")}, kvdb.KVModifiedIndex, nil)
+	check(kvdb.KVCreate, "6", pair.ModifiedIndex, err)
+
+	// What did not happen is no event.
+	_, err = e.kv.Create("key", "x", 0)
+	e.is(kvdb.ErrExist, err)
+	_, err = e.kv.Delete("k-missing")
+	e.is(kvdb.ErrNotFound, err)
+	e.NoError(e.kv.DeleteTree("k-missing"))
+	_, err = e.kv.CompareAndSet(&kvdb.KVPair{Key: "key"}, kvdb.KVModifiedIndex, nil)
+	e.is(kvdb.ErrModified, err)
+	pair, err = e.kv.Put("key", "7", 0)
+	check(kvdb.KVSet, "7", pair.ModifiedIndex, err)
+	if e.traits.DeletedValue {
+		e.except("the event of a delete has the last value")
+	}
+}
+
+func watchKeyOrTree(e *env) {
+	key, dir, all := e.watchKey("a", 0), e.watchTree("a/", 0), e.watchTree("", 0)
+	for _, name := range []string{"ab", "a/b", "b/a", "a/b/c", "a"} {
+		e.put(name, "value")
+	}
+	e.put("a/end", "value")
+	e.Equal("a", key.next().Key)
+	for _, want := range []string{"a/b", "a/b/c", "a/end"} {
+		e.Equal(want, dir.next().Key)
+	}
+	for _, want := range []string{"ab", "a/b", "b/a", "a/b/c", "a", "a/end"} {
+		e.Equal(want, all.next().Key)
+	}
+	e.put("a", "last")
+	e.Equal("last", string(key.next().Value))
+}
+
+func watchArguments(e *env) {
+	opaque := &struct{ name string }{"mine"}
+	key, tree := e.record(nil), e.record(nil)
+	e.NoError(e.kv.WatchKey("dir/key", 0, opaque, key.callback))
+	e.NoError(e.kv.WatchTree("dir/k", 0, opaque, tree.callback))
+	e.put("dir/key", "value")
+	watched := map[*recorder]string{key: "dir/key", tree: "dir/k"}
+	for r, name := range watched {
+		if e.traits.ChangedKeyAsPrefix {
+			e.except("the prefix argument of a watch callback is the changed key")
+			name = "dir/key"
+		}
+		c := r.call()
+		e.NoError(c.err)
+		e.Same(opaque, c.opaque)
+		e.Equal(e.domain+"/"+name, c.prefix)
+	}
+	e.close(e.kv)
+	for r := range watched {
+		c := r.call()
+		e.is(kvdb.ErrWatchStopped, c.err)
+		e.Same(opaque, c.opaque, "in the last call")
+	}
+}
+
+// A write that starts after the watch call has returned is delivered, whatever
+// else goes on.
+func watchRegisteredOnReturn(e *env) {
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	last := e.put("storm/before", "value")
+	for round := range 30 {
+		written := make(chan error, 1)
+		go func() {
+			written <- errors.Join(concurrently(4, func(i int) error {
+				for range 10 {
+					if _, err := kvs[i%2].Put("storm/"+strconv.Itoa(i), "value", 0); err != nil {
+						return err
+					}
+				}
+				return nil
+			})...)
+		}()
+		marker := "storm/marker" + strconv.Itoa(round)
+		key, tree, busy := e.watchKey(marker, 0), e.watchTree(marker, 0), e.watchTree("storm/", last.ModifiedIndex)
+		last = e.put(marker, "value")
+		e.Equal(last.ModifiedIndex, key.next().ModifiedIndex)
+		e.Equal(last.ModifiedIndex, tree.next().ModifiedIndex)
+		events := busy.until(marker)
+		e.Equal(last.ModifiedIndex, events[len(events)-1].ModifiedIndex)
+		e.NoError(wait(e, written, "the other writers"))
+	}
+}
+
+// startStorm writes to ten keys from several goroutines and two instances, and
+// at last to "storm/end". finish waits for them and returns what they wrote:
+// index to key and value.
+func (e *env) startStorm() (finish func() map[uint64]string) {
+	const writers, each = 6, 40
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	var mu sync.Mutex // protects written
+	written := map[uint64]string{}
+	write := func(kv kvdb.Kvdb, key, value string) error {
+		pair, err := kv.Put(key, value, 0)
+		if err == nil {
+			mu.Lock()
+			written[pair.ModifiedIndex] = key + "=" + value
+			mu.Unlock()
+		}
+		return err
+	}
+	finished := make(chan error, 1)
+	go func() {
+		err := errors.Join(concurrently(writers, func(i int) error {
+			for j := range each {
+				if err := write(kvs[i%2], "storm/"+strconv.Itoa(j%10), strconv.Itoa(i*each+j)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})...)
+		finished <- errors.Join(err, write(kvs[0], "storm/end", ""))
+	}()
+	return func() map[uint64]string {
+		e.t.Helper()
+		e.NoError(wait(e, finished, "the writers"))
+		return written
+	}
+}
+
+// follow reads a storm's events, and asserts that they are what was written: in
+// order, none twice, and none left out; where updates are folded, none of the
+// last state of each key.
+func (e *env) follow(r *recorder, written map[uint64]string) {
+	e.t.Helper()
+	last := map[string]uint64{}
+	latest, n := uint64(0), 0
+	for _, event := range r.until("storm/end") {
+		n++
+		e.Equal(written[event.ModifiedIndex], event.Key+"="+string(event.Value), "event %d", event.ModifiedIndex)
+		e.Greater(event.ModifiedIndex, last[event.Key], "%s goes back", event.Key)
+		last[event.Key] = event.ModifiedIndex
+		if !e.traits.FoldedUpdates {
+			e.Greater(event.ModifiedIndex, latest, "events out of order")
+		}
+		latest = event.ModifiedIndex
+	}
+	pairs, err := e.kv.Enumerate("storm/")
+	e.NoError(err)
+	for _, pair := range pairs {
+		e.Equal(pair.ModifiedIndex, last[pair.Key], "the last state of %s", pair.Key)
+	}
+	if e.traits.FoldedUpdates {
+		e.except("updates of one key may be folded")
+		return
+	}
+	e.Len(written, n, "events delivered of those written")
+}
+
+func watchOrder(e *env) {
+	e.Equal(!e.traits.FoldedUpdates, e.kv.Capabilities()&kvdb.KVCapabilityOrderedUpdates != 0)
+	r := e.watchTree("storm/", 0)
+	e.follow(r, e.startStorm()())
+}
+
+func watchManyAgree(e *env) {
+	var watches []*recorder
+	for range 20 {
+		watches = append(watches, e.watchTree("storm/", 0))
+	}
+	written := e.startStorm()()
+	for _, r := range watches {
+		e.follow(r, written)
+	}
+}
+
+// An atomic write of several keys is one event a key.
+func watchAtomicWrites(e *env) {
+	for _, key := range []string{"dir/a", "dir/b/c", "dir/_d"} {
+		e.put(key, "value")
+	}
+	r := e.watchTree("", e.put("before", "").ModifiedIndex)
+	e.NoError(e.kv.DeleteTree("dir"))
+	e.put("end", "")
+	deleted := []string{}
+	for _, event := range r.until("end") {
+		if event.Key != "end" {
+			e.Equal(kvdb.KVDelete, event.Action)
+			deleted = append(deleted, event.Key)
+		}
+	}
+	e.ElementsMatch([]string{"dir/a", "dir/b/c", "dir/_d"}, deleted)
+}
+
+var errEnough = errors.New("enough")
+
+// A callback that returns an error is called once more, and then never again.
+func watchCallbackError(e *env) {
+	opaque := new(int)
+	stopped := e.record(func(n int, _ event) error {
+		if n == 2 {
+			return errEnough
+		}
+		return nil
+	})
+	e.NoError(e.kv.WatchTree("", 0, opaque, stopped.callback))
+	other := e.watchTree("", 0)
+	e.put("key", "1")
+	e.Equal("1", string(stopped.next().Value))
+	e.put("key2", "2")
+	e.Equal("2", string(stopped.next().Value))
+	last := stopped.call()
+	e.Nil(last.pair)
+	e.Same(opaque, last.opaque)
+	e.is(kvdb.ErrWatchStopped, last.err)
+	for range 20 {
+		e.put("key3", "3")
+	}
+	e.put("end", "")
+	other.until("end")
+	stopped.none()
+}
+
+// What the callback returns to the last call does not matter.
+func watchCallbackErrorOnTheEnd(e *env) {
+	r := e.record(func(int, event) error { return errEnough })
+	e.NoError(e.kv.WatchKey("key", 0, nil, r.callback))
+	e.put("key", "1")
+	r.next()
+	r.ends(kvdb.ErrWatchStopped)
+	e.close(e.kv)
+	r.none()
+}
+
+// A slow callback delays neither writers nor other watches, and misses nothing.
+func watchSlowCallback(e *env) {
+	released := make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	defer release()
+	slow := e.record(func(int, event) error { <-released; return nil })
+	e.NoError(e.kv.WatchTree("storm/", 0, nil, slow.callback))
+	fast := e.watchTree("storm/", 0)
+	e.put("storm/0", "first")
+	e.Equal("first", string(slow.next().Value))
+	e.Equal("first", string(fast.next().Value))
+	written := e.startStorm()()
+	e.follow(fast, written)
+	late := e.watchKey("late", 0)
+	e.put("late", "value")
+	e.Equal("late", late.next().Key)
+	slow.none()
+	release()
+	e.follow(slow, written)
+}
+
+func watchCallbackMayCall(e *env) {
+	inner := e.record(nil)
+	answered := make(chan error, 1)
+	r := e.record(func(_ int, c event) error {
+		if c.err != nil {
+			return nil
+		}
+		pair, err := e.kv.Get("key")
+		if err == nil {
+			_, err = e.kv.Put("answer", pair.Value, 0)
+		}
+		answered <- errors.Join(err, e.kv.WatchKey("inner", 0, nil, inner.callback))
+		return nil
+	})
+	e.NoError(e.kv.WatchKey("key", 0, nil, r.callback))
+	e.put("key", "value")
+	e.NoError(wait(e, answered, "the calls of a watch callback"))
+	e.holds("answer", "value")
+	e.put("inner", "value")
+	e.Equal("inner", inner.next().Key)
+}
+
+// What a watch held is released when it is over, while the instance lives on.
+func watchIsReleased(e *env) {
+	e.watchOnce() // what an instance needs once, for its first watch
+	before := runtime.NumGoroutine()
+	for range 50 {
+		e.watchOnce()
+	}
+	e.eventually(func() bool { return runtime.NumGoroutine() < before+20 }, "goroutines of 50 watches stay")
+}
+
+// watchOnce makes a watch that ends with its first event.
+func (e *env) watchOnce() {
+	r := e.record(func(int, event) error { return errEnough })
+	e.NoError(e.kv.WatchKey("once", e.put("before", "").ModifiedIndex, nil, r.callback))
+	e.put("once", "")
+	r.next()
+	r.ends(kvdb.ErrWatchStopped)
+}
