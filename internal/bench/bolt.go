@@ -58,11 +58,12 @@ func openRawBolt(path string, d data) (*rawBolt, error) {
 	return r, err
 }
 
-func (r *rawBolt) get(key string) error {
-	return r.View(func(tx *bbolt.Tx) error {
-		sink = bytes.Clone(tx.Bucket(bucket).Get([]byte(key)))
+func (r *rawBolt) get(key string) (v []byte, err error) {
+	err = r.View(func(tx *bbolt.Tx) error {
+		v = bytes.Clone(tx.Bucket(bucket).Get([]byte(key)))
 		return nil
 	})
+	return v, err
 }
 
 func (r *rawBolt) put(keys ...string) error {
@@ -145,7 +146,7 @@ func openBolt(dir string, n int) ([]row, func() error, error) {
 	put := func(i int) error { _, err := kv.Put(d.key(i), value, 0); return err }
 	rows := []row{
 		{"Get", "bbolt View and Get", "≤ 1.3",
-			each(func(i int) error { return raw.get(d.key(i)) }),
+			each(func(i int) error { _, err := raw.get(d.key(i)); return err }),
 			each(func(i int) error { _, err := kv.Get(d.key(i)); return err })},
 		{"Put", "bbolt Update and Put", "≤ 1.1",
 			each(func(i int) error { return raw.put(d.key(i)) }), each(put)},

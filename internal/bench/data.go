@@ -13,9 +13,6 @@ const (
 // value is what is written.
 var value = make([]byte, valueSize)
 
-// sink keeps what raw reads from being optimised away.
-var sink []byte
-
 // data is the keys of a suite.
 type data struct {
 	keys     []string // in order

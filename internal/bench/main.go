@@ -51,8 +51,8 @@ func main() {
 func run() error {
 	output := flag.String("o", "", "`file` to write the table to, besides the standard output")
 	rounds := flag.Int("rounds", 21, "`number` of times each side is measured")
-	slice := flag.Duration("slice", 20*time.Millisecond, "about how long a measurement takes")
-	only := flag.String("only", "", "measure the suites and operations that match this `regexp`")
+	slice := flag.Duration("slice", 50*time.Millisecond, "about how long a measurement takes")
+	only := flag.String("only", "", "measure the suites whose name matches this `regexp`")
 	flag.Parse()
 	pattern, err := regexp.Compile(*only)
 	if err != nil {
@@ -62,7 +62,10 @@ func run() error {
 	began := time.Now()
 	var results []result
 	for _, s := range suites() {
-		of, err := runSuite(s, pattern, m)
+		if !pattern.MatchString(s.name) {
+			continue
+		}
+		of, err := runSuite(s, m)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -80,8 +83,8 @@ func run() error {
 	return report(w, results, m, time.Since(began))
 }
 
-// runSuite measures the rows of s that match.
-func runSuite(s suite, pattern *regexp.Regexp, m measurer) (results []result, err error) {
+// runSuite measures the rows of s.
+func runSuite(s suite, m measurer) (results []result, err error) {
 	dir, err := os.MkdirTemp("", "kvdb-bench-")
 	if err != nil {
 		return nil, err
@@ -99,9 +102,6 @@ func runSuite(s suite, pattern *regexp.Regexp, m measurer) (results []result, er
 		debug.FreeOSMemory() // the next suite begins with an empty heap
 	}()
 	for _, r := range rows {
-		if !pattern.MatchString(s.name + " " + r.operation) {
-			continue
-		}
 		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, r.operation)
 		measured, err := m.measure(r)
 		if err != nil {

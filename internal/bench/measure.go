@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -34,7 +35,6 @@ func (m measurer) measure(r row) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	runtime.GC()
 	var raws, ours []sample
 	for round := range m.rounds {
 		// Who goes first alternates: A B, B A, A B, …
@@ -59,18 +59,21 @@ func (m measurer) measure(r row) (result, error) {
 	}, nil
 }
 
-// calibrate returns how many operations take about m.slice, and warms up.
+// calibrate returns how many operations take about m.slice, and warms up. A
+// number that takes long by chance takes less when it is tried again.
 func (m measurer) calibrate(w work) (int, error) {
-	for n := 1; ; {
-		began := time.Now()
-		if err := w(n); err != nil {
-			return 0, err
+	for n := 64; ; n *= 2 {
+		best := time.Duration(math.MaxInt64)
+		for range 2 {
+			began := time.Now()
+			if err := w(n); err != nil {
+				return 0, err
+			}
+			best = min(best, time.Since(began))
 		}
-		took := time.Since(began)
-		if took >= m.slice/2 {
-			return max(1, int(float64(n)*float64(m.slice)/float64(took))), nil
+		if best >= m.slice/2 {
+			return max(64, int(float64(n)*float64(m.slice)/float64(best))), nil
 		}
-		n *= 2
 	}
 }
 

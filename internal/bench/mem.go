@@ -37,11 +37,11 @@ type rawMap struct {
 	values map[string][]byte
 }
 
-func (m *rawMap) get(key string) {
+func (m *rawMap) get(key string) []byte {
 	m.mu.RLock()
 	v := m.values[key]
 	m.mu.RUnlock()
-	sink = bytes.Clone(v)
+	return bytes.Clone(v)
 }
 
 func (m *rawMap) put(key string, value []byte) {
