@@ -73,3 +73,16 @@ func TestEachInstanceIsAStore(t *testing.T) {
 	_, err = b.Get("key")
 	require.Equal(t, kvdb.ErrNotFound, err)
 }
+
+// modes are the options of both kinds of store.
+var modes = map[string]map[string]string{
+	"bytes":   nil,
+	"objects": {mem.KvUseInterface: "true"},
+}
+
+func put(t testing.TB, kv kvdb.Kvdb, key string, value interface{}) *kvdb.KVPair {
+	t.Helper()
+	pair, err := kv.Put(key, value, 0)
+	require.NoError(t, err)
+	return pair
+}

@@ -16,6 +16,7 @@ var (
 	_ driver.Transactor  = (*objectStore)(nil)
 	_ driver.ChildLister = (*objectStore)(nil)
 	_ driver.Compacter   = (*objectStore)(nil)
+	_ driver.Freezer     = (*objectStore)(nil)
 )
 
 // withObject is newRecord with the object.

@@ -43,7 +43,30 @@ func (s *store) List(_ context.Context, prefix string, o driver.ListOptions) (dr
 		return driver.Page{}, err
 	}
 	defer found.free()
-	return driver.Page{Pairs: found.pairs(), Index: found.index, More: found.more}, nil
+	return found.page(), nil
+}
+
+// ListFrozen implements driver.Freezer.
+func (s *store) ListFrozen(_ context.Context, prefix string, o driver.ListOptions) (driver.Page, *tree.Tree, error) {
+	found, copied, err := s.freeze(prefix, o)
+	if err != nil {
+		return driver.Page{}, nil, err
+	}
+	defer found.free()
+	return found.page(), copied, nil
+}
+
+// freeze returns what the first page has, and a copy of all if there is more.
+func (s *store) freeze(prefix string, o driver.ListOptions) (*result, *tree.Tree, error) {
+	if err := s.lock(); err != nil {
+		return nil, nil, err
+	}
+	defer s.mu.Unlock()
+	found := s.scan(prefix, o)
+	if !found.more {
+		return found, nil, nil
+	}
+	return found, s.tree.Copy(), nil
 }
 
 // Children implements driver.ChildLister.
@@ -98,6 +121,10 @@ func (s *store) scan(prefix string, o driver.ListOptions) *result {
 		return true
 	})
 	return found
+}
+
+func (r *result) page() driver.Page {
+	return driver.Page{Pairs: r.pairs(), Index: r.index, More: r.more}
 }
 
 // pairs copies what was found: the pairs are one allocation, and so are their

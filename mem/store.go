@@ -44,6 +44,7 @@ var (
 	_ driver.Transactor  = (*store)(nil)
 	_ driver.ChildLister = (*store)(nil)
 	_ driver.Compacter   = (*store)(nil)
+	_ driver.Freezer     = (*store)(nil)
 )
 
 func newStore(history int) *store {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/tree"
 )
 
 // Transactor is a Store that commits several keys at once. Without it a
@@ -52,6 +53,14 @@ func ChildName(rest, sep string) string {
 		return rest[:1+i]
 	}
 	return rest
+}
+
+// Freezer is a Store of which all pages of an enumeration can be one moment in
+// time. Without it each page has its own, unless the store obeys ListOptions.At.
+type Freezer interface {
+	// ListFrozen is List. When the page has More it also returns a tree that
+	// stays as the store was then; it is the caller's.
+	ListFrozen(ctx context.Context, prefix string, o ListOptions) (Page, *tree.Tree, error)
 }
 
 // SnapPutter is a Store of a snapshot, which records pairs with the indexes they

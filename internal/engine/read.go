@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"iter"
 	"slices"
@@ -82,14 +83,23 @@ func (kv *Kvdb) GetWithCopy(key string, copySelect kvdb.CopySelect) (interface{}
 	return object, nil
 }
 
+// lister is the part of a driver.Store that a list needs.
+type lister interface {
+	List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error)
+}
+
 // list returns the pairs below a store's prefix, hidden ones included.
 func (kv *Kvdb) list(prefix string, o driver.ListOptions) (driver.Page, error) {
+	return kv.listFrom(kv.store, prefix, o)
+}
+
+func (kv *Kvdb) listFrom(from lister, prefix string, o driver.ListOptions) (driver.Page, error) {
 	ctx, cancel, err := kv.begin()
 	if err != nil {
 		return driver.Page{}, err
 	}
 	defer cancel()
-	page, err := kv.store.List(ctx, prefix, o)
+	page, err := from.List(ctx, prefix, o)
 	if err != nil {
 		return driver.Page{}, err
 	}
@@ -125,8 +135,12 @@ func (kv *Kvdb) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPa
 			yield(nil, err)
 			return
 		}
+		from := lister(kv.store)
+		if f, ok := kv.store.(driver.Freezer); ok {
+			from = &frozen{Freezer: f}
+		}
 		for o := (driver.ListOptions{Limit: pageSize}); ; {
-			page, err := kv.list(full, o)
+			page, err := kv.listFrom(from, full, o)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -144,6 +158,23 @@ func (kv *Kvdb) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPa
 			o.From = kv.prefix + page.Pairs[len(page.Pairs)-1].Key + "\x00"
 		}
 	}
+}
+
+// frozen lists a store as it was at the first page.
+type frozen struct {
+	driver.Freezer
+	rest *snapshotStore // nil before the second page
+}
+
+func (f *frozen) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
+	if f.rest != nil {
+		return f.rest.List(ctx, prefix, o)
+	}
+	page, copied, err := f.ListFrozen(ctx, prefix, o)
+	if page.More {
+		f.rest = &snapshotStore{tree: copied, index: page.Index}
+	}
+	return page, err
 }
 
 // listObjects returns the pairs below prefix that Enumerate would, and for each
