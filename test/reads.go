@@ -92,7 +92,7 @@ func (e *env) counting() func(i int) error {
 // A writer moves a key: it creates the next name and then deletes the last one.
 // At every moment there is one name, or two that follow each other.
 func readsKeysIsOneMoment(e *env) {
-	name := func(i int) string { return "dir/" + strconv.Itoa(1_000_000-i) }
+	name := func(i int) string { return "dir/" + strconv.Itoa(9_000_000-i) }
 	e.put(name(0), "value")
 	peer := e.peer()
 	move := func(i int) error {

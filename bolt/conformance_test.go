@@ -1,0 +1,30 @@
+package bolt_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/portworx/kvdb/bolt"
+	"github.com/portworx/kvdb/test"
+)
+
+func TestConformance(t *testing.T) {
+	test.Conformance(t, test.Harness{
+		Name:    "bolt",
+		Init:    bolt.New,
+		Options: map[string]string{bolt.Path: filepath.Join(t.TempDir(), "test.db")},
+		Child:   "TestConformanceChild",
+		Traits: test.Traits{
+			MaxTTL:             100 * 365 * 24 * time.Hour,
+			HistoryFirst:       true,
+			History:            16384,
+			VolatileHistory:    true,
+			DeletedValue:       true,
+			ChangedKeyAsPrefix: true,
+			Defragment:         true,
+		},
+	})
+}
+
+func TestConformanceChild(t *testing.T) { test.Child(t, bolt.New) }
