@@ -58,7 +58,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	m := measurer{rounds: max(*rounds, 1), slice: *slice}
+	m := measurer{rounds: max(*rounds, 1), slice: *slice, least: 64}
 	began := time.Now()
 	var results []result
 	for _, s := range suites() {

@@ -11,7 +11,8 @@ import (
 // measurer measures the two sides of a row in turns.
 type measurer struct {
 	rounds int
-	slice  time.Duration
+	slice  time.Duration // about how long a measurement takes
+	least  int           // operations in it
 }
 
 // sample is what one operation cost.
@@ -62,7 +63,7 @@ func (m measurer) measure(r row) (result, error) {
 // calibrate returns how many operations take about m.slice, and warms up. A
 // number that takes long by chance takes less when it is tried again.
 func (m measurer) calibrate(w work) (int, error) {
-	for n := 64; ; n *= 2 {
+	for n := m.least; ; n *= 2 {
 		best := time.Duration(math.MaxInt64)
 		for range 2 {
 			began := time.Now()
@@ -72,7 +73,7 @@ func (m measurer) calibrate(w work) (int, error) {
 			best = min(best, time.Since(began))
 		}
 		if best >= m.slice/2 {
-			return max(64, int(float64(n)*float64(m.slice)/float64(best))), nil
+			return max(m.least, int(float64(n)*float64(m.slice)/float64(best))), nil
 		}
 	}
 }

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestSuitesRun runs each operation of the small suites, not to measure it but
+// to see that it does what it says.
+func TestSuitesRun(t *testing.T) {
+	m := measurer{rounds: 2, slice: time.Nanosecond, least: 1}
+	for _, s := range suites() {
+		if strings.Contains(s.name, "00 k") || strings.Contains(s.name, "M") {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			results, err := runSuite(s, m)
+			require.NoError(t, err)
+			require.NotEmpty(t, results)
+			var table strings.Builder
+			require.NoError(t, report(&table, results, m, time.Second))
+			for _, r := range results {
+				require.Positive(t, r.ratio, r.operation)
+				require.Contains(t, table.String(), r.operation)
+			}
+		})
+	}
+}
+
+func TestMeasureComparesTheSides(t *testing.T) {
+	spin := func(d time.Duration) work {
+		return each(func(int) error {
+			for began := time.Now(); time.Since(began) < d; {
+			}
+			return nil
+		})
+	}
+	m := measurer{rounds: 3, slice: time.Microsecond, least: 1}
+	r, err := m.measure(row{raw: spin(10 * time.Microsecond), ours: spin(200 * time.Microsecond)})
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, r.cost.ns, 200e3)
+	require.GreaterOrEqual(t, r.rawCost.ns, 10e3)
+	require.LessOrEqual(t, r.low, r.ratio)
+	require.LessOrEqual(t, r.ratio, r.high)
+}
+
+func TestMeasureReportsAnError(t *testing.T) {
+	broken := errors.New("broken")
+	fails := func(int) error { return broken }
+	works := each(func(int) error { return nil })
+	m := measurer{rounds: 1, slice: time.Nanosecond, least: 1}
+	for name, r := range map[string]row{
+		"one after the other": {raw: works, ours: each(fails)},
+		"parallel":            {raw: works, ours: parallel(4, fails)},
+		"raw":                 {raw: each(fails), ours: works},
+	} {
+		_, err := m.measure(r)
+		require.ErrorIs(t, err, broken, name)
+	}
+}
+
+func TestParallelDoesEachOperationOnce(t *testing.T) {
+	const n = 1000
+	var done [n]bool // of different goroutines, but each element of one
+	require.NoError(t, parallel(64, func(i int) error {
+		if done[i] {
+			return errors.New("done twice")
+		}
+		done[i] = true
+		return nil
+	})(n))
+	for i := range done {
+		require.True(t, done[i], i)
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	values := []float64{5, 1, 4, 2, 3}
+	require.Equal(t, 3.0, quantile(values, 0.5))
+	require.Equal(t, 2.0, quantile(values, 0.25))
+	require.Equal(t, 4.0, quantile(values, 0.75))
+	require.Equal(t, 7.0, quantile([]float64{7}, 0.75))
+}
