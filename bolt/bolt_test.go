@@ -1,63 +1,119 @@
 package bolt
 
 import (
-	"errors"
+	"context"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 	"go.uber.org/goleak"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// openAt opens the file at path.
-func openAt(t testing.TB, path string) kvdb.Kvdb {
-	t.Helper()
-	kv, err := kvdb.New(Name, "domain", nil, map[string]string{Path: path}, nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, kvdb.Close(kv)) })
-	return kv
+func TestMain(m *testing.M) {
+	if child := os.Getenv(childEnv); child != "" {
+		children[child]()
+		return
+	}
+	goleak.VerifyTestMain(m)
 }
 
 // tempFile returns the path of a file that is not there.
 func tempFile(t testing.TB) string { return filepath.Join(t.TempDir(), "test.db") }
 
-func TestPutGet(t *testing.T) {
-	path := tempFile(t)
-	kv := openAt(t, path)
-	p, err := kv.Put("a/b", "value", 0)
+// newKvdb opens the file at path, with no domain.
+func newKvdb(path string) (kvdb.Kvdb, error) {
+	return kvdb.New(Name, "", nil, map[string]string{Path: path}, nil)
+}
+
+// openAt opens the file at path and closes it after the test.
+func openAt(t testing.TB, path string) kvdb.Kvdb {
+	t.Helper()
+	kv, err := newKvdb(path)
 	require.NoError(t, err)
-	require.Equal(t, uint64(1), p.ModifiedIndex)
-	_, err = kv.Put("a/c/d", "value2", 0)
-	require.NoError(t, err)
-	g, err := kv.Get("a/b")
-	require.NoError(t, err)
-	require.Equal(t, "value", string(g.Value))
-	require.Equal(t, uint64(2), g.KVDBIndex)
-	keys, err := kv.Keys("a", "")
-	require.NoError(t, err)
-	require.Equal(t, []string{"b", "c"}, keys)
-	_, err = kv.Create("a/b", "x", 0)
-	require.Equal(t, kvdb.ErrExist, err)
-	snap, index, err := kv.Snapshot(nil, true)
-	require.NoError(t, err)
-	require.Equal(t, uint64(3), index)
-	pairs, err := snap.Enumerate("")
-	require.NoError(t, err)
-	require.Len(t, pairs, 2)
-	require.NoError(t, kv.Defragment("", 10))
-	lock, err := kv.Lock("a/b")
-	require.NoError(t, err)
-	require.NoError(t, kv.Unlock(lock))
-	require.NoError(t, kv.DeleteTree("a"))
+	t.Cleanup(func() { require.NoError(t, kvdb.Close(kv)) })
+	return kv
+}
+
+// closeKvdb closes kv before the end of the test.
+func closeKvdb(t testing.TB, kv kvdb.Kvdb) {
+	t.Helper()
 	require.NoError(t, kvdb.Close(kv))
-	kv = openAt(t, path)
-	_, err = kv.Get("a/b")
-	require.True(t, errors.Is(err, kvdb.ErrNotFound))
-	p, err = kv.Put("a/b", "value", 0)
+}
+
+// openDatabase returns what instances on the file at path share.
+func openDatabase(t testing.TB, path string) *database {
+	t.Helper()
+	db, err := acquire(path, 100)
 	require.NoError(t, err)
-	require.Equal(t, uint64(7), p.ModifiedIndex)
+	t.Cleanup(func() { require.NoError(t, db.shared.release()) })
+	return db
+}
+
+// openRaw opens the file at path with bbolt. It must be closed by the caller.
+func openRaw(t testing.TB, path string) *bbolt.DB {
+	t.Helper()
+	raw, err := bbolt.Open(path, fileMode, &bbolt.Options{Timeout: openTimeout})
+	require.NoError(t, err)
+	return raw
+}
+
+// updateRaw changes a file that nobody has open.
+func updateRaw(t testing.TB, path string, change func(tx *bbolt.Tx) error) {
+	t.Helper()
+	raw := openRaw(t, path)
+	require.NoError(t, raw.Update(change))
+	require.NoError(t, raw.Close())
+}
+
+// commits returns the number of transactions that the file has seen.
+func (db *database) commits(t testing.TB) (n int) {
+	t.Helper()
+	require.NoError(t, db.view(func(tx *bbolt.Tx) error {
+		n = tx.ID()
+		return nil
+	}))
+	return n
+}
+
+// within fails the test when f is not over in time.
+func within(t testing.TB, limit time.Duration, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(limit):
+		require.FailNow(t, "it takes too long", "more than %v", limit)
+	}
+}
+
+// put writes to the store below the engine, with a TTL of any length.
+func put(t testing.TB, s *store, key, value string, ttl time.Duration) driver.Indexes {
+	t.Helper()
+	indexes, err := s.Put(context.Background(), driver.Write{Key: key, Value: []byte(value), TTL: ttl})
+	require.NoError(t, err)
+	return indexes
+}
+
+// contents returns all pairs, by key.
+func contents(t testing.TB, kv kvdb.Kvdb) map[string]string {
+	t.Helper()
+	encoded, err := kv.Serialize()
+	require.NoError(t, err)
+	pairs, err := kv.Deserialize(encoded)
+	require.NoError(t, err)
+	values := map[string]string{}
+	for _, pair := range pairs {
+		values[pair.Key] = string(pair.Value)
+	}
+	return values
 }

@@ -45,19 +45,9 @@ func (db *database) reap() (more bool, err error) {
 }
 
 func (t *txn) reap() (more bool, err error) {
-	var entries, keys [][]byte
-	next := int64(0)
-	c := t.expiries.Cursor()
-	for entry, key := c.First(); entry != nil; entry, key = c.Next() {
-		at, _, err := parseExpiryKey(entry)
-		if err != nil {
-			return false, corrupt(t.path, err)
-		}
-		if at > t.now || len(entries) == reapBatch {
-			next = at
-			break
-		}
-		entries, keys = append(entries, entry), append(keys, key)
+	entries, keys, next, err := due(t.expiries.Cursor(), t.now, reapBatch)
+	if err != nil {
+		return false, corrupt(t.path, err)
 	}
 	for i, key := range keys {
 		// get deletes what has expired, and its entry.
@@ -71,4 +61,17 @@ func (t *txn) reap() (more bool, err error) {
 	t.rearm = true
 	t.scheduled(next)
 	return next != 0 && next <= t.now, nil
+}
+
+// due returns at most limit entries of the bucket of expiries that are due, with
+// their keys, and the time of the next one, 0 for none.
+func due(c cursor, now int64, limit int) (entries, keys [][]byte, next int64, err error) {
+	for entry, key := c.Seek(nil); entry != nil; entry, key = c.Next() {
+		at, err := expiryTime(entry)
+		if err != nil || at > now || len(entries) == limit {
+			return entries, keys, at, err
+		}
+		entries, keys = append(entries, entry), append(keys, key)
+	}
+	return entries, keys, 0, nil
 }

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -84,27 +85,33 @@ func (f *boltFile) makeBuckets() error {
 }
 
 // findOther returns the first key, not before from, whose record is of another
-// release; nil when there is none. It reads all records on the way.
+// release; nil when there is none. It checks the records on the way.
 func (f *boltFile) findOther(from []byte) (other []byte, err error) {
 	err = f.View(func(tx *bbolt.Tx) error {
 		pairs := tx.Bucket(pairsBucket)
 		c := pairs.Cursor()
 		for key, encoded := c.Seek(from); key != nil; key, encoded = c.Next() {
 			if isOther(encoded) {
-				other = append([]byte{}, key...)
+				other = bytes.Clone(key)
 				return nil
 			}
-			r, err := decodeRecord(encoded)
-			if err == nil && (r.Created == 0 || r.Created > r.Modified || r.Modified > pairs.Sequence()) {
-				err = fmt.Errorf("indexes %d and %d are not possible", r.Created, r.Modified)
-			}
-			if err != nil {
+			if err := checkRecord(encoded, pairs.Sequence()); err != nil {
 				return fmt.Errorf("key %q: %w", key, err)
 			}
 		}
 		return nil
 	})
 	return other, err
+}
+
+// checkRecord tells what is wrong with a record of this release in a file with
+// an index.
+func checkRecord(encoded []byte, index uint64) error {
+	r, err := decodeRecord(encoded)
+	if err == nil && (r.Created == 0 || r.Created > r.Modified || r.Modified > index) {
+		err = fmt.Errorf("indexes %d and %d are not possible", r.Created, r.Modified)
+	}
+	return err
 }
 
 func isOther(encoded []byte) bool { return len(encoded) > 0 && encoded[0] == '{' }
@@ -118,8 +125,9 @@ type otherRecord struct {
 	KVDBIndex, CreatedIndex, ModifiedIndex uint64
 }
 
-// move brings records of another release to the present format, beginning at
-// the key from, and returns where to go on; nil at the end.
+// move brings records of another release to the present format, from the key
+// from on, as long as they follow each other and one transaction has room. It
+// returns where to go on, nil at the end.
 func (f *boltFile) move(from []byte, now time.Time) (next []byte, err error) {
 	err = f.Update(func(tx *bbolt.Tx) error {
 		pairs, expiries := tx.Bucket(pairsBucket), tx.Bucket(expiriesBucket)
@@ -129,10 +137,7 @@ func (f *boltFile) move(from []byte, now time.Time) (next []byte, err error) {
 		size := 0
 		c := pairs.Cursor()
 		key, encoded := c.Seek(from)
-		for ; key != nil && len(keys) < moveRecords && size < moveBytes; key, encoded = c.Next() {
-			if !isOther(encoded) {
-				continue
-			}
+		for ; isOther(encoded) && len(keys) < moveRecords && size < moveBytes; key, encoded = c.Next() {
 			r, highest, err := decodeOther(encoded, now)
 			if err != nil {
 				return fmt.Errorf("key %q: %w", key, err)
@@ -141,7 +146,7 @@ func (f *boltFile) move(from []byte, now time.Time) (next []byte, err error) {
 			keys, records = append(keys, key), append(records, r)
 			size += len(encoded)
 		}
-		next = append(next, key...)
+		next = bytes.Clone(key)
 		for i, r := range records {
 			if r.Expires != 0 {
 				for expiries.Get(expiryKey(r)) != nil { // two with the same indexes

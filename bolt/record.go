@@ -22,6 +22,7 @@ import (
 const (
 	recordVersion = 1
 	headerSize    = 25
+	expiryKeySize = 16
 )
 
 // maxIndex keeps arithmetic with indexes, and their signed form, from overflow.
@@ -60,15 +61,15 @@ func decodeRecord(encoded []byte) (tree.Record, error) {
 // are in the order of time. The modified index makes it unique. The value is
 // the pair's key, which may so be as long as bbolt allows.
 func expiryKey(r *tree.Record) []byte {
-	key := make([]byte, 0, 16)
+	key := make([]byte, 0, expiryKeySize)
 	key = binary.BigEndian.AppendUint64(key, uint64(r.Expires))
 	return binary.BigEndian.AppendUint64(key, r.Modified)
 }
 
-// parseExpiryKey is the inverse of expiryKey.
-func parseExpiryKey(key []byte) (expires int64, modified uint64, err error) {
-	if len(key) != 16 {
-		return 0, 0, fmt.Errorf("expiry %x has %d bytes", key, len(key))
+// expiryTime returns the time in what expiryKey returned.
+func expiryTime(entry []byte) (int64, error) {
+	if len(entry) != expiryKeySize {
+		return 0, fmt.Errorf("expiry %x has %d bytes", entry, len(entry))
 	}
-	return int64(binary.BigEndian.Uint64(key)), binary.BigEndian.Uint64(key[8:]), nil
+	return int64(binary.BigEndian.Uint64(entry)), nil
 }

@@ -1,0 +1,69 @@
+package bolt
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// childEnv names, in the environment of a process that a test starts from its
+// own binary, which of children that is to be.
+const childEnv = "KVDB_BOLT_TEST_CHILD"
+
+// children are what such a process may do. They get their arguments in
+// os.Args[1:], and tell what happens line by line on the standard output.
+var children = map[string]func(){
+	"hold":    holdFile,
+	"write":   writeUntilKilled,
+	"migrate": migrateUntilKilled,
+	"fill":    fillDisk,
+}
+
+// child is a process that a test has started.
+type child struct {
+	t     testing.TB
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	lines *bufio.Reader
+}
+
+func startChild(t testing.TB, name string, args ...string) *child {
+	t.Helper()
+	c := &child{t: t, cmd: exec.Command(os.Args[0], args...)}
+	c.cmd.Env = append(os.Environ(), childEnv+"="+name)
+	c.cmd.Stderr = os.Stderr
+	var err error
+	c.stdin, err = c.cmd.StdinPipe()
+	require.NoError(t, err)
+	stdout, err := c.cmd.StdoutPipe()
+	require.NoError(t, err)
+	c.lines = bufio.NewReader(stdout)
+	require.NoError(t, c.cmd.Start())
+	return c
+}
+
+// line returns the next complete line, or "" when there will be none.
+func (c *child) line() string {
+	line, err := c.lines.ReadString('\n')
+	if err != nil {
+		return ""
+	}
+	return line[:len(line)-1]
+}
+
+// kill ends the process as kill -9 does.
+func (c *child) kill() { _ = c.cmd.Process.Kill() }
+
+// wait returns when the process is gone.
+func (c *child) wait() { _ = c.cmd.Wait() }
+
+// must ends a child that cannot go on.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,267 @@
+package bolt
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+// writeOther writes pairs as other releases do: as JSON, at their keys.
+func writeOther(t testing.TB, path string, pairs map[string]*kvdb.KVPair) {
+	t.Helper()
+	raw, err := bbolt.Open(path, 0o644, &bbolt.Options{NoSync: true})
+	require.NoError(t, err)
+	require.NoError(t, raw.Update(func(tx *bbolt.Tx) error {
+		bucket, err := tx.CreateBucketIfNotExists([]byte("px"))
+		if err != nil {
+			return err
+		}
+		for key, pair := range pairs {
+			encoded, err := json.Marshal(pair)
+			if err != nil {
+				return err
+			}
+			if err := bucket.Put([]byte(key), encoded); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	require.NoError(t, raw.Close())
+}
+
+// otherPairs returns n pairs of another release with indexes that repeat, as
+// they do in a file that was opened several times.
+func otherPairs(n int) map[string]*kvdb.KVPair {
+	pairs := map[string]*kvdb.KVPair{}
+	for i := range n {
+		key := fmt.Sprintf("domain/dir%d/key%d", i%7, i)
+		created := uint64(i%1000 + 1)
+		pairs[key] = &kvdb.KVPair{
+			Key: key, Value: []byte(fmt.Sprintf("value %d %s", i, strings.Repeat("x", i%50))),
+			Action: kvdb.KVSet, KVDBIndex: created + 5, CreatedIndex: created, ModifiedIndex: created + uint64(i%5),
+		}
+	}
+	return pairs
+}
+
+// oddKeys are keys that a program may have used, besides the usual ones.
+var oddKeys = []string{
+	"a//b", "/lead", "trail/", "ünï/cödé", "sp ace", "_hidden", "dir/_hidden", "nul\x00nul", "new\nline",
+	"not\xff\xfeUTF-8", "{", "\x01", strings.Repeat("k", bbolt.MaxKeySize),
+}
+
+func TestFileOfAnotherRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := tempFile(t)
+		pairs := otherPairs(2*moveRecords + 500)
+		for i, key := range oddKeys {
+			pairs[key] = &kvdb.KVPair{
+				Key: "as given", Value: []byte(key[:1]), TTL: int64(i%2) * 3600,
+				CreatedIndex: 7, ModifiedIndex: 9, // the same for all
+			}
+		}
+		pairs["empty"] = &kvdb.KVPair{Key: "empty", CreatedIndex: 3, ModifiedIndex: 3}
+		pairs["large"] = &kvdb.KVPair{Key: "large", Value: make([]byte, 2*moveBytes), CreatedIndex: 4, ModifiedIndex: 5}
+		pairs["lock"] = &kvdb.KVPair{Key: "lock", Value: []byte("v"), Lock: map[string]int{"a": 1}, CreatedIndex: 4, ModifiedIndex: 5}
+		pairs["last"] = &kvdb.KVPair{Key: "last", KVDBIndex: 5000, CreatedIndex: 1, ModifiedIndex: 4000}
+		writeOther(t, path, pairs)
+
+		for round := range 2 { // the second time nothing is left to be moved
+			kv := openAt(t, path)
+			found, err := kv.Enumerate("")
+			require.NoError(t, err)
+			found = append(found, hiddenPairs(t, kv)...)
+			require.Len(t, found, len(pairs))
+			for _, pair := range found {
+				want := pairs[pair.Key]
+				require.NotNil(t, want, "%q", pair.Key)
+				require.Equal(t, append([]byte{}, want.Value...), pair.Value, "%q", pair.Key)
+				require.Equal(t, want.CreatedIndex, pair.CreatedIndex, "%q", pair.Key)
+				require.Equal(t, want.ModifiedIndex, pair.ModifiedIndex, "%q", pair.Key)
+			}
+			put, err := kv.Put("key", "value", 0)
+			require.NoError(t, err)
+			require.Equal(t, uint64(5001+2*round), put.ModifiedIndex)
+			_, err = kv.Delete("key")
+			require.NoError(t, err)
+			closeKvdb(t, kv)
+			time.Sleep(time.Hour / 4)
+		}
+		time.Sleep(time.Hour/2 + time.Second) // since the move: an hour
+		kv := openAt(t, path)
+		for key, pair := range pairs {
+			if strings.HasPrefix(key, "not") {
+				continue // New would refuse the key
+			}
+			_, err := kv.Get(key)
+			if pair.TTL > 0 {
+				require.Equal(t, kvdb.ErrNotFound, err, "%q", key)
+			} else {
+				require.NoError(t, err, "%q", key)
+			}
+		}
+		db := openDatabase(t, path)
+		require.Equal(t, 0, entries(t, db, expiriesBucket))
+	})
+}
+
+// hiddenPairs returns what Enumerate leaves out.
+func hiddenPairs(t testing.TB, kv kvdb.Kvdb) (hidden kvdb.KVPairs) {
+	t.Helper()
+	for _, key := range []string{"_hidden", "dir/_hidden"} {
+		pair, err := kv.Get(key)
+		require.NoError(t, err)
+		hidden = append(hidden, pair)
+	}
+	return hidden
+}
+
+// A record that makes no sense stops the move; nothing is lost.
+func TestUnreadableRecord(t *testing.T) {
+	for name, record := range map[string]string{
+		"no JSON":   `{"Key":"key","Value":"dmFsdWU=`,
+		"no pair":   `{"name":"value"}`,
+		"no base64": `{"Key":"key","Value":"?"}`,
+		"index":     `{"Key":"key","ModifiedIndex":18446744073709551615}`,
+		"version":   "\x02" + strings.Repeat("x", 100),
+		"empty":     "",
+		"cut off":   "\x01" + strings.Repeat("x", headerSize-2),
+		"created 0": string(encodedRecord(0, 1)),
+		"order":     string(encodedRecord(2, 1)),
+		"too new":   string(encodedRecord(1, math.MaxInt64)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := tempFile(t)
+			writeOther(t, path, otherPairs(10))
+			updateRaw(t, path, func(tx *bbolt.Tx) error {
+				return tx.Bucket(pairsBucket).Put([]byte("the key"), []byte(record))
+			})
+			_, err := newKvdb(path)
+			require.ErrorIs(t, err, ErrCorrupt)
+			require.ErrorContains(t, err, path)
+			require.ErrorContains(t, err, `"the key"`)
+			updateRaw(t, path, func(tx *bbolt.Tx) error {
+				require.Equal(t, record, string(tx.Bucket(pairsBucket).Get([]byte("the key"))))
+				return tx.Bucket(pairsBucket).Delete([]byte("the key"))
+			})
+			require.Len(t, contents(t, openAt(t, path)), 10)
+		})
+	}
+}
+
+func encodedRecord(created, modified uint64) []byte {
+	return encodeRecord(&tree.Record{Created: created, Modified: modified}, []byte("value"))
+}
+
+// An old release that writes to a file of this one leaves JSON in it again.
+func TestMixedFile(t *testing.T) {
+	path := tempFile(t)
+	kv := openAt(t, path)
+	first, err := kv.Put("ours", "value", 1000)
+	require.NoError(t, err)
+	closeKvdb(t, kv)
+	writeOther(t, path, map[string]*kvdb.KVPair{
+		"theirs": {Key: "theirs", Value: []byte("value"), CreatedIndex: 90, ModifiedIndex: 99},
+	})
+	kv = openAt(t, path)
+	require.Equal(t, map[string]string{"ours": "value", "theirs": "value"}, contents(t, kv))
+	ours, err := kv.Get("ours")
+	require.NoError(t, err)
+	require.Equal(t, first.ModifiedIndex, ours.ModifiedIndex)
+	next, err := kv.Put("ours", "value", 0)
+	require.NoError(t, err)
+	require.Equal(t, uint64(100), next.ModifiedIndex)
+}
+
+// migrateUntilKilled opens a file, which moves its records.
+func migrateUntilKilled() {
+	fmt.Println("begin")
+	kv, err := newKvdb(os.Args[1])
+	must(err)
+	fmt.Println("moved")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	must(err)
+	must(kvdb.Close(kv))
+}
+
+// Records are moved to the end however often that is interrupted.
+func TestKillWhileMoving(t *testing.T) {
+	rounds := 15
+	if testing.Short() {
+		rounds = 5
+	}
+	template := tempFile(t)
+	pairs := otherPairs(10_000)
+	writeOther(t, template, pairs)
+	original, err := os.ReadFile(template)
+	require.NoError(t, err)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	began := time.Now()
+	path := tempFile(t)
+	require.NoError(t, os.WriteFile(path, original, 0o600))
+	closeKvdb(t, openAt(t, path))
+	duration := time.Since(began)
+	half := 0
+	for range rounds {
+		path := tempFile(t)
+		require.NoError(t, os.WriteFile(path, original, 0o600))
+		for range 3 {
+			c := startChild(t, "migrate", path)
+			require.Equal(t, "begin", c.line())
+			time.AfterFunc(time.Duration(random.Int64N(int64(duration))), c.kill)
+			moved := c.line() == "moved"
+			c.kill()
+			c.wait()
+			if left := leftToMove(t, path); left > 0 {
+				require.False(t, moved)
+				if left < len(pairs) {
+					half++
+				}
+			}
+		}
+		kv := openAt(t, path)
+		found, err := kv.Enumerate("")
+		require.NoError(t, err)
+		require.Len(t, found, len(pairs))
+		for _, pair := range found {
+			want := pairs[pair.Key]
+			require.Equal(t, string(want.Value), string(pair.Value))
+			require.Equal(t, want.ModifiedIndex, pair.ModifiedIndex)
+		}
+		require.Equal(t, uint64(1005), found[0].KVDBIndex)
+		closeKvdb(t, kv)
+	}
+	t.Logf("killed half-way: %d of %d times", half, 3*rounds)
+}
+
+// leftToMove returns the number of records of another release.
+func leftToMove(t testing.TB, path string) (n int) {
+	t.Helper()
+	raw := openRaw(t, path)
+	require.NoError(t, raw.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(pairsBucket).ForEach(func(_, encoded []byte) error {
+			if isOther(encoded) {
+				n++
+			}
+			return nil
+		})
+	}))
+	require.NoError(t, raw.Close())
+	return n
+}
