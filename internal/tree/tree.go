@@ -96,27 +96,29 @@ func (t *Tree) Scan(prefix, from string, visit func(key string, record *Record) 
 const maxSteps = 16
 
 // Children returns what name makes of each key with the prefix dir less dir,
-// each once, sorted, and without the empty string. All keys that begin with a
-// name and sep must have that name: it costs O(names), however many keys are
-// below them.
+// each once, sorted, and without the empty string. A name shorter than rest
+// must be that of all keys that begin with it and sep: they are skipped, so that
+// it costs O(names), however many keys are below them.
 func (t *Tree) Children(dir, sep string, name func(rest, sep string) string) []string {
 	names := []string{}
 	var seek seeker
-	child, steps := "", 0
+	child, shared, steps := "", false, 0 // shared: sep follows the child in a key
 	pivot, more := dir, true
 	visit := func(key string, _ *entry) bool {
 		rest, inside := strings.CutPrefix(key, dir)
 		if !inside {
 			return false
 		}
-		if below, same := strings.CutPrefix(rest, child); child != "" && same && strings.HasPrefix(below, sep) {
+		if below, same := strings.CutPrefix(rest, child); shared && same && strings.HasPrefix(below, sep) {
 			if steps++; steps < maxSteps {
 				return true
 			}
 			pivot, more = seek.after(key[:len(key)-len(below)+len(sep)])
 			return false
 		}
-		if child, steps = name(rest, sep), 0; child != "" {
+		child = name(rest, sep)
+		shared, steps = len(child) < len(rest), 0
+		if child != "" {
 			names = append(names, child)
 		}
 		return true
