@@ -17,12 +17,16 @@ import (
 // auditLog is the file that a log wrapper and its views write to.
 type auditLog struct {
 	logger *logrus.Logger
-	file   *os.File // nil with LogOff
+	// entry is what every line starts from: one kept, without fields, saves
+	// logrus two allocations a line.
+	entry *logrus.Entry
+	file  *os.File // nil with LogOff
 }
 
 // openAuditLog opens the log that the options ask for.
 func openAuditLog(options map[string]string) (*auditLog, error) {
 	l := &auditLog{logger: logrus.New()}
+	l.entry = &logrus.Entry{Logger: l.logger}
 	l.logger.SetOutput(io.Discard)
 	l.logger.SetFormatter(lineFormatter{})
 	switch level := options[LogLevelOption]; level {
@@ -103,7 +107,7 @@ func (l *auditLog) write(op string, start time.Time, err error, fields ...field)
 	}
 	line = append(line, " duration="...)
 	line = append(line, time.Since(start).String()...)
-	l.logger.Log(level, string(line))
+	l.entry.Log(level, string(line))
 }
 
 func appendField(line []byte, f field) []byte {
