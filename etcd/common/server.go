@@ -1,0 +1,96 @@
+package common
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/portworx/kvdb/internal/retry"
+)
+
+// What TestStart runs, and where.
+const (
+	serverURL    = "http://127.0.0.1:" + defaultPort
+	startTimeout = 30 * time.Second
+	stopTimeout  = 10 * time.Second
+)
+
+var (
+	serverMu sync.Mutex // protects server
+	server   *exec.Cmd  // of the last TestStart, nil after TestStop
+)
+
+// TestStart starts the etcd found in PATH on its default port, for the tests of
+// programs, and returns when it serves requests. Its data is kept between
+// TestStop and TestStart, in a folder of the system's for temporary files,
+// unless removeData is true. It is an error when it already runs.
+func TestStart(removeData bool) error {
+	serverMu.Lock()
+	defer serverMu.Unlock()
+	if server != nil {
+		return errors.New("etcd is started already")
+	}
+	dir := filepath.Join(os.TempDir(), "kvdb-etcd-test")
+	if removeData {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	cmd := exec.Command("etcd", "--data-dir", dir, "--log-level", "error",
+		"--listen-client-urls", serverURL, "--advertise-client-urls", serverURL)
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if err := awaitHealth(); err != nil {
+		return errors.Join(fmt.Errorf("etcd does not start: %w", err), end(cmd))
+	}
+	server = cmd
+	return nil
+}
+
+func awaitHealth() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	backoff := retry.Backoff{Min: 10 * time.Millisecond, Max: 200 * time.Millisecond}
+	for {
+		_, err := get(serverURL+"/health", &http.Transport{DisableKeepAlives: true})
+		if err == nil {
+			return nil
+		}
+		if waitErr := backoff.Wait(ctx); waitErr != nil {
+			return errors.Join(waitErr, err)
+		}
+	}
+}
+
+// TestStop stops what TestStart started. Without that it does nothing.
+func TestStop() error {
+	serverMu.Lock()
+	defer serverMu.Unlock()
+	if server == nil {
+		return nil
+	}
+	err := end(server)
+	server = nil
+	return err
+}
+
+// end asks the process to end, kills it when it does not, and waits for it.
+func end(cmd *exec.Cmd) error {
+	kill := time.AfterFunc(stopTimeout, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	if err := cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	err := cmd.Wait()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) { // by the signal, or it had ended before
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,66 @@
+package common
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/portworx/kvdb"
+)
+
+// versionTimeout bounds Version.
+const versionTimeout = 10 * time.Second
+
+// Version asks the etcd at uri which API it speaks: kvdb.EtcdBaseVersion, or
+// kvdb.EtcdVersion3. Options are those of New: they say how TLS is done. It
+// returns within 10 s; a server that cannot be reached is kvdb.ErrNoConnection.
+func Version(uri string, options map[string]string) (string, error) {
+	urls, err := Endpoints([]string{uri}, NewEtcdCommon(options).IsTLSEnabled())
+	if err != nil {
+		return "", err
+	}
+	config, _, _, err := TLS(options, strings.HasPrefix(urls[0], "https://"))
+	if err != nil {
+		return "", err
+	}
+	body, err := get(urls[0]+"/version", &http.Transport{TLSClientConfig: config, DisableKeepAlives: true})
+	if err != nil {
+		return "", fmt.Errorf("%w: ask %s for its version: %w", kvdb.ErrNoConnection, uri, err)
+	}
+	var answer struct {
+		Server string `json:"etcdserver"`
+	}
+	if json.Unmarshal(body, &answer) != nil { // servers before 2.0 answer in plain text
+		return kvdb.EtcdBaseVersion, nil
+	}
+	switch major, _, _ := strings.Cut(answer.Server, "."); major {
+	case "1", "2":
+		return kvdb.EtcdBaseVersion, nil
+	case "3":
+		return kvdb.EtcdVersion3, nil
+	default:
+		return "", fmt.Errorf("%s: etcd %q is not a version this library knows: %w", uri, answer.Server, kvdb.ErrNotSupported)
+	}
+}
+
+func get(url string, transport http.RoundTripper) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), versionTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the answer is %s", response.Status)
+	}
+	return io.ReadAll(io.LimitReader(response.Body, 1<<20))
+}

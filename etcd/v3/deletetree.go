@@ -1,0 +1,63 @@
+package etcdv3
+
+import (
+	"bytes"
+	"context"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+)
+
+// DeletePrefix leaves locks alone, which belong to no prefix of a program's.
+func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
+	everything := below(prefix)
+	locks, overlap := s.lockRange(prefix)
+	if !overlap {
+		_, err := write(ctx, s, func(ctx context.Context) (*pb.DeleteRangeResponse, error) {
+			return s.kv.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: everything.key, RangeEnd: everything.end}, s.callOpts...)
+		})
+		return err
+	}
+	// One request when nothing is where locks are. Else the reply tells what
+	// is, and the next request spares the locks unless something changed there.
+	unchanged := createdAt(locks.key, pb.Compare_EQUAL, 0)
+	ranges := []keyRange{everything}
+	for {
+		unchanged.RangeEnd = locks.end
+		then := make([]*pb.RequestOp, len(ranges))
+		for i, r := range ranges {
+			then[i] = deleteOp(&pb.DeleteRangeRequest{Key: r.key, RangeEnd: r.end})
+		}
+		reply, err := s.txn(ctx, &pb.TxnRequest{
+			Compare: []*pb.Compare{unchanged}, Success: then,
+			Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: locks.key, RangeEnd: locks.end})},
+		})
+		if err != nil || reply.Succeeded {
+			return err
+		}
+		kvs := reply.Responses[0].GetResponseRange().Kvs
+		ranges = s.around(everything, kvs)
+		unchanged = &pb.Compare{
+			Key: locks.key, Result: pb.Compare_LESS, Target: pb.Compare_MOD,
+			TargetUnion: &pb.Compare_ModRevision{ModRevision: reply.Header.Revision + 1},
+		}
+	}
+}
+
+// around returns what is left of r without the locks among kvs, which is all
+// that exists where locks are. Gaps between locks that hold nothing are left out.
+func (s *store) around(r keyRange, kvs []*mvccpb.KeyValue) []keyRange {
+	var ranges []keyRange
+	from, occupied := r.key, true // what is before the place of locks is not known
+	for _, kv := range kvs {
+		if !s.isLock(kv) {
+			occupied = true
+			continue
+		}
+		if occupied && !bytes.Equal(from, kv.Key) {
+			ranges = append(ranges, keyRange{from, kv.Key})
+		}
+		from, occupied = append(bytes.Clone(kv.Key), 0), false
+	}
+	return append(ranges, keyRange{from, r.end})
+}

@@ -1,0 +1,86 @@
+package etcdv3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/portworx/kvdb"
+)
+
+// fate is what an error tells about the request.
+type fate int
+
+const (
+	refused  fate = iota // etcd, or the client, looked at it and said no
+	notRun               // it certainly did not run; another try may do better
+	perhaps              // it may have run
+	canceled             // the caller's context has ended, before it was sent
+)
+
+// fateOf classifies the error of a request. sent tells whether it was handed to
+// a connection.
+func fateOf(ctx context.Context, err error, sent bool) fate {
+	switch {
+	case errors.Is(rpctypes.Error(err), rpctypes.ErrNoLeader), // refused at the door, for requests that require one
+		errors.Is(rpctypes.Error(err), rpctypes.ErrTooManyRequests),
+		status.Convert(err).Message() == status.Convert(rpctypes.ErrGRPCNotSupportedForLearner).Message():
+		return notRun
+	case !sent && ctx.Err() != nil:
+		return canceled
+	case !sent && status.Code(err) == codes.ResourceExhausted: // larger than the client may send
+		return refused
+	case !sent:
+		return notRun
+	}
+	switch code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Internal, codes.DataLoss, codes.Aborted:
+		return perhaps
+	}
+	return refused
+}
+
+// code is the gRPC code of an error, also of one that the client library has
+// turned into another form.
+func code(err error) codes.Code {
+	var etcd rpctypes.EtcdError
+	switch {
+	case errors.As(err, &etcd):
+		return etcd.Code()
+	case errors.Is(err, context.DeadlineExceeded):
+		return codes.DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return codes.Canceled
+	}
+	return status.Code(err)
+}
+
+// refusal turns an error that etcd answers with into one of ours.
+func refusal(err error) error {
+	err = rpctypes.Error(err)
+	switch {
+	case errors.Is(err, rpctypes.ErrRequestTooLarge), code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrNoSpace):
+		return fmt.Errorf("%w: the limit of a request is %d bytes by etcd's default: %w", kvdb.ErrTooLarge, maxRequest, err)
+	case errors.Is(err, rpctypes.ErrTooManyOps):
+		return fmt.Errorf("%w: the limit of a transaction is %d operations by etcd's default: %w", kvdb.ErrTooLarge, maxTxOps, err)
+	case errors.Is(err, rpctypes.ErrLeaseTTLTooLarge):
+		return kvdb.ErrTTLNotSupported
+	case errors.Is(err, rpctypes.ErrCompacted):
+		return kvdb.ErrWatchRevisionCompacted
+	case code(err) == codes.Unimplemented:
+		return fmt.Errorf("%w: the server is no etcd with the v3 API: %w", kvdb.ErrNoConnection, err)
+	}
+	return err
+}
+
+// withCause adds to an error why the caller's context ended, if it has.
+func withCause(ctx context.Context, err error) error {
+	if ctx.Err() == nil || errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+}

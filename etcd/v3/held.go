@@ -1,0 +1,161 @@
+package etcdv3
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/portworx/kvdb"
+)
+
+// watchLockAfter is how old a lock is when a watch on its key begins, which tells
+// when somebody removes it by force. Each lock has its own: one on all locks of
+// the domain would make each instance hear of those of all others. Most locks
+// are released before, and cost no watch.
+const watchLockAfter = 500 * time.Millisecond
+
+// lease is a lock that is held. It implements driver.Lease.
+type lease struct {
+	session  *session
+	key      string // of the lock
+	revision int64  // of its only write: the token
+	lost     chan struct{}
+	over     context.CancelFunc // ends the watch on the key
+
+	mu        sync.Mutex // protects what is below
+	state     state
+	releasing bool // a release was sent whose answer has not come
+	retrying  bool // in the background
+}
+
+type state int
+
+const (
+	held state = iota
+	lost
+	released
+)
+
+func (s *store) newLease(se *session, key string, revision int64) *lease {
+	l := &lease{session: se, key: key, revision: revision, lost: make(chan struct{})}
+	ctx, over := context.WithCancel(se.ctx)
+	watching := time.AfterFunc(watchLockAfter, func() { s.launch(func() { l.watch(ctx) }) })
+	l.over = func() { watching.Stop(); over() }
+	se.add(l)
+	return l
+}
+
+func (l *lease) Token() uint64 { return uint64(l.revision) }
+
+func (l *lease) Lost() <-chan struct{} { return l.lost }
+
+func (l *lease) kv() *mvccpb.KeyValue {
+	return &mvccpb.KeyValue{Key: []byte(l.key), ModRevision: l.revision}
+}
+
+// lose closes Lost, if the lock is held.
+func (l *lease) lose() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leave(lost)
+}
+
+// leave ends the state held. The caller holds mu.
+func (l *lease) leave(s state) {
+	if l.state != held {
+		return
+	}
+	l.state = s
+	l.over()
+	if s == lost {
+		close(l.lost)
+	}
+}
+
+// watch waits until the key changes, which is the end of the lock.
+func (l *lease) watch(ctx context.Context) {
+	w := l.session.s.newWatch(ctx, keyRange{key: []byte(l.key)}, l.revision+1)
+	if w == nil {
+		return
+	}
+	defer w.Close()
+	if events, _ := w.take(); len(events) == 0 {
+		return // it ended otherwise
+	}
+	l.mu.Lock()
+	if l.releasing {
+		l.leave(released)
+	} else {
+		l.leave(lost)
+	}
+	l.mu.Unlock()
+	l.session.remove(l)
+}
+
+func (l *lease) Release(ctx context.Context) error {
+	l.mu.Lock()
+	again := l.releasing
+	l.releasing = true
+	state := l.state
+	l.mu.Unlock()
+	switch state {
+	case lost:
+		return kvdb.ErrInvalidLock
+	case released:
+		return nil
+	}
+	deleted, err := l.session.s.deleteLock(ctx, l.kv())
+	if err != nil {
+		if !errors.Is(err, kvdb.ErrUnknownOutcome) && !again {
+			l.mu.Lock()
+			l.releasing = false // this one has not run, and none before
+			l.mu.Unlock()
+		}
+		l.releaseLater()
+		return err
+	}
+	return l.settle(deleted || again)
+}
+
+// settle ends the lock after an answer: it was released, or was not held any
+// more.
+func (l *lease) settle(ours bool) error {
+	l.session.remove(l)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leave(released)
+	if l.state == lost || !ours {
+		return kvdb.ErrInvalidLock
+	}
+	return nil
+}
+
+// releaseLater goes on to release the lock when the store cannot be reached:
+// nobody is to be locked out by that.
+func (l *lease) releaseLater() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.retrying {
+		return
+	}
+	l.retrying = true
+	l.session.s.background(func(ctx context.Context) error {
+		l.mu.Lock()
+		over := l.state != held
+		l.releasing = true
+		l.mu.Unlock()
+		if over {
+			return nil
+		}
+		_, err := l.session.s.deleteLock(ctx, l.kv())
+		if err == nil {
+			// Whether this request or an earlier one did it does not matter here: the
+			// caller has an error, and the lock is gone.
+			_ = l.settle(true)
+		}
+		return err
+	})
+}

@@ -1,0 +1,148 @@
+package etcdv3
+
+import (
+	"context"
+	"errors"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// smallValue is the size in bytes up to which asking for the replaced pair, to
+// learn when the key was created, is cheaper than a transaction with a read of
+// the key alone.
+const smallValue = 16 << 10
+
+func pairOf(kv *mvccpb.KeyValue, revision int64) *kvdb.KVPair {
+	value := kv.Value
+	if value == nil {
+		value = []byte{}
+	}
+	return &kvdb.KVPair{
+		Key: string(kv.Key), Value: value, KVDBIndex: uint64(revision),
+		CreatedIndex: uint64(kv.CreateRevision), ModifiedIndex: uint64(kv.ModRevision),
+	}
+}
+
+func (s *store) rangeOf(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
+	return read(ctx, s, func(ctx context.Context) (*pb.RangeResponse, error) { return s.kv.Range(ctx, r, s.callOpts...) })
+}
+
+func (s *store) txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
+	return write(ctx, s, func(ctx context.Context) (*pb.TxnResponse, error) { return s.kv.Txn(ctx, r, s.callOpts...) })
+}
+
+func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
+	reply, err := s.rangeOf(ctx, &pb.RangeRequest{Key: []byte(key), Serializable: s.stale})
+	if err != nil {
+		return nil, err
+	}
+	if len(reply.Kvs) == 0 {
+		return nil, kvdb.ErrNotFound
+	}
+	return pairOf(reply.Kvs[0], reply.Header.Revision), nil
+}
+
+func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error) {
+	lease := int64(0)
+	if w.TTL > 0 {
+		var err error
+		if lease, err = s.grant(ctx, w.TTL); err != nil {
+			return driver.Indexes{}, err
+		}
+	}
+	indexes, err := s.put(ctx, w, lease)
+	if err != nil && lease != 0 && !errors.Is(err, kvdb.ErrUnknownOutcome) {
+		s.discard(lease)
+	}
+	return indexes, err
+}
+
+func (s *store) put(ctx context.Context, w driver.Write, lease int64) (driver.Indexes, error) {
+	key := []byte(w.Key)
+	put := &pb.PutRequest{Key: key, Value: w.Value, Lease: lease}
+	compares := compare(key, w.Cond)
+	if len(compares) == 0 && len(w.Value) <= smallValue {
+		put.PrevKv = true
+		reply, err := write(ctx, s, func(ctx context.Context) (*pb.PutResponse, error) {
+			return s.kv.Put(ctx, put, s.callOpts...)
+		})
+		if err != nil {
+			return driver.Indexes{}, err
+		}
+		return indexes(reply.Header.Revision, reply.PrevKv), nil
+	}
+	then := []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: put}}}
+	if !w.Cond.NeedsNoKey() {
+		then = append(then, get(key, true))
+	}
+	reply, err := s.txn(ctx, &pb.TxnRequest{
+		Compare: compares, Success: then, Failure: []*pb.RequestOp{get(key, !w.Cond.HasValue)},
+	})
+	switch {
+	case err != nil:
+		return driver.Indexes{}, err
+	case !reply.Succeeded:
+		return driver.Indexes{}, failed(w.Cond, found(reply, 0))
+	case w.Cond.NeedsNoKey():
+		return indexes(reply.Header.Revision, nil), nil
+	default:
+		return indexes(reply.Header.Revision, found(reply, 1)), nil
+	}
+}
+
+// indexes are those of a pair written at revision, kv being the key before or
+// after that, or nil when it is new.
+func indexes(revision int64, kv *mvccpb.KeyValue) driver.Indexes {
+	created := revision
+	if kv != nil {
+		created = kv.CreateRevision
+	}
+	return driver.Indexes{Created: uint64(created), Modified: uint64(revision)}
+}
+
+func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KVPair, error) {
+	del := &pb.DeleteRangeRequest{Key: []byte(key), PrevKv: true}
+	compares := compare(del.Key, c)
+	if len(compares) == 0 {
+		reply, err := write(ctx, s, func(ctx context.Context) (*pb.DeleteRangeResponse, error) {
+			return s.kv.DeleteRange(ctx, del, s.callOpts...)
+		})
+		if err != nil {
+			return nil, err
+		}
+		return deleted(reply, reply.Header.Revision)
+	}
+	reply, err := s.txn(ctx, &pb.TxnRequest{
+		Compare: compares,
+		Success: []*pb.RequestOp{deleteOp(del)},
+		Failure: []*pb.RequestOp{get(del.Key, !c.HasValue)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !reply.Succeeded {
+		return nil, failed(c, found(reply, 0))
+	}
+	return deleted(reply.Responses[0].GetResponseDeleteRange(), reply.Header.Revision)
+}
+
+func deleted(reply *pb.DeleteRangeResponse, revision int64) (*kvdb.KVPair, error) {
+	if len(reply.PrevKvs) == 0 {
+		return nil, kvdb.ErrNotFound
+	}
+	return pairOf(reply.PrevKvs[0], revision), nil
+}
+
+func (s *store) Compact(ctx context.Context, index uint64) error {
+	_, err := read(ctx, s, func(ctx context.Context) (*pb.CompactionResponse, error) {
+		return s.kv.Compact(ctx, &pb.CompactionRequest{Revision: int64(min(index, driver.NoIndex))}, s.callOpts...)
+	})
+	if errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
+		return nil // it is forgotten already
+	}
+	return err
+}

@@ -1,0 +1,128 @@
+package etcdv3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+const (
+	// firstPage is the number of pairs asked for at first, before anything is
+	// known of their size. Later requests are for about pageBytes.
+	firstPage = 2_000
+	pageBytes = 8 << 20
+)
+
+func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
+	page, err := s.list(ctx, prefix, o)
+	if errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
+		// The revision is gone that the list began at: begin anew.
+		o.At = 0
+		page, err = s.list(ctx, prefix, o)
+	}
+	return page, err
+}
+
+func (s *store) list(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
+	page := driver.Page{Pairs: kvdb.KVPairs{}, Index: o.At}
+	err := s.scan(ctx, prefix, o, func(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
+		page.Index = uint64(revision)
+		page.Pairs = slices.Grow(page.Pairs, len(kvs))
+		for _, kv := range kvs {
+			if o.Limit > 0 && len(page.Pairs) == o.Limit {
+				page.More = true
+				return false
+			}
+			page.Pairs = append(page.Pairs, pairOf(kv, revision))
+		}
+		// A page has something when there is more: what was scanned may all have
+		// been left out.
+		page.More = more && o.Limit > 0 && len(page.Pairs) > 0
+		return !page.More
+	})
+	return page, err
+}
+
+// scan visits what list options ask for, request by request, all at one
+// revision, without locks and markers. It ends when visit returns false.
+func (s *store) scan(ctx context.Context, prefix string, o driver.ListOptions,
+	visit func(kvs []*mvccpb.KeyValue, revision int64, more bool) bool) error {
+	keys := below(prefix)
+	if o.From > prefix {
+		keys.key = []byte(o.From)
+	}
+	r := &pb.RangeRequest{
+		Key: keys.key, RangeEnd: keys.end, KeysOnly: o.KeysOnly, Revision: int64(o.At), Limit: firstPage,
+		// Later requests are at a revision that a member may not have reached.
+		Serializable: s.stale && o.At == 0,
+	}
+	if o.Limit > 0 {
+		r.Limit = int64(o.Limit)
+	}
+	for {
+		reply, err := s.rangeOf(ctx, r)
+		if err != nil {
+			return err
+		}
+		if r.Revision == 0 {
+			r.Revision, r.Serializable = reply.Header.Revision, false
+		}
+		kvs, err := s.withoutLocks(ctx, prefix, reply.Kvs, r)
+		if err != nil {
+			return err
+		}
+		if !visit(kvs, r.Revision, reply.More) || !reply.More {
+			return nil
+		}
+		r.Key = append(bytes.Clone(reply.Kvs[len(reply.Kvs)-1].Key), 0)
+		r.Limit = nextLimit(reply)
+	}
+}
+
+// nextLimit is how many pairs like those of reply make a page.
+func nextLimit(reply *pb.RangeResponse) int64 {
+	return max(1, pageBytes*int64(len(reply.Kvs))/int64(max(1, reply.Size())))
+}
+
+// withoutLocks removes locks and markers from what was read with r. To tell
+// locks, it reads the values when r did not.
+func (s *store) withoutLocks(ctx context.Context, prefix string, kvs []*mvccpb.KeyValue, r *pb.RangeRequest) ([]*mvccpb.KeyValue, error) {
+	kvs = slices.DeleteFunc(kvs, func(kv *mvccpb.KeyValue) bool { return isMarker(kv.Key) })
+	if !slices.ContainsFunc(kvs, s.maybeLock) {
+		return kvs, nil
+	}
+	if !r.KeysOnly {
+		return slices.DeleteFunc(kvs, s.isLock), nil
+	}
+	locks, err := s.heldLocks(ctx, prefix, r.Revision)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(kvs, func(kv *mvccpb.KeyValue) bool {
+		_, lock := slices.BinarySearch(locks, string(kv.Key))
+		return lock
+	}), nil
+}
+
+// heldLocks returns the keys of the locks below prefix, sorted.
+func (s *store) heldLocks(ctx context.Context, prefix string, revision int64) ([]string, error) {
+	keys, _ := s.lockRange(prefix)
+	reply, err := s.rangeOf(ctx, &pb.RangeRequest{Key: keys.key, RangeEnd: keys.end, Revision: revision})
+	if err != nil {
+		return nil, err
+	}
+	var locks []string
+	for _, kv := range reply.Kvs {
+		if s.isLock(kv) {
+			locks = append(locks, string(kv.Key))
+		}
+	}
+	return locks, nil
+}

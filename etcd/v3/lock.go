@@ -1,0 +1,175 @@
+package etcdv3
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/retry"
+)
+
+// disownTime is how long an attempt to lock that was given up is watched over:
+// its request may still be on the way.
+const disownTime = time.Minute
+
+func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	lockKey := s.lockKey(key)
+	backoff := newBackoff()
+	for {
+		l, holder, err := s.tryLock(ctx, lockKey, owner)
+		switch {
+		case l != nil:
+			return l, nil
+		case err != nil:
+			if !errors.Is(err, kvdb.ErrNoConnection) || ctx.Err() != nil || backoff.Wait(waiting) != nil {
+				return nil, err
+			}
+			continue
+		}
+		if waiting.Err() == nil {
+			s.awaitChange(waiting, lockKey, holder.revision)
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if waiting.Err() != nil {
+			return nil, &driver.HeldError{Owner: holder.owner}
+		}
+	}
+}
+
+// holder is who holds a lock, as of a revision.
+type holder struct {
+	owner    string
+	revision int64
+}
+
+// tryLock makes one attempt to obtain a lock: the result is the lock, its
+// holder, or an error.
+//
+// The request may be sent again when its answer was lost: if it did run, the key
+// is there under this instance's lease, and no lock of this instance is known
+// for it. Hence one attempt at a time for each key.
+func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*lease, *holder, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	if err := s.attempts.enter(ctx, lockKey); err != nil {
+		return nil, nil, err
+	}
+	defer s.attempts.leave(lockKey)
+	key := []byte(lockKey)
+	for {
+		se, err := s.session(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		r := &pb.TxnRequest{
+			Compare: []*pb.Compare{createdAt(key, pb.Compare_EQUAL, 0)},
+			Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{
+				Key: key, Value: lockValue(owner), Lease: se.id,
+			}}}},
+			Failure: []*pb.RequestOp{get(key, false)},
+		}
+		reply, err := read(ctx, s, func(ctx context.Context) (*pb.TxnResponse, error) { return s.kv.Txn(ctx, r, s.callOpts...) })
+		switch {
+		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+			se.expire()
+			continue
+		case err != nil:
+			if errors.Is(err, kvdb.ErrNoConnection) || ctx.Err() != nil {
+				s.disown(se, lockKey)
+			}
+			return nil, nil, err
+		case reply.Succeeded:
+			return s.newLease(se, lockKey, reply.Header.Revision), nil, nil
+		}
+		kv := found(reply, 0)
+		by, ok := lockOwner(kv.Value)
+		switch {
+		case !ok:
+			return nil, nil, kvdb.ErrInvalidLock
+		case kv.Lease != se.id || se.lockAt(lockKey) != nil:
+			return nil, &holder{by, reply.Header.Revision}, nil
+		case by == owner:
+			return s.newLease(se, lockKey, kv.ModRevision), nil, nil
+		}
+		// An attempt for another owner that was given up.
+		if _, err := s.deleteLock(ctx, kv); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// deleteLock deletes a lock's key unless it has changed.
+func (s *store) deleteLock(ctx context.Context, kv *mvccpb.KeyValue) (deleted bool, err error) {
+	reply, err := s.txn(ctx, &pb.TxnRequest{
+		Compare: []*pb.Compare{modifiedAt(kv.Key, kv.ModRevision)},
+		Success: []*pb.RequestOp{deleteOp(&pb.DeleteRangeRequest{Key: kv.Key})},
+	})
+	return err == nil && reply.Succeeded, err
+}
+
+// disown sees to it that an attempt that was given up leaves no lock that
+// nobody holds. (A later attempt of this instance takes such a lock over.)
+func (s *store) disown(se *session, lockKey string) {
+	s.launch(func() {
+		ctx, cancel := context.WithTimeout(se.ctx, disownTime)
+		defer cancel()
+		backoff := retry.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
+		for backoff.Wait(ctx) == nil {
+			// An error is a reason to try again, and the end of the lease is one to stop.
+			_ = s.removeStray(ctx, se, lockKey)
+		}
+	})
+}
+
+// removeStray deletes a lock that is under the session's lease, and that nobody
+// knows of.
+func (s *store) removeStray(ctx context.Context, se *session, lockKey string) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	if err := s.attempts.enter(ctx, lockKey); err != nil {
+		return err
+	}
+	defer s.attempts.leave(lockKey)
+	reply, err := s.rangeOf(ctx, &pb.RangeRequest{Key: []byte(lockKey)})
+	if err != nil {
+		return err
+	}
+	if len(reply.Kvs) == 0 || reply.Kvs[0].Lease != se.id || se.lockAt(lockKey) != nil {
+		return nil
+	}
+	_, err = s.deleteLock(ctx, reply.Kvs[0])
+	return err
+}
+
+// awaitChange waits until somebody changes a key after a revision, or ctx ends.
+func (s *store) awaitChange(ctx context.Context, key string, after int64) {
+	w := s.newWatch(ctx, keyRange{key: []byte(key)}, after+1)
+	if w == nil {
+		return
+	}
+	defer w.Close()
+	// Whatever ends the wait, the caller looks at the key.
+	_, _ = w.take()
+}
+
+func (s *store) LockOwner(ctx context.Context, key string) (string, bool, error) {
+	reply, err := s.rangeOf(ctx, &pb.RangeRequest{Key: []byte(s.lockKey(key)), Serializable: s.stale})
+	if err != nil || len(reply.Kvs) == 0 {
+		return "", false, err
+	}
+	owner, ok := lockOwner(reply.Kvs[0].Value)
+	if !ok {
+		return "", false, kvdb.ErrInvalidLock
+	}
+	return owner, true, nil
+}

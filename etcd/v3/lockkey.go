@@ -1,0 +1,57 @@
+package etcdv3
+
+import (
+	"encoding/json"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/portworx/kvdb/etcd/common"
+)
+
+// A lock is the key domain+domain+key with this value, in JSON, under the lease
+// of its holder. Other releases of this library do the same.
+func lockValue(owner string) []byte {
+	// A struct of a string can be encoded.
+	value, _ := json.Marshal(common.LockerIDInfo{LockerID: owner})
+	return value
+}
+
+// lockOwner returns who holds the lock that the value stands for, and false when
+// it stands for none.
+func lockOwner(value []byte) (string, bool) {
+	var info struct{ LockerID *string }
+	if json.Unmarshal(value, &info) != nil || info.LockerID == nil {
+		return "", false
+	}
+	return *info.LockerID, true
+}
+
+// lockKey is where the lock of a full key is.
+func (s *store) lockKey(key string) string { return s.domain + key }
+
+// maybeLock tells whether a key is where locks are, and under a lease.
+func (s *store) maybeLock(kv *mvccpb.KeyValue) bool {
+	return kv.Lease != 0 && strings.HasPrefix(string(kv.Key), s.locks)
+}
+
+// isLock tells whether kv is a lock, and not a pair of a program that has the
+// domain in its keys.
+func (s *store) isLock(kv *mvccpb.KeyValue) bool {
+	if !s.maybeLock(kv) {
+		return false
+	}
+	_, ok := lockOwner(kv.Value)
+	return ok
+}
+
+// lockRange is those keys of prefix that may be locks, and false for none.
+func (s *store) lockRange(prefix string) (keyRange, bool) {
+	switch {
+	case strings.HasPrefix(s.locks, prefix):
+		return below(s.locks), true
+	case strings.HasPrefix(prefix, s.locks):
+		return below(prefix), true
+	}
+	return keyRange{}, false
+}

@@ -1,0 +1,303 @@
+package etcdv3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/etcd/common"
+)
+
+const (
+	// statusTimeout is how long a member may take to say how it is.
+	statusTimeout = 2 * time.Second
+	// defragmentTimeout is for a caller who names none.
+	defragmentTimeout = time.Minute
+)
+
+// The Controller's methods have no context: they end with the store.
+func (s *store) controllerContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(s.lifetime, opTimeout)
+}
+
+// AddMember implements kvdb.Controller.
+func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	return s.addMember(nodeIP, nodePeerPort, nodeName, s.client.MemberAdd)
+}
+
+// AddLearner implements kvdb.Controller.
+func (s *store) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	return s.addMember(nodeIP, nodePeerPort, nodeName, s.client.MemberAddAsLearner)
+}
+
+func (s *store) addMember(ip, port, name string,
+	add func(context.Context, []string) (*clientv3.MemberAddResponse, error)) (map[string][]string, error) {
+	ctx, cancel := s.controllerContext()
+	defer cancel()
+	before, err := s.members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	peer, err := peerURL(before, ip, port)
+	if err != nil {
+		return nil, err
+	}
+	// The reply has the members. To ask for them now would be in vain when there
+	// was one: two decide nothing before the second runs.
+	reply, err := write(ctx, s, func(ctx context.Context) (*clientv3.MemberAddResponse, error) {
+		return add(ctx, []string{peer})
+	})
+	if err != nil {
+		return nil, err
+	}
+	urls := peerURLs(reply.Members)
+	delete(urls, memberName(reply.Member))
+	urls[name] = reply.Member.PeerURLs
+	return urls, nil
+}
+
+// peerURL is the URL of a peer that talks to members as they talk to each other.
+func peerURL(members []*pb.Member, ip, port string) (string, error) {
+	if ip == "" || port == "" {
+		return "", fmt.Errorf("%w: a member needs an IP and a peer port, %q and %q are given", kvdb.ErrIllegal, ip, port)
+	}
+	scheme := "http"
+	for _, m := range members {
+		for _, peer := range m.PeerURLs {
+			if u, err := url.Parse(peer); err == nil {
+				scheme = u.Scheme
+			}
+		}
+	}
+	return scheme + "://" + net.JoinHostPort(ip, port), nil
+}
+
+// memberName is a member's name, or its ID before it has started.
+func memberName(m *pb.Member) string {
+	if m.Name != "" {
+		return m.Name
+	}
+	return memberID(m.ID)
+}
+
+func memberID(id uint64) string { return strconv.FormatUint(id, 16) }
+
+func peerURLs(members []*pb.Member) map[string][]string {
+	urls := map[string][]string{}
+	for _, m := range members {
+		urls[memberName(m)] = m.PeerURLs
+	}
+	return urls
+}
+
+// members returns the members, as the cluster has agreed on.
+func (s *store) members(ctx context.Context) ([]*pb.Member, error) {
+	reply, err := read(ctx, s, func(ctx context.Context) (*clientv3.MemberListResponse, error) {
+		return s.client.MemberList(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return reply.Members, nil
+}
+
+// member returns the member of that name or, for one that has not started, at
+// that IP.
+func (s *store) member(ctx context.Context, name, ip string) (*pb.Member, []*pb.Member, error) {
+	members, err := s.members(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	i := slices.IndexFunc(members, func(m *pb.Member) bool { return m.Name != "" && m.Name == name })
+	if i < 0 {
+		i = slices.IndexFunc(members, func(m *pb.Member) bool { return m.Name == "" && isAt(m, ip) })
+	}
+	if i < 0 {
+		return nil, nil, kvdb.ErrMemberDoesNotExist
+	}
+	return members[i], members, nil
+}
+
+func isAt(m *pb.Member, ip string) bool {
+	return slices.ContainsFunc(m.PeerURLs, func(peer string) bool {
+		u, err := url.Parse(peer)
+		return err == nil && u.Hostname() == ip
+	})
+}
+
+// RemoveMember implements kvdb.Controller.
+func (s *store) RemoveMember(nodeName, nodeIP string) error {
+	ctx, cancel := s.controllerContext()
+	defer cancel()
+	m, _, err := s.member(ctx, nodeName, nodeIP)
+	if err != nil {
+		return err
+	}
+	return s.removeMember(ctx, m.ID)
+}
+
+// RemoveMemberByID implements kvdb.Controller.
+func (s *store) RemoveMemberByID(memberID uint64) error {
+	ctx, cancel := s.controllerContext()
+	defer cancel()
+	return s.removeMember(ctx, memberID)
+}
+
+func (s *store) removeMember(ctx context.Context, id uint64) error {
+	_, err := write(ctx, s, func(ctx context.Context) (*clientv3.MemberRemoveResponse, error) {
+		return s.client.MemberRemove(ctx, id)
+	})
+	if errors.Is(err, rpctypes.ErrMemberNotFound) {
+		return kvdb.ErrMemberDoesNotExist
+	}
+	return err
+}
+
+// UpdateMember implements kvdb.Controller.
+func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	ctx, cancel := s.controllerContext()
+	defer cancel()
+	m, members, err := s.member(ctx, nodeName, nodeIP)
+	if err != nil {
+		return nil, err
+	}
+	peer, err := peerURL(members, nodeIP, nodePeerPort)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := write(ctx, s, func(ctx context.Context) (*clientv3.MemberUpdateResponse, error) {
+		return s.client.MemberUpdate(ctx, m.ID, []string{peer})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return peerURLs(reply.Members), nil
+}
+
+// ListMembers implements kvdb.Controller. Without a quorum it tells what one
+// member knows, for then the list is wanted most.
+func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
+	ctx, cancel := s.controllerContext()
+	defer cancel()
+	members, err := s.listMembers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	infos := make(map[uint64]*kvdb.MemberInfo, len(members))
+	var asking sync.WaitGroup
+	for _, m := range members {
+		info := &kvdb.MemberInfo{
+			PeerUrls: m.PeerURLs, ClientUrls: m.ClientURLs, ID: memberID(m.ID), Name: m.Name,
+			HasStarted: m.Name != "", IsLearner: m.IsLearner,
+		}
+		infos[m.ID] = info
+		asking.Go(func() { s.askStatus(ctx, m, info) })
+	}
+	asking.Wait()
+	return infos, nil
+}
+
+func (s *store) listMembers(ctx context.Context) ([]*pb.Member, error) {
+	quorum, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	members, err := s.members(quorum)
+	if err == nil || !errors.Is(err, kvdb.ErrNoConnection) {
+		return members, err
+	}
+	reply, err := read(ctx, s, func(ctx context.Context) (*clientv3.MemberListResponse, error) {
+		return s.client.MemberList(ctx, clientv3.WithSerializable())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return reply.Members, nil
+}
+
+// askStatus asks the member itself how it is, at all its addresses at once. One
+// that does not answer is not healthy.
+func (s *store) askStatus(ctx context.Context, m *pb.Member, info *kvdb.MemberInfo) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	answers := make(chan *clientv3.StatusResponse, len(m.ClientURLs))
+	for _, endpoint := range m.ClientURLs {
+		go func() {
+			status, err := s.client.Status(ctx, endpoint)
+			if err != nil {
+				status = nil
+			}
+			answers <- status
+		}()
+	}
+	for range m.ClientURLs {
+		status := <-answers
+		if status == nil || status.Header.MemberId != m.ID || info.IsHealthy {
+			continue
+		}
+		info.DbSize = status.DbSize
+		info.Leader = status.Leader == m.ID
+		info.IsHealthy = status.Leader != 0 && len(status.Errors) == 0
+		cancel()
+	}
+}
+
+// SetEndpoints implements kvdb.Controller.
+func (s *store) SetEndpoints(endpoints []string) error {
+	urls, err := s.urls(endpoints)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endpoints = slices.Clone(endpoints)
+	s.client.SetEndpoints(urls...)
+	return nil
+}
+
+// urls returns endpoints as URLs of the scheme that the client uses.
+func (s *store) urls(endpoints []string) ([]string, error) {
+	urls, err := common.Endpoints(endpoints, s.secure)
+	if err == nil && !s.secure && strings.HasPrefix(urls[0], "https://") {
+		err = errors.New("https endpoints for an instance without TLS")
+	}
+	return urls, err
+}
+
+// GetEndpoints implements kvdb.Controller.
+func (s *store) GetEndpoints() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.endpoints)
+}
+
+// Defragment implements kvdb.Controller. A timeout of 0 or less is a minute.
+func (s *store) Defragment(endpoint string, timeout int) error {
+	urls, err := s.urls([]string{endpoint})
+	if err != nil {
+		return err
+	}
+	limit := defragmentTimeout
+	if timeout > 0 {
+		limit = time.Duration(timeout) * time.Second
+	}
+	ctx, cancel := context.WithTimeout(s.lifetime, limit)
+	defer cancel()
+	if _, err := s.client.Defragment(ctx, urls[0]); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: defragment %s within %v: %w", kvdb.ErrNoConnection, endpoint, limit, err)
+		}
+		return refusal(err)
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package etcdv3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/etcd/common"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+const (
+	// openTimeout bounds New.
+	openTimeout = 8 * time.Second
+	// connectTimeout bounds one attempt to connect to one member, reconnectAfter
+	// the wait between two.
+	connectTimeout = 3 * time.Second
+	reconnectAfter = time.Second
+	// A connection is pinged after a silence of pingSilence (gRPC allows no less)
+	// and closed when no answer comes within pingTimeout.
+	pingSilence = 10 * time.Second
+	pingTimeout = 3 * time.Second
+	// tries is how often the client library sends a request: again when the login
+	// has expired. Other reasons are dealt with in call.go.
+	tries = 3
+)
+
+type dialOption = grpc.DialOption
+
+// open connects to etcd and returns when it answers.
+func open(domain string, endpoints []string, options map[string]string, more ...dialOption) (*store, error) {
+	stale, err := driver.StaleReads(options)
+	if err != nil {
+		return nil, err
+	}
+	retries, err := common.RetryCount(options)
+	if err != nil {
+		return nil, err
+	}
+	urls, err := common.Endpoints(endpoints, common.NewEtcdCommon(options).IsTLSEnabled())
+	if err != nil {
+		return nil, err
+	}
+	secure := strings.HasPrefix(urls[0], "https://")
+	config, user, password, err := common.TLS(options, secure)
+	if err != nil {
+		return nil, err
+	}
+	client, err := connect(clientConfig(urls, config, more), user, password)
+	if err != nil {
+		return nil, err
+	}
+	if domain != "" && !strings.HasSuffix(domain, kvdb.DefaultSeparator) {
+		domain += kvdb.DefaultSeparator
+	}
+	s := &store{
+		client: client,
+		kv:     clientv3.RetryKVClient(client), lease: clientv3.RetryLeaseClient(client),
+		watcher:  pb.NewWatchClient(client.ActiveConnection()),
+		callOpts: []grpc.CallOption{grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(math.MaxInt32)},
+		domain:   domain, locks: domain + domain, secure: secure, stale: stale, retries: retries,
+		attempts: keyed{busy: map[string]chan struct{}{}}, sessionTurn: make(chan struct{}, 1), endpoints: endpoints,
+	}
+	s.lifetime, s.end = context.WithCancelCause(context.Background())
+	s.hub = newHub(s)
+	return s, nil
+}
+
+func clientConfig(urls []string, config *tls.Config, more []dialOption) clientv3.Config {
+	return clientv3.Config{
+		Endpoints: urls, TLS: config, Logger: zap.NewNop(), MaxUnaryRetries: tries,
+		DialKeepAliveTime: pingSilence, DialKeepAliveTimeout: pingTimeout, PermitWithoutStream: true,
+		DialOptions: append([]dialOption{
+			grpc.WithChainUnaryInterceptor(noteSent),
+			grpc.WithConnectParams(grpc.ConnectParams{
+				Backoff: backoff.Config{
+					BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectAfter,
+				},
+				MinConnectTimeout: connectTimeout,
+			}),
+		}, more...),
+	}
+}
+
+// connect returns a client whose server has answered. It asks without a login
+// first: then an error tells at once what is wrong with the connection.
+func connect(cfg clientv3.Config, user, password string) (*clientv3.Client, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	client, err := clientv3.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	err = probe(ctx, client)
+	if user == "" {
+		if err == nil || errors.Is(err, rpctypes.ErrPermissionDenied) { // it is there, and knows us
+			return client, nil
+		}
+		return nil, errors.Join(err, client.Close())
+	}
+	if closeErr := client.Close(); closeErr != nil {
+		return nil, errors.Join(err, closeErr)
+	}
+	if err != nil && !errors.Is(err, rpctypes.ErrUserEmpty) && !errors.Is(err, rpctypes.ErrPermissionDenied) {
+		return nil, err
+	}
+	cfg.Username, cfg.Password = user, password
+	deadline, _ := ctx.Deadline()
+	cfg.DialTimeout = time.Until(deadline)
+	if client, err = clientv3.New(cfg); err != nil {
+		if c := code(err); c == codes.DeadlineExceeded || c == codes.Unavailable {
+			err = fmt.Errorf("%w: %w", kvdb.ErrNoConnection, err)
+		}
+		return nil, fmt.Errorf("log in as %q: %w", user, err)
+	}
+	return client, nil
+}
+
+// probe waits until the server answers a linearizable read. Unlike other
+// requests it does not wait for a connection, but learns why there is none.
+func probe(ctx context.Context, client *clientv3.Client) error {
+	kv := pb.NewKVClient(client.ActiveConnection())
+	wait := newBackoff()
+	for {
+		_, err := kv.Range(clientv3.WithRequireLeader(ctx), &pb.RangeRequest{Key: []byte(common.Bootstrap), CountOnly: true})
+		switch {
+		case err == nil:
+			return nil
+		case code(rpctypes.Error(err)) != codes.Unavailable && ctx.Err() == nil:
+			return refusal(err)
+		case isTLSError(err) || wait.Wait(ctx) != nil:
+			return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, err)
+		}
+	}
+}
+
+// isTLSError tells whether a connection failed for a reason that stays: gRPC
+// has but the text of what crypto/tls and crypto/x509 say.
+func isTLSError(err error) bool {
+	return strings.Contains(err.Error(), "x509: ") || strings.Contains(err.Error(), "tls: ")
+}

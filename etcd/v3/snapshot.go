@@ -1,0 +1,97 @@
+package etcdv3
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"strings"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+	for {
+		at := uint64(0)
+		if consistent {
+			var err error
+			if at, err = s.ownRevision(ctx, prefixes[0]); err != nil {
+				return nil, 0, err
+			}
+		}
+		copied, latest, err := s.copyAt(ctx, prefixes, at)
+		switch {
+		case errors.Is(err, kvdb.ErrWatchRevisionCompacted): // while it was read
+		case err != nil:
+			return nil, 0, err
+		case consistent && latest == at: // somebody else removed the marker, and the revision is a write's
+		default:
+			return copied, at, nil
+		}
+	}
+}
+
+// copyAt returns what is below prefixes at a revision, 0 for now, and the
+// revision of the latest write among it.
+func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64) (copied *tree.Tree, latest uint64, err error) {
+	copied = tree.New()
+	for _, prefix := range prefixes {
+		err := s.scan(ctx, prefix, driver.ListOptions{At: at}, func(kvs []*mvccpb.KeyValue, _ int64, _ bool) bool {
+			for _, kv := range kvs {
+				r := &tree.Record{Value: kv.Value, Created: uint64(kv.CreateRevision), Modified: uint64(kv.ModRevision)}
+				latest = max(latest, r.Modified)
+				copied.Set(string(kv.Key), r)
+			}
+			return true
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+	return copied, latest, nil
+}
+
+// ownRevision returns a revision at which nothing happened but the end of a
+// marker: all that is there is older, and a watch from it misses nothing.
+//
+// The marker is below prefix, where the user may most likely write. It has a
+// lease of its own, and ends with that: when this process dies, too, and when
+// the request that wrote it arrives late.
+func (s *store) ownRevision(ctx context.Context, prefix string) (uint64, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	for {
+		revision, err := s.writeMarker(ctx, prefix+markerSign+rand.Text())
+		if err == nil || ctx.Err() != nil || !errors.Is(err, kvdb.ErrUnknownOutcome) && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return uint64(revision), err
+		}
+	}
+}
+
+func (s *store) writeMarker(ctx context.Context, key string) (int64, error) {
+	lease, err := s.grant(ctx, minTTL)
+	if err != nil {
+		return 0, err
+	}
+	marker := &pb.PutRequest{Key: []byte(key), Lease: lease}
+	_, err = write(ctx, s, func(ctx context.Context) (*pb.PutResponse, error) { return s.kv.Put(ctx, marker, s.callOpts...) })
+	if err != nil {
+		s.discard(lease)
+		return 0, err
+	}
+	reply, err := s.revoke(ctx, lease)
+	if err != nil {
+		return 0, err // an earlier try may have revoked it, at a revision not known
+	}
+	return reply.Header.Revision, nil
+}
+
+// markerSign is in the keys of markers, and in no other.
+const markerSign = "\x00kvdb-snapshot-"
+
+func isMarker(key []byte) bool { return strings.Contains(string(key), markerSign) }

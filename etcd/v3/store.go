@@ -1,0 +1,113 @@
+package etcdv3
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/retry"
+)
+
+// etcd's default limits.
+const (
+	maxRequest = 1536 << 10 // bytes
+	maxTxOps   = 128
+	// valueRoom and txRoom are left in a request for the key, and for what a
+	// transaction says beside keys and values.
+	valueRoom = 4 << 10
+	txRoom    = 32 << 10
+)
+
+// store implements driver.Store.
+type store struct {
+	client *clientv3.Client
+	// The services of the client, in the form that shares values and does not
+	// copy them.
+	kv       pb.KVClient
+	lease    pb.LeaseClient
+	watcher  pb.WatchClient
+	callOpts []grpc.CallOption
+
+	domain  string // "" or with a slash at its end
+	locks   string // what the keys of locks begin with
+	secure  bool   // endpoints are https
+	stale   bool   // reads are
+	retries int
+
+	hub         *hub
+	attempts    keyed         // to lock a lock key
+	sessionTurn chan struct{} // has an element while somebody uses present
+	present     *session      // the last session, or nil
+
+	lifetime context.Context // ends with Close
+	end      context.CancelCauseFunc
+
+	mu        sync.Mutex // protects what is below
+	closed    bool
+	wg        sync.WaitGroup
+	endpoints []string // as they were given
+}
+
+var (
+	_ driver.Store      = (*store)(nil)
+	_ driver.Transactor = (*store)(nil)
+	_ driver.Compacter  = (*store)(nil)
+	_ driver.UserAdmin  = (*store)(nil)
+	_ kvdb.Controller   = (*store)(nil)
+)
+
+func (s *store) Limits() driver.Limits {
+	return driver.Limits{
+		MinTTL: minTTL, MaxTTL: maxTTL,
+		MaxValue: maxRequest - valueRoom, MaxTxOps: maxTxOps, MaxTxBytes: maxRequest - txRoom,
+		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: opTimeout,
+	}
+}
+
+// launch runs f on a goroutine that Close waits for; false after Close.
+func (s *store) launch(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.wg.Go(f)
+	return true
+}
+
+// background runs f, again while the store cannot be reached, until Close.
+func (s *store) background(f func(context.Context) error) {
+	s.launch(func() {
+		backoff := retry.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
+		for backoff.Wait(s.lifetime) == nil {
+			err := f(s.lifetime)
+			if !errors.Is(err, kvdb.ErrNoConnection) && !errors.Is(err, kvdb.ErrUnknownOutcome) {
+				return
+			}
+		}
+	})
+}
+
+func (s *store) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.sessionTurn <- struct{}{} // for ever: there is no session any more
+	if s.present != nil {
+		s.present.expire()
+		ctx, cancel := context.WithTimeout(context.Background(), revokeTimeout)
+		// What cannot be revoked expires.
+		_, _ = s.revoke(ctx, s.present.id)
+		cancel()
+	}
+	s.end(kvdb.ErrClosed)
+	s.wg.Wait()
+	return s.client.Close()
+}

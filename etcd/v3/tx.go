@@ -1,0 +1,63 @@
+package etcdv3
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// Commit implements driver.Transactor.
+func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
+	r := &pb.TxnRequest{}
+	for _, l := range locks {
+		l := l.(*lease)
+		key := []byte(l.key)
+		r.Compare = append(r.Compare, modifiedAt(key, l.revision))
+		r.Failure = append(r.Failure, get(key, true))
+	}
+	for _, read := range reads {
+		r.Compare = append(r.Compare, modifiedAt([]byte(read.Key), int64(read.Modified)))
+	}
+	leases := map[time.Duration]int64{}
+	discard := func() {
+		for _, id := range leases {
+			s.discard(id)
+		}
+	}
+	for _, w := range writes {
+		if w.TTL > 0 && leases[w.TTL] == 0 {
+			id, err := s.grant(ctx, w.TTL)
+			if err != nil {
+				discard()
+				return err
+			}
+			leases[w.TTL] = id
+		}
+		r.Success = append(r.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{
+			Key: []byte(w.Key), Value: w.Value, Lease: leases[w.TTL],
+		}}})
+	}
+	reply, err := s.txn(ctx, r)
+	if err == nil && !reply.Succeeded {
+		err = broken(reply, locks)
+	}
+	if err != nil && !errors.Is(err, kvdb.ErrUnknownOutcome) {
+		discard()
+	}
+	return err
+}
+
+// broken is the error of a transaction whose conditions did not all hold.
+func broken(reply *pb.TxnResponse, locks []driver.Lease) error {
+	for i, l := range locks {
+		if kv := found(reply, i); kv == nil || kv.ModRevision != l.(*lease).revision {
+			return kvdb.ErrInvalidLock
+		}
+	}
+	return kvdb.ErrModified
+}

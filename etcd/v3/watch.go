@@ -1,0 +1,244 @@
+package etcdv3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// watch is one watch on the hub. It implements driver.Stream.
+type watch struct {
+	h    *hub
+	ctx  context.Context // ends the watch
+	keys keyRange
+	// wake has an element when something happened that Next or await want to know.
+	wake chan struct{}
+
+	// The hub's mutex protects these.
+	next   int64           // the revision after the last one that is queued whole
+	queue  []*mvccpb.Event // for Next
+	queued int             // bytes in queue
+	tail   []*mvccpb.Event // of the last revision, of which more is to come
+	id     int64           // on the hub's stream, 0 for none
+	live   bool            // the server has created it there
+	asked  bool            // it was live when the server was asked for its progress
+	parked bool            // taken off the stream until queue is empty
+	err    error           // it has ended
+
+	// Next, which one goroutine calls, uses these.
+	prefix string
+	locks  map[string]struct{} // of the keys where locks are, those known to be locks
+}
+
+// leave takes the watch off the stream. The caller holds the hub's mutex.
+func (w *watch) leave() {
+	w.id, w.live, w.asked, w.tail = 0, false, false, nil
+}
+
+func (w *watch) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// push queues the events of a message. When it is a fragment the last revision
+// is kept back, so that a watch is never resumed in the middle of one. The
+// caller holds the hub's mutex.
+func (w *watch) push(m *pb.WatchResponse) {
+	events := m.Events
+	if len(w.tail) > 0 {
+		events = append(w.tail, events...)
+		w.tail = nil
+	}
+	last := events[len(events)-1].Kv.ModRevision
+	if m.Fragment {
+		cut := slices.IndexFunc(events, func(e *mvccpb.Event) bool { return e.Kv.ModRevision == last })
+		events, w.tail = events[:cut:cut], events[cut:]
+		last--
+	}
+	if len(events) == 0 {
+		return
+	}
+	for _, e := range events {
+		w.queued += len(e.Kv.Key) + len(e.Kv.Value)
+	}
+	w.queue = append(w.queue, events...)
+	w.next = last + 1
+	w.signal()
+}
+
+// newWatch returns a watch for the events from revision next on, or nil after
+// Close. It may not be registered yet.
+func (s *store) newWatch(ctx context.Context, keys keyRange, next int64) *watch {
+	w := &watch{h: s.hub, ctx: ctx, keys: keys, wake: make(chan struct{}, 1), next: next}
+	if !s.hub.add(w) {
+		return nil
+	}
+	return w
+}
+
+func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
+	keys := keyRange{key: []byte(r.Key)}
+	if r.Prefix {
+		keys = below(r.Key)
+	}
+	start, cancel := bounded(ctx)
+	defer cancel()
+	next := int64(min(r.After, driver.NoIndex-1)) + 1
+	if r.After == 0 {
+		// Not what the member that serves the watch takes for now: it may be behind.
+		reply, err := s.rangeOf(start, &pb.RangeRequest{Key: keys.key, RangeEnd: keys.end, CountOnly: true})
+		if err != nil {
+			return nil, err
+		}
+		next = reply.Header.Revision + 1
+	}
+	w := s.newWatch(ctx, keys, next)
+	if w == nil {
+		return nil, kvdb.ErrClosed
+	}
+	if r.Prefix {
+		w.prefix = r.Key
+		if _, overlap := s.lockRange(r.Key); overlap {
+			w.locks = map[string]struct{}{}
+		}
+	}
+	if err := w.await(start); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// await waits until the watch is registered.
+func (w *watch) await(ctx context.Context) error {
+	for {
+		w.h.mu.Lock()
+		live, err := w.live || len(w.queue) > 0 || w.parked, w.err
+		w.h.mu.Unlock()
+		if live || errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
+			w.signal() // there may be events
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-w.wake:
+		case <-ctx.Done():
+			return unsent(ctx, errors.New("etcd did not register the watch in time"))
+		}
+	}
+}
+
+// take waits for events.
+func (w *watch) take() ([]*mvccpb.Event, error) {
+	for {
+		w.h.mu.Lock()
+		events, err := w.queue, w.err
+		w.queue, w.queued = nil, 0
+		if w.parked && err == nil {
+			w.parked = false
+			w.h.create(w)
+		}
+		w.h.mu.Unlock()
+		if len(events) > 0 || err != nil {
+			return events, err
+		}
+		select {
+		case <-w.wake:
+		case <-w.ctx.Done():
+			return nil, context.Cause(w.ctx)
+		}
+	}
+}
+
+// Next implements driver.Stream.
+func (w *watch) Next() ([]*kvdb.KVPair, error) {
+	for {
+		events, err := w.take()
+		pairs := make([]*kvdb.KVPair, 0, len(events))
+		for _, e := range events {
+			hidden, lookupErr := w.hidden(e)
+			if lookupErr != nil {
+				return pairs, lookupErr
+			}
+			if !hidden {
+				pairs = append(pairs, eventPair(e))
+			}
+		}
+		if len(pairs) > 0 || err != nil {
+			return pairs, err
+		}
+	}
+}
+
+// Close implements driver.Stream.
+func (w *watch) Close() { w.h.remove(w) }
+
+func eventPair(e *mvccpb.Event) *kvdb.KVPair {
+	pair := pairOf(e.Kv, e.Kv.ModRevision)
+	switch {
+	case e.Type == mvccpb.DELETE:
+		pair.Action, pair.Value = kvdb.KVDelete, nil
+	case e.Kv.CreateRevision == e.Kv.ModRevision:
+		pair.Action = kvdb.KVCreate
+	default:
+		pair.Action = kvdb.KVSet
+	}
+	return pair
+}
+
+// hidden tells whether an event is none of a program's: about a marker, or about
+// a lock.
+func (w *watch) hidden(e *mvccpb.Event) (bool, error) {
+	if isMarker(e.Kv.Key) {
+		return true, nil
+	}
+	if w.locks == nil || !strings.HasPrefix(string(e.Kv.Key), w.h.s.locks) {
+		return false, nil
+	}
+	key := string(e.Kv.Key)
+	_, known := w.locks[key]
+	if e.Type == mvccpb.DELETE {
+		delete(w.locks, key)
+		if known {
+			return true, nil
+		}
+		return w.wasLock(e.Kv)
+	}
+	lock := w.h.s.isLock(e.Kv)
+	if lock {
+		w.locks[key] = struct{}{}
+	} else {
+		delete(w.locks, key)
+	}
+	return lock, nil
+}
+
+// wasLock looks what a key was that is deleted, and that the watch has not seen
+// before. It tries as long as a watch rides out an outage.
+func (w *watch) wasLock(kv *mvccpb.KeyValue) (bool, error) {
+	deadline := time.Now().Add(watchPatience)
+	for {
+		reply, err := w.h.s.rangeOf(w.ctx, &pb.RangeRequest{Key: kv.Key, Revision: kv.ModRevision - 1})
+		switch {
+		case errors.Is(err, kvdb.ErrWatchRevisionCompacted):
+			return false, nil // nobody knows: better an event too many
+		case err == nil:
+			return len(reply.Kvs) > 0 && w.h.s.isLock(reply.Kvs[0]), nil
+		case !errors.Is(err, kvdb.ErrNoConnection) || time.Now().After(deadline):
+			return false, fmt.Errorf("look up what was deleted: %w", err)
+		}
+	}
+}
