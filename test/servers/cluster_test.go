@@ -26,8 +26,16 @@ type bench struct {
 	store store
 }
 
+// long leaves a test that starts servers to runs without -short.
+func long(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts servers: not with -short")
+	}
+}
+
 // each runs a test on all kinds of servers.
 func each(t *testing.T, o servers.Options, test func(b *bench)) {
+	long(t)
 	for _, k := range kinds {
 		t.Run(k.kind.String(), func(t *testing.T) {
 			t.Parallel()

@@ -1,41 +1,56 @@
 package servers
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 )
 
 // MissingError says that a program is not installed.
 type MissingError struct {
-	Program string
+	// Program is what is missing: a path in Folder, or a program in PATH when that
+	// is empty.
+	Program, Folder string
 }
 
 func (e *MissingError) Error() string {
-	return "the program " + e.Program + " is not here; `make servers` provides it"
+	if e.Folder == "" {
+		return e.Program + " is not in PATH"
+	}
+	return fmt.Sprintf("%s is not in %s; `make servers` provides it", e.Program, e.Folder)
 }
 
 // find returns the path of a file that `make servers` provides.
 func find(elem ...string) (string, error) {
 	wanted := filepath.Join(elem...)
-	if folder := os.Getenv("KVDB_SERVERS"); folder != "" {
-		return found(filepath.Join(folder, wanted))
+	folder := os.Getenv("KVDB_SERVERS")
+	if folder == "" {
+		var err error
+		if folder, err = above(".servers"); err != nil {
+			return "", err
+		}
 	}
-	folder, err := os.Getwd()
+	path := filepath.Join(folder, wanted)
+	if _, err := os.Stat(path); err != nil {
+		return "", &MissingError{wanted, folder}
+	}
+	return path, nil
+}
+
+// above returns the folder of that name that is in the current folder or in the
+// nearest above it. Without one it is in the current folder.
+func above(name string) (string, error) {
+	start, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
-	for {
-		path, err := found(filepath.Join(folder, ".servers", wanted))
-		if err == nil || folder == filepath.Dir(folder) {
-			return path, err
+	for folder := start; ; folder = filepath.Dir(folder) {
+		path := filepath.Join(folder, name)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
 		}
-		folder = filepath.Dir(folder)
+		if folder == filepath.Dir(folder) {
+			return filepath.Join(start, name), nil
+		}
 	}
-}
-
-func found(path string) (string, error) {
-	if _, err := os.Stat(path); err != nil {
-		return "", &MissingError{path}
-	}
-	return path, nil
 }

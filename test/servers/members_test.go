@@ -13,8 +13,9 @@ import (
 )
 
 // TestEtcdGrowsAndShrinks goes from one member to two and back, as a controller
-// does.
+// does, with another address for the second in between.
 func TestEtcdGrowsAndShrinks(t *testing.T) {
+	long(t)
 	c := servers.Etcd(t, servers.Options{})
 	b := &bench{require.New(t), t, c, etcd{newWeb(t, c)}}
 	first := b.leader()
@@ -32,6 +33,15 @@ func TestEtcdGrowsAndShrinks(t *testing.T) {
 	b.put(second, "second")
 	b.has(first, "second")
 
+	var added struct{ Member struct{ ID string } }
+	b.NoError(json.Unmarshal([]byte(answer), &added))
+	status, answer, err = newWeb(t, c).do(t.Context(), "POST", first.Endpoint()+"/v3/cluster/member/update",
+		`{"ID":"`+added.Member.ID+`","peerURLs":["http://`+net.JoinHostPort("192.0.2.200", strconv.Itoa(port))+`"]}`)
+	b.NoError(err)
+	b.Equal(200, status, answer)
+	b.NoError(second.Restart())
+	b.has(second, "second")
+
 	// With one of two cut off nothing works; so the link is really in between.
 	b.NoError(second.Peers().Cut())
 	b.stuck(second.Endpoint())
@@ -39,8 +49,6 @@ func TestEtcdGrowsAndShrinks(t *testing.T) {
 	b.ready()
 	b.put(second, "third")
 
-	var added struct{ Member struct{ ID string } }
-	b.NoError(json.Unmarshal([]byte(answer), &added))
 	// etcd refuses as long as the members were not connected for five seconds.
 	b.Eventually(func() bool {
 		status, _, err := newWeb(t, c).do(t.Context(), "POST", first.Endpoint()+"/v3/cluster/member/remove",
@@ -53,6 +61,7 @@ func TestEtcdGrowsAndShrinks(t *testing.T) {
 }
 
 func TestConsulJoins(t *testing.T) {
+	long(t)
 	c := servers.Consul(t, servers.Options{Members: 3})
 	b := &bench{require.New(t), t, c, consul{newWeb(t, c)}}
 	b.put(b.leader(), "first")
@@ -64,6 +73,7 @@ func TestConsulJoins(t *testing.T) {
 }
 
 func TestConsulACL(t *testing.T) {
+	long(t)
 	c := servers.Consul(t, servers.Options{ACL: true})
 	w := newWeb(t, c)
 	b := &bench{require.New(t), t, c, consul{w}}
@@ -79,6 +89,7 @@ func TestConsulACL(t *testing.T) {
 
 // TestSettings hands servers settings of their own and sees that they obey.
 func TestSettings(t *testing.T) {
+	long(t)
 	for name, c := range map[string]struct {
 		start  func(testing.TB, servers.Options) *servers.Cluster
 		with   servers.Options

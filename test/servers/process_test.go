@@ -43,6 +43,7 @@ func orphan() {
 }
 
 func TestServersDieWithTheProcess(t *testing.T) {
+	long(t)
 	servers.Etcd(t, servers.Options{}) // skips the test when etcd is missing
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), orphanEnv+"="+t.TempDir())
@@ -68,6 +69,7 @@ func TestServersDieWithTheProcess(t *testing.T) {
 }
 
 func TestStartFails(t *testing.T) {
+	long(t)
 	servers.Etcd(t, servers.Options{}) // skips the test when etcd is missing
 	c, err := servers.New(servers.EtcdKind, t.TempDir(), servers.Options{Args: []string{"--no-such-flag"}})
 	require.NoError(t, err)

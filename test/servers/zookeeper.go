@@ -36,7 +36,7 @@ var zookeeperJars = []string{
 
 func (zookeeper) installed() error {
 	if _, err := exec.LookPath("java"); err != nil {
-		return &MissingError{"java"}
+		return &MissingError{Program: "java"}
 	}
 	_, err := find("zookeeper", "usr", "share", "java", "zookeeper.jar")
 	return err
