@@ -19,6 +19,14 @@ type Transactor interface {
 	Commit(ctx context.Context, reads []Read, writes []Write, locks []Lease) error
 }
 
+// TxChecker is a Transactor that knows better than its Limits whether a
+// transaction is too large. Without it those decide alone.
+type TxChecker interface {
+	// CheckTx returns an error when Commit could not be sent: one that wraps
+	// kvdb.ErrTooLarge and names the limit. It sends nothing.
+	CheckTx(reads []Read, writes []Write, locks []Lease) error
+}
+
 // Read is a key that a transaction has read.
 type Read struct {
 	Key      string

@@ -158,7 +158,18 @@ func (t *tx) check() error {
 	if limits.MaxTxBytes > 0 && size > limits.MaxTxBytes {
 		return fmt.Errorf("%w: the transaction has %d bytes, the limit is %d", kvdb.ErrTooLarge, size, limits.MaxTxBytes)
 	}
+	if checker, ok := t.kv.store.(driver.TxChecker); ok {
+		return checker.CheckTx(t.readSet(), t.writes, t.locks)
+	}
 	return nil
+}
+
+func (t *tx) readSet() []driver.Read {
+	reads := make([]driver.Read, 0, len(t.reads))
+	for key, modified := range t.reads {
+		reads = append(reads, driver.Read{Key: key, Modified: modified})
+	}
+	return reads
 }
 
 // keys is what the transaction has read or written.
@@ -192,11 +203,7 @@ func (t *tx) commit(ctx context.Context) error {
 	if !ok {
 		return t.commitOne(ctx)
 	}
-	reads := make([]driver.Read, 0, len(t.reads))
-	for key, modified := range t.reads {
-		reads = append(reads, driver.Read{Key: key, Modified: modified})
-	}
-	return transactor.Commit(ctx, reads, t.writes, t.locks)
+	return transactor.Commit(ctx, t.readSet(), t.writes, t.locks)
 }
 
 // commitOne commits a transaction over one key without a Transactor.
