@@ -1,0 +1,116 @@
+package consul
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+const (
+	// maxWait is how long Consul may keep a blocking query without news. A list
+	// comes back after that though nothing has changed.
+	maxWait = 5 * time.Minute
+	// pingInterval is how often an endpoint that has blocking queries is asked
+	// whether it is well, and pingTimeout how long it may take to say so.
+	pingInterval = 4 * time.Second
+	pingTimeout  = 4 * time.Second
+)
+
+// endpoint is an agent or server of Consul.
+type endpoint struct {
+	pool    *pool
+	address string
+	client  *api.Client
+
+	mu      sync.Mutex // protects what is below
+	blocked map[*blocked]struct{}
+	stop    context.CancelFunc // ends guard, which runs while there are blocking queries
+}
+
+// blocked is a blocking query that is under way.
+type blocked struct{ cancel context.CancelCauseFunc }
+
+// block makes a request that is answered when there is news. Unlike call it
+// does not try again. An endpoint that does not answer pings any more ends it.
+func (p *pool) block(ctx context.Context, f request) error {
+	e, _ := p.current()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	b := &blocked{cancel}
+	e.begin(b)
+	defer e.end(b)
+	err := f(ctx, e.client)
+	if err == nil {
+		p.note()
+		return nil
+	}
+	if fateOf(err, true) == refused {
+		return refusal(err)
+	}
+	p.avoid(e)
+	return notReached(ctx, err)
+}
+
+func (e *endpoint) begin(b *blocked) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.blocked[b] = struct{}{}
+	if len(e.blocked) == 1 {
+		var ctx context.Context
+		ctx, e.stop = context.WithCancel(context.Background())
+		e.pool.guards.Go(func() { e.guard(ctx) })
+	}
+}
+
+func (e *endpoint) end(b *blocked) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.blocked, b)
+	if len(e.blocked) == 0 {
+		e.stop()
+	}
+}
+
+// guard ends the blocking queries of an endpoint that has stopped to answer:
+// from them alone that cannot be told from one that has no news.
+func (e *endpoint) guard(ctx context.Context) {
+	ticker := time.NewTicker(pingInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		limited, cancel := context.WithTimeout(ctx, pingTimeout)
+		err := ping(limited, e.client)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			e.pool.note()
+		default:
+			e.hangUp()
+		}
+	}
+}
+
+// hangUp ends the blocking queries.
+func (e *endpoint) hangUp() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for b := range e.blocked {
+		b.cancel(errNoAnswer)
+	}
+}
+
+// recover waits after a blocking query has failed until an endpoint answers
+// again. It gives up when none has for limit.
+func (p *pool) recover(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, max(limit-p.silence(), 0))
+	defer cancel()
+	return p.call(ctx, repeatable, ping)
+}

@@ -1,0 +1,203 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// Commit implements driver.Transactor. It looks at the keys that are to be
+// written, in one request, and writes if nothing has changed since, in another.
+func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
+	t, err := s.newTransaction(reads, writes, locks)
+	if err != nil {
+		return err
+	}
+	if err := s.createSessions(ctx, t); err != nil {
+		return err
+	}
+	err = s.commitTransaction(ctx, t)
+	for i, w := range t.writes {
+		switch {
+		case w.session == "":
+		case err == nil:
+			s.ttls.add(w.session, w.key, writes[i].TTL)
+		case !errors.Is(err, kvdb.ErrUnknownOutcome):
+			s.reap(w.session)
+		}
+	}
+	return err
+}
+
+// transaction is what Commit is to do.
+type transaction struct {
+	reads  map[string]uint64 // key → ModifyIndex, 0 for none
+	writes []write
+	ttls   []driver.Write // as given, in the order of writes
+	leases []*lease
+}
+
+func (s *store) newTransaction(reads []driver.Read, writes []driver.Write, locks []driver.Lease) (*transaction, error) {
+	t := &transaction{reads: map[string]uint64{}, ttls: writes}
+	for _, r := range reads {
+		t.reads[r.Key] = r.Modified
+	}
+	for _, w := range writes {
+		t.writes = append(t.writes, write{key: w.Key, value: w.Value})
+	}
+	for _, lock := range locks {
+		l, ok := lock.(*lease)
+		if !ok || l.store != s {
+			return nil, kvdb.ErrInvalidLock
+		}
+		t.leases = append(t.leases, l)
+	}
+	return t, nil
+}
+
+// createSessions makes the sessions of the writes that have a TTL.
+func (s *store) createSessions(ctx context.Context, t *transaction) error {
+	for i, w := range t.ttls {
+		if w.TTL == 0 {
+			continue
+		}
+		var err error
+		if t.writes[i].session, err = s.createTTLSession(ctx, w.TTL); err != nil {
+			for _, w := range t.writes[:i] {
+				if w.session != "" {
+					s.reap(w.session)
+				}
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *store) commitTransaction(ctx context.Context, t *transaction) error {
+	backoff := newBackoff()
+	for {
+		over, err := s.lookAll(ctx, t)
+		if err != nil {
+			return err
+		}
+		guards, ops := t.guards(), api.TxnOps(nil)
+		for i, w := range t.writes {
+			ops = append(ops, w.onto(over[i])...)
+		}
+		results, err := s.commit(ctx, once, append(guards, ops...))
+		if err == nil {
+			for _, p := range over {
+				s.reapOf(p)
+			}
+			for _, p := range results {
+				s.saw(p.ModifyIndex)
+			}
+			return nil
+		}
+		var c *conflict
+		switch {
+		case !errors.As(err, &c):
+			return err
+		case c.op < len(t.leases)*leaseGuards:
+			return kvdb.ErrInvalidLock
+		case c.op < len(guards):
+			return kvdb.ErrModified
+		}
+		// Somebody else has written to a key of ours: if it is one that was read,
+		// the next look tells.
+		if backoff.Wait(ctx) != nil {
+			return notReached(ctx, err)
+		}
+	}
+}
+
+// leaseGuards is how many operations it takes to see that a lock is held: the key
+// is the session's, and it is the same lock that the session got then.
+const leaseGuards = 2
+
+// guards are the operations that fail when a lock is not held any more, and then
+// those that fail when a key that is not written has changed.
+func (t *transaction) guards() api.TxnOps {
+	var ops api.TxnOps
+	for _, l := range t.leases {
+		l.mu.Lock()
+		modified := l.modified
+		l.mu.Unlock()
+		ops = append(ops,
+			op(api.KVTxnOp{Verb: api.KVCheckSession, Key: l.key, Session: l.session.id}),
+			op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: l.key, Index: modified}))
+	}
+	written := map[string]bool{}
+	for _, w := range t.writes {
+		written[w.key] = true
+	}
+	for key, modified := range t.reads {
+		switch {
+		case written[key]:
+		case modified == 0:
+			ops = append(ops, op(api.KVTxnOp{Verb: api.KVCheckNotExists, Key: key}))
+		default:
+			ops = append(ops, op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: key, Index: modified}))
+		}
+	}
+	return ops
+}
+
+// lookAll returns what is at the keys that are to be written, nil for nothing, all
+// at one moment. It is kvdb.ErrModified when one was read and has changed.
+func (s *store) lookAll(ctx context.Context, t *transaction) ([]*api.KVPair, error) {
+	if len(t.writes) == 0 {
+		return nil, nil
+	}
+	var ops api.TxnOps
+	for _, w := range t.writes {
+		ops = append(ops, op(api.KVTxnOp{Verb: api.KVGetOrEmpty, Key: w.key}))
+	}
+	over, err := s.commit(ctx, repeatable, ops)
+	if err != nil {
+		return nil, err
+	}
+	if len(over) != len(ops) {
+		return nil, fmt.Errorf("Consul returned %d of %d keys: the token may not read the others", len(over), len(ops))
+	}
+	for i, p := range over {
+		if p.ModifyIndex == 0 {
+			over[i] = nil
+		}
+		modified, read := t.reads[p.Key]
+		switch {
+		case read && modified == 0 && p.ModifyIndex != 0 && !isFree(p),
+			read && modified != 0 && p.ModifyIndex != modified:
+			return nil, kvdb.ErrModified
+		case isLock(p) && !isFree(p):
+			return nil, kvdb.ErrInvalidLock
+		}
+	}
+	return over, nil
+}
+
+// CheckTx implements driver.TxChecker.
+func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
+	t, err := s.newTransaction(reads, writes, locks)
+	if err != nil {
+		return err
+	}
+	ops := t.guards()
+	for i, w := range t.writes {
+		if t.ttls[i].TTL > 0 {
+			w.session = sampleSession
+		}
+		// As over a key that is there, which takes most often what over none does.
+		ops = append(ops, w.onto(&api.KVPair{ModifyIndex: driver.NoIndex, Flags: touchFlags})...)
+	}
+	return checkSize(ops)
+}
+
+// sampleSession is as long as each session.
+const sampleSession = "00000000-0000-0000-0000-000000000000"

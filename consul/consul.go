@@ -1,0 +1,89 @@
+// Package consul is kvdb on Consul.
+//
+// A write is one transaction, whose reply carries the pair's indexes. Reads ask
+// the leader in the mode "consistent", unless kvdb.ReadConsistency says
+// "stale". How what kvdb offers is laid out in Consul, for programs that look
+// at it by other means:
+//
+//   - A value is a key with flags 0 and no session.
+//   - A value with a TTL has the flags ttlFlags and is held by a session of its own
+//     whose behaviour is to delete. Consul ends such a session between the TTL
+//     that was asked for and one second later; when its leader changes in the
+//     meantime it starts to count again.
+//   - A lock is a key with the locker's ID as its value and the flags of the locks
+//     of Consul's own client, held by a session that all locks of an instance
+//     share. It is gone when the lock is released. A lock and a value cannot have the
+//     same key.
+//
+// Needed permissions, where Consul has access control on: key_prefix write on the
+// domain, and session_prefix write on the nodes of the endpoints for TTLs and
+// locks. ListMembers and RemoveMember need operator read and write.
+//
+// Every watch, and every lock that is held or waited for, keeps one HTTP
+// connection busy. An agent admits 200 of them for each client address, unless
+// its limits.http_max_conns_per_client says otherwise.
+package consul
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/engine"
+)
+
+const (
+	// Name of the backend.
+	Name = "consul-kv"
+	// MaxRenewRetries is how often other releases of this library try to renew a
+	// session. This release tries until the session would have ended.
+	MaxRenewRetries = 5
+)
+
+// CKVPairs sorts pairs of Consul's client by ModifyIndex.
+type CKVPairs api.KVPairs
+
+func (c CKVPairs) Len() int           { return len(c) }
+func (c CKVPairs) Less(i, j int) bool { return c[i].ModifyIndex < c[j].ModifyIndex }
+func (c CKVPairs) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
+
+func init() {
+	if err := kvdb.Register(Name, New, Version); err != nil {
+		panic(fmt.Sprintf("register %s: %v", Name, err))
+	}
+}
+
+// Version returns kvdb.ConsulVersion1.
+func Version(string, map[string]string) (string, error) { return kvdb.ConsulVersion1, nil }
+
+// New returns an instance over the Consul agents or servers at machines:
+// host:port, with http:// or https:// in front or not. One answers the requests
+// until it fails, then the next one does. It takes the options kvdb.ACLTokenKey,
+// CAFileKey, CertFileKey, CertKeyFileKey, CAAuthAddress, InsecureSkipVerify,
+// TransportScheme and ReadConsistency.
+//
+// An agent that cannot be reached within 10 s is an error that wraps
+// kvdb.ErrNoConnection.
+func New(domain string, machines []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
+	o, err := parse(options)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newStore(machines, o)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	defer cancel()
+	if err := s.pool.call(ctx, repeatable, ping); err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to Consul at %q: %w", machines, err), s.Close())
+	}
+	kv, err := engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
+	if err != nil {
+		return nil, err
+	}
+	return kv, nil
+}

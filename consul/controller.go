@@ -1,0 +1,188 @@
+package consul
+
+import (
+	"context"
+	"hash/fnv"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb"
+)
+
+// selfTimeout is how long an endpoint may take to tell which server it is.
+const selfTimeout = 2 * time.Second
+
+// memberID returns a number for a server of Consul that stays the same as long
+// as its data: the hash of its ID, a UUID.
+func memberID(id string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id)) // never fails
+	return h.Sum64()
+}
+
+// bounded is the context of a call that the engine does not make.
+func (s *store) bounded() (context.Context, context.CancelFunc, error) {
+	if s.lifetime.Err() != nil {
+		return nil, nil, kvdb.ErrClosed
+	}
+	ctx, cancel := context.WithTimeout(s.lifetime, opTimeout)
+	return ctx, cancel, nil
+}
+
+// ListMembers returns the servers in Consul's raft configuration. IsHealthy is
+// what its autopilot says, and false when that does not answer. ClientUrls are the
+// endpoints of this instance that are that server; it is empty for others, since
+// servers do not know each other's. DbSize is not known.
+func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
+	ctx, cancel, err := s.bounded()
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	servers, err := s.servers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	health := map[string]api.ServerHealth{}
+	err = s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
+		reply, err := c.Operator().AutopilotServerHealth((&api.QueryOptions{}).WithContext(ctx))
+		if err != nil {
+			return err
+		}
+		for _, server := range reply.Servers {
+			health[server.ID] = server
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	endpoints := s.identify(ctx)
+	members := map[uint64]*kvdb.MemberInfo{}
+	for _, server := range servers {
+		members[memberID(server.ID)] = &kvdb.MemberInfo{
+			PeerUrls:   []string{server.Address},
+			ClientUrls: endpoints[server.ID],
+			Leader:     server.Leader,
+			IsHealthy:  health[server.ID].Healthy,
+			ID:         server.ID,
+			Name:       server.Node,
+			HasStarted: health[server.ID].SerfStatus == "alive",
+			IsLearner:  !server.Voter,
+		}
+	}
+	return members, nil
+}
+
+func (s *store) servers(ctx context.Context) ([]*api.RaftServer, error) {
+	var servers []*api.RaftServer
+	err := s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
+		reply, err := c.Operator().RaftGetConfiguration((&api.QueryOptions{}).WithContext(ctx))
+		if err == nil {
+			servers = reply.Servers
+		}
+		return err
+	})
+	return servers, err
+}
+
+// identify asks the endpoints which servers they are.
+func (s *store) identify(ctx context.Context) map[string][]string {
+	ctx, cancel := context.WithTimeout(ctx, selfTimeout)
+	defer cancel()
+	all := s.pool.all()
+	ids := make([]string, len(all))
+	var asked sync.WaitGroup
+	for i, e := range all {
+		asked.Go(func() {
+			var self map[string]map[string]any
+			_, err := e.client.Raw().Query("/v1/agent/self", &self, (&api.QueryOptions{}).WithContext(ctx))
+			if err == nil {
+				ids[i], _ = self["Config"]["NodeID"].(string)
+			}
+		})
+	}
+	asked.Wait()
+	urls := map[string][]string{}
+	for i, id := range ids {
+		if id != "" {
+			urls[id] = append(urls[id], all[i].address)
+		}
+	}
+	for _, of := range urls {
+		slices.Sort(of)
+	}
+	return urls
+}
+
+// RemoveMember removes the server of that name, and of that IP address if one is
+// given, from Consul's raft configuration. A server that still runs joins again.
+func (s *store) RemoveMember(nodeName, nodeIP string) error {
+	return s.remove(func(server *api.RaftServer) bool {
+		return server.Node == nodeName && (nodeIP == "" || hostOf(server.Address) == nodeIP)
+	})
+}
+
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
+}
+
+// RemoveMemberByID is RemoveMember with a key of what ListMembers returns.
+func (s *store) RemoveMemberByID(id uint64) error {
+	return s.remove(func(server *api.RaftServer) bool { return memberID(server.ID) == id })
+}
+
+func (s *store) remove(wanted func(*api.RaftServer) bool) error {
+	ctx, cancel, err := s.bounded()
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	servers, err := s.servers(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(servers, wanted)
+	if i < 0 {
+		return kvdb.ErrMemberDoesNotExist
+	}
+	return s.pool.call(ctx, once, func(ctx context.Context, c *api.Client) error {
+		return c.Operator().RaftRemovePeerByID(servers[i].ID, (&api.WriteOptions{}).WithContext(ctx))
+	})
+}
+
+// SetEndpoints replaces the endpoints that New was given. What goes on with one
+// that stays is not disturbed.
+func (s *store) SetEndpoints(endpoints []string) error { return s.pool.set(endpoints) }
+
+// GetEndpoints returns the endpoints, as they were given.
+func (s *store) GetEndpoints() []string { return s.pool.addresses() }
+
+// What follows is not Consul's: its servers join and leave by themselves, and are
+// told so by their configuration.
+
+// AddMember is kvdb.ErrNotSupported.
+func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	return nil, kvdb.ErrNotSupported
+}
+
+// AddLearner is kvdb.ErrNotSupported.
+func (s *store) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	return nil, kvdb.ErrNotSupported
+}
+
+// UpdateMember is kvdb.ErrNotSupported.
+func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	return nil, kvdb.ErrNotSupported
+}
+
+// Defragment is kvdb.ErrNotSupported.
+func (s *store) Defragment(endpoint string, timeout int) error { return kvdb.ErrNotSupported }

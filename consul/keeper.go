@@ -1,0 +1,241 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb"
+)
+
+const (
+	// keptTTL is the TTL of a session that is kept alive. Consul promises not to
+	// end it earlier, and ends it after twice that time: a lock is free 22 s after
+	// its holder died, or a moment later.
+	keptTTL = 11 * time.Second
+	// renewInterval leaves time to find another endpoint or leader.
+	renewInterval = 2 * time.Second
+	// lossMargin is how much earlier a session counts as lost than Consul could end
+	// it.
+	lossMargin = 500 * time.Millisecond
+	// idleTime is how long a session is kept that nobody uses.
+	idleTime = 30 * time.Second
+)
+
+// keeper keeps a session alive for an instance as long as it is of use.
+type keeper struct {
+	store *store
+	name  string // of its sessions
+
+	making chan struct{} // has an element while a session is made
+
+	mu      sync.Mutex // protects what is below and the sessions' leases
+	current *session   // nil: none that can be used
+	closed  bool
+	kept    map[*session]struct{} // current, and those that still have leases
+}
+
+func newKeeper(s *store, name string) *keeper {
+	return &keeper{store: s, name: name, making: make(chan struct{}, 1), kept: map[*session]struct{}{}}
+}
+
+// session is a session of Consul that is kept alive.
+type session struct {
+	keeper *keeper
+	id     string
+	ended  chan struct{} // closed when the session is lost or given up
+	wake   chan struct{} // has an element when the session may be of no use any more
+
+	// Protected by keeper.mu.
+	used   time.Time // when it was handed out last
+	leases map[*lease]struct{}
+	over   bool // ended is closed
+}
+
+// session returns the session, and makes it if there is none.
+func (k *keeper) session(ctx context.Context) (*session, error) {
+	if s, err := k.usable(); s != nil || err != nil {
+		return s, err
+	}
+	select {
+	case k.making <- struct{}{}:
+		defer func() { <-k.making }()
+	case <-ctx.Done():
+		return nil, notReached(ctx, errNoAnswer)
+	}
+	if s, err := k.usable(); s != nil || err != nil {
+		return s, err
+	}
+	asked := time.Now()
+	id, err := k.store.createSession(ctx, k.name, keptTTL)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{
+		keeper: k, id: id, ended: make(chan struct{}), wake: make(chan struct{}, 1),
+		used: time.Now(), leases: map[*lease]struct{}{},
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		k.store.reap(id)
+		return nil, kvdb.ErrClosed
+	}
+	k.current = s
+	k.kept[s] = struct{}{}
+	k.store.launch(func() { s.keep(asked) })
+	return s, nil
+}
+
+// usable returns the session, or nil if there is none.
+func (k *keeper) usable() (*session, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return nil, kvdb.ErrClosed
+	}
+	if k.current != nil {
+		k.current.used = time.Now()
+	}
+	return k.current, nil
+}
+
+// keep renews the session until it is lost or of no use. renewed is when the last
+// request that renewed it was sent.
+func (s *session) keep(renewed time.Time) {
+	timer := time.NewTimer(renewInterval)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-s.wake:
+		case <-s.ended:
+			return
+		}
+		if s.useless() {
+			s.finish()
+			return
+		}
+		sent, err := s.renew(renewed.Add(keptTTL - lossMargin))
+		if err != nil {
+			s.finish()
+			return
+		}
+		renewed = sent
+		timer.Reset(renewInterval)
+	}
+}
+
+// renew renews the session before the deadline, and returns when the request was
+// sent. An error says that the session is lost.
+func (s *session) renew(deadline time.Time) (time.Time, error) {
+	ctx, cancel := context.WithDeadline(s.keeper.store.lifetime, deadline)
+	defer cancel()
+	var sent time.Time
+	backoff := newBackoff()
+	for {
+		err := s.keeper.store.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
+			sent = time.Now()
+			ctx, cancel := context.WithTimeout(ctx, renewInterval)
+			defer cancel()
+			return renewSession(ctx, c, s.id)
+		})
+		if err == nil || ctx.Err() != nil || hasEnded(err) {
+			return sent, err
+		}
+		if backoff.Wait(ctx) != nil { // Consul refuses, and may think better of it
+			return sent, err
+		}
+	}
+}
+
+// useless tells whether the session has no leases and nobody has asked for it
+// for a while, or will.
+func (s *session) useless() bool {
+	k := s.keeper
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(s.leases) > 0 || k.current == s && time.Since(s.used) < idleTime {
+		return false
+	}
+	s.retireLocked()
+	return true
+}
+
+// retire lets nobody use the session any more but the leases that it has.
+func (s *session) retire() {
+	s.keeper.mu.Lock()
+	defer s.keeper.mu.Unlock()
+	s.retireLocked()
+}
+
+func (s *session) retireLocked() {
+	if s.keeper.current == s {
+		s.keeper.current = nil
+	}
+	if len(s.leases) == 0 {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// finish ends the session. Its leases are lost first.
+func (s *session) finish() {
+	k := s.keeper
+	k.mu.Lock()
+	s.retireLocked()
+	delete(k.kept, s)
+	for l := range s.leases {
+		l.loseLocked()
+	}
+	if s.over {
+		k.mu.Unlock()
+		return
+	}
+	s.over = true
+	close(s.ended)
+	k.mu.Unlock()
+	k.store.reap(s.id)
+}
+
+// add makes l a lease of the session, unless that is over.
+func (s *session) add(l *lease) error {
+	s.keeper.mu.Lock()
+	defer s.keeper.mu.Unlock()
+	if s.over {
+		return errSessionLost
+	}
+	s.leases[l] = struct{}{}
+	return nil
+}
+
+// remove is the opposite of add.
+func (s *session) remove(l *lease) {
+	s.keeper.mu.Lock()
+	defer s.keeper.mu.Unlock()
+	delete(s.leases, l)
+	if s.keeper.current != s {
+		s.retireLocked()
+	}
+}
+
+var errSessionLost = errors.New("the session is lost")
+
+// close ends all sessions.
+func (k *keeper) close() {
+	k.mu.Lock()
+	k.closed = true
+	var kept []*session
+	for s := range k.kept {
+		kept = append(kept, s)
+	}
+	k.mu.Unlock()
+	for _, s := range kept {
+		s.finish()
+	}
+}

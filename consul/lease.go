@@ -1,0 +1,234 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb"
+)
+
+// guardDelay is how long a lock is held before its key is watched: one that is
+// given up sooner costs no watch.
+const guardDelay = 200 * time.Millisecond
+
+// lease implements driver.Lease.
+type lease struct {
+	store   *store
+	session *session
+	key     string
+	token   uint64
+	created uint64        // CreateIndex of the key, which lives as long as the lease
+	lost    chan struct{} // closed when the lease is lost
+	given   chan struct{} // closed when Release gets to work
+
+	giving sync.Once  // closes given
+	mu     sync.Mutex // held by who releases the key; protects what is below
+	// modified is the key's ModifyIndex; it differs from token when another program
+	// writes to the key.
+	modified uint64
+	released bool
+	unsure   bool // a request to remove the key may have done so
+
+	// Protected by the keeper's mu.
+	gone bool // lost is closed
+}
+
+func (l *lease) Token() uint64 { return l.token }
+
+func (l *lease) Lost() <-chan struct{} { return l.lost }
+
+// loseLocked says that the lease is lost. The caller holds the keeper's mu.
+func (l *lease) loseLocked() {
+	if !l.gone {
+		l.gone = true
+		close(l.lost)
+	}
+}
+
+func (l *lease) lose() {
+	l.session.keeper.mu.Lock()
+	l.loseLocked()
+	l.session.keeper.mu.Unlock()
+	l.session.remove(l)
+}
+
+func (l *lease) isLost() bool {
+	select {
+	case <-l.lost:
+		return true
+	default:
+		return false
+	}
+}
+
+// ours tells whether p is the key as this lease has it.
+func (l *lease) ours(p *api.KVPair) bool {
+	return p != nil && p.Session == l.session.id && p.CreateIndex == l.created
+}
+
+// guard notices when the key is taken away. That the session ends is noticed by
+// who renews it.
+func (l *lease) guard() {
+	timer := time.NewTimer(guardDelay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.given:
+		return
+	case <-l.lost:
+		return
+	}
+	ctx, cancel := context.WithCancel(l.store.lifetime)
+	defer cancel()
+	go func() {
+		select {
+		case <-l.given:
+		case <-l.lost:
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	for modified := l.token; ; {
+		now, _, err := l.store.news(ctx, l.key, modified)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			// For as long as it takes: the session ends in time.
+			_ = l.store.pool.recover(ctx, maxWait)
+		case !l.ours(now):
+			l.lose()
+			return
+		default:
+			modified = now.ModifyIndex
+		}
+	}
+}
+
+// Release implements driver.Lease.
+func (l *lease) Release(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isLost() {
+		return kvdb.ErrInvalidLock
+	}
+	l.giving.Do(func() { close(l.given) })
+	err := l.releaseLocked(ctx)
+	if err != nil && !errors.Is(err, kvdb.ErrInvalidLock) {
+		l.store.background(l.releaseLater)
+	}
+	return err
+}
+
+// releaseLater goes on with a Release that has failed: who waits for the lock
+// must get it though its holder does not call again.
+func (l *lease) releaseLater(ctx context.Context) {
+	for ctx.Err() == nil && !l.isLost() {
+		l.mu.Lock()
+		err := l.releaseLocked(ctx)
+		l.mu.Unlock()
+		if err == nil || errors.Is(err, kvdb.ErrInvalidLock) {
+			return
+		}
+	}
+}
+
+// releaseLocked removes the key. A second time it does nothing: another holder's
+// key has another index. The caller holds l.mu.
+func (l *lease) releaseLocked(ctx context.Context) error {
+	backoff := newBackoff()
+	for !l.released {
+		_, err := l.store.commit(ctx, once, api.TxnOps{
+			op(api.KVTxnOp{Verb: api.KVCheckSession, Key: l.key, Session: l.session.id}),
+			op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: l.key, Index: l.modified}),
+			op(api.KVTxnOp{Verb: api.KVDelete, Key: l.key}),
+		})
+		if err == nil {
+			break
+		}
+		if errors.Is(err, kvdb.ErrUnknownOutcome) {
+			l.unsure = true
+			if backoff.Wait(ctx) != nil {
+				return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, err)
+			}
+			continue
+		}
+		if !isConflict(err) {
+			return err
+		}
+		now, err := l.store.look(ctx, l.key)
+		if err != nil {
+			return err
+		}
+		if !l.ours(now) {
+			if l.unsure {
+				break // an earlier request did it
+			}
+			l.lose()
+			return kvdb.ErrInvalidLock
+		}
+		l.modified = now.ModifyIndex
+	}
+	l.released = true
+	l.session.remove(l)
+	return nil
+}
+
+// disown makes sure that a request for the lock of key, whose outcome is not
+// known, leaves no lock behind: the session is used no more, and what it gets
+// yet is removed until it ends.
+func (s *session) disown(key string) {
+	s.retire()
+	s.keeper.store.launch(func() {
+		ctx, cancel := context.WithCancel(s.keeper.store.lifetime)
+		defer cancel()
+		go func() {
+			select {
+			case <-s.ended:
+			case <-ctx.Done():
+			}
+			cancel()
+		}()
+		s.sweep(ctx, key)
+	})
+}
+
+// sweep removes the key whenever the session has it, until ctx ends.
+func (s *session) sweep(ctx context.Context, key string) {
+	store := s.keeper.store
+	backoff := newBackoff()
+	for index := uint64(0); ctx.Err() == nil; {
+		now, next, err := store.news(ctx, key, index)
+		switch {
+		case err != nil:
+			_ = store.pool.recover(ctx, maxWait)
+		case now != nil && now.Session == s.id && !s.has(key, now.CreateIndex):
+			_, _ = store.commit(ctx, repeatable, api.TxnOps{ // if it fails, once more
+				op(api.KVTxnOp{Verb: api.KVCheckSession, Key: key, Session: s.id}),
+				op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: key, Index: now.ModifyIndex}),
+				op(api.KVTxnOp{Verb: api.KVDelete, Key: key}),
+			})
+			next = 0
+		}
+		index = next
+		// The index of a key that is not there moves with any write.
+		_ = backoff.Wait(ctx)
+	}
+}
+
+// has tells whether the session has a lease of the key.
+func (s *session) has(key string, created uint64) bool {
+	s.keeper.mu.Lock()
+	defer s.keeper.mu.Unlock()
+	for l := range s.leases {
+		if l.key == key && l.created == created {
+			return true
+		}
+	}
+	return false
+}

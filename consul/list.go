@@ -1,0 +1,100 @@
+package consul
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// pathOf returns the prefix to ask for when prefix is wanted. It covers more when
+// prefix ends in dots that are a component so far: Consul would clean the path
+// of them.
+func pathOf(prefix string) string {
+	slash := strings.LastIndexByte(prefix, '/') + 1
+	if isDots(prefix[slash:]) {
+		return prefix[:slash]
+	}
+	return prefix
+}
+
+// values leaves out the locks, and what pathOf has covered too much.
+func values(pairs api.KVPairs, prefix string) api.KVPairs {
+	return slices.DeleteFunc(pairs, func(p *api.KVPair) bool {
+		return isLock(p) || !strings.HasPrefix(p.Key, prefix)
+	})
+}
+
+// List implements driver.Store. Consul has no pages: it returns all.
+func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
+	var pairs api.KVPairs
+	index, err := s.query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+		pairs, meta, err = c.KV().List(pathOf(prefix), q)
+		return meta, err
+	})
+	if err != nil {
+		return driver.Page{}, err
+	}
+	page := driver.Page{Pairs: kvdb.KVPairs{}, Index: index}
+	for _, p := range values(pairs, prefix) {
+		if p.Key >= o.From {
+			page.Pairs = append(page.Pairs, toPair(p, index))
+		}
+	}
+	return page, nil
+}
+
+// Children implements driver.ChildLister. Locks are among the names: Consul's
+// list of keys does not tell them from values.
+func (s *store) Children(ctx context.Context, dir, sep string) ([]string, error) {
+	path := pathOf(dir)
+	cut := sep
+	if path != dir {
+		cut = ""
+	}
+	for {
+		var keys []string
+		_, err := s.query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+			keys, meta, err = c.KV().Keys(path, cut, q)
+			return meta, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if cut != "" && slices.Contains(keys, dir+sep) {
+			// Names that begin with a separator: Consul has cut them to nothing.
+			cut = ""
+			continue
+		}
+		return names(keys, dir, sep), nil
+	}
+}
+
+func names(keys []string, dir, sep string) []string {
+	names := []string{}
+	for _, key := range keys {
+		rest, below := strings.CutPrefix(key, dir)
+		if name := driver.ChildName(rest, sep); below && name != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// DeletePrefix implements driver.Store. Locks below the prefix are removed too.
+func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
+	// Not those of keys that are written again when the tree is gone.
+	sessions := s.ttls.below(prefix)
+	_, err := s.commit(ctx, once, api.TxnOps{op(api.KVTxnOp{Verb: api.KVDeleteTree, Key: prefix})})
+	if err == nil {
+		for _, session := range sessions {
+			s.reap(session)
+		}
+	}
+	return err
+}

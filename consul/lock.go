@@ -1,0 +1,179 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// Lock implements driver.Store.
+func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
+	deadline := time.Now().Add(wait)
+	backoff := newBackoff()
+	var over *api.KVPair // what is at the key: nothing, or a lock that is free
+	for {
+		l, err := s.tryLock(ctx, key, owner, over)
+		switch {
+		case err == nil:
+			return l, nil
+		case errors.Is(err, errSessionLost): // once more, with another one
+			continue
+		case errors.Is(err, errLockDelay):
+			if time.Until(deadline) <= 0 {
+				return nil, &driver.HeldError{Owner: "Consul's lock delay"}
+			}
+			if err := backoff.Wait(ctx); err != nil {
+				return nil, err
+			}
+		case !isConflict(err):
+			return nil, err
+		}
+		if over, err = s.lookBounded(ctx, key); err != nil {
+			return nil, err
+		}
+		for over != nil && !isFree(over) {
+			switch {
+			case !isHeld(over):
+				return nil, kvdb.ErrInvalidLock
+			case time.Until(deadline) <= 0:
+				return nil, &driver.HeldError{Owner: string(over.Value)}
+			}
+			if over, err = s.awaitChange(ctx, over, deadline); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// errLockDelay says that a key is free, and that Consul does not let anybody lock
+// it for a while, because of how the session of another program has ended.
+var errLockDelay = errors.New("the key is under Consul's lock delay")
+
+// isHeld tells whether a key that is there is a lock that somebody holds. A
+// session holds the locks of other programs too, whatever flags they use.
+func isHeld(p *api.KVPair) bool { return p.Session != "" && p.Flags != ttlFlags }
+
+// tryLock makes one attempt to get a lock whose key is as over says.
+func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair) (*lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	session, err := s.locks.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	guard := op(api.KVTxnOp{Verb: api.KVCheckNotExists, Key: key})
+	if over != nil {
+		guard = op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: key, Index: over.ModifyIndex})
+	}
+	take := op(api.KVTxnOp{Verb: api.KVLock, Key: key, Value: []byte(owner), Flags: lockFlags, Session: session.id})
+	results, err := s.commit(ctx, once, api.TxnOps{guard, take})
+	if errors.Is(err, kvdb.ErrUnknownOutcome) {
+		session.disown(key)
+		return nil, notReached(ctx, &notRunError{err})
+	}
+	var c *conflict
+	if errors.As(err, &c) && c.op == 1 { // the key is free, and cannot be taken
+		if lost, lookErr := s.sessionLost(ctx, session); lookErr != nil {
+			return nil, lookErr
+		} else if lost {
+			return nil, errSessionLost
+		}
+		return nil, errLockDelay
+	}
+	if err != nil {
+		return nil, err
+	}
+	taken := results[len(results)-1]
+	s.saw(taken.ModifyIndex)
+	l := &lease{
+		store: s, session: session, key: key, token: taken.ModifyIndex,
+		created: taken.CreateIndex, modified: taken.ModifyIndex,
+		lost: make(chan struct{}), given: make(chan struct{}),
+	}
+	if err := session.add(l); err != nil {
+		return nil, err
+	}
+	s.launch(l.guard)
+	return l, nil
+}
+
+// sessionLost tells whether Consul does not know the session any more, and gives
+// it up then.
+func (s *store) sessionLost(ctx context.Context, session *session) (bool, error) {
+	err := s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
+		return renewSession(ctx, c, session.id)
+	})
+	if !hasEnded(err) {
+		return false, err
+	}
+	session.finish()
+	return true, nil
+}
+
+// lookBounded is look for a call that has no time limit.
+func (s *store) lookBounded(ctx context.Context, key string) (*api.KVPair, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	return s.look(ctx, key)
+}
+
+// awaitChange waits until the deadline for the key of p to change, and returns
+// what is there.
+func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Time) (*api.KVPair, error) {
+	limited, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	for {
+		now, _, err := s.news(limited, p.Key, p.ModifyIndex)
+		switch {
+		case err == nil && (now == nil || now.ModifyIndex != p.ModifyIndex):
+			return now, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case limited.Err() != nil:
+			return p, nil
+		case err == nil:
+			continue
+		case !errors.Is(err, kvdb.ErrNoConnection):
+			return nil, err
+		}
+		// When that fails the deadline is over, or the next query tells why.
+		if err := s.pool.recover(limited, patience); err != nil && limited.Err() == nil {
+			return nil, err
+		}
+	}
+}
+
+// news waits for a key to change that had the index, and returns what is there,
+// and the index from which to wait for the next change. Time without a change
+// may end it too.
+func (s *store) news(ctx context.Context, key string, index uint64) (now *api.KVPair, next uint64, err error) {
+	err = s.pool.block(ctx, func(ctx context.Context, c *api.Client) error {
+		q := consistent(ctx)
+		q.WaitIndex, q.WaitTime = index, maxWait
+		pair, meta, err := c.KV().Get(key, q)
+		if err == nil {
+			now, next = pair, meta.LastIndex
+		}
+		return err
+	})
+	return now, next, err
+}
+
+// LockOwner implements driver.Store.
+func (s *store) LockOwner(ctx context.Context, key string) (string, bool, error) {
+	pair, _, err := s.read(ctx, key, s.stale)
+	switch {
+	case err != nil:
+		return "", false, err
+	case pair == nil || isFree(pair):
+		return "", false, nil
+	case !isHeld(pair):
+		return "", false, kvdb.ErrInvalidLock
+	}
+	return string(pair.Value), true, nil
+}

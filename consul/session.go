@@ -1,0 +1,107 @@
+package consul
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb"
+)
+
+const (
+	minTTL = 20 * time.Second
+	maxTTL = 172800 * time.Second
+	// sessionFactor: Consul ends a session after twice its TTL.
+	sessionFactor = 2
+	// ttlSlack is for the time between the session's creation and the write, so
+	// that a key does not die before its TTL.
+	ttlSlack = 500 * time.Millisecond
+	// reapTimeout bounds how long the end of a session is tried.
+	reapTimeout = time.Minute
+)
+
+// createSession makes a session with the TTL that Consul knows it by. Keys it
+// holds are deleted with it, and can be written again at once. No health check
+// ends it, so that it outlives the server it was made on.
+func (s *store) createSession(ctx context.Context, name string, ttl time.Duration) (id string, err error) {
+	name += " " + rand.Text()
+	spec := map[string]any{
+		"Name": name, "TTL": ttl.String(), "Behavior": api.SessionBehaviorDelete,
+		"LockDelay": "0s", "NodeChecks": []string{}, "Checks": []string{},
+	}
+	var reply struct{ ID string }
+	err = s.pool.call(ctx, once, func(ctx context.Context, c *api.Client) error {
+		_, err := c.Raw().Write("/v1/session/create", spec, &reply, (&api.WriteOptions{}).WithContext(ctx))
+		return err
+	})
+	if errors.Is(err, kvdb.ErrUnknownOutcome) {
+		// A session does no harm: the call as a whole has not run.
+		s.background(func(ctx context.Context) { s.reapNamed(ctx, name) })
+		err = &notRunError{err}
+	}
+	return reply.ID, err
+}
+
+// notRunError says of a call that it had no effect, though a part of it may
+// have had one.
+type notRunError struct{ cause error }
+
+func (e *notRunError) Error() string { return kvdb.ErrNoConnection.Error() + ": " + e.cause.Error() }
+
+func (e *notRunError) Is(target error) bool { return target == kvdb.ErrNoConnection }
+
+// createTTLSession makes the session of one key with a TTL.
+func (s *store) createTTLSession(ctx context.Context, ttl time.Duration) (string, error) {
+	id, err := s.createSession(ctx, "kvdb TTL", min((ttl+ttlSlack)/sessionFactor, maxTTL/sessionFactor))
+	var status api.StatusError
+	if errors.As(err, &status) && strings.Contains(status.Body, "Invalid Session TTL") {
+		return "", kvdb.ErrTTLNotSupported // a server with other limits
+	}
+	return id, err
+}
+
+// reap ends a session that is not needed any more, in the background.
+func (s *store) reap(id string) {
+	s.ttls.remove(id)
+	s.background(func(ctx context.Context) {
+		// When it fails for all that time, the session ends by its TTL.
+		_ = s.destroySession(ctx, id)
+	})
+}
+
+func (s *store) destroySession(ctx context.Context, id string) error {
+	return s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
+		_, err := c.Session().Destroy(id, (&api.WriteOptions{}).WithContext(ctx))
+		return err
+	})
+}
+
+// reapNamed ends the session of that name, if there is one.
+func (s *store) reapNamed(ctx context.Context, name string) {
+	_ = s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
+		sessions, _, err := c.Session().List(consistent(ctx))
+		if err != nil {
+			return err
+		}
+		for _, session := range sessions {
+			if session.Name == name {
+				_, err = c.Session().Destroy(session.ID, (&api.WriteOptions{}).WithContext(ctx))
+			}
+		}
+		return err
+	})
+}
+
+// renewSession is http.StatusNotFound when the session has ended.
+func renewSession(ctx context.Context, c *api.Client, id string) error {
+	_, err := c.Raw().Write("/v1/session/renew/"+id, nil, nil, (&api.WriteOptions{}).WithContext(ctx))
+	return err
+}
+
+// hasEnded tells whether renewSession found the session ended.
+func hasEnded(err error) bool { return isStatus(err, http.StatusNotFound) }

@@ -1,0 +1,158 @@
+package consul
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+// snapshotTimeout bounds a snapshot, which may be large.
+const snapshotTimeout = time.Minute
+
+// markOps are the operations of a snapshot that read nothing.
+const markOps = 2
+
+// Snapshot implements driver.Store.
+func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
+	defer cancel()
+	switch {
+	case !consistent:
+		return s.copyEach(ctx, prefixes)
+	case slices.Contains(prefixes, ""):
+		return s.snapshotAll(ctx)
+	case len(prefixes) > maxTxOps-markOps:
+		common := commonPrefix(prefixes)
+		if common == "" {
+			return nil, 0, fmt.Errorf("%w: the snapshot has %d prefixes, the limit is %d", kvdb.ErrTooLarge, len(prefixes), maxTxOps-markOps)
+		}
+		return s.snapshot(ctx, []string{common}, prefixes)
+	}
+	return s.snapshot(ctx, prefixes, prefixes)
+}
+
+// snapshot reads what has one of paths in one transaction, and keeps what has
+// one of wanted.
+func (s *store) snapshot(ctx context.Context, paths, wanted []string) (*tree.Tree, uint64, error) {
+	var ops api.TxnOps
+	for _, path := range paths {
+		ops = append(ops, op(api.KVTxnOp{Verb: api.KVGetTree, Key: path}))
+	}
+	// A write that is undone at once gives the transaction an index, which is
+	// nobody else's, and is seen by nobody.
+	mark := "kvdb-snapshot-" + rand.Text()
+	if len(paths) > 0 {
+		mark = paths[0] + mark
+	}
+	ops = append(ops,
+		op(api.KVTxnOp{Verb: api.KVSet, Key: mark}),
+		op(api.KVTxnOp{Verb: api.KVDelete, Key: mark}))
+	// It may run twice: it leaves nothing behind.
+	pairs, err := s.commit(ctx, repeatable, ops)
+	if err != nil {
+		return nil, 0, err
+	}
+	index := pairs[len(pairs)-1].ModifyIndex
+	s.saw(index)
+	t := tree.New()
+	for _, p := range pairs[:len(pairs)-1] {
+		if hasOne(p.Key, wanted) {
+			record(t, p)
+		}
+	}
+	return t, index, nil
+}
+
+// snapshotAll is a snapshot of all keys that Consul has. It does not read a tree
+// without a prefix in a transaction, but it does the trees of each first
+// character that there is.
+func (s *store) snapshotAll(ctx context.Context) (*tree.Tree, uint64, error) {
+	backoff := newBackoff()
+	first, err := s.firstCharacters(ctx)
+	for err == nil {
+		if len(first) > maxTxOps-markOps {
+			return nil, 0, fmt.Errorf("%w: keys begin with %d characters, the limit is %d", kvdb.ErrTooLarge, len(first), maxTxOps-markOps)
+		}
+		t, index, err := s.snapshot(ctx, first, []string{""})
+		if err != nil {
+			return nil, 0, err
+		}
+		// A key with a new one may have come in between.
+		now, err := s.firstCharacters(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !slices.ContainsFunc(now, func(c string) bool { return !slices.Contains(first, c) }) {
+			return t, index, nil
+		}
+		first, err = now, backoff.Wait(ctx)
+	}
+	return nil, 0, err
+}
+
+func (s *store) firstCharacters(ctx context.Context) ([]string, error) {
+	var keys []string
+	_, err := s.query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+		keys, meta, err = c.KV().Keys("", "", q)
+		return meta, err
+	})
+	first := []string{}
+	for _, key := range keys {
+		_, size := utf8.DecodeRuneInString(key)
+		first = append(first, key[:size])
+	}
+	slices.Sort(first)
+	return slices.Compact(first), err
+}
+
+// copyEach copies what is below each prefix, as it is at the moment.
+func (s *store) copyEach(ctx context.Context, prefixes []string) (*tree.Tree, uint64, error) {
+	t := tree.New()
+	for _, prefix := range prefixes {
+		var pairs api.KVPairs
+		_, err := s.query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+			pairs, meta, err = c.KV().List(pathOf(prefix), q)
+			return meta, err
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, p := range values(pairs, prefix) {
+			record(t, p)
+		}
+	}
+	return t, 0, nil
+}
+
+// record adds a key to a snapshot, unless it is a lock.
+func record(t *tree.Tree, p *api.KVPair) {
+	if !isLock(p) {
+		t.Set(p.Key, &tree.Record{Value: p.Value, Created: p.CreateIndex, Modified: p.ModifyIndex})
+	}
+}
+
+func hasOne(key string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
+}
+
+func commonPrefix(all []string) string {
+	common := all[0]
+	for _, s := range all[1:] {
+		for !strings.HasPrefix(s, common) {
+			common = common[:len(common)-1]
+		}
+	}
+	for !utf8.ValidString(common) {
+		common = common[:len(common)-1]
+	}
+	return common
+}

@@ -1,0 +1,175 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+const (
+	// maxRequest is the largest body of a transaction that Consul takes by
+	// default, in bytes of JSON, where a value has four bytes for three.
+	maxRequest = 512 << 10
+	// maxValue leaves 4 KiB for the rest of the request.
+	maxValue = (maxRequest - 4<<10) / 4 * 3
+	// maxTxOps is the number of operations in a transaction; it is fixed in Consul
+	// since 1.14.
+	maxTxOps = 128
+	// maxKey keeps the URL of a read well below the megabyte that Consul takes.
+	maxKey = 16 << 10
+	// closeTimeout bounds how long Close waits for sessions to end.
+	closeTimeout = 5 * time.Second
+)
+
+// store implements driver.Store.
+type store struct {
+	pool  *pool
+	stale bool // reads need not see the latest writes
+	// locks has the session of the locks, writer one that never holds a key
+	// beyond a transaction.
+	locks, writer *keeper
+	ttls          ttlKeys
+	// seen is the largest index that a reply had so far.
+	seen atomic.Uint64
+
+	lifetime context.Context // ends with cause kvdb.ErrClosed at Close
+	end      context.CancelCauseFunc
+	// late is for what must be done after a call, and a while after Close.
+	late    context.Context
+	endLate context.CancelFunc
+
+	mu         sync.Mutex // orders background against Close
+	closed     bool
+	goroutines sync.WaitGroup
+}
+
+var (
+	_ driver.Transactor  = (*store)(nil)
+	_ driver.TxChecker   = (*store)(nil)
+	_ driver.ChildLister = (*store)(nil)
+	_ kvdb.Controller    = (*store)(nil)
+)
+
+func newStore(addresses []string, o settings) (*store, error) {
+	p, err := newPool(o, addresses)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{pool: p, stale: o.stale}
+	s.locks, s.writer = newKeeper(s, "kvdb locks"), newKeeper(s, "kvdb writes")
+	s.lifetime, s.end = context.WithCancelCause(context.Background())
+	s.late, s.endLate = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Limits implements driver.Store.
+func (s *store) Limits() driver.Limits {
+	return driver.Limits{
+		MinTTL: minTTL, MaxTTL: maxTTL,
+		MaxKey: maxKey, MaxValue: maxValue, MaxTxOps: maxTxOps,
+		CheckKey: checkKey, CheckPrefix: checkPrefix,
+		OpTimeout: opTimeout,
+	}
+}
+
+// checkKey folds runs of slashes, drops a leading one, and refuses what Consul's
+// HTTP interface does not carry: paths are cleaned of dots, and must be
+// printable.
+func checkKey(key string) (string, error) {
+	folded, err := checkPrefix(key)
+	if err != nil {
+		return "", err
+	}
+	if folded == "" {
+		return "", errors.New("it has nothing but slashes")
+	}
+	if last := folded[strings.LastIndexByte(folded, '/')+1:]; isDots(last) {
+		return "", fmt.Errorf("it has the component %q", last)
+	}
+	return folded, nil
+}
+
+// checkPrefix is checkKey for the beginning of a key.
+func checkPrefix(prefix string) (string, error) {
+	if !utf8.ValidString(prefix) {
+		return "", errors.New("it is not UTF-8")
+	}
+	for _, c := range prefix {
+		if !unicode.IsPrint(c) {
+			return "", fmt.Errorf("it has %U, which is not printable", c)
+		}
+	}
+	components := strings.Split(prefix, "/")
+	var folded strings.Builder
+	for i, component := range components {
+		last := i == len(components)-1
+		if component == "" && !last {
+			continue
+		}
+		if !last && isDots(component) {
+			return "", fmt.Errorf("it has the component %q", component)
+		}
+		folded.WriteString(component)
+		if !last {
+			folded.WriteByte('/')
+		}
+	}
+	return folded.String(), nil
+}
+
+func isDots(component string) bool { return component == "." || component == ".." }
+
+// saw notes the index of a reply.
+func (s *store) saw(index uint64) {
+	for {
+		seen := s.seen.Load()
+		if index <= seen || s.seen.CompareAndSwap(seen, index) {
+			return
+		}
+	}
+}
+
+// background runs f on a goroutine that Close waits for, for a minute at most
+// or a while after Close.
+func (s *store) background(f func(ctx context.Context)) {
+	s.launch(func() {
+		ctx, cancel := context.WithTimeout(s.late, reapTimeout)
+		defer cancel()
+		f(ctx)
+	})
+}
+
+// launch runs f on a goroutine that Close waits for; not after Close.
+func (s *store) launch(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.goroutines.Go(f)
+	}
+}
+
+// Close implements driver.Store. It ends the session of the locks, and with it
+// the locks.
+func (s *store) Close() error {
+	s.locks.close()
+	s.writer.close()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.end(kvdb.ErrClosed)
+	timer := time.AfterFunc(closeTimeout, s.endLate)
+	s.goroutines.Wait()
+	timer.Stop()
+	s.endLate()
+	s.pool.close()
+	return nil
+}

@@ -1,0 +1,211 @@
+package consul
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/retry"
+)
+
+// patience is how long a watch, or who waits for a lock, goes without a reply
+// from Consul.
+const patience = 50 * time.Second
+
+// stream implements driver.Stream by blocking queries, of which one is under way
+// at a time. Each returns what is there now; the events are the differences to
+// what was there before.
+type stream struct {
+	store   *store
+	ctx     context.Context
+	request driver.WatchRequest
+
+	known map[string]indexes // key → what the last reply said of it
+	index uint64             // of the last reply
+	// ready are events that Next has not returned.
+	ready []*kvdb.KVPair
+	idle  retry.Backoff // between replies without news
+	again retry.Backoff // between queries that fail while Consul answers others
+}
+
+type indexes struct{ created, modified uint64 }
+
+// Watch implements driver.Store. The watch knows what is there when it returns.
+func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
+	w := &stream{
+		store: s, ctx: ctx, request: r, known: map[string]indexes{},
+		// The index of a reply about nothing is that of all keys: it moves, and ends
+		// the next query at once, when any key is written.
+		idle:  retry.Backoff{Min: 10 * time.Millisecond, Max: 250 * time.Millisecond},
+		again: retry.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second},
+	}
+	bounded, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	var pairs api.KVPairs
+	var index uint64
+	err := s.pool.call(bounded, repeatable, func(ctx context.Context, c *api.Client) (err error) {
+		pairs, index, err = w.query(ctx, c)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.learn(pairs, index)
+	if r.After == 0 {
+		w.ready = nil
+	}
+	return w, nil
+}
+
+// query asks for what is there once it is newer than index, 0 for now.
+func (w *stream) query(ctx context.Context, c *api.Client) (api.KVPairs, uint64, error) {
+	q := consistent(ctx)
+	if w.index > 0 {
+		q.WaitIndex, q.WaitTime = w.index, maxWait
+	}
+	var pairs api.KVPairs
+	var meta *api.QueryMeta
+	var err error
+	if w.request.Prefix {
+		pairs, meta, err = c.KV().List(pathOf(w.request.Key), q)
+		pairs = values(pairs, w.request.Key)
+	} else {
+		var pair *api.KVPair
+		if pair, meta, err = c.KV().Get(w.request.Key, q); pair != nil && !isLock(pair) {
+			pairs = api.KVPairs{pair}
+		}
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return pairs, meta.LastIndex, nil
+}
+
+// Next implements driver.Stream.
+func (w *stream) Next() ([]*kvdb.KVPair, error) {
+	for len(w.ready) == 0 {
+		if err := w.await(); err != nil {
+			return nil, err
+		}
+	}
+	events := w.ready
+	w.ready = nil
+	return events, nil
+}
+
+// await makes one blocking query, and waits until Consul can be reached when it
+// fails.
+func (w *stream) await() error {
+	var pairs api.KVPairs
+	var index uint64
+	err := w.store.pool.block(w.ctx, func(ctx context.Context, c *api.Client) (err error) {
+		pairs, index, err = w.query(ctx, c)
+		return err
+	})
+	switch {
+	case err == nil:
+		w.again.Reset()
+		if w.learn(pairs, w.deletion(pairs, index)); len(w.ready) == 0 {
+			return w.idle.Wait(w.ctx)
+		}
+		w.idle.Reset()
+		return nil
+	case w.ctx.Err() != nil:
+		return context.Cause(w.ctx)
+	case !errors.Is(err, kvdb.ErrNoConnection):
+		return err
+	}
+	if err := w.again.Wait(w.ctx); err != nil {
+		return err
+	}
+	return w.store.pool.recover(w.ctx, patience)
+}
+
+// deletion returns the index of the deletion when the watched key is gone: the
+// reply about it has that of the last write to any key. Otherwise, and when that
+// cannot be found out, it returns index.
+func (w *stream) deletion(pairs api.KVPairs, index uint64) uint64 {
+	if w.request.Prefix || len(pairs) > 0 || len(w.known) == 0 {
+		return index
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, opTimeout)
+	defer cancel()
+	// When it fails the next query does too.
+	_ = w.store.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
+		_, meta, err := c.KV().Keys(w.request.Key, kvdb.DefaultSeparator, consistent(ctx))
+		if err == nil {
+			index = min(index, meta.LastIndex)
+		}
+		return err
+	})
+	return index
+}
+
+// learn makes events of the differences between pairs and what is known.
+func (w *stream) learn(pairs api.KVPairs, index uint64) {
+	now := make(map[string]indexes, len(pairs))
+	for _, p := range pairs {
+		now[p.Key] = indexes{p.CreateIndex, p.ModifyIndex}
+		if w.known[p.Key] != now[p.Key] {
+			w.tellWritten(p)
+		}
+	}
+	w.tellDeleted(now, index)
+	slices.SortStableFunc(w.ready, func(a, b *kvdb.KVPair) int { return cmp.Compare(a.ModifiedIndex, b.ModifiedIndex) })
+	w.known = now
+	// An index that goes back is that of another history, or deletions were
+	// forgotten: begin anew.
+	if index < w.index {
+		index = 0
+	}
+	w.index = index
+}
+
+// tellWritten makes the event of a key that was written, and before it one of its
+// deletion when it is not the same pair any more.
+func (w *stream) tellWritten(p *api.KVPair) {
+	before, known := w.known[p.Key]
+	reborn := known && before.created != p.CreateIndex
+	if reborn {
+		// It was deleted at the latest right before.
+		w.tell(&kvdb.KVPair{Key: p.Key, Action: kvdb.KVDelete, ModifiedIndex: p.CreateIndex - 1})
+	}
+	event := toPair(p, 0)
+	event.Action = kvdb.KVSet
+	if reborn || !known && p.CreateIndex > w.request.After {
+		event.Action = kvdb.KVCreate
+	}
+	w.tell(event)
+}
+
+// tellDeleted makes the events of keys that are not there any more. Consul tells
+// when the last of them was deleted: each event has that index.
+func (w *stream) tellDeleted(now map[string]indexes, index uint64) {
+	var deleted []string
+	for key := range w.known {
+		if _, there := now[key]; !there {
+			deleted = append(deleted, key)
+		}
+	}
+	slices.Sort(deleted)
+	for _, key := range deleted {
+		w.tell(&kvdb.KVPair{Key: key, Action: kvdb.KVDelete, ModifiedIndex: max(index, w.known[key].modified+1)})
+	}
+}
+
+func (w *stream) tell(event *kvdb.KVPair) {
+	if event.ModifiedIndex > w.request.After {
+		event.KVDBIndex = event.ModifiedIndex
+		w.ready = append(w.ready, event)
+	}
+}
+
+// Close implements driver.Stream. There is nothing to release: the context has
+// ended the query.
+func (w *stream) Close() {}
