@@ -17,6 +17,8 @@ type write struct {
 	// apply does it as a part of t, or returns why it cannot, having changed
 	// nothing.
 	apply func(t *txn) error
+	// last: every other write of the batch is done before.
+	last bool
 	// committed is called when the write is in the file, and no later one is.
 	committed func()
 	err       error

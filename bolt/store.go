@@ -203,6 +203,7 @@ func (db *database) mark(ctx context.Context) (index uint64, tx *bbolt.Tx, err e
 			index = t.index
 			return nil
 		},
+		last:      true, // the transaction sees the whole batch
 		committed: func() { tx, beginErr = db.begin(db.file.Load(), false) },
 	})
 	if err == nil {

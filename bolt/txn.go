@@ -32,9 +32,14 @@ func (t *txn) run(tx *bbolt.Tx, writes []*write) error {
 	t.id, t.pairs, t.expiries = tx.ID(), tx.Bucket(pairsBucket), tx.Bucket(expiriesBucket)
 	t.index = t.pairs.Sequence()
 	t.before = t.index
-	for _, w := range writes {
-		if w.err = w.apply(t); t.failed != nil {
-			return t.failed
+	for _, last := range []bool{false, true} {
+		for _, w := range writes {
+			if w.last != last {
+				continue
+			}
+			if w.err = w.apply(t); t.failed != nil {
+				return t.failed
+			}
 		}
 	}
 	if t.index == t.before {
