@@ -42,7 +42,7 @@ func compare(key []byte, c driver.Cond) []*pb.Compare {
 			TargetUnion: &pb.Compare_Value{Value: c.Value},
 		})
 	}
-	if c.Present && len(compares) == 0 {
+	if c.Present && (len(compares) == 0 || c.NeedsNoKey()) {
 		compares = append(compares, createdAt(key, pb.Compare_GREATER, 0))
 	}
 	return compares

@@ -52,6 +52,9 @@ func (l *lease) Token() uint64 { return uint64(l.revision) }
 
 func (l *lease) Lost() <-chan struct{} { return l.lost }
 
+// is tells whether kv is the key of this lock; that of a nil lock never is.
+func (l *lease) is(kv *mvccpb.KeyValue) bool { return l != nil && l.revision == kv.ModRevision }
+
 func (l *lease) kv() *mvccpb.KeyValue {
 	return &mvccpb.KeyValue{Key: []byte(l.key), ModRevision: l.revision}
 }

@@ -16,13 +16,17 @@ import (
 // the key alone.
 const smallValue = 16 << 10
 
-func pairOf(kv *mvccpb.KeyValue, revision int64) *kvdb.KVPair {
-	value := kv.Value
-	if value == nil {
-		value = []byte{}
+// valueOf is a value as it was written: etcd sends an empty one as none.
+func valueOf(kv *mvccpb.KeyValue) []byte {
+	if kv.Value == nil {
+		return []byte{}
 	}
+	return kv.Value
+}
+
+func pairOf(kv *mvccpb.KeyValue, revision int64) *kvdb.KVPair {
 	return &kvdb.KVPair{
-		Key: string(kv.Key), Value: value, KVDBIndex: uint64(revision),
+		Key: string(kv.Key), Value: valueOf(kv), KVDBIndex: uint64(revision),
 		CreatedIndex: uint64(kv.CreateRevision), ModifiedIndex: uint64(kv.ModRevision),
 	}
 }

@@ -56,8 +56,8 @@ type holder struct {
 // holder, or an error.
 //
 // The request may be sent again when its answer was lost: if it did run, the key
-// is there under this instance's lease, and no lock of this instance is known
-// for it. Hence one attempt at a time for each key.
+// is there under this instance's lease, and it is not the lock that the instance
+// knew of before. Hence one attempt at a time for each key.
 func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*lease, *holder, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -71,6 +71,7 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*lease, *ho
 		if err != nil {
 			return nil, nil, err
 		}
+		known := se.lockAt(lockKey)
 		r := &pb.TxnRequest{
 			Compare: []*pb.Compare{createdAt(key, pb.Compare_EQUAL, 0)},
 			Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{
@@ -96,7 +97,7 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*lease, *ho
 		switch {
 		case !ok:
 			return nil, nil, kvdb.ErrInvalidLock
-		case kv.Lease != se.id || se.lockAt(lockKey) != nil:
+		case kv.Lease != se.id || known.is(kv):
 			return nil, &holder{by, reply.Header.Revision}, nil
 		case by == owner:
 			return s.newLease(se, lockKey, kv.ModRevision), nil, nil
@@ -140,11 +141,12 @@ func (s *store) removeStray(ctx context.Context, se *session, lockKey string) er
 		return err
 	}
 	defer s.attempts.leave(lockKey)
+	known := se.lockAt(lockKey)
 	reply, err := s.rangeOf(ctx, &pb.RangeRequest{Key: []byte(lockKey)})
 	if err != nil {
 		return err
 	}
-	if len(reply.Kvs) == 0 || reply.Kvs[0].Lease != se.id || se.lockAt(lockKey) != nil {
+	if len(reply.Kvs) == 0 || reply.Kvs[0].Lease != se.id || known.is(reply.Kvs[0]) {
 		return nil
 	}
 	_, err = s.deleteLock(ctx, reply.Kvs[0])

@@ -43,7 +43,7 @@ func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64) (copie
 	for _, prefix := range prefixes {
 		err := s.scan(ctx, prefix, driver.ListOptions{At: at}, func(kvs []*mvccpb.KeyValue, _ int64, _ bool) bool {
 			for _, kv := range kvs {
-				r := &tree.Record{Value: kv.Value, Created: uint64(kv.CreateRevision), Modified: uint64(kv.ModRevision)}
+				r := &tree.Record{Value: valueOf(kv), Created: uint64(kv.CreateRevision), Modified: uint64(kv.ModRevision)}
 				latest = max(latest, r.Modified)
 				copied.Set(string(kv.Key), r)
 			}
