@@ -53,6 +53,12 @@ func usersAccess(e *env) {
 	e.NoError(e.kv.AddUser(user, password))
 	e.is(kvdb.ErrUnknownPermission, e.kv.GrantUserAccess(user, kvdb.PermissionType(17), "dir/"))
 	e.NoError(e.kv.GrantUserAccess(user, kvdb.ReadPermission, "dir/"))
+	if e.suite.Options[kvdb.UsernameKey] == "" { // the server lets in anybody
+		e.NoError(e.kv.RevokeUsersAccess(user, kvdb.ReadPermission, "dir/"))
+		e.NoError(e.kv.RemoveUser(user))
+		e.Error(e.kv.RemoveUser(user))
+		return
+	}
 	kv, err := login(password)
 	e.NoError(err)
 	e.instances = append(e.instances, kv)
@@ -164,7 +170,7 @@ func defragment(e *env) {
 	for i := range 20 {
 		e.put(manyKey(i), "value")
 	}
-	r := e.watchTree("many/", e.put("before", "").ModifiedIndex)
+	r := e.watchTree("many/", e.index())
 	pair := e.lock(e.kv, "lock", "me")
 	before := e.content(e.kv)
 	read := func(int) error {

@@ -143,7 +143,9 @@ func (e *env) probeWatch(t *Traits) {
 	e.NoError(c.err)
 	t.HistoryFirst = c.pair.Key == "watch/0"
 	t.ChangedKeyAsPrefix = c.prefix == e.domain+"/"+c.pair.Key
-	now.until("watch/2")
+	if c.pair.Key != "watch/2" {
+		now.until("watch/2")
+	}
 	t.NoPastDeletions = true
 	for _, event := range past.until("watch/2") {
 		if event.Key == "watch/1" && event.Action == kvdb.KVDelete {
@@ -186,7 +188,7 @@ func (e *env) probeExpiry(t *Traits) {
 		return
 	}
 	least := max(t.MinTTL, time.Second)
-	r := e.watchKey("expiry", e.put("before", "").ModifiedIndex)
+	r := e.watchKey("expiry", e.index())
 	began := time.Now()
 	_, err := e.kv.Put("expiry", "value", uint64(least/time.Second))
 	e.NoError(err)
