@@ -149,6 +149,12 @@ func (e *env) put(key string, value interface{}) *kvdb.KVPair {
 	return pair
 }
 
+// index is the index of a write made now.
+func (e *env) index() uint64 {
+	e.t.Helper()
+	return e.put("before", "value").ModifiedIndex
+}
+
 // holds asserts the value at key, and returns its pair.
 func (e *env) holds(key, value string) *kvdb.KVPair {
 	e.t.Helper()

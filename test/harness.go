@@ -92,8 +92,9 @@ type Traits struct {
 	Users, Members, Endpoints, Defragment bool
 
 	// CallTimeout is the time limit of a read or write during an outage, 0 for
-	// 10 s.
-	CallTimeout time.Duration
+	// 10 s. WatchTimeout is how long a watch waits for a store that cannot be
+	// reached, 0 for 50 s.
+	CallTimeout, WatchTimeout time.Duration
 }
 
 // Server is the server that a backend talks to, one member or several. The

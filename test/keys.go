@@ -120,7 +120,7 @@ func keysPrefixIsAString(e *env) {
 	for _, key := range append(matching, "a", "b/ab", "aB") {
 		e.put(key, "value")
 	}
-	e.put("ab-end", "")
+	e.put("ab-end", "value")
 	e.Equal([]string{"ab", "ab-end", "ab/c", "ab/c/d", "abc"}, e.enumerate("ab"))
 	e.Equal([]string{"ab/c", "ab/c/d"}, e.enumerate("ab/"))
 	e.Equal([]string{"ab/c", "ab/c/d"}, e.enumerate("ab/c"))

@@ -136,7 +136,7 @@ func lockIsKeyLocked(e *env) {
 
 // A lock not obtained in time is an error that says which one and who has it.
 func lockTryDuration(e *env) {
-	const try = 300 * time.Millisecond
+	const try = 150 * time.Millisecond
 	pair := e.lock(e.kv, "key", "the holder")
 	for _, kv := range []kvdb.Kvdb{e.kv, e.peer()} {
 		began := time.Now()
@@ -280,23 +280,23 @@ func lockHoldLimit(e *env) {
 	cb, calls := fatals()
 	kv := e.openWith(e.domain, nil, cb)
 	began := time.Now()
-	pair, err := kv.LockWithTimeout("the-key", "the-owner", patience, 200*time.Millisecond)
+	pair, err := kv.LockWithTimeout("the-key", "the-owner", patience, 100*time.Millisecond)
 	e.NoError(err)
 	e.isHoldLimit(wait(e, calls, "the fatal callback"), "the-key", "the-owner")
-	e.GreaterOrEqual(time.Since(began), 200*time.Millisecond)
+	e.GreaterOrEqual(time.Since(began), 100*time.Millisecond)
 	e.notLost(pair)
 	locked, owner, err := kv.IsKeyLocked("the-key")
 	e.NoError(err)
 	e.True(locked)
 	e.Equal("the-owner", owner)
-	_, err = kv.LockWithTimeout("the-key", "other", 500*time.Millisecond, 0)
+	_, err = kv.LockWithTimeout("the-key", "other", 250*time.Millisecond, 0)
 	e.ErrorIs(err, kvdb.ErrExist)
 	e.NoError(kv.Unlock(pair))
 
 	pair, err = kv.LockWithTimeout("the-key", "in time", patience, 100*time.Millisecond)
 	e.NoError(err)
 	e.NoError(kv.Unlock(pair))
-	later, err := kv.LockWithTimeout("later", "later", patience, 200*time.Millisecond)
+	later, err := kv.LockWithTimeout("later", "later", patience, 120*time.Millisecond)
 	e.NoError(err)
 	e.isHoldLimit(wait(e, calls, "the fatal callback"), "later", "later")
 	e.NoError(kv.Unlock(later))
@@ -348,7 +348,7 @@ func lockNoFatalCallback(e *env) {
 	kv := e.openWith(e.domain, nil, cb)
 	pair, err := silent.LockWithTimeout("silent", "me", patience, 20*time.Millisecond)
 	e.NoError(err)
-	later, err := kv.LockWithTimeout("later", "me", patience, 200*time.Millisecond)
+	later, err := kv.LockWithTimeout("later", "me", patience, 120*time.Millisecond)
 	e.NoError(err)
 	wait(e, calls, "the fatal callback")
 	e.notLost(pair)

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -76,11 +77,7 @@ func (e *env) everyMember() []int {
 }
 
 func (e *env) callLimit() time.Duration {
-	limit := e.traits.CallTimeout
-	if limit == 0 {
-		limit = 10 * time.Second
-	}
-	return limit + 5*time.Second // a busy machine is no fault
+	return cmp.Or(e.traits.CallTimeout, 10*time.Second) + 5*time.Second // a busy machine is no fault
 }
 
 // recovers waits until writes succeed again.

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -74,7 +75,7 @@ func (c *chronicle) check(r *recorder) {
 func outageWatch(f fault) func(e *env) {
 	return func(e *env) {
 		c := &chronicle{e: e, written: map[uint64]string{}}
-		r := e.watchTree("chronicle/", e.put("before", "").ModifiedIndex)
+		r := e.watchTree("chronicle/", e.index())
 		for range 3 {
 			c.succeed(5)
 			end := e.strike(f, e.everyMember()...)
@@ -93,11 +94,11 @@ func outageEachMember(e *env) {
 		e.t.Skip("the server has no member to spare")
 	}
 	c := &chronicle{e: e, written: map[uint64]string{}}
-	r := e.watchTree("chronicle/", e.put("before", "").ModifiedIndex)
+	r := e.watchTree("chronicle/", e.index())
 	for _, member := range e.everyMember() {
 		end := e.strike(killed, member)
 		c.succeed(5)
-		e.holds("before", "")
+		e.holds("before", "value")
 		end()
 		c.succeed(5)
 	}
@@ -109,7 +110,7 @@ func outageIsolatedMember(e *env) {
 		e.t.Skip("the server has no member to spare")
 	}
 	c := &chronicle{e: e, written: map[uint64]string{}}
-	r := e.watchTree("chronicle/", e.put("before", "").ModifiedIndex)
+	r := e.watchTree("chronicle/", e.index())
 	pair := e.lock(e.kv, "lock", "me")
 	for _, member := range e.everyMember() {
 		end := e.strike(isolated, member)
@@ -128,7 +129,7 @@ func outageNew(e *env) {
 	began := time.Now()
 	_, err := e.tryOpen(e.domain, nil, nil)
 	e.ErrorIs(err, kvdb.ErrNoConnection)
-	e.Less(time.Since(began), 15*time.Second)
+	e.Less(time.Since(began), e.callLimit())
 	end()
 	e.recovers()
 	e.open(e.domain)
@@ -171,13 +172,13 @@ func outageLockIsLost(e *env) {
 
 // A watch ends when the store is away for long.
 func outageWatchGivesUp(e *env) {
-	const limit = 50 * time.Second
-	r := e.watchTree("", e.put("before", "").ModifiedIndex)
+	limit := cmp.Or(e.traits.WatchTimeout, 50*time.Second)
+	r := e.watchTree("", e.index())
 	end := e.strike(stopped, e.everyMember()...)
 	began := time.Now()
 	c := r.callWithin(limit + patience)
 	e.is(kvdb.ErrWatchStopped, c.err)
-	e.Greater(time.Since(began), limit-10*time.Second)
+	e.Greater(time.Since(began), limit*4/5)
 	end()
 	e.recovers()
 	r.none()

@@ -77,7 +77,7 @@ func resumePastDeletion(e *env) {
 	old, err := e.kv.Delete("key")
 	e.NoError(err)
 	r := e.watchTree("", start.ModifiedIndex)
-	e.put("end", "")
+	e.put("end", "value")
 	event := r.next()
 	if e.traits.NoPastDeletions {
 		e.except("past deletions are not known")
@@ -126,9 +126,9 @@ func resumeFromTheFuture(e *env) {
 // A watcher that stops again and again, and goes on where it was, sees what one
 // that never stops sees.
 func resumeWithoutGapOrRepeat(e *env) {
-	whole := e.watchTree("storm/", e.put("before", "").ModifiedIndex)
+	whole := e.watchTree("storm/", e.index())
 	pieces := e.record(nil)
-	index := e.holds("before", "").ModifiedIndex
+	index := e.holds("before", "value").ModifiedIndex
 	finish := e.startStorm()
 	for n := 1; ; n = n%7 + 1 {
 		piece := e.record(func(calls int, _ event) error {

@@ -116,7 +116,7 @@ func snapshotLeavesNothing(e *env) {
 	names, err := e.kv.Keys("", "")
 	e.NoError(err)
 	e.Equal([]string{"key"}, names)
-	e.put("end", "")
+	e.put("end", "value")
 	e.Equal("end", r.next().Key)
 }
 

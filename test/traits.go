@@ -13,7 +13,7 @@ func traitsAsDeclared(e *env) {
 	found := e.probe()
 	// These are asserted elsewhere.
 	found.History, found.TTLSlack, found.ExpiryUntold = declared.History, declared.TTLSlack, declared.ExpiryUntold
-	found.CallTimeout = declared.CallTimeout
+	found.CallTimeout, found.WatchTimeout = declared.CallTimeout, declared.WatchTimeout
 	e.Equal(declared, found, "declared, and found by trying")
 }
 

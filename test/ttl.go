@@ -131,7 +131,7 @@ func (e *env) putThatStay(ttl uint64) []string {
 	for name, later := range map[string]func(key string, pair *kvdb.KVPair) error{
 		"put":    func(key string, _ *kvdb.KVPair) error { _, err := e.kv.Put(key, "2", 0); return err },
 		"update": func(key string, _ *kvdb.KVPair) error { _, err := e.kv.Update(key, "2", 0); return err },
-		"longer": func(key string, _ *kvdb.KVPair) error { _, err := e.kv.Put(key, "2", ttl+3600); return err },
+		"longer": func(key string, _ *kvdb.KVPair) error { _, err := e.kv.Put(key, "2", 100*ttl); return err },
 		"recreated": func(key string, _ *kvdb.KVPair) error {
 			if _, err := e.kv.Delete(key); err != nil {
 				return err

@@ -110,7 +110,7 @@ func txCommit(e *env) {
 
 func txSeveralKeys(e *env) {
 	e.put("dir/old", "before")
-	r := e.watchTree("dir/", e.put("before", "").ModifiedIndex)
+	r := e.watchTree("dir/", e.index())
 	tx := e.tx()
 	for _, key := range []string{"dir/new", "dir/old", "dir/_h"} {
 		e.txWrites(tx, key, "value of "+key)
@@ -123,7 +123,7 @@ func txSeveralKeys(e *env) {
 		return
 	}
 	e.NoError(tx.Commit())
-	e.put("dir/end", "")
+	e.put("dir/end", "value")
 	actions := map[string]kvdb.KVAction{}
 	for _, event := range r.until("dir/end") {
 		e.NotContains(actions, event.Key, "a second event")

@@ -73,7 +73,7 @@ func watchEvents(e *env) {
 	_, err = e.kv.Delete("k-missing")
 	e.is(kvdb.ErrNotFound, err)
 	e.NoError(e.kv.DeleteTree("k-missing"))
-	_, err = e.kv.CompareAndSet(&kvdb.KVPair{Key: "key"}, kvdb.KVModifiedIndex, nil)
+	_, err = e.kv.CompareAndSet(&kvdb.KVPair{Key: "key", Value: []byte("x")}, kvdb.KVModifiedIndex, nil)
 	e.is(kvdb.ErrModified, err)
 	pair, err = e.kv.Put("key", "7", 0)
 	check(kvdb.KVSet, "7", pair.ModifiedIndex, err)
@@ -179,7 +179,7 @@ func (e *env) startStorm() (finish func() map[uint64]string) {
 			}
 			return nil
 		})...)
-		finished <- errors.Join(err, write(kvs[0], "storm/end", ""))
+		finished <- errors.Join(err, write(kvs[0], "storm/end", "value"))
 	}()
 	return func() map[uint64]string {
 		e.t.Helper()
@@ -239,9 +239,9 @@ func watchAtomicWrites(e *env) {
 	for _, key := range []string{"dir/a", "dir/b/c", "dir/_d"} {
 		e.put(key, "value")
 	}
-	r := e.watchTree("", e.put("before", "").ModifiedIndex)
+	r := e.watchTree("", e.index())
 	e.NoError(e.kv.DeleteTree("dir"))
-	e.put("end", "")
+	e.put("end", "value")
 	deleted := []string{}
 	for _, event := range r.until("end") {
 		if event.Key != "end" {
@@ -276,7 +276,7 @@ func watchCallbackError(e *env) {
 	for range 20 {
 		e.put("key3", "3")
 	}
-	e.put("end", "")
+	e.put("end", "value")
 	other.until("end")
 	stopped.none()
 }
@@ -348,8 +348,8 @@ func watchIsReleased(e *env) {
 // watchOnce makes a watch that ends with its first event.
 func (e *env) watchOnce() {
 	r := e.record(func(int, event) error { return errEnough })
-	e.NoError(e.kv.WatchKey("once", e.put("before", "").ModifiedIndex, nil, r.callback))
-	e.put("once", "")
+	e.NoError(e.kv.WatchKey("once", e.index(), nil, r.callback))
+	e.put("once", "value")
 	r.next()
 	r.ends(kvdb.ErrWatchStopped)
 }

@@ -1,0 +1,74 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/engine"
+	"github.com/portworx/kvdb/test"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// initFor opens instances over stores that connect makes.
+func initFor(connect func() driver.Store) kvdb.DatastoreInit {
+	return func(domain string, _ []string, options map[string]string, cb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
+		if _, err := driver.StaleReads(options); err != nil {
+			return nil, err
+		}
+		store := connect()
+		ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+		defer cancel()
+		if _, _, err := store.LockOwner(ctx, "reachable?"); err != nil {
+			return nil, err
+		}
+		return engine.New(engine.Config{Name: "remote", Domain: domain, Store: store, FatalCb: cb})
+	}
+}
+
+// A store that can do little, behind a network.
+func TestConformanceOfAPlainStore(t *testing.T) {
+	s := newServer()
+	limits := driver.Limits{
+		NoTTL: true, NoEmptyValue: true, MaxValue: 1000,
+		CheckKey: foldSlashes, CheckPrefix: foldPrefix, OpTimeout: callLimit,
+	}
+	test.Conformance(t, test.Harness{
+		Name:   "plain",
+		Server: s,
+		Init: initFor(func() driver.Store {
+			r := s.connect(limits)
+			r.folded, r.lockSharesKey = true, true
+			return r
+		}),
+		Traits: test.Traits{
+			FoldedUpdates: true, FoldedSlashes: true, IllegalKeys: []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b"},
+			NoTTL: true, NoEmptyValue: true, MaxValue: 1000,
+			SingleKeyTx: true, NoPastDeletions: true, LockSharesKey: true, NoCompact: true,
+			CallTimeout: callLimit, WatchTimeout: watchLimit,
+		},
+	})
+}
+
+// One that can do more, in ways of its own.
+func TestConformanceOfATransactor(t *testing.T) {
+	s := newServer()
+	limits := driver.Limits{
+		MinTTL: 2 * time.Second, MaxTTL: time.Hour, MaxTxOps: 16, OpTimeout: callLimit,
+		Capabilities: kvdb.KVCapabilityOrderedUpdates,
+	}
+	test.Conformance(t, test.Harness{
+		Name:   "transactor",
+		Server: s,
+		Init:   initFor(func() driver.Store { return &transactor{s.connect(limits)} }),
+		Traits: test.Traits{
+			MinTTL: 2 * time.Second, MaxTTL: time.Hour, ExpiryUntold: true, MaxTxOps: 16, History: history,
+			CallTimeout: callLimit, WatchTimeout: watchLimit,
+		},
+	})
+}

@@ -1,0 +1,200 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/eventlog"
+	"github.com/portworx/kvdb/internal/locktable"
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+// Time limits of the make-believe server and its clients.
+const (
+	callLimit  = 300 * time.Millisecond
+	leaseTime  = 500 * time.Millisecond
+	watchLimit = time.Second
+	history    = 1000
+)
+
+// server is a make-believe server of three members, which serves while two of
+// them do. It is a test.Server.
+type server struct {
+	locks *locktable.Table
+	log   *eventlog.Log
+
+	mu      sync.Mutex // protects what is below
+	tree    *tree.Tree
+	index   uint64
+	members [3]func() // what ends its outage; nil: it serves
+	serving chan struct{}
+	// mute: requests arrive and are done, but nobody gets an answer.
+	mute    bool
+	timers  []*time.Timer // that run while nobody is served
+	clients map[*remote]struct{}
+}
+
+func newServer() *server {
+	s := &server{
+		locks: locktable.New(), log: eventlog.New(history, 0), tree: tree.New(),
+		serving: make(chan struct{}), clients: map[*remote]struct{}{},
+	}
+	close(s.serving)
+	return s
+}
+
+func (s *server) Members() int             { return len(s.members) }
+func (s *server) Stop(member int) error    { return s.fail(member, false) }
+func (s *server) Kill(member int) error    { return s.fail(member, false) }
+func (s *server) Pause(member int) error   { return s.fail(member, true) }
+func (s *server) Isolate(member int) error { return s.fail(member, false) }
+func (s *server) Start(member int) error   { return s.recover(member) }
+func (s *server) Resume(member int) error  { return s.recover(member) }
+func (s *server) Rejoin(member int) error  { return s.recover(member) }
+
+func (s *server) fail(member int, mute bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.members[member] != nil {
+		return fmt.Errorf("member %d is down already", member)
+	}
+	before := s.quorum()
+	s.members[member] = func() {}
+	if before && !s.quorum() {
+		s.serving, s.mute = make(chan struct{}), mute
+		s.timers = []*time.Timer{
+			time.AfterFunc(leaseTime, s.expireLeases), time.AfterFunc(watchLimit, s.endWatches),
+		}
+	}
+	return nil
+}
+
+func (s *server) recover(member int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.quorum()
+	s.members[member] = nil
+	if !before && s.quorum() {
+		close(s.serving)
+		s.mute = false
+		for _, timer := range s.timers {
+			timer.Stop()
+		}
+	}
+	return nil
+}
+
+// quorum tells whether the server serves. Its caller holds s.mu.
+func (s *server) quorum() bool {
+	up := 0
+	for _, down := range s.members {
+		if down == nil {
+			up++
+		}
+	}
+	return up >= 2
+}
+
+func (s *server) expireLeases() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		c.session.Close()
+		c.session = s.locks.NewSession(s.bump)
+	}
+}
+
+func (s *server) endWatches() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		c.endWatches(kvdb.ErrNoConnection)
+		c.watches, c.endWatches = context.WithCancelCause(context.Background())
+	}
+}
+
+func (s *server) bump() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.index++
+	return s.index, nil
+}
+
+// reach waits until the server serves.
+func (s *server) reach(ctx context.Context) error {
+	s.mu.Lock()
+	serving := s.serving
+	s.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return unreachable(ctx)
+	default:
+	}
+	select {
+	case <-serving:
+		return nil
+	case <-ctx.Done():
+		return unreachable(ctx)
+	}
+}
+
+func unreachable(ctx context.Context) error {
+	return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, context.Cause(ctx))
+}
+
+// write does f in one step. When the server is mute it does it all the same.
+func (s *server) write(ctx context.Context, f func() error) error {
+	s.mu.Lock()
+	if s.mute && ctx.Err() == nil {
+		err := f()
+		s.mu.Unlock()
+		<-ctx.Done()
+		if err != nil { // it had no effect
+			return unreachable(ctx)
+		}
+		return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, unreachable(ctx))
+	}
+	s.mu.Unlock()
+	if err := s.reach(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f()
+}
+
+// set puts a record at key. Its caller holds s.mu.
+func (s *server) set(key string, r *tree.Record, ttl time.Duration) {
+	s.index++
+	r.Created, r.Modified = s.index, s.index
+	action := kvdb.KVCreate
+	if old := s.tree.Get(key); old != nil {
+		r.Created, action = old.Created, kvdb.KVSet
+	}
+	s.tree.Set(key, r)
+	s.log.Append(eventlog.Event{Key: key, Action: action, Record: r, Index: s.index})
+	if ttl > 0 {
+		time.AfterFunc(ttl, func() { s.expire(key, r) })
+	}
+}
+
+// expire deletes key if it still has the record.
+func (s *server) expire(key string, r *tree.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tree.Get(key) == r {
+		s.remove(key)
+	}
+}
+
+// remove deletes key, which is there. Its caller holds s.mu.
+func (s *server) remove(key string) *tree.Record {
+	s.index++
+	old := s.tree.Get(key)
+	s.tree.Delete(key)
+	s.log.Append(eventlog.Event{Key: key, Action: kvdb.KVDelete, Record: old, Index: s.index})
+	return old
+}
