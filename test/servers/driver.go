@@ -14,8 +14,8 @@ type driver interface {
 	// peerHost and spec are what Member.Peer and Member.Spec return.
 	peerHost(m *Member) string
 	spec(m *Member) string
-	// command returns how to run the member. Configuration files that exist stay:
-	// servers change them.
+	// command returns how to run the member, and writes the files it needs. It is
+	// called at each start.
 	command(m *Member) (*exec.Cmd, error)
 	// connect lets a new member and the others reach each other through links.
 	// The caller holds Cluster.mu.

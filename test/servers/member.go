@@ -78,9 +78,6 @@ func (m *Member) Rejoin() error {
 	return errors.Join(m.Peers().Heal(), m.clients.Heal())
 }
 
-// Dir is the member's folder. It exists once the member was started.
-func (m *Member) Dir() string { return m.dir }
-
 // Output is the end of what the server has printed.
 func (m *Member) Output() string { return tail(m.output(), 4<<10) }
 
@@ -101,8 +98,11 @@ func (m *Member) Start() error {
 func (m *Member) launch(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.proc != nil && m.proc.running() {
-		return fmt.Errorf("%s runs already", m.name)
+	if m.proc != nil {
+		if m.proc.running() {
+			return fmt.Errorf("%s runs already", m.name)
+		}
+		<-m.proc.done
 	}
 	if err := ctx.Err(); err != nil { // a closed cluster stays closed
 		return err
@@ -130,7 +130,10 @@ func (m *Member) run(ctx context.Context, cmd *exec.Cmd) error {
 	if err := poll(ctx, func() error { return m.listening(ctx) }); err != nil {
 		return m.failed(err)
 	}
-	return m.clients.setUp(true)
+	if err := m.clients.setUp(true); err != nil || proc.running() {
+		return err
+	}
+	return m.clients.setUp(false) // it has ended in between; await will say so
 }
 
 // listening returns an error while the server does not accept connections. One
@@ -147,10 +150,12 @@ func (m *Member) await(ctx context.Context) error {
 	err := poll(ctx, func() error {
 		err := m.c.kind.driver.ready(ctx, m)
 		switch {
-		case err == nil || !m.c.quorum(m):
+		case err == nil:
 			return nil
 		case !m.Running():
 			return final{errors.New("it has ended")}
+		case !m.c.quorum(m):
+			return nil
 		}
 		return err
 	})

@@ -17,18 +17,20 @@ const stopTimeout = 20 * time.Second
 // process is a running program.
 type process struct {
 	*os.Process
-	done chan struct{} // closed when it has ended, and ended was called
+	ended chan struct{} // closed when it has ended
+	done  chan struct{} // closed when, after that, the function given to launch was called
 }
 
-// launch starts a program; ended is called when it is over.
-func launch(cmd *exec.Cmd, output string, ended func()) (*process, error) {
+// launch starts a program that prints to a file; after is called when it has
+// ended.
+func launch(cmd *exec.Cmd, output string, after func()) (*process, error) {
 	file, err := os.OpenFile(output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	cmd.Stdout, cmd.Stderr = file, file
 	dieWithParent(cmd)
-	p := &process{done: make(chan struct{})}
+	p := &process{ended: make(chan struct{}), done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
 		// Linux sends the signal of dieWithParent when the thread ends that made
@@ -42,7 +44,8 @@ func launch(cmd *exec.Cmd, output string, ended func()) (*process, error) {
 		started <- err
 		if err == nil {
 			_ = cmd.Wait() // how it ended is no news: it was told to, or its output says
-			ended()
+			close(p.ended)
+			after()
 		}
 	}()
 	if err := <-started; err != nil {
@@ -53,7 +56,7 @@ func launch(cmd *exec.Cmd, output string, ended func()) (*process, error) {
 
 func (p *process) running() bool {
 	select {
-	case <-p.done:
+	case <-p.ended:
 		return false
 	default:
 		return true

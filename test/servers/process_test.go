@@ -80,6 +80,21 @@ func TestStartFails(t *testing.T) {
 	require.Error(t, c.Start(), "a closed cluster stays closed")
 }
 
+// TestEndsWhileStarting has a server that would wait for another one for ever.
+func TestEndsWhileStarting(t *testing.T) {
+	long(t)
+	servers.Consul(t, servers.Options{}) // skips the test when Consul is missing
+	c, err := servers.New(servers.ConsulKind, t.TempDir(), servers.Options{Config: []string{"bootstrap_expect = 2"}})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, c.Close()) }()
+	started := make(chan error)
+	go func() { started <- c.Start() }()
+	m := c.All()[0]
+	require.Eventually(t, m.Running, patience, 10*time.Millisecond)
+	require.NoError(t, m.Kill())
+	require.ErrorContains(t, <-started, "it has ended")
+}
+
 // outcome is a test that notes how it ends, instead of ending.
 type outcome struct {
 	testing.TB
