@@ -2,51 +2,99 @@ package test
 
 import (
 	"cmp"
-	"strconv"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/portworx/kvdb"
 )
 
-// chronicle writes keys that nobody else writes, one after the other, through
-// all that happens to the server.
+// chronicle is writers who create keys, each once, through all that happens to
+// the server.
 type chronicle struct {
 	e       *env
+	watched *recorder // sees it from the start
+	stop    func()    // ends the writers
+	grown   chan struct{}
+
+	mu      sync.Mutex        // protects what is below
 	written map[uint64]string // index → key, of those that succeeded
-	perhaps []string          // keys whose write has an unknown outcome
-	n       int
+	refused []string          // keys whose write is known not to have happened
+	unknown []string          // keys whose write may have
+	wrong   []error           // that no write may return
 }
 
-// succeed writes until n writes have succeeded.
-func (c *chronicle) succeed(n int) {
-	c.e.t.Helper()
-	deadline := time.Now().Add(recovery)
-	for n > 0 {
-		key := "chronicle/" + strconv.Itoa(c.n)
-		c.n++
-		pair, err := c.e.kv.Create(key, key, 0)
-		if err == nil {
-			c.written[pair.ModifiedIndex] = key
-			n--
-			continue
-		}
-		// A key that is there would be this call's own: sent twice.
-		if !c.e.outageError("Create", err) {
-			c.perhaps = append(c.perhaps, key)
-		}
-		c.e.True(time.Now().Before(deadline), "no recovery: %v", err)
+// chronicle starts the writers.
+func (e *env) chronicle() *chronicle {
+	c := &chronicle{e: e, written: map[uint64]string{}, grown: make(chan struct{}, 1)}
+	c.watched = e.watchTree("chronicle/", e.index())
+	ctx, cancel := context.WithCancel(e.t.Context())
+	var writers sync.WaitGroup
+	for writer := range 4 {
+		writers.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				c.create(fmt.Sprintf("chronicle/%d-%d", writer, i))
+			}
+		})
+	}
+	c.stop = func() { cancel(); writers.Wait() }
+	e.t.Cleanup(c.stop)
+	return c
+}
+
+// create makes one write. ErrExist would be the work of the same call, sent
+// twice.
+func (c *chronicle) create(key string) {
+	pair, err := c.e.kv.Create(key, key, 0)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == nil:
+		c.written[pair.ModifiedIndex] = key
+	case errors.Is(err, kvdb.ErrUnknownOutcome):
+		c.unknown = append(c.unknown, key)
+	case errors.Is(err, kvdb.ErrNoConnection):
+		c.refused = append(c.refused, key)
+	default:
+		c.wrong = append(c.wrong, fmt.Errorf("create %s: %w", key, err))
+	}
+	select {
+	case c.grown <- struct{}{}:
+	default:
 	}
 }
 
-// check asserts that r saw each write once, in order, and that the store has
-// what was acknowledged, and nothing that was refused.
-func (c *chronicle) check(r *recorder) {
+// until waits until enough writes have succeeded, or failed, since now.
+func (c *chronicle) until(succeeded, failed int) {
 	c.e.t.Helper()
+	count := func() (int, int) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.e.Empty(c.wrong)
+		return len(c.written), len(c.refused) + len(c.unknown)
+	}
+	writtenBefore, failedBefore := count()
+	for deadline := time.Now().Add(recovery); ; {
+		waitFor(c.e, c.grown, time.Until(deadline), "writes")
+		writtenNow, failedNow := count()
+		if writtenNow >= writtenBefore+succeeded && failedNow >= failedBefore+failed {
+			return
+		}
+	}
+}
+
+// check asserts that the watch saw each write once, in order, and that the
+// store has what was acknowledged, and nothing that was refused.
+func (c *chronicle) check() {
+	c.e.t.Helper()
+	c.stop()
 	end := c.e.put("chronicle/end", "chronicle/end")
 	c.written[end.ModifiedIndex] = end.Key
 	seen := map[string]uint64{}
 	last := uint64(0)
-	for _, event := range r.until("chronicle/end") {
+	for _, event := range c.watched.until("chronicle/end") {
 		c.e.NotContains(seen, event.Key, "an event comes twice")
 		c.e.Equal(kvdb.KVCreate, event.Action)
 		c.e.Equal(event.Key, string(event.Value))
@@ -62,7 +110,7 @@ func (c *chronicle) check(r *recorder) {
 	for _, pair := range pairs {
 		c.e.Equal(pair.ModifiedIndex, seen[pair.Key], "the event of %s", pair.Key)
 		if _, acknowledged := c.written[pair.ModifiedIndex]; !acknowledged {
-			c.e.Contains(c.perhaps, pair.Key, "a write that was refused")
+			c.e.Contains(c.unknown, pair.Key, "a write that was refused, or has another index than was said")
 		}
 	}
 	for index, key := range c.written {
@@ -74,17 +122,15 @@ func (c *chronicle) check(r *recorder) {
 // every write happens once or not at all.
 func outageWatch(f fault) func(e *env) {
 	return func(e *env) {
-		c := &chronicle{e: e, written: map[uint64]string{}}
-		r := e.watchTree("chronicle/", e.index())
+		c := e.chronicle()
 		for range 3 {
-			c.succeed(5)
+			c.until(20, 0)
 			end := e.strike(f, e.everyMember()...)
-			_, err := kvdb.WithContext(e.t.Context(), e.kv).Get("before") // a call that sees the outage
-			e.ErrorIs(err, kvdb.ErrNoConnection)
+			c.until(0, 4)
 			end()
-			c.succeed(5)
+			c.until(20, 0)
 		}
-		c.check(r)
+		c.check()
 	}
 }
 
@@ -93,32 +139,30 @@ func outageEachMember(e *env) {
 	if e.suite.Server.Members() < 3 {
 		e.t.Skip("the server has no member to spare")
 	}
-	c := &chronicle{e: e, written: map[uint64]string{}}
-	r := e.watchTree("chronicle/", e.index())
+	c := e.chronicle()
 	for _, member := range e.everyMember() {
 		end := e.strike(killed, member)
-		c.succeed(5)
+		c.until(20, 0)
 		e.holds("before", "value")
 		end()
-		c.succeed(5)
+		c.until(20, 0)
 	}
-	c.check(r)
+	c.check()
 }
 
 func outageIsolatedMember(e *env) {
 	if e.suite.Server.Members() < 3 {
 		e.t.Skip("the server has no member to spare")
 	}
-	c := &chronicle{e: e, written: map[uint64]string{}}
-	r := e.watchTree("chronicle/", e.index())
+	c := e.chronicle()
 	pair := e.lock(e.kv, "lock", "me")
 	for _, member := range e.everyMember() {
 		end := e.strike(isolated, member)
-		c.succeed(5)
+		c.until(20, 0)
 		end()
-		c.succeed(5)
+		c.until(20, 0)
 	}
-	c.check(r)
+	c.check()
 	e.notLost(pair)
 	e.NoError(e.kv.Unlock(pair))
 }
