@@ -27,7 +27,14 @@ func TestConformanceChild(t *testing.T) { test.Child(t, etcdv3.New) }
 func TestConformance(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	test.Conformance(t, test.Harness{
-		Name: "etcd v3", Init: etcdv3.New, Endpoints: cluster.Endpoints(),
+		Name: "etcd v3", Init: etcdv3.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(),
+		Child: "TestConformanceChild", Traits: traits,
+	})
+}
+func TestConformance3(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{Members: 3})
+	test.Conformance(t, test.Harness{
+		Name: "etcd v3, 3 members", Init: etcdv3.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(),
 		Child: "TestConformanceChild", Traits: traits,
 	})
 }

@@ -1,0 +1,305 @@
+package etcdv3
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+func lostOf(t *testing.T, pair *kvdb.KVPair) <-chan struct{} {
+	t.Helper()
+	held, ok := pair.Lock.(kvdb.HeldLock)
+	require.True(t, ok)
+	return held.Lost()
+}
+
+// Other releases of this library hold a lock as a key of this name, with this
+// value, under a lease of their own.
+func TestLockOfOtherReleases(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	client := raw(t, cluster)
+	kv := instance(t, cluster, "some/domain", nil)
+	const at = "some/domain/some/domain/dir/key"
+
+	pair, err := kv.LockWithID("dir/key", "ours")
+	require.NoError(t, err)
+	reply, err := client.Get(t.Context(), at)
+	require.NoError(t, err)
+	require.Len(t, reply.Kvs, 1)
+	require.Equal(t, `{"LockerID":"ours"}`, string(reply.Kvs[0].Value))
+	require.Equal(t, pair.ModifiedIndex, uint64(reply.Kvs[0].CreateRevision))
+	ttl, err := client.TimeToLive(t.Context(), clientv3.LeaseID(reply.Kvs[0].Lease))
+	require.NoError(t, err)
+	require.EqualValues(t, 16, ttl.GrantedTTL)
+	require.NoError(t, kv.Unlock(pair))
+
+	lease, err := client.Grant(t.Context(), 60)
+	require.NoError(t, err)
+	_, err = client.Put(t.Context(), at, `{"LockerID":"theirs"}`, clientv3.WithLease(lease.ID))
+	require.NoError(t, err)
+	locked, owner, err := kv.IsKeyLocked("dir/key")
+	require.NoError(t, err)
+	require.True(t, locked)
+	require.Equal(t, "theirs", owner)
+	_, err = kv.LockWithTimeout("dir/key", "ours", 50*time.Millisecond, 0)
+	require.ErrorIs(t, err, kvdb.ErrExist)
+	require.ErrorContains(t, err, "theirs")
+
+	obtained := make(chan *kvdb.KVPair, 1)
+	go func() {
+		pair, _ := kv.LockWithTimeout("dir/key", "ours", patience, 0)
+		obtained <- pair
+	}()
+	_, err = client.Revoke(t.Context(), lease.ID)
+	require.NoError(t, err)
+	pair = receive(t, obtained, "the lock")
+	require.NotNil(t, pair)
+	require.NoError(t, kv.Unlock(pair))
+}
+
+// Something else where the lock would be is not touched.
+func TestNoLock(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	client := raw(t, cluster)
+	kv := instance(t, cluster, "d", nil)
+	for _, value := range []string{"", "junk", "{}", `{"Other":"x"}`, `"LockerID"`, "[]", "null"} {
+		_, err := client.Put(t.Context(), "d/d/key", value)
+		require.NoError(t, err)
+		_, err = kv.Lock("key")
+		require.Equal(t, kvdb.ErrInvalidLock, err, value)
+		_, _, err = kv.IsKeyLocked("key")
+		require.Equal(t, kvdb.ErrInvalidLock, err, value)
+		reply, err := client.Get(t.Context(), "d/d/key")
+		require.NoError(t, err)
+		require.Equal(t, value, string(reply.Kvs[0].Value))
+	}
+}
+
+// A holder hears of it when somebody removes or overwrites its lock, and then
+// leaves alone what is there.
+func TestLockRemovedByForce(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	client := raw(t, cluster)
+	kv := instance(t, cluster, "d", nil)
+	removed, err := kv.Lock("removed")
+	require.NoError(t, err)
+	overwritten, err := kv.Lock("overwritten")
+	require.NoError(t, err)
+	kept, err := kv.Lock("kept")
+	require.NoError(t, err)
+	_, err = client.Delete(t.Context(), "d/d/removed")
+	require.NoError(t, err)
+	_, err = client.Put(t.Context(), "d/d/overwritten", `{"LockerID":"thief"}`)
+	require.NoError(t, err)
+	receive(t, lostOf(t, removed), "the news that the lock is removed")
+	receive(t, lostOf(t, overwritten), "the news that the lock is overwritten")
+	require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(removed))
+	require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(overwritten))
+	_, owner, err := kv.IsKeyLocked("overwritten")
+	require.NoError(t, err)
+	require.Equal(t, "thief", owner)
+
+	// Before the holder could hear of it, too.
+	young, err := kv.Lock("young")
+	require.NoError(t, err)
+	_, err = client.Delete(t.Context(), "d/d/young")
+	require.NoError(t, err)
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	_, err = tx.Put("key", "value", 0)
+	require.NoError(t, err)
+	require.NoError(t, kvdb.TxGuard(tx, young))
+	require.Equal(t, kvdb.ErrInvalidLock, tx.Commit())
+	require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(young))
+
+	select {
+	case <-lostOf(t, kept):
+		require.Fail(t, "the loss of one lock is not that of another")
+	default:
+	}
+	require.NoError(t, kv.Unlock(kept))
+}
+
+// The end of the lease is the end of its locks, and not of locking.
+func TestLeaseLost(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	client := raw(t, cluster)
+	kv := instance(t, cluster, "d", nil)
+	var pairs []*kvdb.KVPair
+	for _, key := range []string{"a", "b", "c"} {
+		pair, err := kv.Lock(key)
+		require.NoError(t, err)
+		pairs = append(pairs, pair)
+	}
+	reply, err := client.Leases(t.Context())
+	require.NoError(t, err)
+	require.Len(t, reply.Leases, 1)
+	_, err = client.Revoke(t.Context(), reply.Leases[0].ID)
+	require.NoError(t, err)
+	again, err := kv.LockWithTimeout("a", "again", patience, 0)
+	require.NoError(t, err)
+	for _, pair := range pairs {
+		receive(t, lostOf(t, pair), "the news that the lease is gone")
+		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
+	}
+	require.NoError(t, kv.Unlock(again))
+}
+
+// A lock whose Unlock met an outage is free soon after it.
+func TestUnlockDuringOutage(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	kv := instance(t, cluster, "d", nil)
+	pair, err := kv.Lock("key")
+	require.NoError(t, err)
+	member := cluster.All()[0]
+	require.NoError(t, member.Clients().Cut())
+	ctx, cancel := contextWithTimeout(t, time.Second)
+	defer cancel()
+	require.Error(t, kvdb.WithContext(ctx, kv).Unlock(pair))
+	require.NoError(t, member.Clients().Heal())
+	other := instance(t, cluster, "d", nil)
+	began := time.Now()
+	next, err := other.LockWithTimeout("key", "next", patience, 0)
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), 8*time.Second, "that was not the end of the lease")
+	require.NoError(t, kv.Unlock(pair), "it is released")
+	require.NoError(t, other.Unlock(next))
+}
+
+// An attempt to lock whose answer was lost leaves no lock behind that nobody
+// holds.
+func TestLockAttemptGivenUp(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	kv := instance(t, cluster, "d", nil)
+	first, err := kv.Lock("first") // there is a lease, and a connection
+	require.NoError(t, err)
+	member := cluster.All()[0]
+	require.NoError(t, member.Clients().Blackhole())
+	ctx, cancel := contextWithTimeout(t, time.Second)
+	defer cancel()
+	_, err = kvdb.WithContext(ctx, kv).LockWithTimeout("key", "given up", patience, 0)
+	require.Error(t, err)
+	require.NoError(t, member.Clients().Heal()) // now the request arrives
+	other := instance(t, cluster, "d", nil)
+	next, err := other.LockWithTimeout("key", "next", patience, 0)
+	require.NoError(t, err)
+	require.NoError(t, other.Unlock(next))
+	next, err = kv.LockWithTimeout("key", "again", patience, 0)
+	require.NoError(t, err)
+	require.NoError(t, kv.Unlock(next))
+	require.NoError(t, kv.Unlock(first))
+}
+
+// Locks of the domain are no pairs of it, whatever they are asked for by.
+func TestLocksAreNoPairs(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	kv, peer := instance(t, cluster, "a/b", nil), instance(t, cluster, "a/b", nil)
+	outer := instance(t, cluster, "a", nil)
+	before, err := kv.Lock("before")
+	require.NoError(t, err)
+	all, keys := events(t, kv, "", 0), events(t, peer, "a/b/", 0)
+	data, err := kv.Put("a/b/data", `{"LockerID":"no lock, for it has no lease"}`, 0)
+	require.NoError(t, err)
+	for _, c := range []<-chan *kvdb.KVPair{all, keys} {
+		require.Equal(t, data.ModifiedIndex, receive(t, c, "the pair").ModifiedIndex)
+	}
+	during, err := kv.Lock("during")
+	require.NoError(t, err)
+	for _, list := range []func() ([]string, error){
+		func() ([]string, error) { return kv.Keys("a/b", "") },
+		func() ([]string, error) {
+			pairs, err := kv.Enumerate("a/")
+			for i := range pairs {
+				pairs[i].Key = pairs[i].Key[len("a/b/"):]
+			}
+			return keysOf(pairs), err
+		},
+		func() ([]string, error) {
+			snapshot, _, err := kv.Snapshot([]string{"a/b/"}, true)
+			require.NoError(t, err)
+			return snapshot.Keys("a/b", "")
+		},
+	} {
+		keys, err := list()
+		require.NoError(t, err)
+		require.Equal(t, []string{"data"}, keys)
+	}
+	require.NoError(t, kv.DeleteTree("a"))
+	require.NoError(t, kv.Unlock(before))
+	require.NoError(t, kv.Unlock(during))
+	for _, c := range []<-chan *kvdb.KVPair{all, keys} {
+		deleted := receive(t, c, "the delete")
+		require.Equal(t, kvdb.KVDelete, deleted.Action)
+		require.Equal(t, "a/b/data", deleted.Key)
+	}
+	end, err := outer.Put("b/a/b/end", "", 0)
+	require.NoError(t, err)
+	for _, c := range []<-chan *kvdb.KVPair{all, keys} {
+		require.Equal(t, end.ModifiedIndex, receive(t, c, "the end").ModifiedIndex)
+	}
+}
+
+// DeleteTree removes what is beside and between locks in one step.
+func TestDeleteTreeAroundLocks(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	kv := instance(t, cluster, "d", nil)
+	keys := []string{"a", "d", "d/0", "d/2", "d/4", "d/6/x", "d0", "z"}
+	for _, key := range keys {
+		_, err := kv.Put(key, "value", 0)
+		require.NoError(t, err)
+	}
+	var locks []*kvdb.KVPair
+	for _, key := range []string{"1", "3", "3a", "5", "6"} {
+		pair, err := kv.Lock(key)
+		require.NoError(t, err)
+		locks = append(locks, pair)
+	}
+	deletes := events(t, kv, "", locks[4].ModifiedIndex)
+	require.NoError(t, kv.DeleteTree(""))
+	index := uint64(0)
+	for range keys {
+		deleted := receive(t, deletes, "a delete")
+		require.Equal(t, kvdb.KVDelete, deleted.Action)
+		require.Contains(t, keys, deleted.Key)
+		if index == 0 {
+			index = deleted.ModifiedIndex
+		}
+		require.Equal(t, index, deleted.ModifiedIndex, "one step")
+	}
+	for _, pair := range locks {
+		require.NoError(t, kv.Unlock(pair))
+	}
+	pairs, err := kv.Enumerate("")
+	require.NoError(t, err)
+	require.Empty(t, pairs)
+}
+
+// Without a domain locks and pairs are in one place.
+func TestLockWithoutDomain(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	kv := instance(t, cluster, "", nil)
+	_, err := kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	_, err = kv.Lock("key")
+	require.Equal(t, kvdb.ErrInvalidLock, err)
+	pair, err := kv.Lock("lock")
+	require.NoError(t, err)
+	pairs, err := kv.Enumerate("")
+	require.NoError(t, err)
+	require.Equal(t, []string{"key"}, keysOf(pairs))
+	require.NoError(t, kv.DeleteTree(""))
+	require.NoError(t, kv.Unlock(pair))
+}
+
+func keysOf(pairs kvdb.KVPairs) []string {
+	keys := []string{}
+	for _, pair := range pairs {
+		keys = append(keys, pair.Key)
+	}
+	return keys
+}

@@ -1,0 +1,188 @@
+package etcdv3
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+// What each operation costs in requests.
+func TestRequests(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	requests := &counter{}
+	kv := instance(t, cluster, "requests", nil, grpc.WithChainUnaryInterceptor(requests.intercept))
+	put := func(key string, ttl uint64) *kvdb.KVPair {
+		pair, err := kv.Put(key, "value", ttl)
+		require.NoError(t, err)
+		return pair
+	}
+	var pair *kvdb.KVPair
+	one := func(method string) map[string]int { return map[string]int{method: 1} }
+	for _, c := range []struct {
+		name string
+		call func() error
+		want map[string]int
+		err  error
+	}{
+		{"Put", func() error { put("key", 0); return nil }, one("Put"), nil},
+		{"Put, large", func() error {
+			_, err := kv.Put("large", strings.Repeat("x", 64<<10), 0)
+			return err
+		}, one("Txn"), nil},
+		{"Put with a TTL", func() error { put("ttl", 60); return nil }, map[string]int{"Put": 1, "LeaseGrant": 1}, nil},
+		{"Get", func() error { _, err := kv.Get("key"); return err }, one("Range"), nil},
+		{"Get of nothing", func() error { _, err := kv.Get("none"); return err }, one("Range"), kvdb.ErrNotFound},
+		{"Create", func() error { _, err := kv.Create("new", "value", 0); return err }, one("Txn"), nil},
+		{"Create in vain", func() error { _, err := kv.Create("new", "value", 0); return err }, one("Txn"), kvdb.ErrExist},
+		{"Update", func() error { var err error; pair, err = kv.Update("new", "value", 0); return err }, one("Txn"), nil},
+		{"Update in vain", func() error { _, err := kv.Update("none", "value", 0); return err }, one("Txn"), kvdb.ErrNotFound},
+		{"CompareAndSet", func() error {
+			var err error
+			pair, err = kv.CompareAndSet(pair, kvdb.KVModifiedIndex, []byte("value"))
+			return err
+		}, one("Txn"), nil},
+		{"CompareAndSet in vain", func() error {
+			_, err := kv.CompareAndSet(pair, kvdb.KVModifiedIndex, []byte("other"))
+			return err
+		}, one("Txn"), kvdb.ErrValueMismatch},
+		{"CompareAndDelete", func() error { _, err := kv.CompareAndDelete(pair, kvdb.KVModifiedIndex); return err }, one("Txn"), nil},
+		{"Delete", func() error { _, err := kv.Delete("key"); return err }, one("DeleteRange"), nil},
+		{"Delete of nothing", func() error { _, err := kv.Delete("key"); return err }, one("DeleteRange"), kvdb.ErrNotFound},
+		{"Enumerate", func() error { _, err := kv.Enumerate("large"); return err }, one("Range"), nil},
+		{"Keys", func() error { _, err := kv.Keys("large", ""); return err }, one("Range"), nil},
+		{"DeleteTree", func() error { return kv.DeleteTree("large") }, one("DeleteRange"), nil},
+		{"DeleteTree of all", func() error { return kv.DeleteTree("") }, one("Txn"), nil},
+		{"Snapshot", func() error { _, _, err := kv.Snapshot(nil, true); return err },
+			map[string]int{"LeaseGrant": 1, "Put": 1, "LeaseRevoke": 1, "Range": 1}, nil},
+		{"first Lock", func() error { var err error; pair, err = kv.Lock("lock"); return err },
+			map[string]int{"LeaseGrant": 1, "Txn": 1}, nil},
+		{"Unlock", func() error { return kv.Unlock(pair) }, one("Txn"), nil},
+		{"Lock", func() error { var err error; pair, err = kv.Lock("lock"); return err }, one("Txn"), nil},
+		{"IsKeyLocked", func() error { _, _, err := kv.IsKeyLocked("lock"); return err }, one("Range"), nil},
+		{"Tx", func() error {
+			tx, err := kv.TxNew()
+			require.NoError(t, err)
+			for _, key := range []string{"a", "b", "c"} {
+				_, err := tx.Put(key, "value", 0)
+				require.NoError(t, err)
+			}
+			require.NoError(t, kvdb.TxGuard(tx, pair))
+			return tx.Commit()
+		}, one("Txn"), nil},
+	} {
+		requests.take()
+		require.Equal(t, c.err, c.call(), c.name)
+		require.Equal(t, c.want, requests.take(), c.name)
+	}
+}
+
+// Large results are read in pages, all at one revision.
+func TestPages(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	requests := &counter{}
+	kv := instance(t, cluster, "pages", nil, grpc.WithChainUnaryInterceptor(requests.intercept))
+	const keys, perTx = 5_000, 125
+	for i := 0; i < keys; i += perTx {
+		tx, err := kv.TxNew()
+		require.NoError(t, err)
+		for j := range perTx {
+			_, err := tx.Put(pageKey(i+j), "value", 0)
+			require.NoError(t, err)
+		}
+		require.NoError(t, tx.Commit())
+	}
+	_, err := kv.Put("large/a", strings.Repeat("x", 1<<20), 0)
+	require.NoError(t, err)
+	requests.take()
+	pairs, err := kv.Enumerate("page/")
+	require.NoError(t, err)
+	require.Len(t, pairs, keys)
+	for i, pair := range pairs {
+		require.Equal(t, pageKey(i), pair.Key)
+		require.Equal(t, pairs[0].KVDBIndex, pair.KVDBIndex)
+	}
+	require.LessOrEqual(t, requests.take()["Range"], 3)
+
+	// While pages are read, somebody overwrites what is to come: not seen.
+	n := 0
+	for pair, err := range kvdb.Pairs(kv, "page/") {
+		require.NoError(t, err)
+		require.Equal(t, "value", string(pair.Value))
+		if n == 0 {
+			_, err := kv.Put(pageKey(keys-1), "later", 0)
+			require.NoError(t, err)
+		}
+		n++
+	}
+	require.Equal(t, keys, n)
+}
+
+func pageKey(i int) string {
+	digits := []byte("page/0000")
+	for d := len(digits) - 1; i > 0; d-- {
+		digits[d] = '0' + byte(i%10)
+		i /= 10
+	}
+	return string(digits)
+}
+
+// No lease stays behind: not of locks, nor of writes that failed or whose key was
+// overwritten.
+func TestLeases(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	client := raw(t, cluster)
+	require.Zero(t, leases(t, client))
+	kv, err := New("leases", cluster.Endpoints(), nil, nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, kvdb.Close(kv)) }()
+	for range 1000 {
+		pair, err := kv.Lock("lock")
+		require.NoError(t, err)
+		require.NoError(t, kv.Unlock(pair))
+	}
+	require.Equal(t, 1, leases(t, client), "after 1000 locks")
+	for range 20 {
+		_, err := kv.Create("key", "value", 0)
+		if err != nil {
+			require.Equal(t, kvdb.ErrExist, err)
+		}
+		_, err = kv.Create("key", "value", 1000)
+		require.Equal(t, kvdb.ErrExist, err)
+		_, err = kv.Update("none", "value", 1000)
+		require.Equal(t, kvdb.ErrNotFound, err)
+		tx, err := kv.TxNew()
+		require.NoError(t, err)
+		_, err = tx.Get("key")
+		require.NoError(t, err)
+		_, err = tx.Put("other", "value", 1000)
+		require.NoError(t, err)
+		_, err = kv.Put("key", "changed", 0)
+		require.NoError(t, err)
+		require.Equal(t, kvdb.ErrModified, tx.Commit())
+		_, _, err = kv.Snapshot(nil, true)
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, leases(t, client), "after writes that failed, and snapshots")
+	began := time.Now()
+	for range 1000 {
+		_, err := kv.Put("key", "value", 5)
+		require.NoError(t, err)
+	}
+	_, err = kv.Put("key", "for ever", 0)
+	require.NoError(t, err)
+	eventually(t, "leases of overwritten keys stay", func() bool { return leases(t, client) == 1 })
+	require.Greater(t, time.Since(began), 5*time.Second)
+	pair, err := kv.Get("key")
+	require.NoError(t, err)
+	require.Equal(t, "for ever", string(pair.Value))
+	_, err = kv.Lock("lock")
+	require.NoError(t, err)
+	require.NoError(t, kvdb.Close(kv))
+	require.Zero(t, leases(t, client), "after Close")
+}
