@@ -94,15 +94,11 @@ func (t *Table) pass(key string) {
 	close(l.holder.granted)
 }
 
-// release gives the lock on key up if w holds it.
-func (t *Table) release(key string, w *waiter) bool {
+// release gives the lock on key up. Its caller is the holder.
+func (t *Table) release(key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if l := t.locks[key]; l == nil || l.holder != w {
-		return false
-	}
 	t.pass(key)
-	return true
 }
 
 // Session holds the locks of one instance.
@@ -132,14 +128,14 @@ func (s *Session) Lock(ctx context.Context, key, owner string, wait time.Duratio
 	}
 	token, err := s.token()
 	if err != nil {
-		s.table.release(key, w)
+		s.table.release(key)
 		return nil, err
 	}
-	l := &lease{session: s, key: key, waiter: w, token: token, lost: make(chan struct{})}
+	l := &lease{session: s, key: key, token: token, lost: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		s.table.release(key, w)
+		s.table.release(key)
 		return nil, kvdb.ErrClosed
 	}
 	s.leases[l] = struct{}{}
@@ -153,7 +149,7 @@ func (s *Session) Close() {
 	s.closed = true
 	for l := range s.leases {
 		close(l.lost)
-		s.table.release(l.key, l.waiter)
+		s.table.release(l.key)
 	}
 	clear(s.leases)
 }
@@ -162,7 +158,6 @@ func (s *Session) Close() {
 type lease struct {
 	session *Session
 	key     string
-	waiter  *waiter
 	token   uint64
 	lost    chan struct{}
 }
@@ -178,7 +173,7 @@ func (l *lease) Release(context.Context) error {
 		return kvdb.ErrInvalidLock
 	}
 	delete(l.session.leases, l)
-	l.session.table.release(l.key, l.waiter)
+	l.session.table.release(l.key)
 	return nil
 }
 
