@@ -12,6 +12,13 @@ import (
 	"github.com/portworx/kvdb"
 )
 
+// A file grows by a quarter, within these bounds in bytes: each step costs a
+// sync, and what is not needed yet makes copies of the file large.
+const (
+	minGrowth = 64 << 10
+	maxGrowth = 16 << 20
+)
+
 // write is one write of one caller.
 type write struct {
 	// apply does it as a part of t, or returns why it cannot, having changed
@@ -166,10 +173,12 @@ func (db *database) usable() error {
 
 // transact does writes in one transaction of bbolt.
 func (db *database) transact(t *txn, writes []*write) error {
-	tx, err := db.begin(db.file.Load(), true)
+	file := db.file.Load()
+	tx, err := db.begin(file, true)
 	if err != nil {
 		return fmt.Errorf("write to %s: %w", db.path, err)
 	}
+	file.AllocSize = int(min(max(tx.Size()/4, minGrowth), maxGrowth))
 	sent, finished := false, false
 	err = guard(db.path, func() error {
 		err := t.run(tx, writes)

@@ -69,7 +69,7 @@ func (db *database) defragment(ctx context.Context) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	compact, err := openFile(path, bbolt.Options{NoSync: true, InitialMmapSize: mapSize()})
+	compact, err := openFile(path, bbolt.Options{NoSync: true, NoGrowSync: true, InitialMmapSize: mapSize()})
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (db *database) swap(old, compact *boltFile) error {
 	if err := compact.Sync(); err != nil {
 		return err
 	}
-	compact.NoSync = false
+	compact.NoSync, compact.NoGrowSync = false, false
 	if err := db.shared.replace(compact.raw.Name(), db.path); err != nil {
 		return err
 	}
@@ -128,8 +128,16 @@ func copyFile(ctx context.Context, to, from *bbolt.DB) error {
 		if err != nil {
 			return err
 		}
-		return c.tx.Commit()
+		return c.commit()
 	})
+}
+
+// commit writes what was copied so far, if there is still time.
+func (c *copier) commit() error {
+	if c.ctx.Err() != nil {
+		return context.Cause(c.ctx)
+	}
+	return c.tx.Commit()
 }
 
 func (c *copier) begin() (err error) {
@@ -172,10 +180,7 @@ func (c *copier) bucket(path [][]byte, from *bbolt.Bucket) error {
 			return err
 		}
 		if c.size += len(key) + len(value); c.size > copyBytes {
-			if c.ctx.Err() != nil {
-				return context.Cause(c.ctx)
-			}
-			if err := c.tx.Commit(); err != nil {
+			if err := c.commit(); err != nil {
 				return err
 			}
 			if err := c.begin(); err != nil {

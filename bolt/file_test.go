@@ -239,3 +239,13 @@ func TestClosed(t *testing.T) {
 	require.Equal(t, kvdb.ErrClosed, err)
 	closeKvdb(t, kv)
 }
+
+func TestSmallFile(t *testing.T) {
+	path := tempFile(t)
+	kv := openAt(t, path)
+	for i := range 100 {
+		_, err := kv.Put(fmt.Sprint(i), "value", 0)
+		require.NoError(t, err)
+	}
+	require.Less(t, size(t, path), int64(300_000))
+}

@@ -119,6 +119,7 @@ func openFile(path string, options bbolt.Options) (file *boltFile, err error) {
 	var pathErr *fs.PathError
 	switch {
 	case err == nil:
+		file.AllocSize = minGrowth
 		return file, nil
 	case errors.Is(err, ErrCorrupt): // bbolt panicked, and has not closed it
 		file.raw.Close()
