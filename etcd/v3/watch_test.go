@@ -1,0 +1,245 @@
+package etcdv3
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+// Many watches of one instance get each its own events, also after their stream
+// broke.
+func TestManyWatches(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{Members: 3})
+	kv, writer := instance(t, cluster, "many", nil), instance(t, cluster, "many", nil)
+	const watches = 1000
+	var streams []<-chan *kvdb.KVPair
+	for i := range watches {
+		streams = append(streams, events(t, kv, fmt.Sprintf("dir/%d/", i), 0))
+	}
+	all := events(t, kv, "dir/", 0)
+	written := map[string]uint64{}
+	write := func(round int) {
+		for i := range watches {
+			key := fmt.Sprintf("dir/%d/%d", i, round)
+			eventually(t, "no write succeeds", func() bool {
+				pair, err := writer.Put(key, "value", 0)
+				if err == nil {
+					written[key] = pair.ModifiedIndex
+				}
+				return err == nil
+			})
+		}
+	}
+	write(0)
+	for _, m := range cluster.All() {
+		require.NoError(t, m.Clients().Cut())
+		require.NoError(t, m.Clients().Heal())
+	}
+	write(1)
+	for i, stream := range streams {
+		for round := range 2 {
+			event := receive(t, stream, "an event")
+			key := fmt.Sprintf("dir/%d/%d", i, round)
+			for event.Key == fmt.Sprintf("dir/%d/%d", i, 0) && round == 1 { // a write with an unknown outcome was repeated
+				event = receive(t, stream, "an event")
+			}
+			require.Equal(t, key, event.Key)
+			require.LessOrEqual(t, event.ModifiedIndex, written[key])
+		}
+	}
+	last := uint64(0)
+	for last < written[fmt.Sprintf("dir/%d/1", watches-1)] {
+		event := receive(t, all, "an event")
+		require.Greater(t, event.ModifiedIndex, last)
+		last = event.ModifiedIndex
+	}
+}
+
+// A callback that hangs keeps neither others from their events, nor more than a
+// few of its own in memory; it gets the rest when it goes on.
+func TestSlowWatch(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	s, err := open("slow", cluster.Endpoints(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	open := func() *watch {
+		stream, err := s.Watch(t.Context(), driver.WatchRequest{Key: "slow/", Prefix: true})
+		require.NoError(t, err)
+		return stream.(*watch)
+	}
+	slow, quick := open(), open()
+	defer slow.Close()
+	defer quick.Close()
+	const writes, size = 600, 16 << 10
+	value := []byte(strings.Repeat("x", size))
+	next := func(w *watch, seen int) int {
+		pairs, err := w.Next()
+		require.NoError(t, err)
+		for _, pair := range pairs {
+			require.Equal(t, fmt.Sprintf("slow/%03d", seen), pair.Key)
+			seen++
+		}
+		return seen
+	}
+	seen := 0
+	for i := range writes {
+		_, err := s.Put(t.Context(), driver.Write{Key: fmt.Sprintf("slow/%03d", i), Value: value})
+		require.NoError(t, err)
+		for seen <= i {
+			seen = next(quick, seen)
+		}
+	}
+	s.hub.mu.Lock()
+	queued := slow.queued
+	s.hub.mu.Unlock()
+	require.Less(t, queued, writes*size/2)
+	for seen = 0; seen < writes; {
+		seen = next(slow, seen)
+	}
+}
+
+// What a watch has not got before the history was cut is not left out in
+// silence.
+func TestSlowWatchCompacted(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	s, err := open("slow", cluster.Endpoints(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	w, err := s.Watch(t.Context(), driver.WatchRequest{Key: "slow/", Prefix: true})
+	require.NoError(t, err)
+	defer w.Close()
+	value := []byte(strings.Repeat("x", 64<<10))
+	var last driver.Indexes
+	for range 200 {
+		last, err = s.Put(t.Context(), driver.Write{Key: "slow/key", Value: value})
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.Compact(t.Context(), last.Modified))
+	index := uint64(0)
+	for err == nil {
+		var pairs []*kvdb.KVPair
+		pairs, err = w.Next()
+		for _, pair := range pairs {
+			require.True(t, index == 0 || pair.ModifiedIndex == index+1)
+			index = pair.ModifiedIndex
+		}
+	}
+	require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)
+	require.Positive(t, index)
+}
+
+// A watch that sees no events, while others write, survives a compaction and a
+// reconnect: it is told how far it has come.
+func TestQuietWatchOverCompaction(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	kv := instance(t, cluster, "quiet", nil)
+	quiet := events(t, kv, "quiet/", 0)
+	var pair *kvdb.KVPair
+	var err error
+	deadline := time.Now().Add(pingAfter + 3*time.Second)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for ; time.Now().Before(deadline); <-tick.C {
+		pair, err = kv.Put("busy", "value", 0)
+		require.NoError(t, err)
+	}
+	// Up to what the last ping has told.
+	require.NoError(t, kv.Compact(pair.ModifiedIndex-50))
+	require.NoError(t, cluster.All()[0].Clients().Cut())
+	require.NoError(t, cluster.All()[0].Clients().Heal())
+	eventually(t, "no write succeeds", func() bool { _, err = kv.Put("quiet/key", "value", 0); return err == nil })
+	event := receive(t, quiet, "the event")
+	require.NotNil(t, event, "the watch is over")
+	require.Equal(t, "quiet/key", event.Key)
+}
+
+// A member that goes silent, with its connections open, is noticed by the watch,
+// which goes on with another one.
+func TestWatchOverSilentMember(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{Members: 3})
+	kv := instance(t, cluster, "silent", nil)
+	stream := events(t, kv, "", 0)
+	writer := raw(t, cluster)
+	for i, m := range cluster.All() {
+		require.NoError(t, m.Clients().Blackhole())
+		key := fmt.Sprintf("silent/%d", i)
+		_, err := writer.Put(t.Context(), key, "value")
+		require.NoError(t, err)
+		require.Equal(t, key[len("silent/"):], receive(t, stream, "the event").Key)
+		require.NoError(t, m.Clients().Heal())
+	}
+}
+
+// The revision that a message ends in the middle of is kept back until the rest
+// is there, and forgotten with its stream.
+func TestFragments(t *testing.T) {
+	w := &watch{h: &hub{}, ctx: context.Background(), wake: make(chan struct{}, 1), next: 5}
+	message := func(more bool, revisions ...int64) {
+		m := &pb.WatchResponse{Fragment: more}
+		for _, r := range revisions {
+			m.Events = append(m.Events, &mvccpb.Event{Kv: &mvccpb.KeyValue{Key: []byte("key"), ModRevision: r}})
+		}
+		w.push(m)
+	}
+	got := func() []int64 {
+		var revisions []int64
+		for _, e := range w.queue {
+			revisions = append(revisions, e.Kv.ModRevision)
+		}
+		w.queue = nil
+		return revisions
+	}
+	message(true, 5, 6, 7, 7)
+	require.Equal(t, []int64{5, 6}, got())
+	require.EqualValues(t, 7, w.next)
+	message(true, 7, 7)
+	require.Empty(t, got())
+	require.EqualValues(t, 7, w.next)
+	message(true, 7, 8)
+	require.Equal(t, []int64{7, 7, 7, 7, 7}, got())
+	require.EqualValues(t, 8, w.next)
+	message(false, 8, 9)
+	require.Equal(t, []int64{8, 8, 9}, got())
+	require.EqualValues(t, 10, w.next)
+	message(true, 10, 11)
+	w.leave()
+	require.Equal(t, []int64{10}, got())
+	require.EqualValues(t, 11, w.next)
+	message(false, 11, 12)
+	require.Equal(t, []int64{11, 12}, got())
+}
+
+// Events too large for one message arrive whole.
+func TestLargeEvents(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	kv := instance(t, cluster, "large", nil)
+	start, err := kv.Put("start", "", 0)
+	require.NoError(t, err)
+	for i := range 12 {
+		tx, err := kv.TxNew()
+		require.NoError(t, err)
+		for j := range 4 {
+			_, err := tx.Put(fmt.Sprintf("dir/%d/%d", i, j), strings.Repeat("x", 300<<10), 0)
+			require.NoError(t, err)
+		}
+		require.NoError(t, tx.Commit())
+	}
+	stream := events(t, kv, "dir/", start.ModifiedIndex)
+	for i := range 12 {
+		for j := range 4 {
+			event := receive(t, stream, "an event")
+			require.Equal(t, fmt.Sprintf("dir/%d/%d", i, j), event.Key)
+			require.Len(t, event.Value, 300<<10)
+		}
+	}
+}
