@@ -87,13 +87,16 @@ func usersAccess(e *env) {
 
 func membersOfTheCluster(e *env) {
 	const ip, port, name = "127.0.0.1", "1", "kvdb-test-member"
+	add := map[string]func() error{
+		"AddMember":    func() error { _, err := e.kv.AddMember(ip, port, name); return err },
+		"AddLearner":   func() error { _, err := e.kv.AddLearner(ip, port, name); return err },
+		"UpdateMember": func() error { _, err := e.kv.UpdateMember(ip, port, name); return err },
+	}
 	if !e.traits.Members {
+		e.notSupported(add)
 		e.notSupported(map[string]func() error{
-			"AddMember":        func() error { _, err := e.kv.AddMember(ip, port, name); return err },
-			"AddLearner":       func() error { _, err := e.kv.AddLearner(ip, port, name); return err },
 			"RemoveMember":     func() error { return e.kv.RemoveMember(name, ip) },
 			"RemoveMemberByID": func() error { return e.kv.RemoveMemberByID(1) },
-			"UpdateMember":     func() error { _, err := e.kv.UpdateMember(ip, port, name); return err },
 			"ListMembers":      func() error { _, err := e.kv.ListMembers(); return err },
 		})
 		return
@@ -115,6 +118,20 @@ func membersOfTheCluster(e *env) {
 	e.Equal(1, leaders)
 	e.is(kvdb.ErrMemberDoesNotExist, e.kv.RemoveMember(name, ip))
 	e.is(kvdb.ErrMemberDoesNotExist, e.kv.RemoveMemberByID(1))
+	again, err := e.kv.ListMembers()
+	e.NoError(err)
+	for id, member := range before {
+		e.Contains(again, id, "the number of a member stays the same")
+		e.Equal(member.ID, again[id].ID)
+	}
+	if e.traits.MembersJoin {
+		e.except("members join by themselves: `ErrNotSupported`")
+		for call, f := range add {
+			err := f()
+			e.True(err == kvdb.ErrNotSupported, "%s: %v", call, err)
+		}
+		return
+	}
 	_, err = e.kv.UpdateMember(ip, port, name)
 	e.is(kvdb.ErrMemberDoesNotExist, err)
 

@@ -90,6 +90,9 @@ type Traits struct {
 	// is, and for Options that make the suite's instances administrators.
 	NoCompact                             bool
 	Users, Members, Endpoints, Defragment bool
+	// MembersJoin: members join by themselves. They can be listed and removed, but
+	// AddMember, AddLearner and UpdateMember are kvdb.ErrNotSupported.
+	MembersJoin bool
 
 	// CallTimeout is the time limit of a read or write during an outage, 0 for
 	// 10 s. WatchTimeout is how long a watch waits for a store that cannot be

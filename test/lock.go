@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -71,7 +72,8 @@ func lockOneHolder(e *env) {
 	const callers, rounds = 12, 5
 	kvs := []kvdb.Kvdb{e.kv, e.peer(), e.peer()}
 	var holders atomic.Int32
-	token, count := uint64(0), 0 // protected by the lock; holders orders the accesses
+	token := uint64(0) // protected by the lock; holders orders the accesses
+	e.put("count", 0)
 	e.concurrently(callers, func(i int) error {
 		for range rounds {
 			kv := kvs[i%len(kvs)]
@@ -86,7 +88,13 @@ func lockOneHolder(e *env) {
 				return fmt.Errorf("token %d after %d", pair.ModifiedIndex, token)
 			}
 			token = pair.ModifiedIndex
-			count++
+			count, _, err := kvdb.GetAs[int](kv, "count")
+			if err == nil {
+				_, err = kv.Put("count", count+1, 0)
+			}
+			if err != nil {
+				return err
+			}
 			holders.Add(-1)
 			if err := kv.Unlock(pair); err != nil {
 				return err
@@ -94,7 +102,7 @@ func lockOneHolder(e *env) {
 		}
 		return nil
 	})
-	e.Equal(callers*rounds, count)
+	e.holds("count", strconv.Itoa(callers*rounds))
 	e.isLocked("key", "")
 }
 

@@ -160,6 +160,8 @@ func (e *env) probeWatch(t *Traits) {
 func (e *env) probeAdmin(t *Traits) {
 	_, members := e.kv.ListMembers()
 	t.Members = members != kvdb.ErrNotSupported
+	_, update := e.kv.UpdateMember("127.0.0.1", "1", "kvdb-test-nobody")
+	t.MembersJoin = t.Members && update == kvdb.ErrNotSupported
 	t.Users = e.kv.RemoveUser("kvdb-test-nobody") != kvdb.ErrNotSupported
 	endpoints, endpoint := e.kv.GetEndpoints(), ""
 	if len(endpoints) > 0 {

@@ -1,0 +1,249 @@
+package test_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/mem"
+	"github.com/portworx/kvdb/test"
+)
+
+// sound is a backend that breaks no rule. The mutants below break one each.
+type sound struct{ kvdb.Kvdb }
+
+func (s sound) Close() error { return kvdb.Close(s.Kvdb) }
+
+func (s sound) BindContext(ctx context.Context) kvdb.Kvdb {
+	return sound{kvdb.WithContext(ctx, s.Kvdb)}
+}
+
+type staleGet struct {
+	sound
+	seen map[string]*kvdb.KVPair
+}
+
+func (m staleGet) Get(key string) (*kvdb.KVPair, error) {
+	if pair, seen := m.seen[key]; seen {
+		return pair, nil
+	}
+	pair, err := m.Kvdb.Get(key)
+	if err == nil {
+		m.seen[key] = pair
+	}
+	return pair, err
+}
+
+type createInTwoSteps struct{ sound }
+
+func (m createInTwoSteps) Create(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
+	if _, err := m.Get(key); err == nil {
+		return nil, kvdb.ErrExist
+	}
+	time.Sleep(time.Millisecond) // others get between
+	return m.Put(key, value, ttl)
+}
+
+type wrappedErrors struct{ sound }
+
+func (m wrappedErrors) Delete(key string) (*kvdb.KVPair, error) {
+	pair, err := m.Kvdb.Delete(key)
+	if err != nil {
+		err = fmt.Errorf("delete: %w", err)
+	}
+	return pair, err
+}
+
+type deleteByPrefix struct{ sound }
+
+func (m deleteByPrefix) DeleteTree(prefix string) error {
+	pairs, err := m.Enumerate(prefix)
+	for _, pair := range pairs {
+		_, deleteErr := m.Delete(pair.Key)
+		err = errors.Join(err, deleteErr)
+	}
+	return err
+}
+
+type unsorted struct{ sound }
+
+func (m unsorted) Enumerate(prefix string) (kvdb.KVPairs, error) {
+	pairs, err := m.Kvdb.Enumerate(prefix)
+	slices.Reverse(pairs)
+	return pairs, err
+}
+
+type keysWithoutHidden struct{ sound }
+
+func (m keysWithoutHidden) Keys(prefix, sep string) ([]string, error) {
+	names, err := m.Kvdb.Keys(prefix, sep)
+	return slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, "_") }), err
+}
+
+type setWithoutPrevValue struct{ sound }
+
+func (m setWithoutPrevValue) CompareAndSet(pair *kvdb.KVPair, flags kvdb.KVFlags, _ []byte) (*kvdb.KVPair, error) {
+	return m.Kvdb.CompareAndSet(pair, flags, nil)
+}
+
+type noTTL struct{ sound }
+
+func (m noTTL) Put(key string, value interface{}, _ uint64) (*kvdb.KVPair, error) {
+	return m.Kvdb.Put(key, value, 0)
+}
+
+// watches is a mutant whose watch callbacks are called in another way.
+type watches struct {
+	sound
+	change func(kvdb.WatchCB) kvdb.WatchCB
+}
+
+func (m watches) WatchTree(prefix string, waitIndex uint64, opaque interface{}, cb kvdb.WatchCB) error {
+	return m.Kvdb.WatchTree(prefix, waitIndex, opaque, m.change(cb))
+}
+
+func twice(cb kvdb.WatchCB) kvdb.WatchCB {
+	return func(prefix string, opaque interface{}, pair *kvdb.KVPair, err error) error {
+		if err := cb(prefix, opaque, pair, err); err != nil {
+			return err
+		}
+		return cb(prefix, opaque, pair, err)
+	}
+}
+
+func withGaps(cb kvdb.WatchCB) kvdb.WatchCB {
+	events := 0
+	return func(prefix string, opaque interface{}, pair *kvdb.KVPair, err error) error {
+		if events++; events%7 == 0 && err == nil && pair.Action == kvdb.KVSet {
+			return nil
+		}
+		return cb(prefix, opaque, pair, err)
+	}
+}
+
+func wrappedEnd(cb kvdb.WatchCB) kvdb.WatchCB {
+	return func(prefix string, opaque interface{}, pair *kvdb.KVPair, err error) error {
+		if err != nil {
+			err = fmt.Errorf("watch: %w", err)
+		}
+		return cb(prefix, opaque, pair, err)
+	}
+}
+
+type sharedLocks struct {
+	sound
+	n atomic.Int64
+}
+
+func (m *sharedLocks) LockWithTimeout(key, owner string, try, hold time.Duration) (*kvdb.KVPair, error) {
+	return m.Kvdb.LockWithTimeout(fmt.Sprint(key, m.n.Add(1)), owner, try, hold)
+}
+
+type pollingLocks struct{ sound }
+
+func (m pollingLocks) LockWithTimeout(key, owner string, try, hold time.Duration) (*kvdb.KVPair, error) {
+	for deadline := time.Now().Add(try); ; time.Sleep(time.Second) {
+		pair, err := m.Kvdb.LockWithTimeout(key, owner, 0, hold)
+		if !errors.Is(err, kvdb.ErrExist) || time.Until(deadline) < time.Second {
+			return pair, err
+		}
+	}
+}
+
+type anyUnlock struct{ sound }
+
+func (m anyUnlock) Unlock(pair *kvdb.KVPair) error {
+	if err := m.Kvdb.Unlock(pair); !errors.Is(err, kvdb.ErrInvalidLock) {
+		return err
+	}
+	return nil
+}
+
+type earlySnapshots struct{ sound }
+
+func (m earlySnapshots) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64, error) {
+	snapshot, index, err := m.Kvdb.Snapshot(prefixes, consistent)
+	return snapshot, index - 1, err
+}
+
+type noCompact struct{ sound }
+
+func (m noCompact) Compact(uint64) error { return kvdb.ErrNotSupported }
+
+type noContexts struct{ sound }
+
+func (m noContexts) BindContext(context.Context) kvdb.Kvdb { return m }
+
+// mutants are named after the case that must find out.
+var mutants = map[string]func(sound) kvdb.Kvdb{
+	"Reads/SeeEarlierWrites":      func(s sound) kvdb.Kvdb { return staleGet{s, map[string]*kvdb.KVPair{}} },
+	"Writes/OneCreateWins":        func(s sound) kvdb.Kvdb { return createInTwoSteps{s} },
+	"Writes/Conditions":           func(s sound) kvdb.Kvdb { return wrappedErrors{s} },
+	"Keys/DeleteTreeIsADirectory": func(s sound) kvdb.Kvdb { return deleteByPrefix{s} },
+	"Reads/Sorted":                func(s sound) kvdb.Kvdb { return unsorted{s} },
+	"Keys/Hidden":                 func(s sound) kvdb.Kvdb { return keysWithoutHidden{s} },
+	"Conditions/CompareAndSet":    func(s sound) kvdb.Kvdb { return setWithoutPrevValue{s} },
+	"TTL/Refused":                 func(s sound) kvdb.Kvdb { return noTTL{s} },
+	"Watches/Order":               func(s sound) kvdb.Kvdb { return watches{s, withGaps} },
+	"Watches/ManyWatchesAgree":    func(s sound) kvdb.Kvdb { return watches{s, twice} },
+	"Watches/CallbackError":       func(s sound) kvdb.Kvdb { return watches{s, wrappedEnd} },
+	"Locks/OneHolder":             func(s sound) kvdb.Kvdb { return &sharedLocks{sound: s} },
+	"Locks/HandOver":              func(s sound) kvdb.Kvdb { return pollingLocks{s} },
+	"Locks/Unlock":                func(s sound) kvdb.Kvdb { return anyUnlock{s} },
+	"Snapshots/Content":           func(s sound) kvdb.Kvdb { return earlySnapshots{s} },
+	"Traits/AsDeclared":           func(s sound) kvdb.Kvdb { return noCompact{s} },
+	"Contexts/Ended":              func(s sound) kvdb.Kvdb { return noContexts{s} },
+	"":                            func(s sound) kvdb.Kvdb { return s },
+}
+
+const mutantVariable = "KVDB_TEST_MUTANT" // environment: the key in mutants
+
+// The suite finds out what each mutant does. It runs in another process, where
+// it may fail.
+func TestMutantsAreFound(t *testing.T) {
+	for name := range mutants {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMutant$/^bare$/"+name)
+			cmd.Env = append(os.Environ(), mutantVariable+"="+name)
+			output, err := cmd.CombinedOutput()
+			if name == "" {
+				require.NoError(t, err, "%s", output)
+				return
+			}
+			require.Error(t, err)
+			require.Contains(t, string(output), "--- FAIL: TestMutant/bare/"+name)
+		})
+	}
+}
+
+func TestMutant(t *testing.T) {
+	name, run := os.LookupEnv(mutantVariable)
+	if !run {
+		t.Skip("for another process that TestMutantsAreFound starts")
+	}
+	test.Conformance(t, test.Harness{
+		Name: "mutant",
+		Init: func(domain string, endpoints []string, options map[string]string, cb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
+			kv, err := mem.New(domain, endpoints, options, cb)
+			if err != nil {
+				return nil, err
+			}
+			return mutants[name](sound{kv}), nil
+		},
+		Traits: test.Traits{
+			PrivateStore: true, MaxTTL: 100 * 365 * 24 * time.Hour,
+			HistoryFirst: true, History: 16384, DeletedValue: true, ChangedKeyAsPrefix: true,
+		},
+	})
+}
