@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/portworx/kvdb/test"
@@ -37,6 +38,7 @@ func run(reportsDir, file string) error {
 	if len(reports) == 0 {
 		return errors.New("no reports in " + reportsDir)
 	}
+	slices.SortFunc(reports, func(a, b *test.Report) int { return strings.Compare(a.Backend, b.Backend) })
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
