@@ -23,7 +23,7 @@ short: ## the quick tests only, without the race detector
 
 .PHONY: stress
 stress: ## the suite on mem and bolt COUNT times in random order
-	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout 0 -run Conformance $(BACKENDS)
+	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout 0 -run Conformance ./mem ./bolt
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME
