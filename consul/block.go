@@ -36,12 +36,12 @@ type blocked struct{ cancel context.CancelCauseFunc }
 // does not try again. An endpoint that does not answer pings any more ends it.
 func (p *pool) block(ctx context.Context, f request) error {
 	e, _ := p.current()
-	ctx, cancel := context.WithCancelCause(ctx)
+	query, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	b := &blocked{cancel}
 	e.begin(b)
 	defer e.end(b)
-	err := f(ctx, e.client)
+	err := f(query, e.client)
 	if err == nil {
 		p.note()
 		return nil

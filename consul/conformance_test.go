@@ -22,6 +22,8 @@ var traits = test.Traits{
 	NoPastDeletions: true,
 	LockSharesKey:   true,
 	NoCompact:       true,
+	Members:         true,
+	MembersJoin:     true,
 	Endpoints:       true,
 }
 

@@ -184,19 +184,31 @@ func (w *stream) tellWritten(p *api.KVPair) {
 	w.tell(event)
 }
 
-// tellDeleted makes the events of keys that are not there any more. Consul tells
-// when the last of them was deleted: each event has that index.
+// tellDeleted makes the events of keys that are not there any more.
 func (w *stream) tellDeleted(now map[string]indexes, index uint64) {
-	var deleted []string
+	deleted := w.deletedBy(now, index)
 	for key := range w.known {
 		if _, there := now[key]; !there {
-			deleted = append(deleted, key)
+			w.tell(&kvdb.KVPair{Key: key, Action: kvdb.KVDelete, ModifiedIndex: deleted})
 		}
 	}
-	slices.Sort(deleted)
-	for _, key := range deleted {
-		w.tell(&kvdb.KVPair{Key: key, Action: kvdb.KVDelete, ModifiedIndex: max(index, w.known[key].modified+1)})
+}
+
+// deletedBy returns an index by which all keys were deleted that are gone in a
+// reply: its own, which is that of the last deletion, unless a write came later.
+// Then it is the last one before that is no write's in the reply, so that a watch
+// that goes on from there misses none.
+func (w *stream) deletedBy(now map[string]indexes, index uint64) uint64 {
+	writes := map[uint64]bool{}
+	for _, i := range now {
+		writes[i.modified] = true
 	}
+	for i := index; i > w.index; i-- {
+		if !writes[i] {
+			return i
+		}
+	}
+	return max(index, w.index) // in one transaction with a write, or the index went back
 }
 
 func (w *stream) tell(event *kvdb.KVPair) {
