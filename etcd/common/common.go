@@ -3,6 +3,7 @@
 package common
 
 import (
+	"crypto/x509"
 	"fmt"
 	"os"
 	"strconv"
@@ -97,7 +98,7 @@ func (c *etcdCommon) GetAuthInfoFromOptions() (transport.TLSInfo, string, string
 			kvdb.CertFileKey, kvdb.CertKeyFileKey)
 	}
 	for _, name := range []string{kvdb.CAFileKey, kvdb.TrustedCAFileKey, kvdb.CertFileKey, kvdb.CertKeyFileKey} {
-		if err := readable(c.options[name]); err != nil {
+		if err := c.checkFile(name); err != nil {
 			return none, "", "", fmt.Errorf("option %s: %w", name, err)
 		}
 	}
@@ -120,15 +121,24 @@ func (c *etcdCommon) trustedCA() string {
 	return c.options[kvdb.CAFileKey]
 }
 
-func readable(file string) error {
+// checkFile tells what is wrong with the file that an option names, if it does.
+// What a key and its certificate are is found out when TLS is set up; a file of
+// authorities without any would only mean that nobody is trusted.
+func (c *etcdCommon) checkFile(option string) error {
+	file := c.options[option]
 	if file == "" {
 		return nil
 	}
-	f, err := os.Open(file)
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	if option == kvdb.CAFileKey || option == kvdb.TrustedCAFileKey {
+		if !x509.NewCertPool().AppendCertsFromPEM(content) {
+			return fmt.Errorf("%s has no certificate", file)
+		}
+	}
+	return nil
 }
 
 func (c *etcdCommon) GetRetryCount() int {

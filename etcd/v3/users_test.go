@@ -1,0 +1,146 @@
+package etcdv3
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+// withUsers turns the check of users on, and returns the options of the one who
+// may do everything.
+func withUsers(t *testing.T, cluster *servers.Cluster) map[string]string {
+	t.Helper()
+	client := raw(t, cluster)
+	_, err := client.UserAdd(t.Context(), "root", "secret")
+	require.NoError(t, err)
+	_, err = client.UserGrantRole(t.Context(), "root", "root")
+	require.NoError(t, err)
+	_, err = client.AuthEnable(t.Context())
+	require.NoError(t, err)
+	return map[string]string{kvdb.UsernameKey: "root", kvdb.PasswordKey: "secret"}
+}
+
+func as(user, password string) map[string]string {
+	return map[string]string{kvdb.UsernameKey: user, kvdb.PasswordKey: password}
+}
+
+func TestWrongLogin(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
+	admin := withUsers(t, cluster)
+	fails(t, cluster.Endpoints(), as("root", "wrong"), "root", "password")
+	fails(t, cluster.Endpoints(), as("nobody", "secret"), "nobody", "password")
+	fails(t, cluster.Endpoints(), nil, "user name")
+	kv := instance(t, cluster, "d", admin)
+	_, err := kv.Put("key", "value", 0)
+	require.NoError(t, err)
+}
+
+// dir, dir/ and dir/* all mean everything below dir, and nothing else.
+func TestSubtrees(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
+	admin := instance(t, cluster, "d", withUsers(t, cluster))
+	outside := instance(t, cluster, "", as("root", "secret"))
+	keys := []string{"dir", "dir/key", "dir/sub/key", "dirt", "dirt/key", "other/dir/key"}
+	for _, key := range keys {
+		_, err := admin.Put(key, "value", 0)
+		require.NoError(t, err)
+		_, err = outside.Put(key, "value", 0)
+		require.NoError(t, err)
+	}
+	for user, subtree := range map[string]string{"a": "dir", "b": "dir/", "c": "dir/*"} {
+		require.NoError(t, admin.AddUser(user, "password"))
+		kv := instance(t, cluster, "d", as(user, "password"))
+		root := instance(t, cluster, "", as(user, "password"))
+		may := func(read, write bool) {
+			t.Helper()
+			for _, key := range keys {
+				inside := key == "dir/key" || key == "dir/sub/key"
+				_, err := kv.Get(key)
+				require.Equal(t, inside && read, err == nil, "get %s: %v", key, err)
+				_, err = kv.Put(key, "value", 0)
+				require.Equal(t, inside && write, err == nil, "put %s: %v", key, err)
+				_, err = root.Get(key)
+				require.ErrorIs(t, err, rpctypes.ErrPermissionDenied)
+			}
+			require.Equal(t, read, kv.WatchTree("dir/", 0, nil, func(string, interface{}, *kvdb.KVPair, error) error {
+				return errors.New("over")
+			}) == nil)
+			require.Error(t, kv.WatchTree("dir", 0, nil, func(string, interface{}, *kvdb.KVPair, error) error { return nil }))
+		}
+		may(false, false)
+		require.NoError(t, admin.GrantUserAccess(user, kvdb.ReadPermission, subtree))
+		may(true, false)
+		require.NoError(t, admin.GrantUserAccess(user, kvdb.WritePermission, "dir/*"), "beside the other")
+		may(true, true)
+		_, _, err := kv.Snapshot([]string{"dir/"}, true)
+		require.NoError(t, err)
+		require.NoError(t, admin.RevokeUsersAccess(user, kvdb.WritePermission, subtree))
+		may(true, false)
+		require.NoError(t, admin.RevokeUsersAccess(user, kvdb.ReadWritePermission, "dir"))
+		may(false, false)
+	}
+	require.NoError(t, admin.GrantUserAccess("a", kvdb.ReadWritePermission, ""))
+	kv := instance(t, cluster, "d", as("a", "password"))
+	pairs, err := kv.Enumerate("")
+	require.NoError(t, err)
+	require.Len(t, pairs, len(keys))
+	pair, err := kv.Lock("dir/key")
+	require.NoError(t, err)
+	require.NoError(t, kv.Unlock(pair))
+}
+
+func TestUserErrors(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
+	kv := instance(t, cluster, "d", withUsers(t, cluster))
+	require.Equal(t, kvdb.ErrNoPassword, kv.AddUser("user", ""))
+	require.NoError(t, kv.AddUser("user", "password"))
+	require.ErrorIs(t, kv.AddUser("user", "password"), kvdb.ErrExist)
+	require.NoError(t, kv.RemoveUser("user"))
+	require.ErrorIs(t, kv.RemoveUser("user"), kvdb.ErrNotFound)
+	require.ErrorIs(t, kv.GrantUserAccess("user", kvdb.ReadPermission, "dir"), kvdb.ErrNotFound)
+
+	// A role that somebody else made is not given away.
+	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: "root", Password: "secret"})
+	require.NoError(t, err)
+	defer client.Close()
+	_, err = client.RoleAdd(t.Context(), "powerful")
+	require.NoError(t, err)
+	require.ErrorIs(t, kv.AddUser("powerful", "password"), kvdb.ErrExist)
+	users, err := client.UserList(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"root"}, users.Users)
+}
+
+// A login that has expired is renewed, for requests and for watches.
+func TestExpiredLogin(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4", "--auth-token-ttl=1"}})
+	admin := withUsers(t, cluster)
+	requests := &counter{}
+	kv := instance(t, cluster, "d", admin, grpc.WithChainUnaryInterceptor(requests.intercept))
+	first := events(t, kv, "", 0)
+	requests.take()
+	tick := time.NewTicker(3 * time.Second) // a login not used for so long has expired
+	defer tick.Stop()
+	logins := 0
+	for deadline := time.Now().Add(patience); logins < 2; <-tick.C {
+		require.True(t, time.Now().Before(deadline), "no login has expired")
+		pair, err := kv.Put("key", "value", 0)
+		require.NoError(t, err)
+		require.Equal(t, pair.ModifiedIndex, receive(t, first, "the event").ModifiedIndex)
+		logins += requests.take()["Authenticate"]
+	}
+	<-tick.C
+	second := events(t, kv, "", 0)
+	pair, err := kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	require.Equal(t, pair.ModifiedIndex, receive(t, first, "the event").ModifiedIndex)
+	require.Equal(t, pair.ModifiedIndex, receive(t, second, "the event").ModifiedIndex)
+}
