@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// fake is a store of which a test says what some methods do. The others must
+// not be called.
+type fake struct {
+	driver.Store
+	limits driver.Limits
+	get    func(ctx context.Context, key string) (*kvdb.KVPair, error)
+	put    func(ctx context.Context, w driver.Write) (driver.Indexes, error)
+	lock   func(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error)
+	watch  func(ctx context.Context, r driver.WatchRequest) (driver.Stream, error)
+	closed int
+}
+
+func (f *fake) Limits() driver.Limits { return f.limits }
+
+func (f *fake) Get(ctx context.Context, key string) (*kvdb.KVPair, error) { return f.get(ctx, key) }
+
+func (f *fake) Put(ctx context.Context, w driver.Write) (driver.Indexes, error) { return f.put(ctx, w) }
+
+func (f *fake) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
+	return f.lock(ctx, key, owner, wait)
+}
+
+func (f *fake) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
+	return f.watch(ctx, r)
+}
+
+func (f *fake) Close() error {
+	f.closed++
+	return nil
+}
+
+func open(t *testing.T, f *fake, cb kvdb.FatalErrorCB) *Kvdb {
+	t.Helper()
+	kv, err := New(Config{Name: "fake", Domain: "domain", Store: f, FatalCb: cb})
+	require.NoError(t, err)
+	return kv
+}
+
+// fakeLease is a lease that a test can lose.
+type fakeLease struct {
+	lost     chan struct{}
+	release  func() error
+	released int
+}
+
+func newFakeLease() *fakeLease {
+	return &fakeLease{lost: make(chan struct{}), release: func() error { return nil }}
+}
+
+func (l *fakeLease) Token() uint64         { return 17 }
+func (l *fakeLease) Lost() <-chan struct{} { return l.lost }
+func (l *fakeLease) Release(context.Context) error {
+	l.released++
+	return l.release()
+}
+
+// fakeStream is a watch's stream that a test feeds.
+type fakeStream struct {
+	ctx    context.Context
+	events chan []*kvdb.KVPair
+	closed int
+}
+
+func (s *fakeStream) Next() ([]*kvdb.KVPair, error) {
+	select {
+	case events, ok := <-s.events:
+		if !ok {
+			return nil, kvdb.ErrNoConnection
+		}
+		return events, nil
+	case <-s.ctx.Done():
+		return nil, context.Cause(s.ctx)
+	}
+}
+
+func (s *fakeStream) Close() { s.closed++ }

@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// leased is an instance whose store gives out lease, and the errors that its
+// fatal callback gets.
+func leased(t *testing.T, lease driver.Lease) (*Kvdb, chan error) {
+	fatal := make(chan error, 10)
+	f := &fake{lock: func(context.Context, string, string, time.Duration) (driver.Lease, error) { return lease, nil }}
+	return open(t, f, func(err error, format string, args ...interface{}) {
+		fatal <- fmt.Errorf("%w: "+format, append([]interface{}{err}, args...)...)
+	}), fatal
+}
+
+// A lock that is lost is reported once, at once, and nothing more of it.
+func TestLostLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease := newFakeLease()
+		kv, fatal := leased(t, lease)
+		pair, err := kv.LockWithTimeout("key", "me", time.Second, time.Minute)
+		require.NoError(t, err)
+		held := pair.Lock.(kvdb.HeldLock)
+		require.EqualValues(t, 17, held.Token())
+		require.EqualValues(t, 17, pair.ModifiedIndex)
+		lease.release = func() error { return kvdb.ErrInvalidLock }
+		close(lease.lost)
+		<-held.Lost()
+		report := <-fatal
+		require.ErrorIs(t, report, kvdb.ErrLockRefreshFailed)
+		require.ErrorContains(t, report, "key")
+		require.ErrorContains(t, report, "me")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Empty(t, fatal, "it is not held any more, and so not for too long")
+		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
+		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair), "again")
+		require.NoError(t, kv.Close())
+	})
+}
+
+// A lock held for too long is reported once, and may be lost after that.
+func TestLockHeldForTooLongAndLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease := newFakeLease()
+		kv, fatal := leased(t, lease)
+		began := time.Now()
+		_, err := kv.LockWithTimeout("key", "me", time.Second, time.Minute)
+		require.NoError(t, err)
+		report := <-fatal
+		require.ErrorIs(t, report, kvdb.ErrLockHoldTimeoutTriggered)
+		require.Equal(t, time.Minute, time.Since(began))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Empty(t, fatal)
+		require.Zero(t, lease.released, "it stays held")
+		close(lease.lost)
+		require.ErrorIs(t, <-fatal, kvdb.ErrLockRefreshFailed)
+		require.NoError(t, kv.Close())
+	})
+}
+
+// An Unlock that did not get through may be called again; one that did is over.
+func TestUnlockAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease := newFakeLease()
+		kv, fatal := leased(t, lease)
+		pair, err := kv.LockWithTimeout("key", "me", time.Second, time.Minute)
+		require.NoError(t, err)
+		lease.release = func() error { return kvdb.ErrNoConnection }
+		require.ErrorIs(t, kv.Unlock(pair), kvdb.ErrNoConnection)
+		lease.release = func() error { return nil }
+		require.NoError(t, kv.Unlock(pair))
+		require.NoError(t, kv.Unlock(pair))
+		require.Equal(t, 2, lease.released)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Empty(t, fatal, "it is held no more")
+		require.NoError(t, kv.Close())
+	})
+}
+
+// The pair of a lock is good for the instance that gave it, and its views.
+func TestUnlockOfAnotherInstance(t *testing.T) {
+	kv, _ := leased(t, newFakeLease())
+	other, _ := leased(t, newFakeLease())
+	pair, err := kv.BindContext(t.Context()).Lock("key")
+	require.NoError(t, err)
+	require.Equal(t, kvdb.ErrInvalidLock, other.Unlock(pair))
+	copied := *pair
+	require.NoError(t, kv.Unlock(&copied))
+	require.NoError(t, kv.Close())
+	require.NoError(t, other.Close())
+}
+
+// Of those who wait for a key one at a time waits in the store, with what is
+// left of its time.
+func TestOneWaiterInTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var waiting atomic.Int32
+		f := &fake{}
+		f.lock = func(ctx context.Context, _, _ string, wait time.Duration) (driver.Lease, error) {
+			if wait <= 0 {
+				return nil, &driver.HeldError{Owner: "another"}
+			}
+			require.EqualValues(t, 1, waiting.Add(1))
+			defer waiting.Add(-1)
+			select {
+			case <-time.After(wait):
+				return nil, &driver.HeldError{Owner: "somebody"}
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}
+		kv := open(t, f, nil)
+		began := time.Now()
+		errs := make(chan error, 3)
+		for i := range 3 {
+			go func() {
+				_, err := kv.LockWithTimeout("key", "me", time.Duration(i+1)*time.Second, 0)
+				errs <- err
+			}()
+			synctest.Wait()
+		}
+		for i := range 3 {
+			err := <-errs
+			require.ErrorIs(t, err, kvdb.ErrExist)
+			require.ErrorContains(t, err, `"key"`)
+			require.ErrorContains(t, err, "somebody")
+			require.Equal(t, time.Duration(i+1)*time.Second, time.Since(began))
+		}
+		_, err := kv.LockWithTimeout("key", "me", 0, 0)
+		require.ErrorIs(t, err, kvdb.ErrExist)
+		require.ErrorContains(t, err, "another")
+		require.NoError(t, kv.Close())
+	})
+}
