@@ -1,0 +1,101 @@
+package mem_test
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+)
+
+// What a call allocates is bounded, and the same at a thousand and at a million
+// keys.
+func TestWorkDoesNotDependOnSize(t *testing.T) {
+	for _, size := range []int{1_000, 1_000_000} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			keys := benchKeys(size)
+			kv := filled(t, keys)
+			key, dir := keys[size/2], keys[size/2][:len("dir/00000")]
+
+			// One is the copy of a value larger than those that are kept with
+			// their pair.
+			_, err := kv.Put("large", make([]byte, 1000), 0)
+			require.NoError(t, err)
+			for key, most := range map[string]float64{key: 1, "large": 2} {
+				requireAllocations(t, most, func() error { _, err := kv.Get(key); return err })
+			}
+			// The caller's slice becomes an interface, the pair that comes back,
+			// the record; history is allocated a piece at a time.
+			requireAllocations(t, 3, func() error { _, err := kv.Put(key, benchValue, 0); return err })
+			// A slab of pairs, one of values, the pointers, the visitor.
+			requireAllocations(t, 4, func() error {
+				pairs, err := kv.Enumerate(dir + "/")
+				return wantLen(len(pairs), perDir, err)
+			})
+			requireAllocations(t, 12, func() error {
+				names, err := kv.Keys(dir, "")
+				return wantLen(len(names), perDir, err)
+			})
+			requireAllocations(t, 20, func() error {
+				names, err := kv.Keys("", "")
+				return wantLen(len(names), 2, err) // "dir" and "large"
+			})
+
+			const fewNodes = 64 << 10 // bytes
+			requireBytes(t, fewNodes, func() error { _, _, err := kv.Snapshot(nil, true); return err })
+			requireBytes(t, fewNodes, func() error { _, err := kv.Put(key, benchValue, 0); return err })
+		})
+	}
+}
+
+func wantLen(n, want int, err error) error {
+	if err == nil && n != want {
+		err = fmt.Errorf("%d instead of %d", n, want)
+	}
+	return err
+}
+
+// The number of allocations of Enumerate does not grow with what it finds.
+func TestAllocationsDoNotDependOnResult(t *testing.T) {
+	kv := filled(t, benchKeys(10_000))
+	for _, prefix := range []string{"none", "dir/00000/key-00", "dir/00000/", "dir/"} {
+		requireAllocations(t, 4, func() error { _, err := kv.Enumerate(prefix); return err })
+	}
+}
+
+func requireAllocations(t *testing.T, most float64, f func() error) {
+	t.Helper()
+	if raceEnabled {
+		return // the race detector makes pools lose things
+	}
+	allocations := testing.AllocsPerRun(100, func() {
+		if err := f(); err != nil {
+			t.Error(err)
+		}
+	})
+	require.LessOrEqual(t, allocations, most)
+}
+
+func requireBytes(t *testing.T, most uint64, f func() error) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	require.NoError(t, f())
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, most)
+}
+
+// A write that nobody watches is not passed to anybody, however many watch
+// other keys: it allocates the same.
+func TestWatchesElsewhereCostNothing(t *testing.T) {
+	for _, watches := range []int{0, 1000} {
+		kv := open(t, nil)
+		for i := range watches {
+			err := kv.WatchTree(fmt.Sprintf("quiet/%d/", i), 0, nil, func(string, interface{}, *kvdb.KVPair, error) error { return nil })
+			require.NoError(t, err)
+		}
+		requireAllocations(t, 3, func() error { _, err := kv.Put("busy", benchValue, 0); return err })
+	}
+}
