@@ -36,6 +36,11 @@ func (e *env) notSupported(calls map[string]func() error) {
 // A user may do in a subtree what was granted, until it is revoked.
 func usersAccess(e *env) {
 	user, password := "user-"+strings.ToLower(e.domain[len(e.domain)-8:]), "a password"
+	if e.traits.NoLogin {
+		e.except("logins are `ErrAuthNotSupported`")
+		_, err := e.tryOpen(e.domain, map[string]string{kvdb.UsernameKey: user, kvdb.PasswordKey: password}, nil)
+		e.is(kvdb.ErrAuthNotSupported, err)
+	}
 	if !e.traits.Users {
 		e.notSupported(map[string]func() error{
 			"AddUser":           func() error { return e.kv.AddUser(user, password) },

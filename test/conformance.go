@@ -21,7 +21,8 @@ type group struct {
 	name  string
 	calls string // that it is about
 	cases []testCase
-	// server: the cases need Harness.Server.
+	// server: the cases need Harness.Server. As they take long they run on the
+	// bare instance only.
 	server bool
 }
 
@@ -33,15 +34,17 @@ var groups = []group{
 	traitGroup,
 }
 
-// Conformance runs all cases on the backend, as subtests of t, bare and behind
-// the log wrapper, and returns when they are over.
+// Conformance runs all cases on the backend, as subtests of t, bare and (but
+// for -short) behind the log wrapper, and returns when they are over.
 func Conformance(t *testing.T, h Harness) *Report {
 	t.Helper()
 	report := newReport(h.Name, groups)
 	t.Run("bare", func(t *testing.T) { (&suite{h, report, nil}).run(t, groups) })
-	t.Run("log", func(t *testing.T) {
-		(&suite{h, report, []kvdb.WrapperName{kvdb.Wrapper_Log}}).run(t, groups)
-	})
+	if !testing.Short() {
+		t.Run("log", func(t *testing.T) {
+			(&suite{h, report, []kvdb.WrapperName{kvdb.Wrapper_Log}}).run(t, groups)
+		})
+	}
 	report.save(t)
 	return report
 }
@@ -57,7 +60,7 @@ type suite struct {
 func (s *suite) run(t *testing.T, groups []group) {
 	for _, alone := range []bool{true, false} {
 		for _, g := range groups {
-			if g.server && s.Server == nil {
+			if g.server && (s.Server == nil || len(s.wrappers) > 0) {
 				continue
 			}
 			for _, c := range g.cases {

@@ -90,6 +90,8 @@ type Traits struct {
 	// is, and for Options that make the suite's instances administrators.
 	NoCompact                             bool
 	Users, Members, Endpoints, Defragment bool
+	// NoLogin: kvdb.UsernameKey among the options is kvdb.ErrAuthNotSupported.
+	NoLogin bool
 	// MembersJoin: members join by themselves. They can be listed and removed, but
 	// AddMember, AddLearner and UpdateMember are kvdb.ErrNotSupported.
 	MembersJoin bool

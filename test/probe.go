@@ -162,7 +162,13 @@ func (e *env) probeAdmin(t *Traits) {
 	t.Members = members != kvdb.ErrNotSupported
 	_, update := e.kv.UpdateMember("127.0.0.1", "1", "kvdb-test-nobody")
 	t.MembersJoin = t.Members && update == kvdb.ErrNotSupported
-	t.Users = e.kv.RemoveUser("kvdb-test-nobody") != kvdb.ErrNotSupported
+	const nobody = "kvdb-test-nobody"
+	t.Users = e.kv.RemoveUser(nobody) != kvdb.ErrNotSupported
+	kv, err := e.tryOpen(e.domain, map[string]string{kvdb.UsernameKey: nobody, kvdb.PasswordKey: nobody}, nil)
+	t.NoLogin = err == kvdb.ErrAuthNotSupported
+	if err == nil {
+		e.NoError(kvdb.Close(kv))
+	}
 	endpoints, endpoint := e.kv.GetEndpoints(), ""
 	if len(endpoints) > 0 {
 		endpoint = endpoints[0]

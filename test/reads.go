@@ -3,6 +3,8 @@ package test
 import (
 	"slices"
 	"strconv"
+
+	"github.com/portworx/kvdb"
 )
 
 var readGroup = group{name: "Reads", calls: "Get, GetVal, Enumerate, Keys", cases: []testCase{
@@ -12,6 +14,7 @@ var readGroup = group{name: "Reads", calls: "Get, GetVal, Enumerate, Keys", case
 	{name: "EnumerateIsOneMoment", run: readsEnumerateIsOneMoment},
 	{name: "KeysIsOneMoment", run: readsKeysIsOneMoment},
 	{name: "Many", run: readsMany},
+	{name: "ReadConsistency", run: readsConsistency},
 }}
 
 func readsSorted(e *env) {
@@ -139,3 +142,16 @@ func readsMany(e *env) {
 }
 
 func manyKey(i int) string { return "many/" + strconv.Itoa(10_000+i) }
+
+// The option is known everywhere, and a value that nobody knows is refused.
+func readsConsistency(e *env) {
+	for _, mode := range []string{kvdb.ReadLinearizable, kvdb.ReadStale} {
+		kv := e.openWith(e.domain+mode, map[string]string{kvdb.ReadConsistency: mode}, nil)
+		_, err := kv.Put("key", "value", 0)
+		e.NoError(err)
+		e.eventually(func() bool { _, err := kv.Get("key"); return err == nil }, "the value is not read")
+	}
+	_, err := e.tryOpen(e.domain, map[string]string{kvdb.ReadConsistency: "eventual"}, nil)
+	e.ErrorContains(err, kvdb.ReadConsistency)
+	e.ErrorContains(err, "eventual")
+}

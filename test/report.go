@@ -27,7 +27,7 @@ type Report struct {
 
 // GroupReport is about one group of operations.
 type GroupReport struct {
-	// Name of the group, and the calls that it is about.
+	// Name of the group, and the calls that it is about, "" for none.
 	Name, Calls string
 	// Passed, Failed and NotRun are the names of cases. The same case may be in
 	// several, when it ran several times.
@@ -85,8 +85,8 @@ func (r *Report) save(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(*reportDir, file), encoded, 0o644))
 }
 
-// ReadReports reads the reports that -kvdb.report wrote to dir, sorted by file
-// name.
+// ReadReports reads the reports that -kvdb.report wrote to dir, sorted by
+// backend.
 func ReadReports(dir string) ([]*Report, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
@@ -103,6 +103,7 @@ func ReadReports(dir string) ([]*Report, error) {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 	}
+	slices.SortFunc(reports, func(a, b *Report) int { return strings.Compare(a.Backend, b.Backend) })
 	return reports, nil
 }
 
@@ -119,6 +120,9 @@ func Matrix(reports ...*Report) string {
 		return table.String()
 	}
 	for i, g := range reports[0].Groups {
+		if g.Calls == "" {
+			continue // about the suite itself
+		}
 		fmt.Fprintf(&table, "| %s |", g.Calls)
 		for _, r := range reports {
 			cell := "not run"

@@ -16,10 +16,11 @@ var writeGroup = group{name: "Writes", calls: "Put, Create, Update, Delete, Dele
 	{name: "CreatedIndexOfANewLife", run: writesCreatedIndexOfANewLife},
 	{name: "OneCreateWins", run: writesOneCreateWins},
 	{name: "OneDeleteWins", run: writesOneDeleteWins},
+	{name: "UpdateNeverCreates", run: writesUpdateNeverCreates},
 	{name: "NilPairs", run: writesNilPairs},
 }}
 
-// is asserts what a call about a pair returns.
+// pairIs asserts what a call about a pair returns.
 func (e *env) pairIs(call string, pair *kvdb.KVPair, key, value string, action kvdb.KVAction, created, modified uint64) {
 	e.t.Helper()
 	e.Equal(key, pair.Key, call)
@@ -224,6 +225,34 @@ func writesOneDeleteWins(e *env) {
 			return err
 		})
 	}
+}
+
+// An Update beside others who delete and create the key changes what is there,
+// or fails.
+func writesUpdateNeverCreates(e *env) {
+	peer := e.peer()
+	comeAndGo := func(int) error {
+		if _, err := peer.Create("key", "created", 0); err != nil {
+			return err
+		}
+		_, err := peer.Delete("key")
+		return err
+	}
+	e.during(comeAndGo, 100, func(int) {
+		set := &kvdb.KVPair{Key: "key", Value: []byte("set")}
+		for _, write := range []func() (*kvdb.KVPair, error){
+			func() (*kvdb.KVPair, error) { return e.kv.Update("key", "updated", 0) },
+			func() (*kvdb.KVPair, error) { return e.kv.CompareAndSet(set, kvdb.KVPrevExists, nil) },
+		} {
+			pair, err := write()
+			if err != nil {
+				e.is(kvdb.ErrNotFound, err)
+				continue
+			}
+			e.Less(pair.CreatedIndex, pair.ModifiedIndex)
+		}
+	})
+	e.missing("key")
 }
 
 // Bad input is an error and no panic.

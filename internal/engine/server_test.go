@@ -15,8 +15,8 @@ import (
 // Time limits of the make-believe server and its clients.
 const (
 	callLimit  = 300 * time.Millisecond
-	leaseTime  = 500 * time.Millisecond
-	watchLimit = time.Second
+	leaseTime  = 1500 * time.Millisecond
+	watchLimit = 4 * time.Second
 	history    = 1000
 )
 
