@@ -25,8 +25,9 @@ func TestConformance(t *testing.T) {
 func TestConformanceWithObjects(t *testing.T) {
 	withObjects := traits
 	withObjects.Objects = true
+	withObjects.History = 2000
 	test.Conformance(t, test.Harness{
 		Name: "mem, KvUseInterface", Init: mem.New, Traits: withObjects,
-		Options: map[string]string{mem.KvUseInterface: "true"},
+		Options: map[string]string{mem.KvUseInterface: "true", mem.KvHistory: "2000"},
 	})
 }
