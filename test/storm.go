@@ -1,0 +1,74 @@
+package test
+
+import (
+	"errors"
+	"strconv"
+	"sync"
+
+	"github.com/portworx/kvdb"
+)
+
+// startStorm writes to ten keys from several goroutines and two instances, and
+// at last to "storm/end". finish waits for them and returns what they wrote:
+// index to key and value.
+func (e *env) startStorm() (finish func() map[uint64]string) {
+	const writers, each = 6, 40
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	var mu sync.Mutex // protects written
+	written := map[uint64]string{}
+	write := func(kv kvdb.Kvdb, key, value string) error {
+		pair, err := kv.Put(key, value, 0)
+		if err == nil {
+			mu.Lock()
+			written[pair.ModifiedIndex] = key + "=" + value
+			mu.Unlock()
+		}
+		return err
+	}
+	finished := make(chan error, 1)
+	go func() {
+		err := errors.Join(concurrently(writers, func(i int) error {
+			for j := range each {
+				if err := write(kvs[i%2], "storm/"+strconv.Itoa(j%10), strconv.Itoa(i*each+j)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})...)
+		finished <- errors.Join(err, write(kvs[0], "storm/end", "value"))
+	}()
+	return func() map[uint64]string {
+		e.t.Helper()
+		e.NoError(wait(e, finished, "the writers"))
+		return written
+	}
+}
+
+// follow reads a storm's events, and asserts that they are what was written: in
+// order, none twice, and none left out; where updates are folded, none of the
+// last state of each key.
+func (e *env) follow(r *recorder, written map[uint64]string) {
+	e.t.Helper()
+	last := map[string]uint64{}
+	latest, n := uint64(0), 0
+	for _, event := range r.until("storm/end") {
+		n++
+		e.Equal(written[event.ModifiedIndex], event.Key+"="+string(event.Value), "event %d", event.ModifiedIndex)
+		e.Greater(event.ModifiedIndex, last[event.Key], "%s goes back", event.Key)
+		last[event.Key] = event.ModifiedIndex
+		if !e.traits.FoldedUpdates {
+			e.Greater(event.ModifiedIndex, latest, "events out of order")
+		}
+		latest = event.ModifiedIndex
+	}
+	pairs, err := e.kv.Enumerate("storm/")
+	e.NoError(err)
+	for _, pair := range pairs {
+		e.Equal(pair.ModifiedIndex, last[pair.Key], "the last state of %s", pair.Key)
+	}
+	if e.traits.FoldedUpdates {
+		e.except("updates of one key may be folded")
+		return
+	}
+	e.Len(written, n, "events delivered of those written")
+}

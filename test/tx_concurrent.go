@@ -1,0 +1,82 @@
+package test
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/portworx/kvdb"
+)
+
+// retry commits what f does until nobody else was faster.
+func retry(kv kvdb.Kvdb, f func(tx kvdb.Tx) error) error {
+	for {
+		tx, err := kv.TxNew()
+		if err != nil {
+			return err
+		}
+		if err = f(tx); err == nil {
+			err = tx.Commit()
+		}
+		if err != kvdb.ErrModified {
+			return err
+		}
+	}
+}
+
+// add changes a number in a transaction.
+func add(tx kvdb.Tx, key string, n int) error {
+	var value int
+	_, err := tx.GetVal(key, &value)
+	if err == nil {
+		_, err = tx.Put(key, value+n, 0)
+	}
+	return err
+}
+
+func txCounter(e *env) {
+	const callers, increments = 6, 6
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	e.put("key", 0)
+	e.concurrently(callers, func(i int) error {
+		for range increments {
+			if err := retry(kvs[i%2], func(tx kvdb.Tx) error { return add(tx, "key", 1) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	e.holds("key", strconv.Itoa(callers*increments))
+}
+
+// While money moves between accounts, nobody sees their sum change.
+func txAllOrNone(e *env) {
+	if e.traits.SingleKeyTx {
+		return // asserted in another case
+	}
+	const accounts, total = 4, 400
+	account := func(i int) string { return "account/" + strconv.Itoa(i%accounts) }
+	for i := range accounts {
+		e.put(account(i), total/accounts)
+	}
+	sums := func(int) error {
+		pairs, err := e.kv.Enumerate("account/")
+		sum := 0
+		for _, pair := range pairs {
+			n, convErr := strconv.Atoi(string(pair.Value))
+			sum, err = sum+n, errors.Join(err, convErr)
+		}
+		if err == nil && sum != total {
+			err = fmt.Errorf("the sum is %d", sum)
+		}
+		return err
+	}
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	e.during(sums, 10, func(round int) {
+		e.concurrently(4, func(i int) error {
+			return retry(kvs[i%2], func(tx kvdb.Tx) error {
+				return errors.Join(add(tx, account(i), -1), add(tx, account(i+round%3+1), 1))
+			})
+		})
+	})
+}
