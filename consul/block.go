@@ -3,6 +3,7 @@ package consul
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -41,7 +42,8 @@ func (p *pool) block(ctx context.Context, f request) error {
 	b := &blocked{cancel}
 	e.begin(b)
 	defer e.end(b)
-	err := f(query, e.client)
+	var code atomic.Int32
+	err := withStatus(f(context.WithValue(query, statusKey{}, &code), e.client), int(code.Load()))
 	if err == nil {
 		p.note()
 		return nil

@@ -59,6 +59,15 @@ func fateOf(err error, sent bool) fate {
 	return perhaps
 }
 
+// withStatus gives an error of Consul's client the status of the reply.
+func withStatus(err error, code int) error {
+	var status api.StatusError
+	if err == nil || code < http.StatusBadRequest || errors.As(err, &status) {
+		return err
+	}
+	return api.StatusError{Code: code, Body: err.Error()}
+}
+
 // refusal turns an answer of Consul's into one of our errors.
 func refusal(err error) error {
 	var status api.StatusError

@@ -2,11 +2,8 @@ package consul
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
 )
@@ -134,19 +131,16 @@ func (s *session) keep(renewed time.Time) {
 func (s *session) renew(deadline time.Time) (time.Time, error) {
 	ctx, cancel := context.WithDeadline(s.keeper.store.lifetime, deadline)
 	defer cancel()
-	var sent time.Time
 	backoff := newBackoff()
 	for {
-		err := s.keeper.store.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
-			sent = time.Now()
-			ctx, cancel := context.WithTimeout(ctx, renewInterval)
-			defer cancel()
-			return renewSession(ctx, c, s.id)
-		})
-		if err == nil || ctx.Err() != nil || hasEnded(err) {
+		sent := time.Now()
+		attempt, cancelAttempt := context.WithTimeout(ctx, renewInterval)
+		err := s.keeper.store.renewSession(attempt, s.id)
+		cancelAttempt()
+		if err == nil || err == errSessionLost || ctx.Err() != nil {
 			return sent, err
 		}
-		if backoff.Wait(ctx) != nil { // Consul refuses, and may think better of it
+		if backoff.Wait(ctx) != nil {
 			return sent, err
 		}
 	}
@@ -223,8 +217,6 @@ func (s *session) remove(l *lease) {
 		s.retireLocked()
 	}
 }
-
-var errSessionLost = errors.New("the session is lost")
 
 // close ends all sessions.
 func (k *keeper) close() {

@@ -105,10 +105,8 @@ func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair
 // sessionLost tells whether Consul does not know the session any more, and gives
 // it up then.
 func (s *store) sessionLost(ctx context.Context, session *session) (bool, error) {
-	err := s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
-		return renewSession(ctx, c, session.id)
-	})
-	if !hasEnded(err) {
+	err := s.renewSession(ctx, session.id)
+	if err != errSessionLost {
 		return false, err
 	}
 	session.finish()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -175,5 +176,13 @@ func (e explicit) RoundTrip(r *http.Request) (*http.Response, error) {
 		query.Del("partition")
 		r.URL.RawQuery = query.Encode()
 	}
-	return e.Transport.RoundTrip(r)
+	reply, err := e.Transport.RoundTrip(r)
+	if code, ok := r.Context().Value(statusKey{}).(*atomic.Int32); ok && err == nil {
+		code.Store(int32(reply.StatusCode))
+	}
+	return reply, err
 }
+
+// statusKey is the context key of the *atomic.Int32 that gets the status of a
+// reply, which not all errors of Consul's client tell.
+type statusKey struct{}

@@ -140,21 +140,19 @@ func (p *pool) call(ctx context.Context, k kind, f request) error {
 			p.note()
 			return nil
 		}
-		switch fateOf(err, sent) {
-		case refused:
+		fate := fateOf(err, sent)
+		if fate == refused {
 			p.note()
 			return refusal(err)
-		case perhaps:
-			if k == once {
-				p.avoid(e)
-				return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, withCause(ctx, err))
-			}
 		}
-		if ctx.Err() != nil {
-			return notReached(ctx, err)
+		canceled := ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded)
+		if !canceled {
+			p.avoid(e)
 		}
-		p.avoid(e)
-		if try%n == 0 && backoff.Wait(ctx) != nil {
+		if fate == perhaps && k == once {
+			return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, withCause(ctx, err))
+		}
+		if ctx.Err() != nil || try%n == 0 && backoff.Wait(ctx) != nil {
 			return notReached(ctx, err)
 		}
 	}
@@ -163,6 +161,7 @@ func (p *pool) call(ctx context.Context, k kind, f request) error {
 // try makes one request of e. sent tells whether it got a connection.
 func (e *endpoint) try(ctx context.Context, k kind, f request) (sent bool, err error) {
 	var got atomic.Bool
+	var code atomic.Int32
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { got.Store(true) }}
 	if k == repeatable {
 		var cancel context.CancelCauseFunc
@@ -172,8 +171,8 @@ func (e *endpoint) try(ctx context.Context, k kind, f request) (sent bool, err e
 		defer late.Stop()
 		trace.GotFirstResponseByte = func() { late.Stop() }
 	}
-	err = f(httptrace.WithClientTrace(ctx, trace), e.client)
-	return got.Load(), err
+	err = f(context.WithValue(httptrace.WithClientTrace(ctx, trace), statusKey{}, &code), e.client)
+	return got.Load(), withStatus(err, int(code.Load()))
 }
 
 // pingKey is a key that is read, and need not be there or be readable, to see

@@ -97,11 +97,29 @@ func (s *store) reapNamed(ctx context.Context, name string) {
 	})
 }
 
-// renewSession is http.StatusNotFound when the session has ended.
-func renewSession(ctx context.Context, c *api.Client, id string) error {
-	_, err := c.Raw().Write("/v1/session/renew/"+id, nil, nil, (&api.WriteOptions{}).WithContext(ctx))
+// renewSession renews a session; the error is errSessionLost when there is none.
+func (s *store) renewSession(ctx context.Context, id string) error {
+	err := s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
+		_, err := c.Raw().Write("/v1/session/renew/"+id, nil, nil, (&api.WriteOptions{}).WithContext(ctx))
+		return err
+	})
+	if !isStatus(err, http.StatusNotFound) {
+		return err
+	}
+	// A leader that has just been elected may not know all sessions yet, and says
+	// the same. It does know them when it answers a consistent read.
+	var session *api.SessionEntry
+	_, readErr := s.query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+		session, meta, err = c.Session().Info(id, q)
+		return meta, err
+	})
+	switch {
+	case readErr != nil:
+		return readErr
+	case session == nil:
+		return errSessionLost
+	}
 	return err
 }
 
-// hasEnded tells whether renewSession found the session ended.
-func hasEnded(err error) bool { return isStatus(err, http.StatusNotFound) }
+var errSessionLost = errors.New("the session is lost")

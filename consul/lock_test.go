@@ -1,0 +1,295 @@
+package consul
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+func lost(pair *kvdb.KVPair) <-chan struct{} { return pair.Lock.(kvdb.HeldLock).Lost() }
+
+func notLost(t *testing.T, pair *kvdb.KVPair) {
+	t.Helper()
+	select {
+	case <-lost(pair):
+		require.Fail(t, "the lock is lost")
+	default:
+	}
+}
+
+// Programs that lock by Consul's own client, as other releases of this library
+// do, and ours exclude each other.
+func TestLocksOfOtherPrograms(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	kv := open(t, "locks", cluster.Endpoints(), nil)
+	theirs, err := client.LockOpts(&api.LockOptions{
+		Key: "locks/key", Value: []byte("them"), LockTryOnce: true, LockWaitTime: 100 * time.Millisecond,
+		SessionOpts: &api.SessionEntry{TTL: "10s", LockDelay: time.Millisecond, Behavior: api.SessionBehaviorRelease},
+	})
+	require.NoError(t, err)
+
+	pair, err := kv.LockWithID("key", "us")
+	require.NoError(t, err)
+	held, err := theirs.Lock(nil)
+	require.NoError(t, err)
+	require.Nil(t, held, "two holders")
+	require.NoError(t, kv.Unlock(pair))
+	there, _, err := client.KV().Get("locks/key", nil)
+	require.NoError(t, err)
+	require.Nil(t, there, "a lock leaves nothing behind")
+
+	held, err = theirs.Lock(nil)
+	require.NoError(t, err)
+	require.NotNil(t, held)
+	locked, owner, err := kv.IsKeyLocked("key")
+	require.NoError(t, err)
+	require.True(t, locked)
+	require.Equal(t, "them", owner)
+	_, err = kv.LockWithTimeout("key", "us", 100*time.Millisecond, 0)
+	require.ErrorIs(t, err, kvdb.ErrExist)
+	require.ErrorContains(t, err, "them")
+	obtained := make(chan error, 1)
+	go func() {
+		var err error
+		pair, err = kv.LockWithTimeout("key", "us", await, 0)
+		obtained <- err
+	}()
+	require.NoError(t, theirs.Unlock())
+	require.NoError(t, receive(t, obtained, "the lock that they gave up"))
+	require.NoError(t, kv.Unlock(pair))
+
+	// What their lock leaves behind is a lock that is free, and no value.
+	left := &api.KVPair{Key: "locks/left", Value: []byte("them"), Flags: api.LockFlagValue}
+	_, err = client.KV().Put(left, nil)
+	require.NoError(t, err)
+	locked, _, err = kv.IsKeyLocked("left")
+	require.NoError(t, err)
+	require.False(t, locked)
+	_, err = kv.Get("left")
+	require.Equal(t, kvdb.ErrNotFound, err)
+	pair, err = kv.Lock("left")
+	require.NoError(t, err)
+	require.NoError(t, kv.Unlock(pair))
+	_, err = client.KV().Put(left, nil)
+	require.NoError(t, err)
+	value, err := kv.Create("left", "value", 0)
+	require.NoError(t, err)
+	require.Equal(t, value.ModifiedIndex, value.CreatedIndex)
+}
+
+// A key that a session holds without the flags of a lock is taken for one by who
+// wants to lock it.
+func TestHeldWithoutFlags(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	kv := open(t, "locks", cluster.Endpoints(), nil)
+	session := newSession(t, client, api.SessionBehaviorRelease)
+	taken, _, err := client.KV().Acquire(&api.KVPair{Key: "locks/key", Value: []byte("them"), Session: session}, nil)
+	require.NoError(t, err)
+	require.True(t, taken)
+	_, err = kv.LockWithTimeout("key", "us", 0, 0)
+	require.ErrorIs(t, err, kvdb.ErrExist)
+	locked, owner, err := kv.IsKeyLocked("key")
+	require.NoError(t, err)
+	require.True(t, locked)
+	require.Equal(t, "them", owner)
+}
+
+// A value has no place where a lock is, nor a lock where a value is.
+func TestLockAndValueExclude(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	kv := open(t, "locks", cluster.Endpoints(), nil)
+	other := open(t, "locks", cluster.Endpoints(), nil)
+	pair, err := kv.LockWithID("key", "me")
+	require.NoError(t, err)
+	for _, kv := range []kvdb.Kvdb{kv, other} {
+		for call, f := range map[string]struct {
+			call func() error
+			want error
+		}{
+			"Get":          {func() error { _, err := kv.Get("key"); return err }, kvdb.ErrNotFound},
+			"Put":          {func() error { _, err := kv.Put("key", "x", 0); return err }, kvdb.ErrInvalidLock},
+			"Put with TTL": {func() error { _, err := kv.Put("key", "x", 60); return err }, kvdb.ErrInvalidLock},
+			"Create":       {func() error { _, err := kv.Create("key", "x", 0); return err }, kvdb.ErrInvalidLock},
+			"Update":       {func() error { _, err := kv.Update("key", "x", 0); return err }, kvdb.ErrNotFound},
+			"Delete":       {func() error { _, err := kv.Delete("key"); return err }, kvdb.ErrNotFound},
+			"Tx": {func() error {
+				tx, err := kv.TxNew()
+				require.NoError(t, err)
+				_, err = tx.Put("key", "x", 0)
+				require.NoError(t, err)
+				return tx.Commit()
+			}, kvdb.ErrInvalidLock},
+		} {
+			require.Equal(t, f.want, f.call(), call)
+		}
+	}
+	notLost(t, pair)
+	locked, owner, err := other.IsKeyLocked("key")
+	require.NoError(t, err)
+	require.True(t, locked)
+	require.Equal(t, "me", owner)
+	require.NoError(t, kv.Unlock(pair))
+
+	_, err = kv.Put("key", "value", 60)
+	require.NoError(t, err)
+	_, err = kv.LockWithTimeout("key", "me", 0, 0)
+	require.Equal(t, kvdb.ErrInvalidLock, err)
+	_, _, err = kv.IsKeyLocked("key")
+	require.Equal(t, kvdb.ErrInvalidLock, err)
+}
+
+// The holder learns at once when its key is removed, or its session ended.
+func TestLostByForce(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	kv := open(t, "locks", cluster.Endpoints(), nil)
+	for _, force := range []func(held *api.KVPair) error{
+		func(held *api.KVPair) error { _, err := client.KV().Delete(held.Key, nil); return err },
+		func(held *api.KVPair) error { _, err := client.Session().Destroy(held.Session, nil); return err },
+		func(held *api.KVPair) error {
+			_, _, err := client.KV().Release(held, nil)
+			return err
+		},
+	} {
+		pair, err := kv.Lock("key")
+		require.NoError(t, err)
+		other, err := kv.Lock("other")
+		require.NoError(t, err)
+		held, _, err := client.KV().Get("locks/key", nil)
+		require.NoError(t, err)
+		began := time.Now()
+		require.NoError(t, force(held))
+		receive(t, lost(pair), "the news that the lock is lost")
+		require.Less(t, time.Since(began), 5*time.Second)
+		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
+		_ = kv.Unlock(other)
+		_, err = client.KV().DeleteTree("locks/", nil)
+		require.NoError(t, err)
+	}
+	// Somebody who writes to the key does not take the lock.
+	pair, err := kv.Lock("key")
+	require.NoError(t, err)
+	_, err = client.KV().Put(&api.KVPair{Key: "locks/key", Value: []byte("scribble"), Flags: api.LockFlagValue}, nil)
+	require.NoError(t, err)
+	require.NoError(t, kv.Unlock(pair))
+	notLost(t, pair)
+}
+
+// A request for a lock that was sent and not answered leaves no lock behind, also
+// when it runs late.
+func TestLockOfUnknownOutcome(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	kv := open(t, "locks", []string{o.URL}, nil)
+	other := open(t, "locks", cluster.Endpoints(), nil)
+	held, err := kv.Lock("held") // keeps the session
+	require.NoError(t, err)
+	for _, late := range []bool{false, true} {
+		delayed := make(chan struct{})
+		o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != "/v1/txn" {
+				return false
+			}
+			o.intercept(nil)
+			if late {
+				body, _ := io.ReadAll(r.Body)
+				time.AfterFunc(300*time.Millisecond, func() {
+					defer close(delayed)
+					request, err := http.NewRequest(r.Method, cluster.All()[0].Direct()+r.URL.Path, bytes.NewReader(body))
+					if err == nil {
+						var reply *http.Response
+						if reply, err = http.DefaultClient.Do(request); err == nil {
+							_ = reply.Body.Close()
+						}
+					}
+				})
+			} else {
+				o.proxy.ServeHTTP(discard{http.Header{}}, r)
+				close(delayed)
+			}
+			sever(w)
+			return true
+		})
+		_, err := kv.LockWithTimeout("key", "me", 0, 0)
+		require.ErrorIs(t, err, kvdb.ErrNoConnection)
+		receive(t, delayed, "the request that was delayed")
+		pair, err := other.LockWithTimeout("key", "other", await, 0)
+		require.NoError(t, err)
+		require.NoError(t, other.Unlock(pair))
+		pair, err = kv.LockWithTimeout("key", "me", await, 0)
+		require.NoError(t, err)
+		require.NoError(t, kv.Unlock(pair))
+	}
+	http.DefaultClient.CloseIdleConnections()
+	notLost(t, held)
+	require.NoError(t, kv.Unlock(held))
+}
+
+// The locks of an instance, held while leaders die, are not lost.
+func TestLocksSurviveLeaderChange(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{Members: 3})
+	kv := open(t, "locks", cluster.Endpoints(), nil)
+	other := open(t, "locks", cluster.Endpoints(), nil)
+	var pairs []*kvdb.KVPair
+	for i := range 20 {
+		pair, err := kv.Lock(fmt.Sprint(i))
+		require.NoError(t, err)
+		pairs = append(pairs, pair)
+	}
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), await)
+		leader, err := cluster.Leader(ctx)
+		require.NoError(t, err)
+		require.NoError(t, leader.Kill())
+		_, err = cluster.Leader(ctx)
+		require.NoError(t, err)
+		eventually(t, "nothing can be written", func() bool { _, err := kv.Put("value", "x", 0); return err == nil })
+		require.NoError(t, leader.Start())
+		cancel()
+	}
+	for i, pair := range pairs {
+		notLost(t, pair)
+		_, err := other.LockWithTimeout(fmt.Sprint(i), "other", 0, 0)
+		require.ErrorIs(t, err, kvdb.ErrExist)
+		require.NoError(t, kv.Unlock(pair))
+	}
+}
+
+// A lock that was given up while Consul could not be reached is free soon after
+// it can.
+func TestUnlockDuringOutage(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	kv := open(t, "locks", cluster.Endpoints(), nil)
+	other := open(t, "locks", []string{cluster.All()[0].Direct()}, nil)
+	keep, err := kv.Lock("keep")
+	require.NoError(t, err)
+	pair, err := kv.Lock("key")
+	require.NoError(t, err)
+	link := cluster.All()[0].Clients()
+	require.NoError(t, link.Cut())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	require.ErrorIs(t, kvdb.WithContext(ctx, kv).Unlock(pair), kvdb.ErrNoConnection)
+	require.NoError(t, link.Heal())
+	next, err := other.LockWithTimeout("key", "next", 5*time.Second, 0)
+	require.NoError(t, err)
+	require.NoError(t, kv.Unlock(pair), "once more")
+	notLost(t, keep)
+	locked, owner, err := other.IsKeyLocked("key")
+	require.NoError(t, err)
+	require.True(t, locked)
+	require.Equal(t, "next", owner)
+	require.NoError(t, other.Unlock(next))
+}

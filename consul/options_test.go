@@ -1,0 +1,166 @@
+package consul
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+func TestBadOptions(t *testing.T) {
+	dir := t.TempDir()
+	ca, err := servers.NewCA(dir)
+	require.NoError(t, err)
+	certFile, keyFile, err := ca.Issue("client", servers.Leaf{})
+	require.NoError(t, err)
+	noCert := filepath.Join(dir, "empty")
+	require.NoError(t, os.WriteFile(noCert, nil, 0o600))
+	for _, c := range []struct {
+		options map[string]string
+		names   string
+	}{
+		{map[string]string{kvdb.CAFileKey: filepath.Join(dir, "missing")}, kvdb.CAFileKey},
+		{map[string]string{kvdb.CAFileKey: noCert}, kvdb.CAFileKey},
+		{map[string]string{kvdb.CertFileKey: certFile}, kvdb.CertKeyFileKey},
+		{map[string]string{kvdb.CertKeyFileKey: keyFile}, kvdb.CertFileKey},
+		{map[string]string{kvdb.CertFileKey: noCert, kvdb.CertKeyFileKey: keyFile}, kvdb.CertFileKey},
+		{map[string]string{kvdb.InsecureSkipVerify: "perhaps"}, kvdb.InsecureSkipVerify},
+		{map[string]string{kvdb.TransportScheme: "ftp"}, kvdb.TransportScheme},
+		{map[string]string{kvdb.ReadConsistency: "eventual"}, kvdb.ReadConsistency},
+	} {
+		_, err := New("", []string{"127.0.0.1:1"}, c.options, nil)
+		require.ErrorContains(t, err, c.names)
+	}
+	for _, options := range []map[string]string{
+		{kvdb.UsernameKey: "me", kvdb.PasswordKey: "secret"}, {kvdb.UsernameKey: "me"}, {kvdb.PasswordKey: "secret"},
+	} {
+		_, err := New("", []string{"127.0.0.1:1"}, options, nil)
+		require.True(t, err == kvdb.ErrAuthNotSupported)
+	}
+	for _, endpoints := range [][]string{nil, {}, {""}, {"http://"}, {"ftp://127.0.0.1:1"}, {"127.0.0.1:1", ""}, {"127.0.0.1:x"}} {
+		_, err := New("", endpoints, nil, nil)
+		require.Error(t, err, "%q", endpoints)
+		require.NotErrorIs(t, err, kvdb.ErrNoConnection)
+	}
+	_, err = New("a/../b", servers.Consul(t, servers.Options{}).Endpoints(), nil, nil)
+	require.ErrorIs(t, err, kvdb.ErrIllegal)
+}
+
+func TestAddresses(t *testing.T) {
+	for _, c := range []struct{ scheme, address, want string }{
+		{"http", "host", "http://host:8500"},
+		{"https", "host", "https://host:8501"},
+		{"http", "host:1", "http://host:1"},
+		{"http", "https://host:1", "https://host:1"},
+		{"https", "http://host", "http://host:8500"},
+		{"https", "[::1]:2", "https://[::1]:2"},
+		{"http", "http://host:1/consul", "http://host:1/consul"},
+	} {
+		got, err := settings{scheme: c.scheme}.url(c.address)
+		require.NoError(t, err, c)
+		require.Equal(t, c.want, got.String(), c)
+	}
+	for options, want := range map[[2]string]string{
+		{kvdb.TransportScheme, "https"}: "https", {kvdb.TransportScheme, "https://"}: "https",
+		{kvdb.TransportScheme, "http"}: "http", {"", ""}: "http",
+	} {
+		o, err := parse(map[string]string{options[0]: options[1]})
+		require.NoError(t, err)
+		require.Equal(t, want, o.scheme)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	began := time.Now()
+	_, err := New("", []string{"http://127.0.0.1:1", "127.0.0.1:2"}, nil, nil)
+	require.ErrorIs(t, err, kvdb.ErrNoConnection)
+	require.Less(t, time.Since(began), opTimeout+2*time.Second)
+}
+
+// The environment of the process does not matter.
+func TestEnvironment(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{ACL: true})
+	for name, value := range map[string]string{
+		"CONSUL_HTTP_ADDR": "127.0.0.1:1", "CONSUL_HTTP_TOKEN": cluster.Token, "CONSUL_HTTP_TOKEN_FILE": "/nonexistent",
+		"CONSUL_HTTP_SSL": "true", "CONSUL_HTTP_AUTH": "a:b", "CONSUL_NAMESPACE": "other", "CONSUL_PARTITION": "other",
+		"CONSUL_CACERT": "/nonexistent", "HTTP_PROXY": "http://127.0.0.1:1",
+	} {
+		t.Setenv(name, value)
+	}
+	_, err := open(t, "env", cluster.Endpoints(), nil).Put("key", "value", 0)
+	require.ErrorContains(t, err, "Permission denied", "the token of the environment")
+	_, err = open(t, "env", cluster.Endpoints(), map[string]string{kvdb.ACLTokenKey: cluster.Token}).Put("key", "value", 0)
+	require.NoError(t, err)
+}
+
+// A refusal is told as such, and without the token.
+func TestWrongToken(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{ACL: true})
+	const token = "0b2a7b5e-0000-4000-8000-000000000000"
+	kv := open(t, "acl", cluster.Endpoints(), map[string]string{kvdb.ACLTokenKey: token})
+	for call, f := range map[string]func() error{
+		"Get":       func() error { _, err := kv.Get("key"); return err },
+		"Put":       func() error { _, err := kv.Put("key", "value", 0); return err },
+		"TTL":       func() error { _, err := kv.Put("key", "value", 60); return err },
+		"Delete":    func() error { _, err := kv.Delete("key"); return err },
+		"Lock":      func() error { _, err := kv.LockWithTimeout("key", "me", time.Second, 0); return err },
+		"Enumerate": func() error { _, err := kv.Enumerate(""); return err },
+	} {
+		began := time.Now()
+		err := f()
+		require.Error(t, err, call)
+		require.NotErrorIs(t, err, kvdb.ErrNoConnection, call)
+		require.NotErrorIs(t, err, kvdb.ErrUnknownOutcome, call)
+		require.NotContains(t, err.Error(), token)
+		require.Less(t, time.Since(began), 5*time.Second, call)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{ClientCertAuth: true, ServerLeaf: servers.Leaf{Hosts: []string{"server.dc1.consul"}}})
+	certFile, keyFile, err := cluster.CA.Issue("client", servers.Leaf{})
+	require.NoError(t, err)
+	bare := strings.TrimPrefix(cluster.Endpoints()[0], "https://")
+	good := map[string]string{
+		kvdb.CAFileKey: cluster.CA.File, kvdb.CertFileKey: certFile, kvdb.CertKeyFileKey: keyFile,
+		kvdb.CAAuthAddress: "server.dc1.consul",
+	}
+	for _, change := range []map[string]string{
+		nil,
+		{kvdb.CAAuthAddress: "server.dc1.consul:8501"},
+		{kvdb.TransportScheme: "https"},
+		{kvdb.CAFileKey: "", kvdb.CAAuthAddress: "", kvdb.InsecureSkipVerify: "true"},
+	} {
+		options := map[string]string{}
+		for _, from := range []map[string]string{good, change} {
+			for name, value := range from {
+				options[name] = value
+			}
+		}
+		_, err := open(t, "tls", []string{bare}, options).Put("key", "value", 0)
+		require.NoError(t, err, change)
+	}
+	for name, change := range map[string]map[string]string{
+		"no client certificate": {kvdb.CertFileKey: "", kvdb.CertKeyFileKey: ""},
+		"another name":          {kvdb.CAAuthAddress: "somebody.else"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			options := map[string]string{}
+			for _, from := range []map[string]string{good, change} {
+				for name, value := range from {
+					options[name] = value
+				}
+			}
+			_, err := New("tls", []string{bare}, options, nil)
+			require.ErrorIs(t, err, kvdb.ErrNoConnection)
+			require.ErrorContains(t, err, "certificate")
+		})
+	}
+}

@@ -1,0 +1,168 @@
+package consul
+
+import (
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+// Another endpoint answers when one refuses connections, is busy or fails.
+func TestFailOver(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	refusing, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, refusing.Close())
+	kv := open(t, "pool", []string{refusing.Addr().String(), o.URL, cluster.Endpoints()[0]}, nil)
+	_, err = kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	for _, reply := range []struct {
+		code int
+		body string
+	}{
+		{http.StatusTooManyRequests, "rate limit exceeded"},
+		{http.StatusServiceUnavailable, "rate limit exceeded"},
+		{http.StatusInternalServerError, "No cluster leader"},
+		{http.StatusInternalServerError, "rpc error making call: raft apply failed: node is not the leader"},
+	} {
+		kv := open(t, "pool", []string{o.URL, cluster.Endpoints()[0]}, nil)
+		_, err = kv.Put("key", "value", 0) // makes a session
+		require.NoError(t, err)
+		var refused atomic.Int32
+		o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			refused.Add(1)
+			answer(w, r, reply.code, reply.body)
+			return true
+		})
+		_, err = kv.Put("key", "value", 0)
+		require.NoError(t, err, reply)
+		_, err = kv.Get("key")
+		require.NoError(t, err, reply)
+		require.EqualValues(t, 1, refused.Load(), "requests to the endpoint that failed")
+		o.intercept(nil)
+	}
+}
+
+// A write that may have run is not sent again; a read is.
+func TestNothingIsSentTwice(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	direct := cluster.Endpoints()[0]
+	for name, fail := range map[string]func(w http.ResponseWriter, r *http.Request){
+		"severed": func(w http.ResponseWriter, _ *http.Request) { sever(w) },
+		"500": func(w http.ResponseWriter, r *http.Request) {
+			answer(w, r, http.StatusInternalServerError, "raft apply failed: leadership lost while committing log")
+		},
+		"502": func(w http.ResponseWriter, r *http.Request) { answer(w, r, http.StatusBadGateway, "") },
+	} {
+		for call, f := range map[string]func(kv kvdb.Kvdb) error{
+			"Put":        func(kv kvdb.Kvdb) error { _, err := kv.Put("key", name, 0); return err },
+			"Create":     func(kv kvdb.Kvdb) error { _, err := kv.Create("new-"+name, name, 0); return err },
+			"Delete":     func(kv kvdb.Kvdb) error { _, err := kv.Delete("key"); return err },
+			"DeleteTree": func(kv kvdb.Kvdb) error { return kv.DeleteTree("dir") },
+			"Tx": func(kv kvdb.Kvdb) error {
+				tx, err := kv.TxNew()
+				require.NoError(t, err)
+				_, err = tx.Get("key")
+				require.NoError(t, err)
+				_, err = tx.Put("key", name, 0)
+				require.NoError(t, err)
+				return tx.Commit()
+			},
+		} {
+			kv := open(t, "once", []string{o.URL, direct}, nil)
+			_, err := kv.Put("key", "value", 0)
+			require.NoError(t, err)
+			var writes atomic.Int32
+			o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path != "/v1/txn" {
+					return false
+				}
+				if call == "Tx" && writes.Load() == 0 { // looks at the keys first
+					writes.Add(1)
+					return false
+				}
+				writes.Add(1)
+				// It runs, and the answer is lost.
+				o.proxy.ServeHTTP(discard{http.Header{}}, r)
+				fail(w, r)
+				return true
+			})
+			err = f(kv)
+			require.ErrorIs(t, err, kvdb.ErrUnknownOutcome, "%s, %s", call, name)
+			o.intercept(nil)
+			_, err = kv.Get("other")
+			require.Equal(t, kvdb.ErrNotFound, err)
+		}
+		// A value with a TTL tells by its session.
+		kv := open(t, "once", []string{o.URL, direct}, nil)
+		o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != "/v1/txn" {
+				return false
+			}
+			o.intercept(nil)
+			o.proxy.ServeHTTP(discard{http.Header{}}, r)
+			fail(w, r)
+			return true
+		})
+		pair, err := kv.Put("ttl-"+name, name, 60)
+		require.NoError(t, err)
+		now, err := kv.Get("ttl-" + name)
+		require.NoError(t, err)
+		require.Equal(t, pair.ModifiedIndex, now.ModifiedIndex)
+		// A read does no harm.
+		o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			fail(w, r)
+			return true
+		})
+		kv = open(t, "once", []string{direct, o.URL}, nil)
+		require.NoError(t, kv.SetEndpoints([]string{o.URL, direct}))
+		_, err = kv.Get("ttl-" + name)
+		require.NoError(t, err)
+		o.intercept(nil)
+	}
+}
+
+// One that does not answer at all costs a read a few seconds, once.
+func TestSilentEndpoint(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{Members: 3})
+	kv := open(t, "pool", cluster.Endpoints(), nil)
+	_, err := kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	silent := cluster.All()[0]
+	require.NoError(t, silent.Clients().Blackhole())
+	began := time.Now()
+	_, err = kv.Get("key")
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), attemptTimeout+2*time.Second)
+	began = time.Now()
+	_, err = kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), 2*time.Second)
+	require.NoError(t, silent.Clients().Heal())
+}
+
+// SetEndpoints moves what is under way to the new endpoints.
+func TestSetEndpoints(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{Members: 3})
+	all := cluster.Endpoints()
+	kv := open(t, "pool", all[:1], nil)
+	stream := events(t, kv, "dir/", 0)
+	require.NoError(t, kv.SetEndpoints(all[1:]))
+	require.Equal(t, all[1:], kv.GetEndpoints())
+	require.Error(t, kv.SetEndpoints([]string{"ftp://x"}))
+	require.Equal(t, all[1:], kv.GetEndpoints())
+	require.NoError(t, cluster.All()[0].Clients().Blackhole())
+	began := time.Now()
+	_, err := kv.Put("dir/key", "value", 0)
+	require.NoError(t, err)
+	require.Equal(t, "dir/key", receive(t, stream, "an event").Key)
+	require.Less(t, time.Since(began), 3*time.Second)
+}

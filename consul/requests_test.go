@@ -1,0 +1,99 @@
+package consul
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+const txn = "PUT /v1/txn"
+
+// What each operation costs in requests, when an instance is in use.
+func TestRequests(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	kv := open(t, "requests", []string{o.URL}, nil)
+	var pair, lock *kvdb.KVPair
+	put := func(key string, ttl uint64) func() error {
+		return func() (err error) { pair, err = kv.Put(key, "value", ttl); return err }
+	}
+	get, list, session := "GET /v1/kv/requests/key", "GET /v1/kv/requests/", "PUT /v1/session/create"
+	require.NoError(t, put("warm", 0)()) // the first write makes a session
+	lock, err := kv.Lock("warm-lock")
+	require.NoError(t, err)
+	require.NoError(t, kv.Unlock(lock))
+	for _, c := range []struct {
+		name string
+		call func() error
+		want []string
+	}{
+		{"Put, new", put("key", 0), []string{txn}},
+		{"Put, again", put("key", 0), []string{txn}},
+		{"Get", func() error { _, err := kv.Get("key"); return err }, []string{get}},
+		{"Create", func() error { _, err := kv.Create("new", "value", 0); return err }, []string{txn}},
+		{"Update", func() (err error) { pair, err = kv.Update("key", "value", 0); return err }, []string{txn}},
+		{"CompareAndSet, index", func() (err error) {
+			pair, err = kv.CompareAndSet(pair, kvdb.KVModifiedIndex, nil)
+			return err
+		}, []string{txn}},
+		{"CompareAndSet, exists", func() error {
+			_, err := kv.CompareAndSet(pair, kvdb.KVPrevExists, nil)
+			return err
+		}, []string{txn}},
+		// Consul has no guard for values.
+		{"CompareAndSet, value", func() (err error) {
+			pair, err = kv.CompareAndSet(pair, 0, []byte("value"))
+			return err
+		}, []string{get, txn}},
+		{"CompareAndDelete, index", func() error {
+			_, err := kv.CompareAndDelete(pair, kvdb.KVModifiedIndex)
+			return err
+		}, []string{txn}},
+		{"Delete", func() error { _, err := kv.Delete("new"); return err }, []string{txn}},
+		{"Enumerate", func() error { _, err := kv.Enumerate(""); return err }, []string{list}},
+		{"Keys", func() error { _, err := kv.Keys("", ""); return err }, []string{list}},
+		{"Snapshot", func() error { _, _, err := kv.Snapshot(nil, true); return err }, []string{txn}},
+		{"Put with a TTL", put("key", 60), []string{session, txn}},
+		{"IsKeyLocked", func() error { _, _, err := kv.IsKeyLocked("lock"); return err }, []string{"GET /v1/kv/requests/lock"}},
+		{"Lock", func() (err error) { lock, err = kv.Lock("lock"); return err }, []string{txn}},
+		{"Unlock", func() error { return kv.Unlock(lock) }, []string{txn}},
+		{"Tx", func() error {
+			tx, err := kv.TxNew()
+			require.NoError(t, err)
+			for _, key := range []string{"tx/1", "tx/2"} {
+				_, err = tx.Put(key, "value", 0)
+				require.NoError(t, err)
+			}
+			return tx.Commit()
+		}, []string{txn, txn}},
+	} {
+		o.take()
+		require.NoError(t, c.call(), c.name)
+		require.Equal(t, c.want, o.take(), c.name)
+	}
+}
+
+// Over a value with a TTL a write needs to know the session, and ends it.
+func TestRequestsOverTTL(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	kv := open(t, "requests", []string{o.URL}, nil)
+	_, err := kv.Put("warm", "value", 0)
+	require.NoError(t, err)
+	_, err = kv.Put("key", "value", 60)
+	require.NoError(t, err)
+	o.take()
+	_, err = kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	var made []string
+	eventually(t, "the session does not end", func() bool {
+		made = append(made, o.take()...)
+		return len(made) >= 4
+	})
+	require.Equal(t, []string{txn, "GET /v1/kv/requests/key", txn}, made[:3])
+	require.Contains(t, made[3], "PUT /v1/session/destroy/")
+	require.Len(t, made, 4)
+}

@@ -1,0 +1,210 @@
+package consul
+
+import (
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+// each calls f with 0 to n-1, several at a time.
+func each(t *testing.T, n int, f func(i int) error) {
+	t.Helper()
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 16)
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() { errs[i] = f(i); <-slots })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+}
+
+// However a lock or a TTL ends, its session does too.
+func TestSessionsAreNotLeaked(t *testing.T) {
+	const n = 500
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	before := sessions(t, client)
+	kv, err := New("sessions", cluster.Endpoints(), nil, nil)
+	require.NoError(t, err)
+	each(t, n, func(i int) error {
+		pair, err := kv.Lock(fmt.Sprint("lock/", i))
+		if err != nil {
+			return err
+		}
+		return kv.Unlock(pair)
+	})
+	require.LessOrEqual(t, len(sessions(t, client)), len(before)+1, "all locks have one session")
+
+	key := func(i int) string { return "dir/" + strconv.Itoa(i) }
+	each(t, n, func(i int) error { _, err := kv.Put(key(i), "value", 3600); return err })
+	require.GreaterOrEqual(t, len(sessions(t, client)), len(before)+n)
+	each(t, n, func(i int) error {
+		var err error
+		switch i % 5 {
+		case 0:
+			_, err = kv.Put(key(i), "plain", 0)
+		case 1:
+			_, err = kv.Put(key(i), "again", 7200)
+		case 2:
+			_, err = kv.Delete(key(i))
+		case 3:
+			_, err = kv.Create(key(i), "refused", 60)
+			if err == kvdb.ErrExist {
+				_, err = kv.Update(key(i), "plain", 0)
+			}
+		case 4:
+			var tx kvdb.Tx
+			if tx, err = kv.TxNew(); err == nil {
+				_, err = tx.Put(key(i), "plain", 0)
+			}
+			if err == nil {
+				err = tx.Commit()
+			}
+		}
+		return err
+	})
+	eventually(t, "sessions of keys that have no TTL any more", func() bool {
+		return len(sessions(t, client)) <= len(before)+n/5+2
+	})
+	require.NoError(t, kv.DeleteTree("dir"))
+	eventually(t, "sessions of a tree that was deleted", func() bool { return len(sessions(t, client)) <= len(before)+2 })
+	require.NoError(t, kvdb.Close(kv))
+	require.ElementsMatch(t, before, sessions(t, client))
+}
+
+// What was written with a TTL lives on when its instance is closed.
+func TestCloseKeepsTTL(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	kv, err := New("ttl", cluster.Endpoints(), nil, nil)
+	require.NoError(t, err)
+	_, err = kv.Put("key", "value", 60)
+	require.NoError(t, err)
+	require.NoError(t, kvdb.Close(kv))
+	_, err = open(t, "ttl", cluster.Endpoints(), nil).Get("key")
+	require.NoError(t, err)
+}
+
+// The session of an instance that has nothing to do ends.
+func TestUselessSessionEnds(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	kv := open(t, "idle", cluster.Endpoints(), nil)
+	_, err := kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	require.Equal(t, 1, len(sessions(t, client)))
+	s := storeOf(t, cluster)
+	held, err := s.locks.session(t.Context())
+	require.NoError(t, err)
+	held.retire()
+	receive(t, held.ended, "the end of a session that was retired")
+	again, err := s.locks.session(t.Context())
+	require.NoError(t, err)
+	require.NotEqual(t, held.id, again.id)
+}
+
+// storeOf opens a store without an engine.
+func storeOf(t *testing.T, cluster *servers.Cluster) *store {
+	t.Helper()
+	s, err := newStore(cluster.Endpoints(), settings{scheme: "http"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+// A write replaces the TTL of an earlier one, whoever made that, and leaves flags
+// and session as a plain value has them.
+func TestPlainValue(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	kv := open(t, "plain", cluster.Endpoints(), nil)
+	look := func() *api.KVPair {
+		t.Helper()
+		pair, _, err := client.KV().Get("plain/key", nil)
+		require.NoError(t, err)
+		return pair
+	}
+	isPlain := func() {
+		t.Helper()
+		pair := look()
+		require.Equal(t, "value", string(pair.Value))
+		require.Zero(t, pair.Flags)
+		require.Empty(t, pair.Session)
+	}
+	_, err := kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	isPlain()
+	// What is there already is written once more all the same.
+	for call, again := range map[string]func() (*kvdb.KVPair, error){
+		"Put":    func() (*kvdb.KVPair, error) { return kv.Put("key", "value", 0) },
+		"Update": func() (*kvdb.KVPair, error) { return kv.Update("key", "value", 0) },
+		"CompareAndSet": func() (*kvdb.KVPair, error) {
+			return kv.CompareAndSet(&kvdb.KVPair{Key: "key", Value: []byte("value")}, 0, []byte("value"))
+		},
+	} {
+		before := look()
+		pair, err := again()
+		require.NoError(t, err, call)
+		require.Greater(t, pair.ModifiedIndex, before.ModifyIndex, call)
+		require.Equal(t, pair.ModifiedIndex, look().ModifyIndex, call)
+		require.Equal(t, before.CreateIndex, look().CreateIndex, call)
+		isPlain()
+	}
+	// Another program's value with a TTL.
+	session := newSession(t, client, api.SessionBehaviorDelete)
+	taken, _, err := client.KV().Acquire(&api.KVPair{Key: "plain/key", Value: []byte("other"), Session: session}, nil)
+	require.NoError(t, err)
+	require.True(t, taken)
+	pair, err := kv.Get("key")
+	require.NoError(t, err)
+	require.Equal(t, "other", string(pair.Value))
+	_, err = kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	isPlain()
+	_, err = kv.Put("key", "short", 60)
+	require.NoError(t, err)
+	require.NotEmpty(t, look().Session)
+	_, err = kv.Update("key", "value", 0)
+	require.NoError(t, err)
+	isPlain()
+}
+
+// A key may be written again as soon as it has expired.
+func TestNoLockDelay(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	kv := open(t, "delay", cluster.Endpoints(), nil)
+	for range 5 {
+		_, err := kv.Put("key", "value", 60)
+		require.NoError(t, err)
+		pair, _, err := client.KV().Get("delay/key", nil)
+		require.NoError(t, err)
+		_, err = client.Session().Destroy(pair.Session, nil) // as Consul does it
+		require.NoError(t, err)
+		_, err = kv.Get("key")
+		require.Equal(t, kvdb.ErrNotFound, err)
+		_, err = kv.Create("key", "value", 60)
+		require.NoError(t, err)
+		lock, err := kv.LockWithTimeout("lock", "me", 0, 0)
+		require.NoError(t, err)
+		taken, _, err := client.KV().Get("delay/lock", nil)
+		require.NoError(t, err)
+		_, err = client.Session().Destroy(taken.Session, nil)
+		require.NoError(t, err)
+		receive(t, lock.Lock.(kvdb.HeldLock).Lost(), "the news that the lock is lost")
+		lock, err = kv.LockWithTimeout("lock", "me", time.Second, 0)
+		require.NoError(t, err)
+		require.NoError(t, kv.Unlock(lock))
+	}
+}
