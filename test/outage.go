@@ -52,19 +52,19 @@ func (e *env) do(f func(s Server, member int) error, member int) {
 // the case at the latest.
 func (e *env) strike(f fault, members ...int) (end func()) {
 	e.t.Helper()
-	over := false
+	var struck []int
 	end = func() {
-		if !over {
-			over = true
-			for _, member := range members {
-				e.do(f.end, member)
-			}
+		ending := struck
+		struck = nil
+		for _, member := range ending {
+			e.do(f.end, member)
 		}
 	}
+	e.t.Cleanup(end)
 	for _, member := range members {
+		struck = append(struck, member)
 		e.do(f.begin, member)
 	}
-	e.t.Cleanup(end)
 	return end
 }
 
