@@ -179,9 +179,10 @@ func (p page) element(i uint64) (e element, err error) {
 	return e, nil
 }
 
-// tree checks what is below a page. The keys must not be less than low, and must
-// be less than high unless that is nil.
-func (c *checker) tree(id uint64, depth int, low, high []byte) error {
+// tree checks what is below a page. Its first key must be first, and all must be
+// less than high, unless these are nil. bbolt finds a page in the one above it
+// by its first key, and would leave the old page there if that were another.
+func (c *checker) tree(id uint64, depth int, first, high []byte) error {
 	if depth > maxDepth {
 		return errors.New("its pages are nested too deep")
 	}
@@ -189,26 +190,27 @@ func (c *checker) tree(id uint64, depth int, low, high []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := c.elements(p, depth, low, high); err != nil {
+	if err := c.elements(p, depth, first, high); err != nil {
 		return fmt.Errorf("page %d: %w", id, err)
 	}
 	return nil
 }
 
-func (c *checker) elements(p page, depth int, low, high []byte) error {
+func (c *checker) elements(p page, depth int, first, high []byte) error {
 	switch {
 	case p.flags != branchPage && p.flags != leafPage:
 		return fmt.Errorf("it is of the unknown kind %#x", p.flags)
-	case p.flags == branchPage && p.count == 0:
-		return errors.New("it leads nowhere")
+	case p.count == 0 && (p.flags == branchPage || first != nil):
+		return errors.New("it is empty")
 	}
+	var previous []byte
 	for i := range p.count {
 		e, err := p.element(i)
 		if err != nil {
 			return err
 		}
-		order := bytes.Compare(e.key, low)
-		if order < 0 || order == 0 && i > 0 || high != nil && bytes.Compare(e.key, high) >= 0 {
+		if i == 0 && first != nil && !bytes.Equal(e.key, first) ||
+			bytes.Compare(e.key, previous) <= 0 || high != nil && bytes.Compare(e.key, high) >= 0 {
 			return fmt.Errorf("element %d is out of order", i)
 		}
 		switch {
@@ -228,7 +230,7 @@ func (c *checker) elements(p page, depth int, low, high []byte) error {
 		if err != nil {
 			return err
 		}
-		low = e.key
+		previous = e.key
 	}
 	return nil
 }

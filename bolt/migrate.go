@@ -42,13 +42,16 @@ func prepare(path string, file *boltFile) (index uint64, err error) {
 			}
 		}
 		if err != nil {
-			return corrupt(path, err)
+			return err
 		}
 		return file.View(func(tx *bbolt.Tx) error {
 			index = tx.Bucket(pairsBucket).Sequence()
 			return nil
 		})
 	})
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		err = fmt.Errorf("open %s: %w", path, err)
+	}
 	return index, err
 }
 
@@ -66,8 +69,7 @@ func (f *boltFile) makeBuckets() error {
 			return corrupt(tx.DB().Path(), errors.New("its format is unreadable"))
 		}
 		if v := binary.BigEndian.Uint32(version); v != formatVersion {
-			return fmt.Errorf("%s has the format %d, which this release does not know (it knows %d)",
-				tx.DB().Path(), v, formatVersion)
+			return fmt.Errorf("it has the format %d, which this release does not know (it knows %d)", v, formatVersion)
 		}
 		return nil
 	})
@@ -77,7 +79,7 @@ func (f *boltFile) makeBuckets() error {
 	return f.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{pairsBucket, expiriesBucket, metaBucket} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
+				return corrupt(tx.DB().Path(), fmt.Errorf("bucket %s: %w", name, err))
 			}
 		}
 		return tx.Bucket(metaBucket).Put(formatKey, binary.BigEndian.AppendUint32(nil, formatVersion))
@@ -96,7 +98,7 @@ func (f *boltFile) findOther(from []byte) (other []byte, err error) {
 				return nil
 			}
 			if err := checkRecord(encoded, pairs.Sequence()); err != nil {
-				return fmt.Errorf("key %q: %w", key, err)
+				return unreadable(tx.DB().Path(), key, err)
 			}
 		}
 		return nil
@@ -140,7 +142,7 @@ func (f *boltFile) move(from []byte, now time.Time) (next []byte, err error) {
 		for ; isOther(encoded) && len(keys) < moveRecords && size < moveBytes; key, encoded = c.Next() {
 			r, highest, err := decodeOther(encoded, now)
 			if err != nil {
-				return fmt.Errorf("key %q: %w", key, err)
+				return unreadable(tx.DB().Path(), key, err)
 			}
 			index = max(index, highest)
 			keys, records = append(keys, key), append(records, r)
