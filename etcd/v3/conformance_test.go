@@ -1,13 +1,25 @@
 package etcdv3_test
 
 import (
+	"context"
+	"crypto/tls"
+	"flag"
+	"maps"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/etcd/common"
 	etcdv3 "github.com/portworx/kvdb/etcd/v3"
 	"github.com/portworx/kvdb/test"
 	"github.com/portworx/kvdb/test/servers"
 )
+
+var all = flag.Bool("kvdb.all", false, "run the suite in all variations, with its cases about outages, which takes half an hour")
 
 // traits are what is documented of this backend.
 var traits = test.Traits{
@@ -24,17 +36,72 @@ var traits = test.Traits{
 
 func TestConformanceChild(t *testing.T) { test.Child(t, etcdv3.New) }
 
+// The suite passes on one member and on three, plain, with TLS, and with TLS and
+// a user. Without -kvdb.all it runs on the least and the most of that.
 func TestConformance(t *testing.T) {
-	cluster := servers.Etcd(t, servers.Options{})
-	test.Conformance(t, test.Harness{
-		Name: "etcd v3", Init: etcdv3.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(),
-		Child: "TestConformanceChild", Traits: traits,
-	})
+	for _, v := range []struct {
+		name    string
+		options servers.Options
+		user    bool
+		always  bool
+	}{
+		{"etcd v3", servers.Options{}, false, true},
+		{"etcd v3, three members", servers.Options{Members: 3}, false, false},
+		{"etcd v3, TLS", servers.Options{ClientCertAuth: true}, false, false},
+		{"etcd v3, TLS and a user", servers.Options{TLS: true}, true, false},
+		{"etcd v3, three members, TLS", servers.Options{Members: 3, ClientCertAuth: true}, false, false},
+		{"etcd v3, three members, TLS and a user", servers.Options{Members: 3, TLS: true}, true, true},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			if !v.always && !*all {
+				t.Skip("only with -kvdb.all")
+			}
+			v.options.Args = []string{"--bcrypt-cost=4"}
+			cluster := servers.Etcd(t, v.options)
+			h := test.Harness{
+				Name: v.name, Init: etcdv3.New, Endpoints: cluster.Endpoints(), Options: map[string]string{},
+				Child: "TestConformanceChild", Traits: traits,
+			}
+			if *all {
+				h.Server = cluster.Server()
+			}
+			if v.options.ClientCertAuth {
+				certFile, keyFile, err := cluster.CA.Issue("client", servers.Leaf{CommonName: "client"})
+				require.NoError(t, err)
+				maps.Copy(h.Options, map[string]string{kvdb.CertFileKey: certFile, kvdb.CertKeyFileKey: keyFile})
+			}
+			if cluster.CA != nil {
+				h.Options[kvdb.TrustedCAFileKey] = cluster.CA.File
+			}
+			if v.user {
+				maps.Copy(h.Options, enableUsers(t, cluster, h.Options))
+			}
+			test.Conformance(t, h)
+		})
+	}
 }
-func TestConformance3(t *testing.T) {
-	cluster := servers.Etcd(t, servers.Options{Members: 3})
-	test.Conformance(t, test.Harness{
-		Name: "etcd v3, 3 members", Init: etcdv3.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(),
-		Child: "TestConformanceChild", Traits: traits,
-	})
+
+// enableUsers turns the check of users on, and returns the options of the one
+// who may do everything.
+func enableUsers(t *testing.T, cluster *servers.Cluster, options map[string]string) map[string]string {
+	t.Helper()
+	kv, err := etcdv3.New("", cluster.Endpoints(), options, nil)
+	require.NoError(t, err)
+	require.NoError(t, kv.AddUser("root", "secret"))
+	require.NoError(t, kvdb.Close(kv))
+	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), TLS: tlsConfig(t, options), Logger: zap.NewNop()})
+	require.NoError(t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err = client.AuthEnable(ctx)
+	require.NoError(t, err)
+	return map[string]string{kvdb.UsernameKey: "root", kvdb.PasswordKey: "secret"}
+}
+
+func tlsConfig(t *testing.T, options map[string]string) *tls.Config {
+	t.Helper()
+	config, _, _, err := common.TLS(options, true)
+	require.NoError(t, err)
+	return config
 }

@@ -27,6 +27,7 @@ const (
 func fateOf(ctx context.Context, err error, sent bool) fate {
 	switch {
 	case errors.Is(rpctypes.Error(err), rpctypes.ErrNoLeader), // refused at the door, for requests that require one
+		errors.Is(rpctypes.Error(err), rpctypes.ErrUnhealthy), // the same for changes of members, until all are connected
 		errors.Is(rpctypes.Error(err), rpctypes.ErrTooManyRequests),
 		status.Convert(err).Message() == status.Convert(rpctypes.ErrGRPCNotSupportedForLearner).Message():
 		return notRun

@@ -51,7 +51,7 @@ func New(domain string, endpoints []string, options map[string]string, fatalErro
 func newInstance(domain string, endpoints []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB, more ...dialOption) (kvdb.Kvdb, error) {
 	s, err := open(domain, endpoints, options, more...)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", Name, err)
+		return nil, err
 	}
 	kv, err := engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
 	if err != nil {

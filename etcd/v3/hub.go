@@ -125,14 +125,16 @@ func (h *hub) run() {
 			down = time.Now()
 			backoff.Reset()
 		}
-		closed := backoff.Wait(h.s.lifetime) != nil
+		closed := backoff.Wait(h.s.lifetime)
 		h.mu.Lock()
-		if closed || time.Since(down) > watchPatience {
-			for w := range h.watches {
+		for w := range h.watches {
+			if closed != nil {
+				h.fail(w, closed)
+			} else if time.Since(down) > watchPatience {
 				h.fail(w, fmt.Errorf("%w: %w", kvdb.ErrNoConnection, err))
 			}
 		}
-		if closed || len(h.watches) == 0 {
+		if closed != nil || len(h.watches) == 0 {
 			h.running = false
 			h.mu.Unlock()
 			return

@@ -152,6 +152,7 @@ func TestLeaseLost(t *testing.T) {
 
 // A lock whose Unlock met an outage is free soon after it.
 func TestUnlockDuringOutage(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
 	kv := instance(t, cluster, "d", nil)
 	pair, err := kv.Lock("key")
@@ -174,6 +175,7 @@ func TestUnlockDuringOutage(t *testing.T) {
 // An attempt to lock whose answer was lost leaves no lock behind that nobody
 // holds.
 func TestLockAttemptGivenUp(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
 	kv := instance(t, cluster, "d", nil)
 	first, err := kv.Lock("first") // there is a lease, and a connection

@@ -216,13 +216,34 @@ func (s *store) listMembers(ctx context.Context) ([]*pb.Member, error) {
 	if err == nil || !errors.Is(err, kvdb.ErrNoConnection) {
 		return members, err
 	}
-	reply, err := read(ctx, s, func(ctx context.Context) (*clientv3.MemberListResponse, error) {
-		return s.client.MemberList(ctx, clientv3.WithSerializable())
-	})
-	if err != nil {
-		return nil, err
+	if local := s.anyMembers(ctx); local != nil {
+		return local, nil
 	}
-	return reply.Members, nil
+	return nil, err
+}
+
+// anyMembers returns the members as one of them knows them, who answers first;
+// nil when none does. The requests of an instance go to the members in turn.
+func (s *store) anyMembers(ctx context.Context) []*pb.Member {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	n := len(s.client.Endpoints())
+	answers := make(chan []*pb.Member, n)
+	for range n {
+		go func() {
+			var members []*pb.Member
+			if reply, err := s.client.MemberList(ctx, clientv3.WithSerializable()); err == nil {
+				members = reply.Members
+			}
+			answers <- members
+		}()
+	}
+	for range n {
+		if members := <-answers; members != nil {
+			return members
+		}
+	}
+	return nil
 }
 
 // askStatus asks the member itself how it is, at all its addresses at once. One

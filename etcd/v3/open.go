@@ -61,7 +61,7 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 	}
 	client, err := connect(clientConfig(urls, config, more), user, password)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("connect to etcd at %s: %w", strings.Join(urls, ", "), err)
 	}
 	if domain != "" && !strings.HasSuffix(domain, kvdb.DefaultSeparator) {
 		domain += kvdb.DefaultSeparator

@@ -103,6 +103,7 @@ func fails(t *testing.T, endpoints []string, options map[string]string, texts ..
 
 // What does not answer as etcd does is an error of New.
 func TestNoServer(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = silent.Close() })
@@ -145,6 +146,7 @@ func TestSomeEndpointsDown(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{ClientCertAuth: true})
 	certFile, keyFile, err := cluster.CA.Issue("client", servers.Leaf{CommonName: "client"})
 	require.NoError(t, err)

@@ -135,6 +135,7 @@ func pageKey(i int) string {
 // No lease stays behind: not of locks, nor of writes that failed or whose key was
 // overwritten.
 func TestLeases(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
 	require.Zero(t, leases(t, client))

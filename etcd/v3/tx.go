@@ -23,6 +23,11 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 	for _, read := range reads {
 		r.Compare = append(r.Compare, modifiedAt([]byte(read.Key), int64(read.Modified)))
 	}
+	if len(writes) == 0 {
+		// A transaction without any operation is answered by a member from what it
+		// knows itself; one with a read asks the leader.
+		r.Success = []*pb.RequestOp{get(r.Compare[0].Key, true)}
+	}
 	leases := map[time.Duration]int64{}
 	discard := func() {
 		for _, id := range leases {

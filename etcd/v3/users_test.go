@@ -121,6 +121,7 @@ func TestUserErrors(t *testing.T) {
 
 // A login that has expired is renewed, for requests and for watches.
 func TestExpiredLogin(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4", "--auth-token-ttl=1"}})
 	admin := withUsers(t, cluster)
 	requests := &counter{}

@@ -19,6 +19,7 @@ import (
 // Many watches of one instance get each its own events, also after their stream
 // broke.
 func TestManyWatches(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{Members: 3})
 	kv, writer := instance(t, cluster, "many", nil), instance(t, cluster, "many", nil)
 	const watches = 1000
@@ -141,6 +142,7 @@ func TestSlowWatchCompacted(t *testing.T) {
 // A watch that sees no events, while others write, survives a compaction and a
 // reconnect: it is told how far it has come.
 func TestQuietWatchOverCompaction(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
 	kv := instance(t, cluster, "quiet", nil)
 	quiet := events(t, kv, "quiet/", 0)
@@ -166,6 +168,7 @@ func TestQuietWatchOverCompaction(t *testing.T) {
 // A member that goes silent, with its connections open, is noticed by the watch,
 // which goes on with another one.
 func TestWatchOverSilentMember(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{Members: 3})
 	kv := instance(t, cluster, "silent", nil)
 	stream := events(t, kv, "", 0)

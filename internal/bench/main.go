@@ -38,7 +38,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return slices.Concat(memSuites(), boltSuites(), wrapperSuites())
+	return slices.Concat(memSuites(), boltSuites(), etcdSuites(), wrapperSuites())
 }
 
 func main() {
@@ -50,8 +50,8 @@ func main() {
 
 func run() error {
 	output := flag.String("o", "", "`file` to write the table to, besides the standard output")
-	rounds := flag.Int("rounds", 21, "`number` of times each side is measured")
-	slice := flag.Duration("slice", 50*time.Millisecond, "about how long a measurement takes")
+	rounds := flag.Int("rounds", 51, "`number` of times each side is measured")
+	slice := flag.Duration("slice", 20*time.Millisecond, "about how long a measurement takes")
 	only := flag.String("only", "", "measure the suites whose name matches this `regexp`")
 	flag.Parse()
 	pattern, err := regexp.Compile(*only)

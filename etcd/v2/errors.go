@@ -1,0 +1,103 @@
+package etcdv2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"go.etcd.io/etcd/client/v2"
+
+	"github.com/portworx/kvdb"
+)
+
+// fate is what an error tells about the request.
+type fate int
+
+const (
+	refused fate = iota // etcd looked at it and said no
+	notRun              // it certainly did not run; another try may do better
+	perhaps             // it may have run
+)
+
+// serverError is an answer with a status from 500 on.
+type serverError struct {
+	status int
+	etcd   client.Error
+}
+
+func (e *serverError) Error() string { return fmt.Sprintf("status %d: %v", e.status, e.etcd) }
+
+// refusedError is an answer with a status from 400 to 499.
+type refusedError struct {
+	status int
+	err    error // what the client library made of it
+}
+
+func (e *refusedError) Error() string { return e.err.Error() }
+func (e *refusedError) Unwrap() error { return e.err }
+
+// isStatus tells whether etcd refused a request with an HTTP status.
+func isStatus(err error, status int) bool {
+	var refusal *refusedError
+	return errors.As(err, &refusal) && refusal.status == status
+}
+
+// fateOf classifies the error of a request. sent tells whether it got a
+// connection.
+func fateOf(err error, sent bool) fate {
+	var failed *serverError
+	var refusal *refusedError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &refusal), errors.As(err, &failed) && failed.isEmptyOntoDirectory():
+		return refused
+	case failed != nil && (failed.status == http.StatusServiceUnavailable || failed.etcd.Code == client.ErrorCodeLeaderElect):
+		return notRun
+	case failed != nil:
+		return perhaps
+	case !sent, errors.As(err, &op) && op.Op == "dial":
+		return notRun
+	}
+	return perhaps
+}
+
+// isEmptyOntoDirectory recognizes etcd's answer to an update of a directory with
+// an empty value, which it refuses in its own way.
+func (e *serverError) isEmptyOntoDirectory() bool {
+	return e.etcd.Code == client.ErrorCodeRaftInternal && strings.Contains(e.etcd.Cause, "Not a file")
+}
+
+// answer is what etcd answered a request for keys with, when that is an error.
+func answer(err error) client.Error {
+	var etcd client.Error
+	var failed *serverError
+	if errors.As(err, &failed) && failed.isEmptyOntoDirectory() {
+		return client.Error{Code: client.ErrorCodeNotFile}
+	}
+	errors.As(err, &etcd)
+	return etcd
+}
+
+// codeOf is the code of the answer, or 0.
+func codeOf(err error) int { return answer(err).Code }
+
+// notReached is the error of a request that had no effect. When it was the
+// caller who gave up, that is all that is known; but the end of time means that
+// etcd did not answer.
+func notReached(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return withCause(ctx, err)
+	}
+	return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, withCause(ctx, err))
+}
+
+// withCause adds to an error why the caller's context ended, if it has.
+func withCause(ctx context.Context, err error) error {
+	if ctx.Err() == nil || errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+}

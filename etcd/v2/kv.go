@@ -1,0 +1,219 @@
+package etcdv2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/client/v2"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// maxPrevValue is the longest value, in bytes, that a request is conditioned on:
+// it is in the URL.
+const maxPrevValue = 2 << 10
+
+// errMoved: somebody else has changed the key between two requests.
+var errMoved = errors.New("the key has changed meanwhile")
+
+func pairOf(n *client.Node, index uint64) *kvdb.KVPair {
+	return &kvdb.KVPair{
+		Key: keyOf(n), Value: decode(n.Value),
+		CreatedIndex: n.CreatedIndex, ModifiedIndex: n.ModifiedIndex, KVDBIndex: index,
+	}
+}
+
+// isMissing tells whether an error says that there is no such key: nothing, a
+// directory, or a key where the directory would be.
+func isMissing(err error) bool {
+	switch codeOf(err) {
+	case client.ErrorCodeKeyNotFound, client.ErrorCodeNotFile, client.ErrorCodeNotDir:
+		return true
+	}
+	return false
+}
+
+// get reads the node at a path.
+func (s *store) get(ctx context.Context, path string, o client.GetOptions) (*client.Response, error) {
+	return call(ctx, s.pool, repeatable, func(ctx context.Context, l *line) (*client.Response, error) {
+		return l.keys.Get(ctx, path, &o)
+	})
+}
+
+// Get implements driver.Store.
+func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
+	return s.read(ctx, key, s.stale)
+}
+
+func (s *store) read(ctx context.Context, key string, stale bool) (*kvdb.KVPair, error) {
+	reply, err := s.get(ctx, "/"+key, client.GetOptions{Quorum: !stale})
+	switch {
+	case isMissing(err), err == nil && reply.Node.Dir:
+		return nil, kvdb.ErrNotFound
+	case err != nil:
+		return nil, err
+	}
+	return pairOf(reply.Node, reply.Index), nil
+}
+
+// check reads a key, and returns what is there, nil for nothing, and what is
+// wrong with it.
+func (s *store) check(ctx context.Context, key string, c driver.Cond) (*kvdb.KVPair, error) {
+	pair, err := s.read(ctx, key, false)
+	switch {
+	case err == kvdb.ErrNotFound:
+		return nil, c.CheckMissing()
+	case err != nil:
+		return nil, err
+	}
+	return pair, c.Check(pair.CreatedIndex, pair.ModifiedIndex, pair.Value)
+}
+
+// settle calls f until nobody else comes in between.
+func settle[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	backoff := newBackoff()
+	for {
+		result, err := f()
+		if err != errMoved {
+			return result, err
+		}
+		if backoff.Wait(ctx) != nil {
+			return result, notReached(ctx, err)
+		}
+	}
+}
+
+// guard is a condition as etcd checks it.
+type guard struct {
+	index uint64 // of the last write, 0 for any
+	value string // "" for any
+	// asked: it is what was found at the key, for a condition that etcd cannot
+	// check.
+	asked bool
+}
+
+// guardOf returns the guard for a condition on a key that exists. When it must
+// read the key, and the condition does not hold, it returns that error.
+func (s *store) guardOf(ctx context.Context, key string, c driver.Cond) (guard, error) {
+	g := guard{index: c.Modified}
+	if c.HasValue {
+		g.value = encode(c.Value)
+	}
+	g.asked = c.Created != 0 || c.NeedsNoKey() || c.HasValue && (g.value == "" || len(g.value) > maxPrevValue)
+	if !g.asked {
+		return g, nil
+	}
+	pair, err := s.check(ctx, key, c)
+	if err != nil {
+		return g, err
+	}
+	return guard{index: pair.ModifiedIndex, asked: true}, nil
+}
+
+// failed returns which part of a condition etcd has found not to hold.
+func (s *store) failed(ctx context.Context, key string, c driver.Cond, g guard) error {
+	switch {
+	case g.asked:
+		return errMoved
+	case !c.HasValue:
+		return kvdb.ErrModified
+	case c.Modified == 0:
+		return kvdb.ErrValueMismatch
+	}
+	if _, err := s.check(ctx, key, c); err != nil {
+		return err
+	}
+	return errMoved
+}
+
+// Put implements driver.Store.
+func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error) {
+	return settle(ctx, func() (driver.Indexes, error) {
+		if w.Cond.NeedsNoKey() && !w.Cond.NeedsKey() {
+			return s.create(ctx, w)
+		}
+		indexes, err := s.replace(ctx, w)
+		if err == kvdb.ErrNotFound && !w.Cond.NeedsKey() {
+			return s.create(ctx, w)
+		}
+		return indexes, err
+	})
+}
+
+func (s *store) set(ctx context.Context, w driver.Write, o client.SetOptions) (driver.Indexes, error) {
+	o.TTL = w.TTL
+	reply, err := call(ctx, s.pool, once, func(ctx context.Context, l *line) (*client.Response, error) {
+		return l.keys.Set(ctx, "/"+w.Key, encode(w.Value), &o)
+	})
+	if err != nil {
+		return driver.Indexes{}, err
+	}
+	return driver.Indexes{Created: reply.Node.CreatedIndex, Modified: reply.Node.ModifiedIndex}, nil
+}
+
+// replace writes over a key that exists, and leaves its created index alone.
+func (s *store) replace(ctx context.Context, w driver.Write) (driver.Indexes, error) {
+	c := w.Cond
+	c.Present = true
+	g, err := s.guardOf(ctx, w.Key, c)
+	if err != nil {
+		return driver.Indexes{}, err
+	}
+	indexes, err := s.set(ctx, w, client.SetOptions{PrevExist: client.PrevExist, PrevIndex: g.index, PrevValue: g.value})
+	switch {
+	case isMissing(err):
+		return driver.Indexes{}, kvdb.ErrNotFound
+	case codeOf(err) == client.ErrorCodeTestFailed:
+		return driver.Indexes{}, s.failed(ctx, w.Key, c, g)
+	}
+	return indexes, err
+}
+
+// create writes a key that does not exist.
+func (s *store) create(ctx context.Context, w driver.Write) (driver.Indexes, error) {
+	indexes, err := s.set(ctx, w, client.SetOptions{PrevExist: client.PrevNoExist})
+	switch codeOf(err) {
+	case client.ErrorCodeNotDir:
+		return indexes, fmt.Errorf("%w: key %q: etcd's v2 API has no key below another one: %w", kvdb.ErrIllegal, w.Key, err)
+	case client.ErrorCodeNodeExist:
+		pair, err := s.check(ctx, w.Key, w.Cond)
+		if err == nil && pair == nil {
+			err = s.clear(ctx, w.Key)
+		}
+		if err == nil {
+			err = errMoved
+		}
+		return indexes, err
+	}
+	return indexes, err
+}
+
+// Delete implements driver.Store.
+func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KVPair, error) {
+	c.Present = true
+	return settle(ctx, func() (*kvdb.KVPair, error) {
+		g, err := s.guardOf(ctx, key, c)
+		if err != nil {
+			return nil, err
+		}
+		reply, err := s.remove(ctx, "/"+key, client.DeleteOptions{PrevIndex: g.index, PrevValue: g.value})
+		switch {
+		case isMissing(err):
+			return nil, kvdb.ErrNotFound
+		case codeOf(err) == client.ErrorCodeTestFailed:
+			return nil, s.failed(ctx, key, c, g)
+		case err != nil:
+			return nil, err
+		}
+		return pairOf(reply.PrevNode, reply.Node.ModifiedIndex), nil
+	})
+}
+
+// remove deletes the node at a path.
+func (s *store) remove(ctx context.Context, path string, o client.DeleteOptions) (*client.Response, error) {
+	return call(ctx, s.pool, once, func(ctx context.Context, l *line) (*client.Response, error) {
+		return l.keys.Delete(ctx, path, &o)
+	})
+}

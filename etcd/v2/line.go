@@ -1,0 +1,119 @@
+package etcdv2
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+
+	"go.etcd.io/etcd/client/v2"
+)
+
+// line is a client of one member, for one request at a time. It knows more of
+// that than the client library tells: whether it got a connection, and what a
+// failing server said.
+type line struct {
+	keys    client.KeysAPI
+	members client.MembersAPI
+	users   client.AuthUserAPI
+	roles   client.AuthRoleAPI
+
+	base http.RoundTripper
+	// Of the request that is under way:
+	ctx      context.Context
+	onHeader func(http.Header) // called when the answer begins, or nil
+	sent     atomic.Bool
+	status   atomic.Int32          // of the answer, 0 before
+	failure  atomic.Pointer[error] // of the round trip
+}
+
+// line returns one that is not in use.
+func (m *member) line() (*line, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.idle); n > 0 {
+		l := m.idle[n-1]
+		m.idle = m.idle[:n-1]
+		return l, nil
+	}
+	l := &line{base: m.pool.base}
+	c, err := client.New(client.Config{
+		Endpoints: []string{m.url}, Transport: l, Username: m.pool.user, Password: m.pool.password,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.keys, l.members = client.NewKeysAPI(c), client.NewMembersAPI(c)
+	l.users, l.roles = client.NewAuthUserAPI(c), client.NewAuthRoleAPI(c)
+	return l, nil
+}
+
+// put gives a line back.
+func (m *member) put(l *line) {
+	l.ctx, l.onHeader = nil, nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.idle) < idleConns {
+		m.idle = append(m.idle, l)
+	}
+}
+
+// begin makes the line ready for a request.
+func (l *line) begin(ctx context.Context, onHeader func(http.Header)) {
+	l.ctx, l.onHeader = ctx, onHeader
+	l.sent.Store(false)
+	l.status.Store(0)
+	l.failure.Store(nil)
+}
+
+// explain returns why a request failed, in place of what the client library made
+// of that.
+func (l *line) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if failure := l.failure.Load(); failure != nil {
+		return *failure
+	}
+	if status := int(l.status.Load()); status >= http.StatusBadRequest {
+		return &refusedError{status, err}
+	}
+	return err
+}
+
+// maxErrorBody bounds what is read of an answer that is an error, in bytes.
+const maxErrorBody = 64 << 10
+
+// RoundTrip implements client.CancelableTransport.
+func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { l.sent.Store(true) }}
+	reply, err := l.base.RoundTrip(r.WithContext(httptrace.WithClientTrace(l.ctx, trace)))
+	if err == nil && l.onHeader != nil {
+		l.onHeader(reply.Header)
+	}
+	if err == nil && reply.StatusCode >= http.StatusInternalServerError {
+		err = readServerError(reply)
+	}
+	if err != nil {
+		l.failure.Store(&err)
+		return nil, err
+	}
+	l.status.Store(int32(reply.StatusCode))
+	return reply, nil
+}
+
+func readServerError(reply *http.Response) error {
+	defer reply.Body.Close()
+	failed := &serverError{status: reply.StatusCode}
+	body, err := io.ReadAll(io.LimitReader(reply.Body, maxErrorBody))
+	if err != nil || json.Unmarshal(body, &failed.etcd) != nil { // it is no error of etcd's
+		failed.etcd.Message = string(body)
+	}
+	return failed
+}
+
+// CancelRequest implements client.CancelableTransport. The client library does
+// not call it.
+func (l *line) CancelRequest(*http.Request) {}

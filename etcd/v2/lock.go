@@ -1,0 +1,149 @@
+package etcdv2
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"go.etcd.io/etcd/client/v2"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/etcd/common"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+const (
+	lockTTL = common.DefaultLockTTL * time.Second
+	// lostMargin is how long before the node can expire its lock is lost.
+	lostMargin = time.Second
+)
+
+// lockNode is the value of the node that is a lock, in JSON. The tag is like no
+// other: the value tells whose lock it is.
+type lockNode struct {
+	common.LockerIDInfo
+	Tag string
+}
+
+// lockOwner returns who holds the lock that a value stands for, and false when it
+// stands for none.
+func lockOwner(value string) (string, bool) {
+	var node struct{ LockerID *string }
+	if json.Unmarshal([]byte(value), &node) != nil || node.LockerID == nil {
+		return "", false
+	}
+	return *node.LockerID, true
+}
+
+// Lock implements driver.Store.
+func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	value, err := json.Marshal(lockNode{common.LockerIDInfo{LockerID: owner}, rand.Text()})
+	if err != nil {
+		return nil, err
+	}
+	path := lockPath(key)
+	for {
+		l, node, index, err := s.tryLock(ctx, path, string(value))
+		if err != nil {
+			if errors.Is(err, kvdb.ErrNoConnection) && ctx.Err() == nil && waiting.Err() == nil {
+				if s.recover(waiting) == nil {
+					continue
+				}
+			}
+			s.disown(path, string(value))
+			return nil, err
+		}
+		if l != nil {
+			return l, nil
+		}
+		holder, ok := lockOwner(node.Value)
+		if !ok {
+			return nil, kvdb.ErrInvalidLock
+		}
+		if waiting.Err() == nil {
+			err = s.awaitUnlock(waiting, path, index)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case waiting.Err() != nil:
+			return nil, &driver.HeldError{Owner: holder}
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// tryLock makes one attempt to obtain a lock: the result is the lock, the node
+// that is in its place with the store's index, or an error. The request may be
+// sent again when its answer was lost, for the value tells whether it has run.
+func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *client.Node, uint64, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	for {
+		sent := time.Now()
+		reply, err := call(ctx, s.pool, repeatable, func(ctx context.Context, l *line) (*client.Response, error) {
+			return l.keys.Set(ctx, path, value, &client.SetOptions{PrevExist: client.PrevNoExist, TTL: lockTTL})
+		})
+		if codeOf(err) == client.ErrorCodeNodeExist {
+			reply, err = s.get(ctx, path, client.GetOptions{Quorum: true})
+			if isMissing(err) {
+				continue // it was released just now
+			}
+		}
+		switch {
+		case err != nil:
+			return nil, nil, 0, err
+		case reply.Node.Value == value:
+			l, err := s.newLease(path, value, reply.Node.CreatedIndex, sent)
+			return l, nil, 0, err
+		}
+		return nil, reply.Node, reply.Index, nil
+	}
+}
+
+// awaitUnlock waits until a lock is gone.
+func (s *store) awaitUnlock(ctx context.Context, path string, after uint64) error {
+	for {
+		event, index, err := s.await(ctx, path, false, after)
+		switch {
+		case codeOf(err) == client.ErrorCodeEventIndexCleared: // it may be gone
+			return nil
+		case err != nil:
+			return err
+		case event != nil && isEnd(event):
+			return nil
+		case event != nil:
+			index = event.Node.ModifiedIndex
+		}
+		after = index
+	}
+}
+
+// disown removes the node of an attempt that was given up, whose request may
+// still be on the way. What is not removed expires.
+func (s *store) disown(path, value string) {
+	s.background(lockTTL, func(ctx context.Context) error {
+		_, err := s.remove(ctx, path, client.DeleteOptions{PrevValue: value})
+		return err
+	})
+}
+
+// LockOwner implements driver.Store.
+func (s *store) LockOwner(ctx context.Context, key string) (string, bool, error) {
+	reply, err := s.get(ctx, lockPath(key), client.GetOptions{Quorum: !s.stale})
+	if isMissing(err) {
+		return "", false, nil
+	} else if err != nil {
+		return "", false, err
+	}
+	owner, ok := lockOwner(reply.Node.Value)
+	if !ok {
+		return "", false, kvdb.ErrInvalidLock
+	}
+	return owner, true, nil
+}

@@ -1,0 +1,217 @@
+package etcdv2
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/client/v2"
+
+	"github.com/portworx/kvdb"
+)
+
+// statusTimeout is how long a member may take to say how it is.
+const statusTimeout = 2 * time.Second
+
+// The Controller's methods have no context: they end with the store.
+func (s *store) controllerContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(s.lifetime, opTimeout)
+}
+
+func (s *store) members(ctx context.Context) ([]client.Member, error) {
+	return call(ctx, s.pool, repeatable, func(ctx context.Context, l *line) ([]client.Member, error) {
+		return l.members.List(ctx)
+	})
+}
+
+// AddMember implements kvdb.Controller.
+func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	ctx, cancel := s.controllerContext()
+	defer cancel()
+	before, err := s.members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	peer, err := peerURL(before, nodeIP, nodePeerPort)
+	if err != nil {
+		return nil, err
+	}
+	added, err := call(ctx, s.pool, once, func(ctx context.Context, l *line) (*client.Member, error) {
+		return l.members.Add(ctx, peer)
+	})
+	if err != nil {
+		return nil, err
+	}
+	urls := peerURLs(before)
+	urls[nodeName] = added.PeerURLs
+	return urls, nil
+}
+
+// AddLearner implements kvdb.Controller.
+func (s *store) AddLearner(string, string, string) (map[string][]string, error) {
+	return nil, kvdb.ErrNotSupported
+}
+
+// peerURL is the URL of a peer that talks to members as they talk to each other.
+func peerURL(members []client.Member, ip, port string) (string, error) {
+	if ip == "" || port == "" {
+		return "", fmt.Errorf("%w: a member needs an IP and a peer port, %q and %q are given", kvdb.ErrIllegal, ip, port)
+	}
+	scheme := "http"
+	for _, m := range members {
+		for _, peer := range m.PeerURLs {
+			if u, err := url.Parse(peer); err == nil {
+				scheme = u.Scheme
+			}
+		}
+	}
+	return scheme + "://" + net.JoinHostPort(ip, port), nil
+}
+
+// memberName is a member's name, or its ID before it has started.
+func memberName(m client.Member) string {
+	if m.Name != "" {
+		return m.Name
+	}
+	return m.ID
+}
+
+func peerURLs(members []client.Member) map[string][]string {
+	urls := map[string][]string{}
+	for _, m := range members {
+		urls[memberName(m)] = m.PeerURLs
+	}
+	return urls
+}
+
+// member returns the member of that name or, for one that has not started, at
+// that IP; and all members.
+func (s *store) member(ctx context.Context, name, ip string) (client.Member, []client.Member, error) {
+	members, err := s.members(ctx)
+	if err != nil {
+		return client.Member{}, nil, err
+	}
+	i := slices.IndexFunc(members, func(m client.Member) bool { return m.Name != "" && m.Name == name })
+	if i < 0 {
+		i = slices.IndexFunc(members, func(m client.Member) bool { return m.Name == "" && isAt(m, ip) })
+	}
+	if i < 0 {
+		return client.Member{}, nil, kvdb.ErrMemberDoesNotExist
+	}
+	return members[i], members, nil
+}
+
+func isAt(m client.Member, ip string) bool {
+	return slices.ContainsFunc(m.PeerURLs, func(peer string) bool {
+		u, err := url.Parse(peer)
+		return err == nil && u.Hostname() == ip
+	})
+}
+
+// RemoveMember implements kvdb.Controller.
+func (s *store) RemoveMember(nodeName, nodeIP string) error {
+	ctx, cancel := s.controllerContext()
+	defer cancel()
+	m, _, err := s.member(ctx, nodeName, nodeIP)
+	if err != nil {
+		return err
+	}
+	return s.removeMember(ctx, m.ID)
+}
+
+// RemoveMemberByID implements kvdb.Controller.
+func (s *store) RemoveMemberByID(memberID uint64) error {
+	ctx, cancel := s.controllerContext()
+	defer cancel()
+	return s.removeMember(ctx, strconv.FormatUint(memberID, 16))
+}
+
+func (s *store) removeMember(ctx context.Context, id string) error {
+	_, err := call(ctx, s.pool, once, func(ctx context.Context, l *line) (struct{}, error) {
+		return struct{}{}, l.members.Remove(ctx, id)
+	})
+	if isStatus(err, http.StatusNotFound) || isStatus(err, http.StatusGone) {
+		return kvdb.ErrMemberDoesNotExist
+	}
+	return err
+}
+
+// UpdateMember implements kvdb.Controller.
+func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	ctx, cancel := s.controllerContext()
+	defer cancel()
+	m, members, err := s.member(ctx, nodeName, nodeIP)
+	if err != nil {
+		return nil, err
+	}
+	peer, err := peerURL(members, nodeIP, nodePeerPort)
+	if err != nil {
+		return nil, err
+	}
+	_, err = call(ctx, s.pool, once, func(ctx context.Context, l *line) (struct{}, error) {
+		return struct{}{}, l.members.Update(ctx, m.ID, []string{peer})
+	})
+	if err != nil {
+		return nil, err
+	}
+	urls := peerURLs(members)
+	urls[memberName(m)] = []string{peer}
+	return urls, nil
+}
+
+// ListMembers implements kvdb.Controller. The size of a member's data is not
+// known to the v2 API.
+func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
+	ctx, cancel := s.controllerContext()
+	defer cancel()
+	members, err := s.members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	infos := make(map[uint64]*kvdb.MemberInfo, len(members))
+	var asking sync.WaitGroup
+	for _, m := range members {
+		id, err := strconv.ParseUint(m.ID, 16, 64)
+		if err != nil {
+			return nil, fmt.Errorf("etcd names a member %q, which is no ID: %w", m.ID, err)
+		}
+		info := &kvdb.MemberInfo{
+			PeerUrls: m.PeerURLs, ClientUrls: m.ClientURLs, ID: m.ID, Name: m.Name, HasStarted: m.Name != "",
+		}
+		infos[id] = info
+		asking.Go(func() { s.askStatus(ctx, m, info) })
+	}
+	asking.Wait()
+	return infos, nil
+}
+
+// askStatus asks the member itself who leads. One that does not answer, or does
+// not know, is not healthy.
+func (s *store) askStatus(ctx context.Context, m client.Member, info *kvdb.MemberInfo) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	for _, endpoint := range m.ClientURLs {
+		leader, _, err := attempt(ctx, &member{url: endpoint, pool: s.pool}, once, func(ctx context.Context, l *line) (*client.Member, error) {
+			return l.members.Leader(ctx)
+		})
+		if err == nil {
+			info.IsHealthy, info.Leader = true, leader.ID == m.ID
+			return
+		}
+	}
+}
+
+// SetEndpoints implements kvdb.Controller.
+func (s *store) SetEndpoints(endpoints []string) error { return s.pool.set(endpoints) }
+
+// GetEndpoints implements kvdb.Controller.
+func (s *store) GetEndpoints() []string { return s.pool.endpoints() }
+
+// Defragment implements kvdb.Controller.
+func (s *store) Defragment(string, int) error { return kvdb.ErrNotSupported }

@@ -1,0 +1,76 @@
+package etcdv2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/client/v2"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/etcd/common"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+const (
+	// openTimeout bounds New.
+	openTimeout = 8 * time.Second
+	// dialTimeout bounds how long a connection may take to be made.
+	dialTimeout = 3 * time.Second
+	// idleConns is how many connections to a member are kept for requests to come.
+	idleConns = 128
+)
+
+// wrapper goes around the transport of all requests; nil for none.
+type wrapper func(http.RoundTripper) http.RoundTripper
+
+// open returns a store when etcd has answered.
+func open(endpoints []string, options map[string]string, wrap wrapper) (*store, error) {
+	stale, err := driver.StaleReads(options)
+	if err != nil {
+		return nil, err
+	}
+	retries, err := common.RetryCount(options)
+	if err != nil {
+		return nil, err
+	}
+	urls, err := common.Endpoints(endpoints, common.NewEtcdCommon(options).IsTLSEnabled())
+	if err != nil {
+		return nil, err
+	}
+	secure := strings.HasPrefix(urls[0], "https://")
+	config, user, password, err := common.TLS(options, secure)
+	if err != nil {
+		return nil, err
+	}
+	// It does not bound the number of connections: watches keep theirs busy, and
+	// must not be in the way of other calls.
+	transport := &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		TLSClientConfig:     config,
+		TLSHandshakeTimeout: dialTimeout,
+		MaxIdleConnsPerHost: idleConns,
+		IdleConnTimeout:     time.Minute,
+	}
+	p := &pool{base: transport, transport: transport, user: user, password: password, secure: secure, retries: retries, started: time.Now()}
+	if wrap != nil {
+		p.base = wrap(transport)
+	}
+	if err := p.set(endpoints); err != nil {
+		return nil, err
+	}
+	s := newStore(p, stale)
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	if err := p.ping(ctx); err != nil {
+		if errors.Is(err, client.ErrInvalidJSON) {
+			err = fmt.Errorf("%w: the server has no v2 API: %w", kvdb.ErrNoConnection, err)
+		}
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}

@@ -1,0 +1,74 @@
+package etcdv2
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.etcd.io/etcd/client/v2"
+)
+
+// locksDir is the directory of locks, at the root. The server hides it.
+const locksDir = "_kvdb-locks"
+
+// checkKey folds runs of slashes and drops those at the ends, as the server does,
+// and refuses what it would take for another key.
+func checkKey(key string) (string, error) {
+	folded, err := checkPrefix(key)
+	if err != nil {
+		return "", err
+	}
+	folded = strings.TrimSuffix(folded, "/")
+	if folded == "" {
+		return "", errors.New("it has nothing but slashes")
+	}
+	return folded, checkComponent(folded[strings.LastIndexByte(folded, '/')+1:], folded == locksDir)
+}
+
+// checkPrefix is checkKey for the beginning of a key. A slash at its end stays.
+func checkPrefix(prefix string) (string, error) {
+	components := strings.Split(prefix, "/")
+	last := len(components) - 1
+	var folded strings.Builder
+	for _, component := range components[:last] {
+		if component == "" {
+			continue
+		}
+		if err := checkComponent(component, component == locksDir && folded.Len() == 0); err != nil {
+			return "", err
+		}
+		folded.WriteString(component)
+		folded.WriteByte('/')
+	}
+	folded.WriteString(components[last])
+	return folded.String(), nil
+}
+
+func checkComponent(component string, isLocks bool) error {
+	switch {
+	case component == "." || component == "..":
+		return fmt.Errorf("it has the component %q", component)
+	case isLocks:
+		return errors.New("it is where locks are kept")
+	}
+	return nil
+}
+
+// directory is the deepest directory that a prefix contains, with a slash at its
+// end; "" for the root.
+func directory(prefix string) string { return prefix[:strings.LastIndexByte(prefix, '/')+1] }
+
+// keyOf is the key of a node.
+func keyOf(n *client.Node) string { return strings.TrimPrefix(n.Key, "/") }
+
+// isHidden tells whether the server hides a key from a list of dir, which ends in
+// a slash or is empty.
+func isHidden(key, dir string) bool { return strings.Contains("/"+key[len(dir):], "/_") }
+
+// lockPath is where the lock of a key is. Locks of a key and of one below it can
+// both be there, since slashes are not slashes.
+func lockPath(key string) string { return "/" + locksDir + "/" + escapeLock(key) }
+
+func escapeLock(key string) string {
+	return strings.NewReplacer("%", "%25", "/", "%2F").Replace(key)
+}

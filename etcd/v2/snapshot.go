@@ -1,0 +1,125 @@
+package etcdv2
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/client/v2"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+const (
+	// snapshotTimeout bounds a snapshot, which may be large.
+	snapshotTimeout = time.Minute
+	// markerTTL is how long a marker stays that could not be removed.
+	markerTTL = 15 * time.Second
+)
+
+// Snapshot implements driver.Store.
+func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
+	defer cancel()
+	common := commonPrefix(prefixes)
+	for {
+		nodes, index, err := s.nodesBelow(ctx, common, s.stale && !consistent)
+		if err != nil {
+			return nil, 0, err
+		}
+		copied, latest := tree.New(), uint64(0)
+		for _, n := range nodes {
+			if hasOne(keyOf(n), prefixes) {
+				record(copied, n)
+				latest = max(latest, n.ModifiedIndex)
+			}
+		}
+		switch {
+		case !consistent:
+			return copied, 0, nil
+		case latest < index: // the store's last event is no write of these
+			return copied, index, nil
+		}
+		index, err = s.moveOn(ctx, copied, directory(common), prefixes, index)
+		if err == nil {
+			return copied, index, nil
+		}
+		isPast := codeOf(err) == client.ErrorCodeEventIndexCleared
+		if !isPast && !errors.Is(err, kvdb.ErrUnknownOutcome) || ctx.Err() != nil {
+			return nil, 0, err
+		}
+	}
+}
+
+// moveOn makes an index that is nobody else's, by a marker that is hidden, and
+// brings a copy of what is in dir from index to that one.
+func (s *store) moveOn(ctx context.Context, copied *tree.Tree, dir string, prefixes []string, index uint64) (uint64, error) {
+	marker := driver.Write{Key: dir + "_kvdb-snapshot-" + rand.Text(), TTL: markerTTL}
+	marked, err := s.set(ctx, marker, client.SetOptions{PrevExist: client.PrevNoExist})
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		// What is not removed expires.
+		_, _ = s.remove(ctx, "/"+marker.Key, client.DeleteOptions{})
+	}()
+	for index+1 < marked.Modified {
+		// The history has the marker too, which is behind the last event wanted.
+		event, moved, err := s.await(ctx, "/"+dir, true, index)
+		switch {
+		case err != nil:
+			return 0, err
+		case event == nil:
+			index = moved
+			continue
+		}
+		if index = event.Node.ModifiedIndex; index < marked.Modified {
+			replay(copied, event, dir, prefixes)
+		}
+	}
+	return marked.Modified, nil
+}
+
+// replay does to a copy what an event did to the store.
+func replay(copied *tree.Tree, event *client.Response, dir string, prefixes []string) {
+	key := keyOf(event.Node)
+	switch {
+	case isEndOfDirectory(event):
+		var gone []string
+		copied.Scan(key+"/", "", func(key string, _ *tree.Record) bool {
+			gone = append(gone, key)
+			return true
+		})
+		for _, key := range gone {
+			copied.Delete(key)
+		}
+	case event.Node.Dir, !hasOne(key, prefixes), isHidden(key, dir):
+	case isEnd(event):
+		copied.Delete(key)
+	default:
+		record(copied, event.Node)
+	}
+}
+
+func record(t *tree.Tree, n *client.Node) {
+	t.Set(keyOf(n), &tree.Record{Value: decode(n.Value), Created: n.CreatedIndex, Modified: n.ModifiedIndex})
+}
+
+func hasOne(key string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
+}
+
+func commonPrefix(all []string) string {
+	common := all[0]
+	for _, s := range all[1:] {
+		for !strings.HasPrefix(s, common) {
+			common = common[:len(common)-1]
+		}
+	}
+	return common
+}

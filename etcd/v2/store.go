@@ -1,0 +1,104 @@
+package etcdv2
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/retry"
+)
+
+const (
+	// maxValue is what a request to etcd may have by default, in bytes, less room
+	// for the key.
+	maxValue = 1536<<10 - 4<<10
+	// closeTimeout bounds how long Close waits for locks to be released.
+	closeTimeout = 5 * time.Second
+)
+
+// store implements driver.Store.
+type store struct {
+	pool  *pool
+	stale bool // reads need not see the latest writes
+
+	lifetime context.Context // ends with cause kvdb.ErrClosed at Close
+	end      context.CancelCauseFunc
+
+	mu         sync.Mutex // protects what is below
+	closed     bool
+	goroutines sync.WaitGroup
+	leases     map[*lease]struct{} // that are held
+}
+
+var (
+	_ driver.Store     = (*store)(nil)
+	_ driver.UserAdmin = (*store)(nil)
+	_ kvdb.Controller  = (*store)(nil)
+)
+
+func newStore(p *pool, stale bool) *store {
+	s := &store{pool: p, stale: stale, leases: map[*lease]struct{}{}}
+	s.lifetime, s.end = context.WithCancelCause(context.Background())
+	return s
+}
+
+// Limits implements driver.Store.
+func (s *store) Limits() driver.Limits {
+	return driver.Limits{
+		MaxValue: maxValue, CheckKey: checkKey, CheckPrefix: checkPrefix,
+		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: opTimeout,
+	}
+}
+
+// launch runs f on a goroutine that Close waits for; false after Close.
+func (s *store) launch(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.goroutines.Go(f)
+	return true
+}
+
+// background runs f, again while etcd cannot be reached, for limit at most.
+func (s *store) background(limit time.Duration, f func(context.Context) error) {
+	s.launch(func() {
+		ctx, cancel := context.WithTimeout(s.lifetime, limit)
+		defer cancel()
+		backoff := retry.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
+		for backoff.Wait(ctx) == nil {
+			err := f(ctx)
+			if !errors.Is(err, kvdb.ErrNoConnection) && !errors.Is(err, kvdb.ErrUnknownOutcome) {
+				return
+			}
+		}
+	})
+}
+
+// Close implements driver.Store.
+func (s *store) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	held := s.leases
+	s.leases = map[*lease]struct{}{}
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	var releasing sync.WaitGroup
+	for l := range held {
+		l.lose()
+		releasing.Go(func() {
+			// What cannot be removed expires.
+			_, _ = l.removeNode(ctx)
+		})
+	}
+	releasing.Wait()
+	s.end(kvdb.ErrClosed)
+	s.goroutines.Wait()
+	s.pool.transport.CloseIdleConnections()
+	return nil
+}

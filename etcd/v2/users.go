@@ -1,0 +1,135 @@
+package etcdv2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"go.etcd.io/etcd/client/v2"
+
+	"github.com/portworx/kvdb"
+)
+
+// admin makes a request that changes users or roles.
+func (s *store) admin(ctx context.Context, username string, request func(context.Context, *line) error) error {
+	_, err := call(ctx, s.pool, once, func(ctx context.Context, l *line) (struct{}, error) {
+		return struct{}{}, request(ctx, l)
+	})
+	switch {
+	case err == nil:
+		return nil
+	case isStatus(err, http.StatusNotFound):
+		err = fmt.Errorf("%w: %w", kvdb.ErrNotFound, err)
+	case isStatus(err, http.StatusConflict):
+		err = fmt.Errorf("%w: %w", kvdb.ErrExist, err)
+	}
+	return fmt.Errorf("user %q: %w", username, err)
+}
+
+// AddUser implements driver.UserAdmin. Each user has a role of the same name,
+// which has the user's permissions.
+func (s *store) AddUser(ctx context.Context, username, password string) error {
+	if password == "" {
+		return kvdb.ErrNoPassword
+	}
+	// etcd takes the addition of a user that is there as a change of the password.
+	err := s.admin(ctx, username, func(ctx context.Context, l *line) error {
+		_, err := l.users.GetUser(ctx, username)
+		return err
+	})
+	switch {
+	case err == nil:
+		return fmt.Errorf("user %q: %w", username, kvdb.ErrExist)
+	case !errors.Is(err, kvdb.ErrNotFound):
+		return err
+	}
+	// A role that is there may let into much: a new user begins with nothing.
+	if err := s.admin(ctx, username, func(ctx context.Context, l *line) error { return l.roles.AddRole(ctx, username) }); err != nil {
+		return err
+	}
+	err = s.admin(ctx, username, func(ctx context.Context, l *line) error { return l.users.AddUser(ctx, username, password) })
+	if err == nil {
+		err = s.admin(ctx, username, func(ctx context.Context, l *line) error {
+			_, err := l.users.GrantUser(ctx, username, []string{username})
+			return err
+		})
+	}
+	return err
+}
+
+// RemoveUser implements driver.UserAdmin. The role goes with the user.
+func (s *store) RemoveUser(ctx context.Context, username string) error {
+	err := s.admin(ctx, username, func(ctx context.Context, l *line) error { return l.users.RemoveUser(ctx, username) })
+	if err != nil {
+		return err
+	}
+	err = s.admin(ctx, username, func(ctx context.Context, l *line) error { return l.roles.RemoveRole(ctx, username) })
+	if errors.Is(err, kvdb.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// GrantAccess implements driver.UserAdmin. It adds to what the user may do in the
+// subtree already.
+func (s *store) GrantAccess(ctx context.Context, username string, p kvdb.PermissionType, subtree string) error {
+	return s.changeAccess(ctx, username, p, subtree, false)
+}
+
+// RevokeAccess implements driver.UserAdmin. It takes from what was granted for
+// that same subtree.
+func (s *store) RevokeAccess(ctx context.Context, username string, p kvdb.PermissionType, subtree string) error {
+	return s.changeAccess(ctx, username, p, subtree, true)
+}
+
+func (s *store) changeAccess(ctx context.Context, username string, p kvdb.PermissionType, subtree string, revoke bool) error {
+	var role *client.Role
+	err := s.admin(ctx, username, func(ctx context.Context, l *line) (err error) {
+		role, err = l.roles.GetRole(ctx, username)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, kind := range []struct {
+		is   bool
+		has  []string
+		kind client.PermissionType
+	}{
+		{p != kvdb.WritePermission, role.Permissions.KV.Read, client.ReadPermission},
+		{p != kvdb.ReadPermission, role.Permissions.KV.Write, client.WritePermission},
+	} {
+		// etcd refuses a change that is none.
+		patterns := slices.DeleteFunc(patternsOf(subtree), func(pattern string) bool {
+			return slices.Contains(kind.has, pattern) != revoke
+		})
+		if !kind.is || len(patterns) == 0 {
+			continue
+		}
+		err := s.admin(ctx, username, func(ctx context.Context, l *line) (err error) {
+			if revoke {
+				_, err = l.roles.RevokeRoleKV(ctx, username, patterns, kind.kind)
+			} else {
+				_, err = l.roles.GrantRoleKV(ctx, username, patterns, kind.kind)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// patternsOf are those of the keys below a directory, which is named as dir, dir/
+// or dir/*, and of their locks.
+func patternsOf(subtree string) []string {
+	dir := strings.Trim(strings.TrimSuffix(subtree, "*"), kvdb.DefaultSeparator)
+	if dir != "" {
+		dir += kvdb.DefaultSeparator
+	}
+	return []string{"/" + dir + "*", lockPath(dir) + "*"}
+}

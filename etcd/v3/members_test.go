@@ -1,0 +1,170 @@
+package etcdv3
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+func peerOf(m *servers.Member) (ip, port string) {
+	host, p := m.Peer()
+	return host, strconv.Itoa(p)
+}
+
+// infoOf is what ListMembers tells of a member.
+func infoOf(t *testing.T, kv kvdb.Kvdb, m *servers.Member) *kvdb.MemberInfo {
+	t.Helper()
+	members, err := kv.ListMembers()
+	require.NoError(t, err)
+	for _, info := range members {
+		if info.Name == m.Name() {
+			return info
+		}
+	}
+	return nil
+}
+
+// A cluster grows from one member to three and shrinks again, under writes.
+func TestMembership(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Etcd(t, servers.Options{})
+	kv := instance(t, cluster, "d", nil)
+	writer := instance(t, cluster, "d", nil)
+	done, writes := make(chan struct{}), make(chan int, 1)
+	go func() {
+		n := 0
+		defer func() { writes <- n }()
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if _, err := writer.Put("key", strconv.Itoa(n), 0); err == nil {
+				n++
+			}
+		}
+	}()
+
+	// A second member, added as a full one: the first decides nothing until it runs.
+	second, err := cluster.Add()
+	require.NoError(t, err)
+	ip, port := peerOf(second)
+	began := time.Now()
+	urls, err := kv.AddMember(ip, port, second.Name())
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), 5*time.Second)
+	require.Len(t, urls, 2)
+	require.Equal(t, []string{"http://" + ip + ":" + port}, urls[second.Name()])
+	require.Contains(t, urls, cluster.All()[0].Name())
+	list, err := kv.ListMembers() // what the first one knows by itself
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	for _, info := range list {
+		if info.Name == "" {
+			require.False(t, info.HasStarted)
+			require.False(t, info.IsHealthy)
+		}
+	}
+	require.NoError(t, second.Start())
+	eventually(t, "the second member is not healthy", func() bool {
+		info := infoOf(t, kv, second)
+		return info != nil && info.IsHealthy && info.HasStarted && info.DbSize > 0
+	})
+
+	// A third one as a learner, promoted when it has caught up.
+	third, err := cluster.Add()
+	require.NoError(t, err)
+	ip, port = peerOf(third)
+	urls, err = kv.AddLearner(ip, port, third.Name())
+	require.NoError(t, err)
+	require.Len(t, urls, 3)
+	require.NoError(t, third.Start())
+	eventually(t, "the learner is not healthy", func() bool {
+		info := infoOf(t, kv, third)
+		return info != nil && info.IsHealthy && info.IsLearner
+	})
+	info := infoOf(t, kv, third)
+	id, err := strconv.ParseUint(info.ID, 16, 64)
+	require.NoError(t, err)
+	client := raw(t, cluster)
+	eventually(t, "the learner cannot be promoted", func() bool {
+		_, err := client.MemberPromote(t.Context(), id)
+		return err == nil
+	})
+	require.False(t, infoOf(t, kv, third).IsLearner)
+
+	// Who knows all of them works without any one.
+	require.NoError(t, kv.SetEndpoints(cluster.Endpoints()))
+	require.Equal(t, cluster.Endpoints(), kv.GetEndpoints())
+	leader, err := cluster.Leader(t.Context())
+	require.NoError(t, err)
+	require.True(t, infoOf(t, kv, leader).Leader)
+	require.NoError(t, third.Kill())
+	began = time.Now()
+	dead := infoOf(t, kv, third)
+	require.Less(t, time.Since(began), 8*time.Second)
+	require.False(t, dead.IsHealthy)
+	require.True(t, dead.HasStarted)
+
+	// It moves to another address, and comes back.
+	_, port = peerOf(third)
+	urls, err = kv.UpdateMember("192.0.2.77", port, third.Name())
+	require.NoError(t, err)
+	require.Equal(t, []string{"http://192.0.2.77:" + port}, urls[third.Name()])
+	_, err = kv.UpdateMember("192.0.2.78", port, "nobody")
+	require.Equal(t, kvdb.ErrMemberDoesNotExist, err)
+	require.NoError(t, third.Start())
+	eventually(t, "the member that moved is not healthy", func() bool { return infoOf(t, kv, third).IsHealthy })
+
+	require.NoError(t, kv.RemoveMember(third.Name(), ""))
+	require.NoError(t, cluster.Remove(third))
+	require.NoError(t, kv.SetEndpoints(cluster.Endpoints()))
+	require.Equal(t, kvdb.ErrMemberDoesNotExist, kv.RemoveMember(third.Name(), "192.0.2.200"))
+	require.Equal(t, kvdb.ErrMemberDoesNotExist, kv.RemoveMemberByID(id))
+	require.Nil(t, infoOf(t, kv, third))
+
+	// One that never starts is known by its address.
+	_, err = kv.AddLearner("192.0.2.99", "1", "never")
+	require.NoError(t, err)
+	require.NoError(t, kv.RemoveMember("never", "192.0.2.99"))
+	for _, bad := range [][2]string{{"", "1"}, {"192.0.2.1", ""}} {
+		_, err := kv.AddMember(bad[0], bad[1], "bad")
+		require.ErrorIs(t, err, kvdb.ErrIllegal)
+	}
+	for _, endpoint := range cluster.Endpoints() {
+		require.NoError(t, kv.Defragment(endpoint, 30))
+	}
+	close(done)
+	require.Positive(t, <-writes)
+}
+
+// Without a quorum members are still listed, and within seconds.
+func TestMembersWithoutQuorum(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Etcd(t, servers.Options{Members: 3})
+	kv := instance(t, cluster, "d", nil)
+	for _, m := range cluster.All()[1:] {
+		require.NoError(t, m.Pause())
+	}
+	began := time.Now()
+	list, err := kv.ListMembers()
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), 10*time.Second)
+	require.Len(t, list, 3)
+	for _, info := range list {
+		if info.Name != cluster.All()[0].Name() {
+			require.False(t, info.IsHealthy)
+		}
+	}
+	require.Error(t, kv.Defragment(cluster.Endpoints()[1], 1), "it does not answer")
+	require.Error(t, kv.Defragment("", 1))
+	require.Error(t, kv.SetEndpoints([]string{"https://127.0.0.1:1"}))
+	require.Error(t, kv.SetEndpoints([]string{""}))
+	require.Equal(t, cluster.Endpoints(), kv.GetEndpoints())
+}

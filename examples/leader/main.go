@@ -1,0 +1,79 @@
+// Leader is a daemon of which one at a time does the work, while the others wait
+// to take over. Run it in several terminals, and end the one that leads:
+//
+//	go run ./examples/leader http://127.0.0.1:2379
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/portworx/kvdb"
+	etcdv3 "github.com/portworx/kvdb/etcd/v3"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	log.Print(run(ctx, fmt.Sprint("daemon-", os.Getpid()), os.Args[1:]))
+}
+
+func run(ctx context.Context, name string, endpoints []string) error {
+	kv, err := kvdb.New(etcdv3.Name, "example/leader", endpoints, nil, nil)
+	if err != nil {
+		return err
+	}
+	go follow(ctx, kv, name)
+	for ctx.Err() == nil {
+		lock, err := kvdb.WithContext(ctx, kv).LockWithTimeout("leader", name, time.Minute, 0)
+		if err == nil {
+			err = errors.Join(lead(ctx, kv, name, lock), kv.Unlock(lock))
+		} // else another one leads, or the store is away
+		log.Printf("%s waits: %v", name, err)
+	}
+	return kvdb.Close(kv)
+}
+
+// lead works while the lock is held. The store applies each transaction only if
+// it is; the token tells those outside of the store which leader is the later.
+func lead(ctx context.Context, kv kvdb.Kvdb, name string, lock *kvdb.KVPair) error {
+	held := lock.Lock.(kvdb.HeldLock)
+	for n := 1; ; n++ {
+		tx, err := kv.TxNew()
+		if err == nil {
+			_, err = tx.Put("work", fmt.Sprintf("piece %d by %s, token %d", n, name, held.Token()), 0)
+		}
+		if err == nil {
+			err = kvdb.TxGuard(tx, lock)
+		}
+		if err == nil {
+			err = tx.Commit()
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-held.Lost():
+			return kvdb.ErrInvalidLock
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// follow tells what the leader does, from now on whenever a watch has ended.
+func follow(ctx context.Context, kv kvdb.Kvdb, name string) {
+	for events, err := kvdb.Events(ctx, kv, "work", 0); err == nil; events, err = kvdb.Events(ctx, kv, "work", 0) {
+		for pair, err := range events {
+			if err == nil {
+				log.Printf("%s sees: %s", name, pair.Value)
+			}
+		}
+	}
+}
