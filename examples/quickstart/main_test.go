@@ -13,7 +13,9 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/bolt"
+	etcdv3 "github.com/portworx/kvdb/etcd/v3"
 	"github.com/portworx/kvdb/mem"
+	"github.com/portworx/kvdb/test/servers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,6 +44,13 @@ func TestTour(t *testing.T) {
 			requireEmpty(t, temporary)
 		})
 	}
+}
+
+func TestTourOnEtcd(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	output, _, err := tourOf(t, t.Context(), "-backend", etcdv3.Name, "-endpoints", strings.Join(cluster.Endpoints(), ","))
+	require.NoError(t, err, output)
+	require.Contains(t, output, "All as expected")
 }
 
 func TestTourLeavesOnlyWhatWasThere(t *testing.T) {

@@ -45,11 +45,19 @@ func TestProgramsOutside(t *testing.T) {
 // needs has the modules outside the standard library that a program's build
 // gets for importing a package, and those packages only.
 var needs = map[string][]string{
-	"":                   {"github.com/sirupsen/logrus", "golang.org/x/sys"},
-	"/common":            {"github.com/sirupsen/logrus", "golang.org/x/sys"},
-	"/wrappers":          {"github.com/sirupsen/logrus", "golang.org/x/sys"},
-	"/mem":               {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree"},
-	"/bolt":              {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree", "go.etcd.io/bbolt"},
+	"":          {"github.com/sirupsen/logrus", "golang.org/x/sys"},
+	"/common":   {"github.com/sirupsen/logrus", "golang.org/x/sys"},
+	"/wrappers": {"github.com/sirupsen/logrus", "golang.org/x/sys"},
+	"/mem":      {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree"},
+	"/bolt":     {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree", "go.etcd.io/bbolt"},
+	"/etcd/common": {"github.com/sirupsen/logrus", "golang.org/x/sys", "go.etcd.io/etcd/client/pkg/v3", "go.uber.org/zap",
+		"go.uber.org/multierr"},
+	"/etcd/v3": {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree",
+		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/pkg/v3", "go.etcd.io/etcd/api/v3", // and what these need:
+		"github.com/coreos/go-semver", "github.com/coreos/go-systemd/v22", "github.com/gogo/protobuf",
+		"github.com/golang/protobuf", "github.com/grpc-ecosystem/grpc-gateway/v2", "go.uber.org/zap", "go.uber.org/multierr",
+		"golang.org/x/net", "golang.org/x/text", "google.golang.org/genproto/googleapis/api",
+		"google.golang.org/genproto/googleapis/rpc", "google.golang.org/grpc", "google.golang.org/protobuf"},
 	"/mock":              {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/golang/mock"},
 	"/mock/ubermock":     {"github.com/sirupsen/logrus", "golang.org/x/sys", "go.uber.org/mock"},
 	"/api/bootstrap":     nil,
