@@ -1,0 +1,209 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+)
+
+// load is what goes on during the faults, and what came of it.
+type load struct {
+	t       *testing.T
+	ctx     context.Context // ends the load
+	bound   time.Duration   // of a call
+	counted atomic.Int64    // the last count that was acknowledged
+	running sync.WaitGroup
+
+	mu      sync.Mutex // protects what is below
+	acked   map[string]uint64
+	unknown map[string]bool
+	slowest time.Duration
+	calls   int
+	failed  int
+	holders map[*kvdb.KVPair]struct{}
+	locks   int
+}
+
+func newLoad(t *testing.T, ctx context.Context, bound time.Duration) *load {
+	return &load{
+		t: t, ctx: ctx, bound: bound,
+		acked: map[string]uint64{}, unknown: map[string]bool{}, holders: map[*kvdb.KVPair]struct{}{},
+	}
+}
+
+// start starts it, and returns the events of a watch of what is written.
+func (l *load) start(first, second kvdb.Kvdb) <-chan *kvdb.KVPair {
+	began, err := first.Put("counter", "0", 0)
+	require.NoError(l.t, err)
+	stream := make(chan *kvdb.KVPair, 100_000)
+	require.NoError(l.t, second.WatchTree("keys/", began.ModifiedIndex, nil,
+		func(_ string, _ interface{}, pair *kvdb.KVPair, err error) error {
+			stream <- pair // nil at the end
+			return err
+		}))
+	for i, kv := range []kvdb.Kvdb{first, second} {
+		for n := 2 * i; n < 2*i+2; n++ {
+			l.running.Go(func() { l.write(kv, n) })
+			l.running.Go(func() { l.lock(kv, strconv.Itoa(n)) })
+		}
+		l.running.Go(func() { l.read(kv) })
+	}
+	l.running.Go(func() { l.count(first) })
+	return stream
+}
+
+// call makes one call, notes how it went, and asserts what holds of all calls.
+func (l *load) call(what string, f func() error) error {
+	began := time.Now()
+	err := f()
+	took := time.Since(began)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls++
+	l.slowest = max(l.slowest, took)
+	if took > l.bound {
+		l.t.Errorf("%s took %v", what, took)
+	}
+	if err == nil {
+		return nil
+	}
+	l.failed++
+	if l.ctx.Err() == nil && !errors.Is(err, kvdb.ErrNoConnection) && !errors.Is(err, kvdb.ErrUnknownOutcome) {
+		l.t.Errorf("%s: %v", what, err)
+	}
+	return err
+}
+
+// write creates keys that nobody else writes.
+func (l *load) write(kv kvdb.Kvdb, writer int) {
+	for i := 0; l.ctx.Err() == nil; i++ {
+		key := fmt.Sprintf("keys/%d/%d", writer, i)
+		var pair *kvdb.KVPair
+		err := l.call("Create", func() (err error) { pair, err = kv.Create(key, key, 0); return err })
+		l.mu.Lock()
+		if err == nil {
+			l.acked[key] = pair.ModifiedIndex
+		} else if errors.Is(err, kvdb.ErrUnknownOutcome) {
+			l.unknown[key] = true
+		}
+		l.mu.Unlock()
+	}
+}
+
+// count counts up, and read asserts that nothing acknowledged is missing, and
+// that no reader sees the count go back.
+func (l *load) count(kv kvdb.Kvdb) {
+	for i := int64(1); l.ctx.Err() == nil; i++ {
+		err := l.call("Put", func() error { _, err := kv.Put("counter", strconv.FormatInt(i, 10), 0); return err })
+		switch {
+		case err == nil:
+			l.counted.Store(i)
+		case errors.Is(err, kvdb.ErrUnknownOutcome):
+			// It may come into effect late, over a later count: end here.
+			return
+		}
+	}
+}
+
+func (l *load) read(kv kvdb.Kvdb) {
+	seen := int64(0)
+	for l.ctx.Err() == nil {
+		least := max(seen, l.counted.Load())
+		var pair *kvdb.KVPair
+		if l.call("Get", func() (err error) { pair, err = kv.Get("counter"); return err }) != nil {
+			continue
+		}
+		count, err := strconv.ParseInt(string(pair.Value), 10, 64)
+		if err != nil || count < least {
+			l.t.Errorf("a read saw %q after %d", pair.Value, least)
+		}
+		seen = count
+	}
+}
+
+// lock holds the lock again and again. Nobody else does, who has not lost it.
+func (l *load) lock(kv kvdb.Kvdb, owner string) {
+	for l.ctx.Err() == nil {
+		pair, err := kv.LockWithTimeout("lock", owner, 2*time.Second, 0)
+		if err != nil {
+			continue
+		}
+		lost := pair.Lock.(kvdb.HeldLock).Lost()
+		l.enter(pair, owner)
+		hold := time.NewTimer(20 * time.Millisecond)
+		select {
+		case <-lost:
+		case <-hold.C:
+		}
+		l.mu.Lock()
+		delete(l.holders, pair)
+		l.mu.Unlock()
+		for err = kv.Unlock(pair); err != nil && l.ctx.Err() == nil && !errors.Is(err, kvdb.ErrInvalidLock); err = kv.Unlock(pair) {
+		}
+	}
+}
+
+func (l *load) enter(pair *kvdb.KVPair, owner string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.locks++
+	for other := range l.holders {
+		select {
+		case <-other.Lock.(kvdb.HeldLock).Lost():
+		default:
+			l.t.Errorf("%s has the lock, and another one too", owner)
+		}
+	}
+	l.holders[pair] = struct{}{}
+}
+
+// check asserts that the watch saw each write once, in order, and that what was
+// acknowledged is there.
+func (l *load) check(kv kvdb.Kvdb, stream <-chan *kvdb.KVPair) {
+	end, err := kv.Put("keys/end", "keys/end", 0)
+	require.NoError(l.t, err)
+	l.acked["keys/end"] = end.ModifiedIndex
+	seen := map[string]uint64{}
+	for last := uint64(0); last < end.ModifiedIndex; {
+		event := l.receive(stream)
+		require.NotContains(l.t, seen, event.Key)
+		require.Greater(l.t, event.ModifiedIndex, last)
+		last = event.ModifiedIndex
+		seen[event.Key] = last
+	}
+	pairs, err := kv.Enumerate("keys/")
+	require.NoError(l.t, err)
+	require.Len(l.t, seen, len(pairs))
+	for _, pair := range pairs {
+		require.Equal(l.t, pair.ModifiedIndex, seen[pair.Key], pair.Key)
+		if l.acked[pair.Key] == 0 {
+			require.True(l.t, l.unknown[pair.Key], "%s was refused, and is there", pair.Key)
+		}
+	}
+	for key, index := range l.acked {
+		require.Equal(l.t, index, seen[key], key)
+	}
+}
+
+func (l *load) receive(stream <-chan *kvdb.KVPair) *kvdb.KVPair {
+	l.t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case event := <-stream:
+		require.NotNil(l.t, event, "the watch is over")
+		return event
+	case <-timer.C:
+		require.FailNow(l.t, "waited in vain for an event")
+		return nil
+	}
+}
