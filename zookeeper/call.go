@@ -1,0 +1,131 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/retry"
+)
+
+// fate is what an error tells about a request.
+type fate int
+
+const (
+	answered fate = iota // the server answered, maybe with no
+	notRun               // it certainly did not run; another try may do better
+	perhaps              // it may have run
+)
+
+// errAbandoned is that of a request whose answer the caller did not wait for.
+var errAbandoned = errors.New("no answer in time")
+
+func fateOf(err error) fate {
+	switch {
+	case err == nil:
+		return answered
+	case errors.Is(err, zk.ErrNoServer), errors.Is(err, zk.ErrSessionExpired), errors.Is(err, zk.ErrSessionMoved):
+		return notRun
+	case errors.Is(err, zk.ErrNoNode), errors.Is(err, zk.ErrBadVersion), errors.Is(err, zk.ErrNodeExists),
+		errors.Is(err, zk.ErrNotEmpty), errors.Is(err, zk.ErrNoChildrenForEphemerals), errors.Is(err, zk.ErrNoAuth),
+		errors.Is(err, zk.ErrInvalidACL), errors.Is(err, zk.ErrAuthFailed), errors.Is(err, zk.ErrReconfigDisabled),
+		errors.Is(err, zk.ErrBadArguments), errors.Is(err, zk.ErrInvalidPath), errors.Is(err, zk.ErrShortBuffer),
+		errors.Is(err, errReconfig):
+		return answered
+	}
+	return perhaps
+}
+
+// request is a request, or several of which all but the last are reads.
+type request func(c *zk.Conn) error
+
+// read sends reads that see everything that was written before, unless the
+// instance is content with less.
+func (s *store) read(ctx context.Context, r request) error {
+	if s.stale {
+		return s.peek(ctx, r)
+	}
+	return s.sync(ctx, r)
+}
+
+// sync sends reads behind a sync.
+func (s *store) sync(ctx context.Context, r request) error {
+	return s.call(ctx, true, func(c *zk.Conn) error {
+		f := s.main.flush()
+		if err := f.begun(ctx); err != nil {
+			return lost(err)
+		}
+		err := r(c)
+		if flushErr := f.end(ctx); flushErr != nil {
+			return lost(flushErr)
+		}
+		return err
+	})
+}
+
+// lost is the error of a read without a sync that was answered.
+func lost(err error) error { return fmt.Errorf("%w: %w", errAbandoned, err) }
+
+// peek sends reads that may see an old state, but none older than an earlier
+// reply to this instance showed.
+func (s *store) peek(ctx context.Context, r request) error { return s.call(ctx, true, r) }
+
+// write sends a write. It is sent again only when it certainly had no effect.
+func (s *store) write(ctx context.Context, r request) error { return s.call(ctx, false, r) }
+
+func (s *store) call(ctx context.Context, repeatable bool, r request) error {
+	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
+	var err error
+	for n := 0; ; n++ {
+		if s.main.await(ctx) != nil || ctx.Err() != nil {
+			return notReached(ctx, err)
+		}
+		err = s.main.run(ctx, r)
+		switch fate := fateOf(err); {
+		case fate == answered:
+			return err
+		case fate == perhaps && !repeatable:
+			return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, withCause(ctx, err))
+		}
+		if s.retries > 0 && n >= s.retries || again.Wait(ctx) != nil {
+			return notReached(ctx, err)
+		}
+	}
+}
+
+// run sends a request and waits for its end or the context's.
+func (c *client) run(ctx context.Context, r request) error {
+	done := make(chan error, 1)
+	go func() { done <- r(c.conn) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return errAbandoned
+	}
+}
+
+// notReached is the error of a request that had no effect. When it was the
+// caller who gave up, that is all that is known; but the end of time means that
+// the server did not answer.
+func notReached(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, withCause(ctx, err))
+}
+
+// withCause adds to an error why the caller's context ended, if it has.
+func withCause(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return context.Cause(ctx)
+	case ctx.Err() == nil || errors.Is(err, context.Cause(ctx)):
+		return err
+	}
+	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+}

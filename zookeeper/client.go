@@ -1,0 +1,259 @@
+package zookeeper
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+)
+
+const dialTimeout = 2 * time.Second
+
+// client is ZooKeeper's client with what it does not tell. It connects again by
+// itself, and asks for a new session when the old one has expired.
+type client struct {
+	conn  *zk.Conn
+	ended <-chan zk.Event // closed when the last goroutine of conn is over
+	hosts *hosts
+	tls   *tls.Config
+	once  bool // it shall not connect again
+	// told gets the client's events, in order with replies: what a reply shows has
+	// been told before. It must not block.
+	told func(zk.Event)
+
+	ctx    context.Context // ends with close
+	cancel context.CancelFunc
+
+	zxid    atomic.Int64 // the largest of a reply
+	dials   atomic.Int64 // connections made so far
+	timeout atomic.Int64 // of the session, a time.Duration
+
+	mu       sync.Mutex // protects what is below
+	dialled  bool
+	socket   net.Conn          // the last one
+	login    chan struct{}     // closed when the session has its credentials
+	up       chan struct{}     // closed while there is a connection with a session
+	isUp     bool              // up is closed
+	unsent   *flush            // which can still be joined
+	sending  map[string]*flush // by path
+	sequence uint64            // of paths of syncs
+}
+
+type clientConfig struct {
+	servers        []string
+	sessionTimeout time.Duration
+	tls            *tls.Config
+	once           bool
+	told           func(zk.Event)
+}
+
+// connect returns a client that is about to connect. credentials may be nil.
+func connect(cfg clientConfig, credentials []byte) (*client, error) {
+	c := &client{
+		tls: cfg.tls, once: cfg.once, told: cfg.told,
+		login: make(chan struct{}), up: make(chan struct{}), sending: map[string]*flush{},
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.hosts = newHosts(c.ctx, cfg.servers)
+	var err error
+	c.conn, c.ended, err = zk.Connect(cfg.servers, cfg.sessionTimeout, zk.WithHostProvider(c.hosts), zk.WithDialer(c.dial),
+		zk.WithEventCallback(c.event), zk.WithLogger(silent{}), zk.WithLogInfo(false))
+	if err != nil {
+		c.cancel()
+		return nil, err
+	}
+	if credentials == nil {
+		close(c.login)
+	} else {
+		go c.authenticate(credentials)
+	}
+	return c, nil
+}
+
+// silent is a zk.Logger: a library does not print.
+type silent struct{}
+
+func (silent) Printf(string, ...interface{}) {}
+
+// authenticate tells the server who we are. The client repeats that by itself
+// whenever it connects again.
+func (c *client) authenticate(credentials []byte) {
+	for c.ctx.Err() == nil {
+		if c.connected(c.ctx) == nil && c.conn.AddAuth("digest", credentials) == nil {
+			close(c.login)
+			return
+		}
+	}
+}
+
+var errOnce = errors.New("this session is over")
+
+func (c *client) dial(network, address string, _ time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, dialTimeout)
+	defer cancel()
+	c.mu.Lock()
+	over := c.once && c.dialled
+	c.mu.Unlock()
+	if over {
+		return nil, errOnce
+	}
+	socket, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if c.tls != nil {
+		config := c.tls.Clone()
+		if config.ServerName == "" {
+			config.ServerName, _, _ = net.SplitHostPort(address) // hosts made it
+		}
+		secure := tls.Client(socket, config)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(err, socket.Close())
+		}
+		socket = secure
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx.Err() != nil {
+		return nil, errors.Join(c.ctx.Err(), socket.Close())
+	}
+	c.socket = socket
+	c.dials.Add(1)
+	return &tap{Conn: socket, watcher: c}, nil
+}
+
+func (c *client) event(e zk.Event) {
+	if e.Type == zk.EventSession {
+		c.mu.Lock()
+		switch {
+		case e.State == zk.StateHasSession && !c.isUp:
+			c.isUp, c.dialled = true, true
+			close(c.up)
+		case e.State == zk.StateDisconnected && c.isUp:
+			c.isUp = false
+			c.up = make(chan struct{})
+		}
+		c.mu.Unlock()
+	}
+	c.told(e)
+}
+
+// connected waits for a connection with a session.
+func (c *client) connected(ctx context.Context) error {
+	c.mu.Lock()
+	up := c.up
+	c.mu.Unlock()
+	select {
+	case <-up:
+		return nil
+	default:
+	}
+	select {
+	case <-up:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// await waits until requests can be sent.
+func (c *client) await(ctx context.Context) error {
+	select {
+	case <-c.login:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return c.connected(ctx)
+}
+
+// close ends the session and returns when nothing of the client is left.
+func (c *client) close() {
+	c.conn.Close()
+	c.cancel()
+	c.mu.Lock()
+	if c.socket != nil {
+		_ = c.socket.Close() // it may be closed already
+	}
+	c.mu.Unlock()
+	for range c.ended {
+	}
+}
+
+func (c *client) granted(timeout time.Duration) { c.timeout.Store(int64(timeout)) }
+
+func (c *client) reached(zxid int64) {
+	if zxid > c.zxid.Load() { // it has one caller
+		c.zxid.Store(zxid)
+	}
+}
+
+// flush is a sync: what is read behind it on the same session is not older than
+// the moment when it was sent.
+type flush struct {
+	sent chan struct{} // closed when it is on its way
+	done chan struct{} // closed when it was answered, or is known not to be
+	err  error         // of it, to be read when done is closed
+}
+
+// flush returns a sync that is not sent yet. Readers that come at the same time
+// share one.
+func (c *client) flush() *flush {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unsent != nil {
+		return c.unsent
+	}
+	f := &flush{sent: make(chan struct{}), done: make(chan struct{})}
+	c.sequence++
+	// The server does not look for the path.
+	path := "/" + strconv.FormatUint(c.sequence, 36)
+	c.unsent, c.sending[path] = f, f
+	go func() {
+		_, f.err = c.conn.Sync(path)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.sending, path)
+		if c.unsent == f {
+			c.unsent = nil
+		}
+		close(f.done)
+	}()
+	return f
+}
+
+func (c *client) syncSent(path string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.sending[path]; f != nil && c.unsent == f {
+		c.unsent = nil
+		close(f.sent)
+	}
+}
+
+// begun waits until reads can be sent behind the flush.
+func (f *flush) begun(ctx context.Context) error {
+	select {
+	case <-f.sent:
+		return nil
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// end waits for the answer.
+func (f *flush) end(ctx context.Context) error {
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,37 @@
+package zookeeper_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/portworx/kvdb/test"
+	"github.com/portworx/kvdb/test/servers"
+	"github.com/portworx/kvdb/zookeeper"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// traits are what is documented of this backend.
+var traits = test.Traits{
+	FoldedUpdates:   true,
+	FoldedSlashes:   true,
+	IllegalKeys:     []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b"},
+	NoTTL:           true,
+	NoEmptyValue:    true,
+	MaxValue:        1<<20 - 32<<10,
+	NoPastDeletions: true,
+	NoCompact:       true,
+	Endpoints:       true,
+	Members:         true,
+}
+
+func TestConformanceChild(t *testing.T) { test.Child(t, zookeeper.New) }
+
+func TestConformance(t *testing.T) {
+	cluster := servers.ZooKeeper(t, servers.Options{})
+	test.Conformance(t, test.Harness{
+		Name: "ZooKeeper", Init: zookeeper.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(),
+		Child: "TestConformanceChild", Traits: traits,
+	})
+}

@@ -1,0 +1,180 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/retry"
+)
+
+// keepAliveEvery is how often the session shows that it is alive. It is less
+// than silence: a connection that works is never silent for so long.
+const keepAliveEvery = 2 * time.Second
+
+// leases are the locks that the session holds, and what is known of its life.
+//
+// The server ends a session when it has not heard of it for its timeout. It may
+// hear of a request later than it was sent, but not earlier; only a server that
+// dies may not have told the leader of the requests that it answered in the last
+// half tick. So until two thirds of the timeout after a request was sent that was
+// answered, the session is alive.
+type leases struct {
+	s *store
+
+	mu    sync.Mutex // protects what is below
+	held  map[*lease]struct{}
+	sent  time.Time   // of the last request that was answered
+	until *time.Timer // runs loseAll when the session may be over
+}
+
+func (l *leases) start(s *store) {
+	l.s = s
+	l.held = map[*lease]struct{}{}
+	l.until = time.AfterFunc(sessionTimeout, l.loseAll)
+	l.until.Stop()
+}
+
+// told gets the client's events.
+func (l *leases) told(e zk.Event) {
+	if e.Type == zk.EventSession && e.State == zk.StateExpired {
+		l.loseAll()
+	}
+}
+
+// keepAlive sends requests, and notes when those that were answered were sent.
+func (l *leases) keepAlive() {
+	defer l.until.Stop()
+	ticker := time.NewTicker(keepAliveEvery)
+	defer ticker.Stop()
+	for {
+		sent := time.Now()
+		ctx, cancel := context.WithTimeout(l.s.lifetime, opTimeout)
+		if l.s.main.await(ctx) == nil {
+			sent = time.Now()
+			err := l.s.main.run(ctx, func(c *zk.Conn) error { _, _, err := c.Exists("/"); return err })
+			if err == nil {
+				l.alive(sent)
+			}
+		}
+		cancel()
+		select {
+		case <-ticker.C:
+		case <-l.s.lifetime.Done():
+			return
+		}
+	}
+}
+
+// alive notes that the session was alive at that time.
+func (l *leases) alive(sent time.Time) {
+	timeout := time.Duration(l.s.main.timeout.Load())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if sent.Before(l.sent) {
+		return
+	}
+	l.sent = sent
+	l.until.Reset(time.Until(sent.Add(timeout * 2 / 3)))
+}
+
+func (l *leases) add(x *lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held[x] = struct{}{}
+}
+
+// loseAll loses all leases: the session is over, or may be.
+func (l *leases) loseAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for x := range l.held {
+		l.loseLocked(x)
+	}
+}
+
+// lose loses a lease if it is still held.
+func (l *leases) lose(x *lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.loseLocked(x)
+}
+
+func (l *leases) loseLocked(x *lease) {
+	if _, held := l.held[x]; !held {
+		return
+	}
+	delete(l.held, x)
+	close(x.lost)
+	x.endWatch()
+	// The session may live on, and with it the lock's znode.
+	l.s.launch(func() { l.s.discard(x.path) })
+}
+
+// lease implements driver.Lease.
+type lease struct {
+	s        *store
+	path     string // of its znode, which nobody ever creates again
+	token    uint64
+	lost     chan struct{}
+	endWatch context.CancelFunc
+
+	mu       sync.Mutex // one Release at a time; protects what is below
+	released bool       // its znode is deleted, or will be
+}
+
+// Token implements driver.Lease.
+func (x *lease) Token() uint64 { return x.token }
+
+// Lost implements driver.Lease.
+func (x *lease) Lost() <-chan struct{} { return x.lost }
+
+// Release implements driver.Lease.
+func (x *lease) Release(ctx context.Context) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.released {
+		return nil
+	}
+	x.s.leases.mu.Lock()
+	_, held := x.s.leases.held[x]
+	delete(x.s.leases.held, x)
+	x.s.leases.mu.Unlock()
+	if !held {
+		return kvdb.ErrInvalidLock
+	}
+	x.endWatch()
+	x.released = true
+	// To delete it twice does no harm.
+	sentBefore := false
+	err := x.s.call(ctx, true, func(c *zk.Conn) error {
+		err := c.Delete(x.path, -1)
+		if errors.Is(err, zk.ErrNoNode) && sentBefore {
+			return nil
+		}
+		sentBefore = true
+		return err
+	})
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
+		return kvdb.ErrInvalidLock
+	case err != nil:
+		x.s.launch(func() { x.s.discard(x.path) })
+	}
+	return err
+}
+
+// discard deletes a znode of the session's as soon as that is possible.
+func (s *store) discard(path string) {
+	wait := retry.Backoff{Min: 10 * time.Millisecond, Max: 2 * time.Second}
+	for s.lifetime.Err() == nil {
+		err := s.call(s.lifetime, true, func(c *zk.Conn) error { return c.Delete(path, -1) })
+		if err == nil || errors.Is(err, zk.ErrNoNode) || wait.Wait(s.lifetime) != nil {
+			return
+		}
+	}
+}

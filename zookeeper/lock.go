@@ -1,0 +1,336 @@
+package zookeeper
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/retry"
+)
+
+// queueName is the beginning of names in a lock's queue: name, a mark of who
+// waits, and the ten digits of the place in the queue.
+const queueName = "lock-"
+
+const sequenceDigits = 10
+
+// Lock implements driver.Store.
+func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
+	value, err := json.Marshal(LockerIDInfo{owner})
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(max(wait, 0))
+	path := pathOf(key)
+	p, err := s.enqueue(ctx, path, value, deadline)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.awaitTurn(ctx, p, deadline); err != nil {
+		s.launch(func() { s.discard(p.path) })
+		return nil, err
+	}
+	sent := time.Now()
+	stat, _, err := s.look(ctx, p.path, false, false)
+	if err == nil && stat == nil {
+		err = kvdb.ErrNoConnection // the session is over
+	}
+	if err != nil {
+		s.launch(func() { s.discard(p.path) })
+		return nil, err
+	}
+	watch, endWatch := context.WithCancel(s.lifetime)
+	x := &lease{s: s, path: p.path, token: uint64(stat.Czxid), lost: make(chan struct{}), endWatch: endWatch}
+	s.leases.add(x)
+	s.leases.alive(sent)
+	if s.lifetime.Err() != nil {
+		s.leases.lose(x)
+	}
+	s.launch(func() { s.watchLease(watch, x) })
+	return x, nil
+}
+
+// place is a place in the queue for a lock.
+type place struct {
+	queue string // the znode whose children wait
+	path  string
+}
+
+// bounded returns a context for requests of a Lock.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, opTimeout)
+}
+
+// enqueue takes a place in the queue. Where another release of this library holds
+// the lock, it waits for that until deadline.
+func (s *store) enqueue(ctx context.Context, path string, value []byte, deadline time.Time) (place, error) {
+	p := place{queue: child(path, own)}
+	for {
+		err := s.takePlace(ctx, &p, value)
+		if err == nil {
+			return p, nil
+		}
+		if errors.Is(err, zk.ErrNoNode) {
+			err = s.makeQueue(ctx, path)
+		}
+		if errors.Is(err, zk.ErrNoChildrenForEphemerals) {
+			err = s.awaitForeign(ctx, path, deadline)
+		}
+		if err != nil {
+			return p, err
+		}
+	}
+}
+
+func (s *store) makeQueue(ctx context.Context, path string) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	return s.makeContainers(ctx, child(path, own), s.acl)
+}
+
+// takePlace creates a znode in the queue. When the reply is lost, a mark in its
+// name tells whether it was created.
+func (s *store) takePlace(ctx context.Context, p *place, value []byte) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	mark := queueName + rand.Text() + "-"
+	for {
+		err := s.write(ctx, func(c *zk.Conn) (err error) {
+			p.path, err = c.Create(child(p.queue, mark), value, zk.FlagEphemeralSequential, s.acl)
+			return err
+		})
+		if !errors.Is(err, kvdb.ErrUnknownOutcome) {
+			return err
+		}
+		name, findErr := s.findPlace(ctx, p.queue, mark)
+		switch {
+		case findErr != nil:
+			s.launch(func() { s.discardMark(p.queue, mark) })
+			return err
+		case name != "":
+			p.path = child(p.queue, name)
+			return nil
+		}
+	}
+}
+
+// findPlace returns the name of the znode with a mark, "" when it was not
+// created. It is asked on a session that went to another connection since: what
+// was sent before is done by now, or never will be.
+func (s *store) findPlace(ctx context.Context, queue, mark string) (string, error) {
+	var found string
+	err := s.sync(ctx, func(c *zk.Conn) error {
+		found = ""
+		names, _, err := c.Children(queue)
+		for _, name := range names {
+			if strings.HasPrefix(name, mark) {
+				found = name
+			}
+		}
+		if errors.Is(err, zk.ErrNoNode) {
+			return nil
+		}
+		return err
+	})
+	return found, err
+}
+
+// discardMark deletes the znode with a mark, if there is one.
+func (s *store) discardMark(queue, mark string) {
+	wait := retry.Backoff{Min: 10 * time.Millisecond, Max: 2 * time.Second}
+	for {
+		name, err := s.findPlace(s.lifetime, queue, mark)
+		if err == nil && name != "" {
+			s.discard(child(queue, name))
+		}
+		if err == nil || wait.Wait(s.lifetime) != nil {
+			return
+		}
+	}
+}
+
+// waiting returns the names in a queue, first come first.
+func waiting(names []string) []string {
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return !strings.HasPrefix(name, queueName) || len(name) < len(queueName)+sequenceDigits
+	})
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Compare(a[len(a)-sequenceDigits:], b[len(b)-sequenceDigits:])
+	})
+	return names
+}
+
+// awaitTurn waits until nobody is in front.
+func (s *store) awaitTurn(ctx context.Context, p place, deadline time.Time) error {
+	front, err := s.front(ctx, p)
+	if err != nil || len(front) == 0 {
+		return err
+	}
+	if time.Until(deadline) <= 0 {
+		return s.heldBy(ctx, front[0])
+	}
+	w, err := s.hub.subscribe(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	for {
+		err := w.awaitDeletion(ctx, front[len(front)-1], deadline)
+		if err != nil && !errors.Is(err, errTooLate) {
+			return err
+		}
+		late := err != nil
+		if front, err = s.front(ctx, p); err != nil || len(front) == 0 {
+			return err
+		}
+		if late {
+			return s.heldBy(ctx, front[0])
+		}
+	}
+}
+
+// errTooLate: the deadline is over.
+var errTooLate = errors.New("too late")
+
+// front returns the paths of those who are in front. Whoever was in front when
+// the place was taken and still is, is among them: the session has seen its own
+// place. It may show some who have left since.
+func (s *store) front(ctx context.Context, p place) ([]string, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	names, err := s.children(ctx, p.queue)
+	if err != nil {
+		return nil, err
+	}
+	var front []string
+	for _, name := range waiting(names) {
+		path := child(p.queue, name)
+		if path == p.path {
+			return front, nil
+		}
+		front = append(front, path)
+	}
+	return nil, errPlaceLost
+}
+
+// errPlaceLost: the znode in the queue is gone, for the session is, or somebody
+// deleted it.
+var errPlaceLost = errors.Join(kvdb.ErrNoConnection, errors.New("the place in the queue for the lock is lost"))
+
+// heldBy returns the error of a lock that is not obtained.
+func (s *store) heldBy(ctx context.Context, path string) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	_, data, err := s.look(ctx, path, true, false)
+	if err != nil {
+		return err
+	}
+	owner, _ := ownerOf(data)
+	return &driver.HeldError{Owner: owner}
+}
+
+// ownerOf returns the locker ID in the value of a lock.
+func ownerOf(data []byte) (string, bool) {
+	var info LockerIDInfo
+	err := json.Unmarshal(data, &info)
+	return info.LockerID, err == nil
+}
+
+// awaitForeign waits until another release of this library frees its lock at
+// path.
+func (s *store) awaitForeign(ctx context.Context, path string, deadline time.Time) error {
+	late := time.Until(deadline) <= 0
+	if !late {
+		w, err := s.hub.subscribe(ctx)
+		if err != nil {
+			return err
+		}
+		defer w.close()
+		err = w.awaitDeletion(ctx, path, deadline)
+		if err == nil || !errors.Is(err, errTooLate) {
+			return err
+		}
+	}
+	bound, cancel := bounded(ctx)
+	defer cancel()
+	stat, data, err := s.look(bound, path, true, true)
+	switch {
+	case err != nil:
+		return err
+	case stat == nil || !isEphemeral(stat):
+		return nil // it has just been freed
+	}
+	owner, ok := ownerOf(data)
+	if !ok {
+		return kvdb.ErrInvalidLock
+	}
+	return &driver.HeldError{Owner: owner}
+}
+
+// watchLease loses a lease when somebody deletes its znode.
+func (s *store) watchLease(ctx context.Context, x *lease) {
+	for ctx.Err() == nil {
+		w, err := s.hub.subscribe(ctx)
+		if err != nil {
+			return
+		}
+		err = w.awaitDeletion(ctx, x.path, time.Time{})
+		w.close()
+		if err == nil {
+			s.leases.lose(x)
+			return
+		}
+	}
+}
+
+// LockOwner implements driver.Store.
+func (s *store) LockOwner(ctx context.Context, key string) (owner string, held bool, err error) {
+	path := pathOf(key)
+	for {
+		var names []string
+		var stat *zk.Stat
+		var data []byte
+		err := s.read(ctx, func(c *zk.Conn) (err error) {
+			if names, _, err = c.Children(child(path, own)); !errors.Is(err, zk.ErrNoNode) {
+				return err
+			}
+			names = nil
+			data, stat, err = c.Get(path)
+			if errors.Is(err, zk.ErrNoNode) {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return "", false, err
+		}
+		if stat != nil && isEphemeral(stat) {
+			owner, ok := ownerOf(data)
+			if !ok {
+				return "", false, kvdb.ErrInvalidLock
+			}
+			return owner, true, nil
+		}
+		queue := waiting(names)
+		if len(queue) == 0 {
+			return "", false, nil
+		}
+		first, data, err := s.look(ctx, child(child(path, own), queue[0]), true, false)
+		if err != nil {
+			return "", false, err
+		}
+		if first != nil {
+			owner, _ := ownerOf(data)
+			return owner, true, nil
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// multi applies all operations or none. When it fails, failed is the operation
+// that did.
+func (s *store) multi(ctx context.Context, ops ...any) (results []zk.MultiResponse, failed int, err error) {
+	err = s.write(ctx, func(c *zk.Conn) (err error) {
+		results, err = c.Multi(ops...)
+		return err
+	})
+	for i, result := range results {
+		if result.Error != nil {
+			return nil, i, err
+		}
+	}
+	return results, -1, err
+}
+
+// made are the operations that create a znode with a value. The second one's
+// reply has the indexes, which that of the first has not.
+func (s *store) made(path string, value []byte) []any {
+	return []any{
+		&zk.CreateRequest{Path: path, Data: []byte{}, Acl: s.acl, Flags: zk.FlagPersistent},
+		&zk.SetDataRequest{Path: path, Data: value, Version: 0},
+	}
+}
+
+// makeContainers creates the container at path and those above that are
+// missing. Containers that were made and not used yet stay, others may be gone
+// soon: who needs one must be prepared to make it again.
+func (s *store) makeContainers(ctx context.Context, path string, acl []zk.ACL) error {
+	missing := []string{path}
+	for len(missing) > 0 {
+		next := missing[len(missing)-1]
+		err := s.makeContainer(ctx, next, acl)
+		switch {
+		case errors.Is(err, zk.ErrNoNode):
+			missing = append(missing, parent(next))
+		case err == nil, errors.Is(err, zk.ErrNodeExists):
+			missing = missing[:len(missing)-1]
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// makeContainer creates one container. It is sent again when its outcome is
+// unknown, for it does not matter who made it.
+func (s *store) makeContainer(ctx context.Context, path string, acl []zk.ACL) error {
+	if path == "/"+own {
+		acl = zk.WorldACL(zk.PermAll) // for all users
+	}
+	return s.call(ctx, true, func(c *zk.Conn) error {
+		_, err := c.CreateContainer(path, []byte{}, zk.FlagContainer, acl)
+		return err
+	})
+}

@@ -1,0 +1,75 @@
+package zookeeper
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+const (
+	// opTimeout bounds reads and writes.
+	opTimeout = 10 * time.Second
+	// sessionTimeout is how long the server keeps the locks of a client that it
+	// does not hear of. The server may grant less.
+	sessionTimeout = 20 * time.Second
+)
+
+// store implements driver.Store.
+type store struct {
+	main    *client
+	hub     *hub
+	acl     []zk.ACL
+	stale   bool // reads need not see the latest writes
+	retries int  // how often a request is sent again; 0: as often as there is time
+	counts  counts
+	kept    paths // containers that have a keep
+	leases  leases
+
+	lifetime context.Context // ends with cause kvdb.ErrClosed at Close
+	end      context.CancelCauseFunc
+
+	mu         sync.Mutex // protects what is below, and orders launch against Close
+	closed     bool
+	endpoints  []string
+	goroutines sync.WaitGroup
+}
+
+var (
+	_ driver.Transactor = (*store)(nil)
+	_ driver.TxChecker  = (*store)(nil)
+	_ kvdb.Controller   = (*store)(nil)
+)
+
+// Limits implements driver.Store.
+func (s *store) Limits() driver.Limits {
+	return driver.Limits{
+		NoTTL: true, NoEmptyValue: true, MaxKey: maxKey, MaxValue: maxValue,
+		CheckKey: checkKey, CheckPrefix: checkPrefix, OpTimeout: opTimeout,
+	}
+}
+
+// launch runs f on a goroutine that Close waits for; not after Close.
+func (s *store) launch(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.goroutines.Go(f)
+	}
+}
+
+// Close implements driver.Store. It ends the session, and with it the locks.
+func (s *store) Close() error {
+	s.leases.loseAll()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.end(kvdb.ErrClosed)
+	s.main.close()
+	s.goroutines.Wait()
+	return nil
+}

@@ -1,0 +1,102 @@
+package zookeeper
+
+import (
+	"encoding/binary"
+	"net"
+	"time"
+)
+
+const (
+	// silence is how long a server may say nothing before it is taken for dead;
+	// handshake is the same before it has said anything. ZooKeeper's client would
+	// wait for minutes for the latter.
+	silence   = 5 * time.Second
+	handshake = 3 * time.Second
+
+	opSync = 9 // of ZooKeeper's protocol
+)
+
+// tap is a connection of ZooKeeper's client to a server. It reads along what the
+// client does not tell: the zxids of replies, the session's timeout, and when a
+// sync has been sent. It changes nothing.
+//
+// A message is four bytes of length, and then for a request four of xid and four
+// of operation, for a reply four of xid, eight of zxid and four of error. The
+// first message each way is another one. The client sends a message with one
+// Write.
+type tap struct {
+	net.Conn
+	watcher tapWatcher
+
+	greeted bool // of Write: the first message was sent
+	// Of Read: the beginning of a message, how much of it is there, how much of
+	// the rest is to come, and whether the first message was read.
+	head    [20]byte
+	have    int
+	rest    int
+	greeter bool
+}
+
+type tapWatcher interface {
+	// granted gets the timeout of the session.
+	granted(timeout time.Duration)
+	// reached gets the zxid of a reply.
+	reached(zxid int64)
+	// syncSent gets the path of a sync that is on its way.
+	syncSent(path string)
+}
+
+func (t *tap) Write(b []byte) (int, error) {
+	n, err := t.Conn.Write(b)
+	if err != nil {
+		return n, err
+	}
+	if t.greeted && len(b) > 16 && binary.BigEndian.Uint32(b[8:]) == opSync {
+		t.watcher.syncSent(string(b[16:]))
+	}
+	t.greeted = true
+	return n, nil
+}
+
+func (t *tap) Read(b []byte) (int, error) {
+	n, err := t.Conn.Read(b)
+	for seen := b[:n]; len(seen) > 0; {
+		if t.rest > 0 {
+			skip := min(t.rest, len(seen))
+			t.rest -= skip
+			seen = seen[skip:]
+			continue
+		}
+		k := copy(t.head[t.have:], seen)
+		seen = seen[k:]
+		if t.have += k; t.have == len(t.head) {
+			t.message()
+		}
+	}
+	return n, err
+}
+
+// message reads the beginning of a message from the server. None is shorter.
+func (t *tap) message() {
+	t.have = 0
+	t.rest = max(int(binary.BigEndian.Uint32(t.head[:]))-16, 0)
+	if !t.greeter {
+		t.greeter = true
+		t.watcher.granted(time.Duration(binary.BigEndian.Uint32(t.head[8:])) * time.Millisecond)
+	} else if zxid := int64(binary.BigEndian.Uint64(t.head[8:])); zxid > 0 {
+		t.watcher.reached(zxid)
+	}
+}
+
+// SetReadDeadline lets the client wait as long as it wants, but not longer than
+// is sensible.
+func (t *tap) SetReadDeadline(deadline time.Time) error {
+	limit := time.Now().Add(silence)
+	if !t.greeter {
+		limit = time.Now().Add(handshake)
+	}
+	if deadline.After(limit) {
+		deadline = limit
+	}
+	return t.Conn.SetReadDeadline(deadline)
+}

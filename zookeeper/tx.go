@@ -1,0 +1,194 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// CheckTx implements driver.TxChecker.
+func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
+	// The largest it can be: nothing is there that is written.
+	size := 0
+	for _, r := range reads {
+		size += 3*opOverhead + 2*len(r.Key) + len(generationPath(0))
+	}
+	for _, w := range writes {
+		for _, op := range s.made(pathOf(w.Key), w.Value) {
+			size += sizeOf(op)
+		}
+		size += opOverhead + len(keepPath(pathOf(w.Key)))
+	}
+	for _, l := range locks {
+		size += opOverhead + len(l.(*lease).path)
+	}
+	if size > maxRequest {
+		return fmt.Errorf("%w: the transaction has %d bytes as a request, the limit is %d", kvdb.ErrTooLarge, size, maxRequest)
+	}
+	return nil
+}
+
+// Commit implements driver.Transactor: it looks what is there, and sends one
+// request with checks of that.
+func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
+	if err := s.CheckTx(reads, writes, locks); err != nil {
+		return err
+	}
+	for {
+		var ops []any
+		for _, l := range locks {
+			ops = append(ops, &zk.CheckVersionRequest{Path: l.(*lease).path, Version: -1})
+		}
+		guards := len(ops)
+		checks, err := s.generationChecks(ctx, reads)
+		if err != nil {
+			return err
+		}
+		compared := len(checks)
+		ops = append(ops, checks...)
+		stats, err := s.stats(ctx, reads, writes)
+		if err != nil {
+			return err
+		}
+		for _, r := range reads {
+			readOps, err := s.unchanged(r, stats[r.Key])
+			if err != nil {
+				return err
+			}
+			ops = append(ops, readOps...)
+		}
+		for _, w := range writes {
+			if stat := stats[w.Key]; stat != nil && isEphemeral(stat) {
+				return errForeignLock(pathOf(w.Key))
+			}
+			ops = append(ops, s.written(w, stats[w.Key])...)
+		}
+		_, failed, err := s.multi(ctx, ops...)
+		switch {
+		case err == nil:
+			return nil
+		case failed < 0:
+			return err
+		case failed < guards && errors.Is(err, zk.ErrNoNode):
+			return kvdb.ErrInvalidLock
+		case failed < guards+compared:
+			for _, r := range reads {
+				s.counts.forget(generation(pathOf(r.Key)))
+			}
+		case errors.Is(err, zk.ErrNoNode):
+			if err := s.makeDirectories(ctx, reads, writes, stats); err != nil {
+				return err
+			}
+		case errors.Is(err, zk.ErrNodeExists) && isKeep(ops[failed]):
+			if err := s.removeKeep(ctx, parent(parent(ops[failed].(*zk.CreateRequest).Path))); err != nil {
+				return err
+			}
+		case !isMoved(err):
+			return err
+		}
+	}
+}
+
+// generationChecks are the checks of the generations of what was read.
+func (s *store) generationChecks(ctx context.Context, reads []driver.Read) ([]any, error) {
+	var checks []any
+	seen := map[string]bool{}
+	for _, r := range reads {
+		check, err := s.checkGeneration(ctx, pathOf(r.Key))
+		if err != nil {
+			return nil, err
+		}
+		if !seen[check.Path] {
+			seen[check.Path] = true
+			checks = append(checks, check)
+		}
+	}
+	return checks, nil
+}
+
+// stats are those of the znodes of all keys of a transaction, nil where there is
+// none.
+func (s *store) stats(ctx context.Context, reads []driver.Read, writes []driver.Write) (map[string]*zk.Stat, error) {
+	var keys []string
+	for _, r := range reads {
+		keys = append(keys, r.Key)
+	}
+	for _, w := range writes {
+		keys = append(keys, w.Key)
+	}
+	found := make([]*zk.Stat, len(keys))
+	err := s.sync(ctx, func(c *zk.Conn) error {
+		return parallel(ctx, len(keys), func(i int) error {
+			exists, stat, err := c.Exists(pathOf(keys[i]))
+			if found[i] = stat; !exists {
+				found[i] = nil
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	stats := map[string]*zk.Stat{}
+	for i, key := range keys {
+		stats[key] = found[i]
+	}
+	return stats, nil
+}
+
+// unchanged returns the operations that succeed if a key is as it was read.
+func (s *store) unchanged(r driver.Read, stat *zk.Stat) ([]any, error) {
+	path := pathOf(r.Key)
+	present := stat != nil && isKey(stat)
+	switch {
+	case present && uint64(stat.Mzxid) != r.Modified, !present && r.Modified != 0:
+		return nil, kvdb.ErrModified
+	case stat != nil:
+		return []any{&zk.CheckVersionRequest{Path: path, Version: stat.Version}}, nil
+	}
+	return []any{
+		&zk.CreateRequest{Path: path, Data: []byte{}, Acl: s.acl, Flags: zk.FlagPersistent},
+		&zk.DeleteRequest{Path: path, Version: 0},
+	}, nil
+}
+
+// written returns the operations of a write.
+func (s *store) written(w driver.Write, stat *zk.Stat) []any {
+	path := pathOf(w.Key)
+	switch {
+	case stat == nil:
+		return s.made(path, w.Value)
+	case stat.DataLength > 0:
+		return []any{&zk.SetDataRequest{Path: path, Data: w.Value, Version: -1}}
+	}
+	return s.filled(path, w.Value, stat)
+}
+
+// makeDirectories makes the directories that a transaction may lack.
+func (s *store) makeDirectories(ctx context.Context, reads []driver.Read, writes []driver.Write, stats map[string]*zk.Stat) error {
+	for _, r := range reads {
+		if stats[r.Key] == nil {
+			if err := s.makeContainers(ctx, parent(pathOf(r.Key)), s.acl); err != nil {
+				return err
+			}
+		}
+	}
+	for _, w := range writes {
+		path := parent(pathOf(w.Key))
+		if stat := stats[w.Key]; stat != nil {
+			if stat.DataLength > 0 || !isContainer(stat) {
+				continue
+			}
+			path = child(pathOf(w.Key), own)
+		}
+		if err := s.makeContainers(ctx, path, s.acl); err != nil {
+			return err
+		}
+	}
+	return nil
+}

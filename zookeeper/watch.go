@@ -1,0 +1,405 @@
+package zookeeper
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// stream implements driver.Stream.
+//
+// ZooKeeper tells only that a znode, or the list of its children, has changed,
+// and only once until it is read again. A stream keeps what it knows of each
+// znode, reads those of which it was told in rounds, and makes events of the
+// differences. With a new session all are read.
+//
+// Events come in the order of their indexes. A session is told of a change
+// before it gets a reply that shows it, or a later one. So when a round has read
+// all that it was told of before it began, it knows all changes up to the
+// largest zxid that was seen before it began; and when nothing was told
+// meanwhile, all changes that it has seen.
+type stream struct {
+	h     *hub
+	ctx   context.Context
+	walk  walk
+	root  string // the znode at or below which the keys are
+	tree  bool
+	after uint64
+	first bool // nothing was read yet
+
+	// These belong to the caller of Next.
+	nodes   map[string]known
+	pending []*kvdb.KVPair
+	horizon int64 // the largest zxid seen
+
+	wake chan struct{} // has an element after something below has changed
+
+	mu      sync.Mutex // protects what is below
+	dirty   map[string]dirt
+	all     bool // every znode is to be read
+	failure error
+}
+
+// known is what a stream knows of a znode.
+type known struct {
+	czxid, mzxid int64
+	key          bool
+}
+
+// dirt is what must be read of a znode.
+type dirt struct{ data, children bool }
+
+// Watch implements driver.Store.
+func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
+	w := &stream{
+		h: s.hub, ctx: ctx, walk: walk{prefixes: []string{r.Key}}, root: pathOf(r.Key), tree: r.Prefix, after: r.After,
+		first: true, nodes: map[string]known{}, wake: make(chan struct{}, 1), dirty: map[string]dirt{}, all: true,
+	}
+	if w.tree {
+		w.root, _ = splitPrefix(r.Key)
+	}
+	s.hub.add(w)
+	s.hub.subscribePath(w, w.root)
+	if err := w.begin(); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// begin reads what is there.
+func (w *stream) begin() error {
+	for {
+		bound, cancel := context.WithTimeout(w.ctx, opTimeout)
+		x, err := w.h.use(bound)
+		if err == nil {
+			err = x.run(bound, func(*zk.Conn) error { return x.flush().end(bound) })
+			if err != nil && bound.Err() == nil {
+				err = awaitLoss(bound, x)
+			}
+		}
+		if err != nil {
+			err = notReached(bound, err)
+		}
+		cancel()
+		if err != nil {
+			return err
+		}
+		err = w.round(x)
+		if err == nil {
+			w.first = false
+			return nil
+		}
+		if w.ctx.Err() != nil {
+			return context.Cause(w.ctx)
+		}
+		if fateOf(err) == answered {
+			return err
+		}
+	}
+}
+
+// awaitLoss waits until a session is over that does not work.
+func awaitLoss(ctx context.Context, x *session) error {
+	select {
+	case <-x.lost:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Next implements driver.Stream.
+func (w *stream) Next() ([]*kvdb.KVPair, error) {
+	for {
+		x, err := w.await()
+		if err != nil {
+			return nil, err
+		}
+		before := w.horizon
+		if err := w.round(x); err != nil {
+			if fateOf(err) == answered {
+				return nil, err
+			}
+			if err := awaitLoss(w.ctx, x); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if events := w.due(before); len(events) > 0 {
+			return events, nil
+		}
+	}
+}
+
+// await waits until there is something to read.
+func (w *stream) await() (*session, error) {
+	for {
+		w.mu.Lock()
+		some, failure := w.all || len(w.dirty) > 0, w.failure
+		w.mu.Unlock()
+		if failure != nil {
+			return nil, failure
+		}
+		if some {
+			w.h.mu.Lock()
+			x := w.h.current
+			w.h.mu.Unlock()
+			if x != nil {
+				return x, nil
+			}
+		}
+		select {
+		case <-w.wake:
+		case <-w.ctx.Done():
+			return nil, context.Cause(w.ctx)
+		}
+	}
+}
+
+// due returns the events whose turn it is. before is the horizon when the last
+// round began.
+func (w *stream) due(before int64) []*kvdb.KVPair {
+	slices.SortStableFunc(w.pending, func(a, b *kvdb.KVPair) int { return cmp.Compare(a.ModifiedIndex, b.ModifiedIndex) })
+	w.mu.Lock()
+	quiet := !w.all && len(w.dirty) == 0
+	w.mu.Unlock()
+	n := len(w.pending)
+	if !quiet {
+		n, _ = slices.BinarySearchFunc(w.pending, uint64(before)+1, func(e *kvdb.KVPair, index uint64) int {
+			return cmp.Compare(e.ModifiedIndex, index)
+		})
+	}
+	events := w.pending[:n:n]
+	w.pending = w.pending[n:]
+	return events
+}
+
+// Close implements driver.Stream.
+func (w *stream) Close() {
+	paths := []string{w.root}
+	for path := range w.nodes {
+		paths = append(paths, path)
+	}
+	w.h.remove(w, paths...)
+}
+
+func (w *stream) fired(path string, event zk.EventType) {
+	w.mu.Lock()
+	d := w.dirty[path]
+	d.data = d.data || event != zk.EventNodeChildrenChanged
+	d.children = d.children || event != zk.EventNodeDataChanged
+	w.dirty[path] = d
+	w.mu.Unlock()
+	w.signal()
+}
+
+func (w *stream) broken() {
+	w.mu.Lock()
+	w.all = true
+	w.mu.Unlock()
+	w.signal()
+}
+
+func (w *stream) failed(err error) {
+	w.mu.Lock()
+	w.failure = fmt.Errorf("watch %s: %w", w.root, err)
+	w.mu.Unlock()
+	w.signal()
+}
+
+func (w *stream) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// finding is what was read of a znode.
+type finding struct {
+	path string
+	dirt dirt
+
+	gone     bool
+	stat     *zk.Stat // nil: the data was not read
+	data     []byte
+	removed  int64    // the last change of the children of the one above, when gone
+	children []string // if dirt.children
+	pzxid    int64
+}
+
+// round reads all that is dirty, and what is found with it.
+func (w *stream) round(x *session) error {
+	level := w.take()
+	for len(level) > 0 {
+		err := parallel(w.ctx, len(level), func(i int) error { return w.fetch(x, level[i]) })
+		if err != nil {
+			w.broken()
+			return err
+		}
+		var next []*finding
+		for _, f := range level {
+			next = append(next, w.apply(f)...)
+		}
+		level = next
+	}
+	return nil
+}
+
+// take returns what is dirty, which is clean then.
+func (w *stream) take() []*finding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.all {
+		w.dirty[w.root] = dirt{true, true}
+		for path := range w.nodes {
+			w.dirty[path] = dirt{true, true}
+		}
+	}
+	level := make([]*finding, 0, len(w.dirty))
+	for path, d := range w.dirty {
+		level = append(level, &finding{path: path, dirt: d})
+	}
+	w.dirty, w.all = map[string]dirt{}, false
+	return level
+}
+
+// fetch reads a znode, and sets the watches that are not set.
+func (w *stream) fetch(x *session, f *finding) error {
+	for f.dirt.data {
+		var err error
+		f.data, f.stat, err = w.h.get(x, f.path)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, zk.ErrNoNode) {
+			return err
+		}
+		if f.path == w.root {
+			exists, err := w.h.awaitCreation(x, f.path)
+			if err != nil {
+				return err
+			}
+			if exists {
+				continue
+			}
+		}
+		f.gone, f.stat = true, nil
+		f.removed, err = removal(x, f.path)
+		return err
+	}
+	if !f.dirt.children || !w.tree {
+		return nil
+	}
+	children, stat, err := w.h.children(x, f.path)
+	if errors.Is(err, zk.ErrNoNode) {
+		return nil // which another event tells
+	}
+	if err == nil {
+		f.children, f.pzxid = children, stat.Pzxid
+	}
+	return err
+}
+
+// removal returns when a znode that is gone was deleted, or a later zxid: the
+// last change of the children above it.
+func removal(x *session, path string) (int64, error) {
+	for path != "/" {
+		path = parent(path)
+		exists, stat, err := x.conn.Exists(path)
+		if err != nil || exists {
+			return stat.Pzxid, err
+		}
+	}
+	return 0, nil
+}
+
+// apply makes events of what was found, and returns what to read next.
+func (w *stream) apply(f *finding) []*finding {
+	switch {
+	case f.gone:
+		w.applyGone(f)
+		return nil
+	case f.stat != nil:
+		w.applyData(f)
+	}
+	w.horizon = max(w.horizon, f.pzxid)
+	var next []*finding
+	for _, name := range f.children {
+		path := child(f.path, name)
+		if _, old := w.nodes[path]; old || foreign(f.path, name) || name == own || !w.walk.within(path) {
+			continue
+		}
+		w.nodes[path] = known{}
+		w.h.subscribePath(w, path)
+		next = append(next, &finding{path: path, dirt: dirt{true, true}})
+	}
+	return next
+}
+
+func (w *stream) applyGone(f *finding) {
+	w.horizon = max(w.horizon, f.removed)
+	old := w.nodes[f.path]
+	if old.key {
+		w.deleted(f.path, max(f.removed, old.mzxid+1))
+	}
+	delete(w.nodes, f.path)
+	if f.path != w.root {
+		w.h.unsubscribe(w, f.path)
+	}
+}
+
+func (w *stream) applyData(f *finding) {
+	w.horizon = max(w.horizon, newest(f.stat))
+	old := w.nodes[f.path]
+	now := known{czxid: f.stat.Czxid, mzxid: f.stat.Mzxid, key: isKey(f.stat) && w.listed(f.path)}
+	w.nodes[f.path] = now
+	if old.key && (old.czxid != now.czxid || !now.key) {
+		// It was deleted, and the znode may have been created again since.
+		index := now.mzxid
+		if now.key {
+			index = now.czxid - 1
+		}
+		w.deleted(f.path, index)
+		old.key = false
+	}
+	if !now.key || old.key && old.mzxid == now.mzxid {
+		return
+	}
+	action := kvdb.KVCreate
+	if old.key || w.first && uint64(now.czxid) <= w.after {
+		action = kvdb.KVSet
+	}
+	pair := pairOf(keyOf(f.path), f.data, f.stat)
+	pair.Action = action
+	w.add(pair)
+}
+
+// listed tells whether the stream is about the key at path.
+func (w *stream) listed(path string) bool {
+	if !w.tree {
+		return path == w.root
+	}
+	return w.walk.listed(keyOf(path))
+}
+
+func (w *stream) deleted(path string, index int64) {
+	w.add(&kvdb.KVPair{Key: keyOf(path), Action: kvdb.KVDelete, ModifiedIndex: uint64(index)})
+}
+
+// add adds an event, if it was asked for.
+func (w *stream) add(event *kvdb.KVPair) {
+	if w.first && w.after == 0 || event.ModifiedIndex <= w.after {
+		return
+	}
+	event.KVDBIndex = event.ModifiedIndex
+	w.pending = append(w.pending, event)
+}

@@ -1,0 +1,71 @@
+// Package zookeeper is kvdb on ZooKeeper, from version 3.5 on.
+//
+// The key a/b below the domain d is the znode /d/a/b, which holds the value as it
+// is. The znodes above it are containers without data, which the server removes
+// when they are empty. A znode without data is a directory and no key. The
+// component %kvdb is the library's own:
+//
+//   - below a key's znode it is a container with the queue for the lock of that
+//     key: ephemeral sequential znodes with the value {"LockerID":"…"}. Programs
+//     linked with other releases of this library hold a lock as an ephemeral
+//     znode at the key itself. The two exclude each other, because an ephemeral
+//     znode cannot have children, and nobody can create a znode that is there.
+//   - in it, "keep" keeps a container that has a value from being removed.
+//   - /%kvdb/gen has 256 znodes whose versions count deletions, see generation.go.
+//
+// ModifiedIndex is the znode's mzxid, CreatedIndex its czxid. A key that takes
+// over the znode of a directory (there were keys below it, or it was locked,
+// before it was written) has the CreatedIndex of that directory.
+package zookeeper
+
+import (
+	"fmt"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/engine"
+)
+
+const (
+	// Name of the backend.
+	Name = "zookeeper-kv"
+	// SOH is the character "start of heading", which other releases of this
+	// library know. This release does not use it.
+	SOH = "\x01"
+)
+
+// LockerIDInfo is the value of a lock's znode, in JSON.
+type LockerIDInfo struct {
+	LockerID string
+}
+
+func init() {
+	if err := kvdb.Register(Name, New, Version); err != nil {
+		panic(fmt.Sprintf("register %s: %v", Name, err))
+	}
+}
+
+// Version returns kvdb.ZookeeperVersion1.
+func Version(string, map[string]string) (string, error) { return kvdb.ZookeeperVersion1, nil }
+
+// New returns an instance over the ZooKeeper servers at machines: host or
+// host:port. It takes the options kvdb.UsernameKey and PasswordKey (digest
+// authentication; what the instance creates is then for that user alone),
+// RetryCountKey (the number of times that a request is sent again when it
+// certainly had no effect; without it until the time limit of the call),
+// ReadConsistency, TransportScheme ("https" or "tls": TLS), CAFileKey or
+// TrustedCAFileKey, CertFileKey, CertKeyFileKey, CAAuthAddress (the name that the
+// servers' certificates must have) and InsecureSkipVerify.
+//
+// Servers that cannot be reached within 10 s are an error that wraps
+// kvdb.ErrNoConnection.
+func New(domain string, machines []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
+	s, err := open(machines, options)
+	if err != nil {
+		return nil, err
+	}
+	kv, err := engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
+	if err != nil {
+		return nil, err
+	}
+	return kv, nil
+}
