@@ -3,7 +3,6 @@ package test
 import (
 	"errors"
 	"io"
-	"runtime"
 	"time"
 
 	"github.com/portworx/kvdb"
@@ -119,11 +118,11 @@ func closeLeavesNoGoroutine(e *env) {
 	var before int
 	e.eventually(func() bool { // what other cases left behind ends
 		last := before
-		before = runtime.NumGoroutine()
+		before = goroutines()
 		return before == last
 	}, "the number of goroutines does not settle")
 	for range 3 {
 		use()
 	}
-	e.eventually(func() bool { return runtime.NumGoroutine() <= before }, "a goroutine is left")
+	e.eventually(func() bool { return goroutines() <= before }, "a goroutine is left")
 }

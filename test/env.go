@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -267,4 +269,24 @@ func waitFor[T any](e *env, c <-chan T, limit time.Duration, what string) T {
 		e.FailNow("waited in vain for "+what, "%v", limit)
 		panic("not reached")
 	}
+}
+
+// goroutines is the number of those that are not of servers in this process,
+// whose connections to each other come and go.
+func goroutines() int {
+	stacks := make([]byte, 1<<20)
+	for {
+		if n := runtime.Stack(stacks, true); n < len(stacks) {
+			stacks = stacks[:n]
+			break
+		}
+		stacks = make([]byte, 2*len(stacks))
+	}
+	n := 0
+	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+		if !strings.Contains(stack, "/test/servers.") {
+			n++
+		}
+	}
+	return n
 }

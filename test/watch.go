@@ -2,7 +2,6 @@ package test
 
 import (
 	"errors"
-	"runtime"
 	"strconv"
 	"sync"
 
@@ -273,11 +272,11 @@ func watchCallbackMayCall(e *env) {
 // What a watch held is released when it is over, while the instance lives on.
 func watchIsReleased(e *env) {
 	e.watchOnce() // what an instance needs once, for its first watch
-	before := runtime.NumGoroutine()
+	before := goroutines()
 	for range 50 {
 		e.watchOnce()
 	}
-	e.eventually(func() bool { return runtime.NumGoroutine() < before+20 }, "goroutines of 50 watches stay")
+	e.eventually(func() bool { return goroutines() < before+20 }, "goroutines of 50 watches stay")
 }
 
 // watchOnce makes a watch that ends with its first event.
