@@ -159,8 +159,16 @@ func (s *store) removeMember(ctx context.Context, id uint64) error {
 	_, err := write(ctx, s, func(ctx context.Context) (*clientv3.MemberRemoveResponse, error) {
 		return s.client.MemberRemove(ctx, id)
 	})
-	if errors.Is(err, rpctypes.ErrMemberNotFound) {
+	switch {
+	case errors.Is(err, rpctypes.ErrMemberNotFound):
 		return kvdb.ErrMemberDoesNotExist
+	case errors.Is(err, kvdb.ErrUnknownOutcome):
+		// The member that is removed stops, perhaps before it has answered. The
+		// others know.
+		members, listErr := s.members(ctx)
+		if listErr == nil && !slices.ContainsFunc(members, func(m *pb.Member) bool { return m.ID == id }) {
+			return nil
+		}
 	}
 	return err
 }
