@@ -65,7 +65,7 @@ type Log struct {
 	limit   int
 	watches registry
 
-	mu          sync.Mutex // protects what is below; taken before the registry's
+	mu          sync.Mutex // protects what is below; see also registry
 	head, tail  *chunk     // the history, oldest first
 	retained    int        // events in the history
 	floor       uint64     // the history has every event with a larger index
@@ -179,4 +179,11 @@ func (l *Log) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, 
 	w.after = max(r.After, l.last)
 	l.watches.add(w)
 	return w, nil
+}
+
+// forget ends the deliveries to w.
+func (l *Log) forget(w *watch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watches.remove(w)
 }

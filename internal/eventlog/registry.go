@@ -5,9 +5,11 @@ import (
 	"sync"
 )
 
-// registry finds the watches of a key.
+// registry finds the watches of a key. What it has is changed by who holds the
+// log's mutex, and then mu, and read by who holds one of them: writers, who hold
+// the log's, do not wait for the dispatcher, who holds mu.
 type registry struct {
-	mu       sync.RWMutex // protects what is below, and the watches' slots
+	mu       sync.RWMutex
 	keys     map[string]*group
 	prefixes map[string]*group
 	// lengths are those of the keys of prefixes, sorted, each with the number
@@ -35,6 +37,7 @@ func (r *registry) groups(w *watch) map[string]*group {
 	return r.keys
 }
 
+// add is called with the log's mutex held.
 func (r *registry) add(w *watch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -51,7 +54,7 @@ func (r *registry) add(w *watch) {
 	g.watches = append(g.watches, w)
 }
 
-// remove removes a watch, if it is there.
+// remove removes a watch, if it is there. It is called with the log's mutex held.
 func (r *registry) remove(w *watch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,7 +88,7 @@ func (r *registry) count(bytes, n int) {
 }
 
 // visit calls f with the groups that watch key, until it returns false. Its
-// caller holds r.mu.
+// caller may read.
 func (r *registry) visit(key string, f func(*group) bool) {
 	if g := r.keys[key]; g != nil && !f(g) {
 		return
@@ -100,10 +103,8 @@ func (r *registry) visit(key string, f func(*group) bool) {
 	}
 }
 
-// watched tells whether anybody watches key.
+// watched tells whether anybody watches key. Its caller holds the log's mutex.
 func (r *registry) watched(key string) bool {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
 	found := false
 	r.visit(key, func(*group) bool { found = true; return false })
 	return found

@@ -113,4 +113,4 @@ func pairs(batches [][]Event, n int) []*kvdb.KVPair {
 }
 
 // Close implements driver.Stream.
-func (w *watch) Close() { w.log.watches.remove(w) }
+func (w *watch) Close() { w.log.forget(w) }

@@ -12,17 +12,15 @@ import (
 
 // entry is a key's place in the order. An overwrite replaces its record in
 // place, which leaves the btree alone, as long as no copy shares the entry.
-type entry struct {
-	key        string
-	record     *Record
-	generation uint64 // of the tree that made it
-}
+type entry struct{ record *Record }
 
-// point is what a key leads to. It repeats the entry's record, for a point read
-// waits for memory and not for the processor.
+// point is what a key leads to. It repeats the entry's record, and knows whether
+// the entry may be written to, because a point read or write waits for memory
+// and not for the processor: neither has to look into the entry.
 type point struct {
-	entry  *entry
-	record *Record
+	entry      *entry
+	record     *Record
+	generation uint64 // of the tree when it made the entry
 }
 
 // Tree maps keys to records, ordered by key. It is not safe for concurrent
@@ -31,7 +29,7 @@ type Tree struct {
 	order btree.Map[string, *entry]
 	// points has the same keys as order; nil in a copy, which reads order.
 	points map[string]point
-	// generation tells which entries are this tree's own: those with the same.
+	// generation is that of the entries that no copy shares.
 	generation uint64
 }
 
@@ -52,29 +50,20 @@ func (t *Tree) Get(key string) *Record {
 	return nil
 }
 
-func (t *Tree) entry(key string) *entry {
-	if t.points != nil {
-		return t.points[key].entry
-	}
-	e, _ := t.order.Get(key)
-	return e
-}
-
 // Set puts record at key.
 func (t *Tree) Set(key string, record *Record) {
-	e := t.entry(key)
-	if e != nil && e.generation == t.generation {
-		e.record = record
+	if t.points == nil {
+		t.order.Set(key, &entry{record})
+		return
+	}
+	p, exists := t.points[key]
+	if exists && p.generation == t.generation {
+		p.entry.record = record
 	} else {
-		if e != nil {
-			key = e.key
-		}
-		e = &entry{key: key, record: record, generation: t.generation}
-		t.order.Set(key, e)
+		p.entry = &entry{record}
+		t.order.Set(key, p.entry)
 	}
-	if t.points != nil {
-		t.points[key] = point{e, record}
-	}
+	t.points[key] = point{p.entry, record, t.generation}
 }
 
 // Delete removes key, if it is there.
@@ -100,7 +89,8 @@ const maxSteps = 16
 // must be that of all keys that begin with it and sep: they are skipped, so that
 // it costs O(names), however many keys are below them.
 func (t *Tree) Children(dir, sep string, name func(rest, sep string) string) []string {
-	names := []string{}
+	names := make([]string, 0, 16)
+	sorted := true // and each once
 	var seek seeker
 	child, shared, steps := "", false, 0 // shared: sep follows the child in a key
 	pivot, more := dir, true
@@ -109,23 +99,28 @@ func (t *Tree) Children(dir, sep string, name func(rest, sep string) string) []s
 		if !inside {
 			return false
 		}
-		if below, same := strings.CutPrefix(rest, child); shared && same && strings.HasPrefix(below, sep) {
+		if shared && strings.HasPrefix(rest, child) && strings.HasPrefix(rest[len(child):], sep) {
 			if steps++; steps < maxSteps {
 				return true
 			}
-			pivot, more = seek.after(key[:len(key)-len(below)+len(sep)])
+			pivot, more = seek.after(key[:len(dir)+len(child)+len(sep)])
 			return false
 		}
+		last := child
 		child = name(rest, sep)
 		shared, steps = len(child) < len(rest), 0
 		if child != "" {
 			names = append(names, child)
+			sorted = sorted && last < child
 		}
 		return true
 	}
 	for more {
 		more = false
 		t.order.Ascend(pivot, visit)
+	}
+	if sorted {
+		return names
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -161,9 +156,7 @@ func (s *seeker) after(prefix string) (string, bool) {
 // write to t.
 func (t *Tree) Copy() *Tree {
 	t.generation++
-	c := &Tree{generation: t.generation}
-	c.order = *t.order.Copy()
-	return c
+	return &Tree{order: *t.order.Copy()}
 }
 
 // Select returns an independent tree with the keys that have one of prefixes,
