@@ -50,16 +50,18 @@ func splitPrefix(prefix string) (base, name string) {
 // foreign tells whether a child of path is none of ours: there are no keys.
 func foreign(path, name string) bool { return path == "/" && (name == own || name == system) }
 
-// checkKey returns the key with runs of slashes folded, or why it cannot be.
+// checkKey returns the key with runs of slashes folded and without one at its
+// end, or why it cannot be.
 func checkKey(key string) (string, error) {
 	folded, err := checkPrefix(key)
 	if err != nil {
 		return "", err
 	}
-	switch last := folded[strings.LastIndexByte(folded, '/')+1:]; {
-	case last == "":
-		return "", errors.New("its last component is empty")
-	case reserved(last):
+	folded = strings.TrimSuffix(folded, "/")
+	if folded == "" {
+		return "", errors.New("it has nothing but slashes")
+	}
+	if last := folded[strings.LastIndexByte(folded, '/')+1:]; reserved(last) {
 		return "", fmt.Errorf("it has the component %q", last)
 	}
 	if folded == system || strings.HasPrefix(folded, system+"/") {

@@ -315,8 +315,11 @@ func removal(x *session, path string) (int64, error) {
 	for path != "/" {
 		path = parent(path)
 		exists, stat, err := x.conn.Exists(path)
-		if err != nil || exists {
-			return stat.Pzxid, err
+		if err != nil {
+			return 0, err
+		}
+		if exists {
+			return stat.Pzxid, nil
 		}
 	}
 	return 0, nil
