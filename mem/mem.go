@@ -1,7 +1,7 @@
 // Package mem is a store in the memory of this process. Each New is a store of
 // its own, which starts empty with index 0: its first write has index 1.
-// Endpoints are not used. An instance that is not used any more needs no Close
-// to be collected.
+// Endpoints are not used. An instance that nobody uses, watches or holds a lock
+// of is garbage, also without Close.
 //
 // Each key written or deleted has an index of its own, also when one call
 // changes several at once (DeleteTree, Tx.Commit): all their events follow each

@@ -79,6 +79,9 @@ func (w *watch) take() (batches [][]Event, n int, err error) {
 		i++
 	}
 	batches, w.queue = w.queue[:i], w.queue[i:]
+	if len(w.queue) == 0 {
+		w.queue = nil // what a burst needed is not kept
+	}
 	w.waiting -= n
 	return batches, n, w.err
 }
