@@ -2,8 +2,6 @@ package etcdv2
 
 import (
 	"context"
-	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -94,7 +92,8 @@ func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 		l.onHeader(reply.Header)
 	}
 	if err == nil && reply.StatusCode >= http.StatusInternalServerError {
-		err = readServerError(reply)
+		err = readError(reply)
+		reply.Body.Close()
 	}
 	if err != nil {
 		l.failure.Store(&err)
@@ -102,16 +101,6 @@ func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	l.status.Store(int32(reply.StatusCode))
 	return reply, nil
-}
-
-func readServerError(reply *http.Response) error {
-	defer reply.Body.Close()
-	failed := &serverError{status: reply.StatusCode}
-	body, err := io.ReadAll(io.LimitReader(reply.Body, maxErrorBody))
-	if err != nil || json.Unmarshal(body, &failed.etcd) != nil { // it is no error of etcd's
-		failed.etcd.Message = string(body)
-	}
-	return failed
 }
 
 // CancelRequest implements client.CancelableTransport. The client library does

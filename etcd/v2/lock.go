@@ -50,7 +50,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 		l, node, index, err := s.tryLock(ctx, path, string(value))
 		if err != nil {
 			if errors.Is(err, kvdb.ErrNoConnection) && ctx.Err() == nil && waiting.Err() == nil {
-				if s.recover(waiting) == nil {
+				if s.pool.recover(waiting) == nil {
 					continue
 				}
 			}
@@ -108,20 +108,11 @@ func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *clien
 
 // awaitUnlock waits until a lock is gone.
 func (s *store) awaitUnlock(ctx context.Context, path string, after uint64) error {
-	for {
-		event, index, err := s.await(ctx, path, false, after)
-		switch {
-		case codeOf(err) == client.ErrorCodeEventIndexCleared: // it may be gone
-			return nil
-		case err != nil:
-			return err
-		case event != nil && isEnd(event):
-			return nil
-		case event != nil:
-			index = event.Node.ModifiedIndex
-		}
-		after = index
+	_, err := s.follow(ctx, path, false, after, func(event *client.Response) bool { return !isEnd(event) })
+	if codeOf(err) == client.ErrorCodeEventIndexCleared { // it may be gone
+		return nil
 	}
+	return err
 }
 
 // disown removes the node of an attempt that was given up, whose request may

@@ -68,21 +68,18 @@ func (s *store) moveOn(ctx context.Context, copied *tree.Tree, dir string, prefi
 		// What is not removed expires.
 		_, _ = s.remove(ctx, "/"+marker.Key, client.DeleteOptions{})
 	}()
-	for index+1 < marked.Modified {
-		// The history has the marker too, which is behind the last event wanted.
-		event, moved, err := s.await(ctx, "/"+dir, true, index)
-		switch {
-		case err != nil:
-			return 0, err
-		case event == nil:
-			index = moved
-			continue
-		}
-		if index = event.Node.ModifiedIndex; index < marked.Modified {
-			replay(copied, event, dir, prefixes)
-		}
+	if index+1 == marked.Modified {
+		return marked.Modified, nil
 	}
-	return marked.Modified, nil
+	// The history has the marker too, which is behind the last event wanted.
+	_, err = s.follow(ctx, "/"+dir, true, index, func(event *client.Response) bool {
+		if event.Node.ModifiedIndex >= marked.Modified {
+			return false
+		}
+		replay(copied, event, dir, prefixes)
+		return true
+	})
+	return marked.Modified, err
 }
 
 // replay does to a copy what an event did to the store.

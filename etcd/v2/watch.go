@@ -87,40 +87,50 @@ func (w *stream) list(ctx context.Context) (known, uint64, error) {
 func (w *stream) run() {
 	defer close(w.stopped)
 	for {
-		events, err := w.next()
-		w.mu.Lock()
-		w.tell = append(w.tell, events...)
-		w.err = err
-		w.mu.Unlock()
-		select {
-		case w.news <- struct{}{}:
-		default:
+		after, err := w.store.follow(w.ctx, w.path, w.request.Prefix, w.after, w.take)
+		w.after = after
+		if codeOf(err) == client.ErrorCodeEventIndexCleared {
+			err = w.catchUp()
 		}
 		if err != nil {
+			w.add(nil, err)
+		}
+		if w.isOver() {
 			return
 		}
 	}
 }
 
-// next waits for an event of etcd's, or a while, and returns what it is to the
-// reader.
-func (w *stream) next() ([]*kvdb.KVPair, error) {
-	event, index, err := w.store.await(w.ctx, w.path, w.request.Prefix, w.after)
-	switch {
-	case codeOf(err) == client.ErrorCodeEventIndexCleared:
-		return nil, w.catchUp()
-	case err != nil:
-		return nil, err
-	case event == nil:
-		w.after = index
-		return nil, nil
-	}
+// take makes of an event of etcd's what it is to the reader.
+func (w *stream) take(event *client.Response) bool {
 	if event.Node.ModifiedIndex <= w.listed && isEndOfDirectory(event) && event.PrevNode.CreatedIndex <= w.request.After {
 		if err := w.learn(event); err != nil {
-			return nil, err
+			w.add(nil, err)
+			return false
 		}
 	}
-	return w.apply(event), nil
+	if events := w.apply(event); len(events) > 0 {
+		w.add(events, nil)
+	}
+	return true
+}
+
+// add hands events, or the error that is the end, to the reader.
+func (w *stream) add(events []*kvdb.KVPair, err error) {
+	w.mu.Lock()
+	w.tell = append(w.tell, events...)
+	w.err = err
+	w.mu.Unlock()
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+func (w *stream) isOver() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err != nil
 }
 
 // catchUp goes on from now when the server does not know the events since the
@@ -159,7 +169,6 @@ func isEndOfDirectory(event *client.Response) bool {
 // that are watched.
 func (w *stream) apply(event *client.Response) []*kvdb.KVPair {
 	n := event.Node
-	w.after = n.ModifiedIndex
 	action := kvdb.KVSet
 	switch event.Action {
 	case "create":
@@ -217,25 +226,22 @@ func (w *stream) endBelow(dir string, index uint64, action kvdb.KVAction) []*kvd
 // began, and is older than its wait index: from the events since it was made.
 func (w *stream) learn(deletion *client.Response) error {
 	dir := deletion.PrevNode
-	before, current := w.known, w.after
+	before := w.known
 	w.known = known{}
-	defer func() {
-		maps.DeleteFunc(before, func(key string, _ uint64) bool { return strings.HasPrefix(key, keyOf(dir)+"/") })
-		maps.Copy(before, w.known)
-		w.known, w.after = before, current
-	}()
-	for w.after = dir.CreatedIndex - 1; ; {
-		event, _, err := w.store.await(w.ctx, dir.Key, true, w.after)
-		switch {
-		case codeOf(err) == client.ErrorCodeEventIndexCleared:
-			return kvdb.ErrWatchRevisionCompacted
-		case err != nil:
-			return err
-		case event == nil, event.Node.ModifiedIndex >= deletion.Node.ModifiedIndex:
-			return nil
+	_, err := w.store.follow(w.ctx, dir.Key, true, dir.CreatedIndex-1, func(event *client.Response) bool {
+		if event.Node.ModifiedIndex >= deletion.Node.ModifiedIndex {
+			return false
 		}
 		w.apply(event)
+		return true
+	})
+	if codeOf(err) == client.ErrorCodeEventIndexCleared {
+		return kvdb.ErrWatchRevisionCompacted
 	}
+	maps.DeleteFunc(before, func(key string, _ uint64) bool { return strings.HasPrefix(key, keyOf(dir)+"/") })
+	maps.Copy(before, w.known)
+	w.known = before
+	return err
 }
 
 // Next implements driver.Stream.
