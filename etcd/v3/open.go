@@ -29,8 +29,10 @@ const (
 	// the wait between two.
 	connectTimeout = 3 * time.Second
 	reconnectAfter = time.Second
-	// A connection is pinged after a silence of pingSilence (gRPC allows no less)
-	// and closed when no answer comes within pingTimeout.
+	// A connection that is in use is pinged after a silence of pingSilence (gRPC
+	// allows no less) and closed when no answer comes within pingTimeout. One that
+	// was silent for longer is pinged when it is used again; in between etcd takes
+	// pings for an attack.
 	pingSilence = 10 * time.Second
 	pingTimeout = 3 * time.Second
 	// tries is how often the client library sends a request: again when the login
@@ -82,7 +84,7 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 func clientConfig(urls []string, config *tls.Config, more []dialOption) clientv3.Config {
 	return clientv3.Config{
 		Endpoints: urls, TLS: config, Logger: zap.NewNop(), MaxUnaryRetries: tries,
-		DialKeepAliveTime: pingSilence, DialKeepAliveTimeout: pingTimeout, PermitWithoutStream: true,
+		DialKeepAliveTime: pingSilence, DialKeepAliveTimeout: pingTimeout,
 		DialOptions: append([]dialOption{
 			grpc.WithChainUnaryInterceptor(noteSent),
 			grpc.WithConnectParams(grpc.ConnectParams{
