@@ -27,6 +27,7 @@ var traits = test.Traits{
 	Members:         true,
 	MembersJoin:     true,
 	Endpoints:       true,
+	NoLogin:         true,
 }
 
 func TestConformanceChild(t *testing.T) { test.Child(t, consul.New) }

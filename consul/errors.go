@@ -22,8 +22,8 @@ const (
 	perhaps             // it may have run
 )
 
-// texts of replies with status 500 to requests that did not get as far as the
-// log of Consul's leader.
+// texts of replies to requests that did not get as far as the log of Consul's
+// leader, and may do so in a moment.
 var notRunTexts = []string{
 	"No cluster leader",
 	"node is not the leader",
@@ -32,6 +32,7 @@ var notRunTexts = []string{
 	"timed out enqueuing operation",
 	"rpc error getting client", // no connection to the leader
 	"No known Consul servers",
+	"ACL system must be bootstrapped", // by a leader that does not know its tokens yet
 }
 
 // fateOf classifies the error of a request. sent tells whether it got a
@@ -39,16 +40,16 @@ var notRunTexts = []string{
 func fateOf(err error, sent bool) fate {
 	var status api.StatusError
 	if errors.As(err, &status) {
+		for _, text := range notRunTexts {
+			if strings.Contains(status.Body, text) {
+				return notRun
+			}
+		}
 		switch {
 		case status.Code == http.StatusTooManyRequests, status.Code == http.StatusServiceUnavailable:
 			return notRun
 		case status.Code < http.StatusInternalServerError:
 			return refused
-		}
-		for _, text := range notRunTexts {
-			if strings.Contains(status.Body, text) {
-				return notRun
-			}
 		}
 		return perhaps
 	}
