@@ -38,7 +38,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return slices.Concat(memSuites(), boltSuites(), etcdSuites(), wrapperSuites())
+	return slices.Concat(memSuites(), boltSuites(), etcdSuites(), consulSuites(), wrapperSuites())
 }
 
 func main() {

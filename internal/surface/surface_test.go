@@ -58,6 +58,13 @@ var needs = map[string][]string{
 		"github.com/golang/protobuf", "github.com/grpc-ecosystem/grpc-gateway/v2", "go.uber.org/zap", "go.uber.org/multierr",
 		"golang.org/x/net", "golang.org/x/text", "google.golang.org/genproto/googleapis/api",
 		"google.golang.org/genproto/googleapis/rpc", "google.golang.org/grpc", "google.golang.org/protobuf"},
+	"/consul": {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree",
+		"github.com/hashicorp/consul/api", // and what it needs:
+		"github.com/armon/go-metrics", "github.com/fatih/color", "github.com/go-viper/mapstructure/v2",
+		"github.com/hashicorp/errwrap", "github.com/hashicorp/go-cleanhttp", "github.com/hashicorp/go-hclog",
+		"github.com/hashicorp/go-immutable-radix", "github.com/hashicorp/go-metrics", "github.com/hashicorp/go-multierror",
+		"github.com/hashicorp/go-rootcerts", "github.com/hashicorp/golang-lru", "github.com/hashicorp/serf",
+		"github.com/mattn/go-colorable", "github.com/mattn/go-isatty", "golang.org/x/exp"},
 	"/mock":              {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/golang/mock"},
 	"/mock/ubermock":     {"github.com/sirupsen/logrus", "golang.org/x/sys", "go.uber.org/mock"},
 	"/api/bootstrap":     nil,
