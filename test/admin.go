@@ -140,6 +140,13 @@ func membersOfTheCluster(e *env) {
 	_, err = e.kv.UpdateMember(ip, port, name)
 	e.is(kvdb.ErrMemberDoesNotExist, err)
 
+	if e.traits.NoLearners {
+		e.except("there are no learners: `ErrNotSupported`")
+		_, err := e.kv.AddLearner(ip, port, name)
+		e.is(kvdb.ErrNotSupported, err)
+		return
+	}
+
 	// A learner has no vote: the cluster works while it never starts.
 	urls, err := e.kv.AddLearner(ip, port, name)
 	e.NoError(err)

@@ -40,6 +40,12 @@ type Traits struct {
 	FoldedUpdates bool
 	// FoldedSlashes: a run of slashes in a key is one, and a leading one is none.
 	FoldedSlashes bool
+	// Directories: a key cannot be there while another one is below it. Writing it
+	// is an error that wraps kvdb.ErrIllegal.
+	Directories bool
+	// HiddenUnlisted: a key with a component that begins with "_" is hidden from
+	// Keys, from watches of a prefix, from snapshots and from Serialize too.
+	HiddenUnlisted bool
 	// IllegalKeys are keys that the store refuses besides the empty one.
 	IllegalKeys []string
 
@@ -95,6 +101,9 @@ type Traits struct {
 	// MembersJoin: members join by themselves. They can be listed and removed, but
 	// AddMember, AddLearner and UpdateMember are kvdb.ErrNotSupported.
 	MembersJoin bool
+
+	// NoLearners: AddLearner is kvdb.ErrNotSupported.
+	NoLearners bool
 
 	// CallTimeout is the time limit of a read or write during an outage, 0 for
 	// 10 s. WatchTimeout is how long a watch waits for a store that cannot be

@@ -44,7 +44,7 @@ func withoutIndex(pairs kvdb.KVPairs) []kvdb.KVPair {
 }
 
 func helpersPairs(e *env) {
-	for _, key := range []string{"dir/a", "dir/a/b", "dir/_h", "dir/c", "dir/d-", "dir/e", "dis", "a"} {
+	for _, key := range e.sideBySide("dir/a", "dir/a/b", "dir/_h", "dir/c", "dir/d-", "dir/e", "dis", "a") {
 		e.put(key, "value of "+key)
 	}
 	for _, prefix := range []string{"", "dir/", "di", "dir/a", "none"} {

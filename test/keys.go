@@ -15,6 +15,7 @@ var keyGroup = group{name: "Keys", calls: "keys, domains, prefixes", cases: []te
 	{name: "DeleteTreeIsAtomic", run: keysDeleteTreeIsAtomic},
 	{name: "FirstLevel", run: keysFirstLevel},
 	{name: "Hidden", run: keysHidden},
+	{name: "BesideADirectory", run: keysBesideADirectory},
 	{name: "Slashes", run: keysSlashes},
 	{name: "Illegal", run: keysIllegal},
 }}
@@ -118,14 +119,14 @@ func keysDomainsIsolate(e *env) {
 
 func keysPrefixIsAString(e *env) {
 	r := e.watchTree("ab", 0)
-	matching := []string{"ab", "ab/c", "ab/c/d", "abc"}
+	matching := e.sideBySide("ab", "ab/c", "ab/c/d", "abc")
 	for _, key := range append(matching, "a", "b/ab", "aB") {
 		e.put(key, "value")
 	}
 	e.put("ab-end", "value")
-	e.Equal([]string{"ab", "ab-end", "ab/c", "ab/c/d", "abc"}, e.enumerate("ab"))
-	e.Equal([]string{"ab/c", "ab/c/d"}, e.enumerate("ab/"))
-	e.Equal([]string{"ab/c", "ab/c/d"}, e.enumerate("ab/c"))
+	e.Equal(e.sideBySide("ab", "ab-end", "ab/c", "ab/c/d", "abc"), e.enumerate("ab"))
+	e.Equal(e.sideBySide("ab/c", "ab/c/d"), e.enumerate("ab/"))
+	e.Equal(e.sideBySide("ab/c", "ab/c/d"), e.enumerate("ab/c"))
 	e.Empty(e.enumerate("x"))
 	var seen []string
 	for _, event := range r.until("ab-end") {
@@ -137,12 +138,12 @@ func keysPrefixIsAString(e *env) {
 // A key whose last component begins with "_" is hidden from Enumerate, and from
 // nothing else.
 func keysHidden(e *env) {
-	r := e.watchTree("", 0)
+	tree, one := e.watchTree("", 0), e.watchKey("dir/_h", 0)
 	hidden := []string{"_h", "dir/_h", "_"}
-	for _, key := range append(hidden, "dir/_sub/shown", "h_") {
+	for _, key := range append(hidden, "dir/_sub/shown", "dir/key", "h_") {
 		e.put(key, "value")
 	}
-	shown := []string{"dir/_sub/shown", "h_"}
+	shown := e.listed("dir/_sub/shown", "dir/key", "h_")
 	e.Equal(shown, e.enumerate(""))
 	e.Empty(e.enumerate("_h"))
 	e.Empty(e.enumerate("dir/_h"))
@@ -164,10 +165,10 @@ func keysHidden(e *env) {
 
 	names, err := e.kv.Keys("", "")
 	e.NoError(err)
-	e.Equal([]string{"_", "_h", "dir", "h_"}, names)
+	e.Equal(e.listed("_", "_h", "dir", "h_"), names)
 	names, err = e.kv.Keys("dir", "")
 	e.NoError(err)
-	e.Equal([]string{"_h", "_sub"}, names)
+	e.Equal(e.listed("_h", "_sub", "key"), names)
 	snapshot, _, err := e.kv.Snapshot(nil, true)
 	e.NoError(err)
 	serialized, err := e.kv.Serialize()
@@ -176,15 +177,18 @@ func keysHidden(e *env) {
 	e.NoError(err)
 	for _, key := range hidden {
 		e.holds(key, "value")
+	}
+	e.Equal("dir/_h", one.next().Key)
+	for _, key := range e.listed(hidden...) {
 		_, err := snapshot.Get(key)
 		e.NoError(err)
 		e.Contains(keysOf(backup), key)
 	}
 	var seen []string
-	for _, event := range r.until("h_") {
+	for _, event := range tree.until("h_") {
 		seen = append(seen, event.Key)
 	}
-	e.Subset(seen, hidden)
+	e.Subset(seen, e.listed(hidden...))
 	_, err = e.kv.Delete("_h")
 	e.NoError(err)
 	e.missing("_h")

@@ -2,6 +2,7 @@ package test
 
 import (
 	"errors"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -51,6 +52,13 @@ func (e *env) probe() Traits {
 func (e *env) probeKeys(t *Traits) {
 	pair, err := e.kv.Put("dir//key", "value", 0)
 	t.FoldedSlashes = err == nil && pair.Key == "dir/key"
+	e.put("directory/key", "value")
+	_, err = e.kv.Put("directory", "value", 0)
+	t.Directories = errors.Is(err, kvdb.ErrIllegal)
+	e.put("_hidden", "value")
+	names, err := e.kv.Keys("", "")
+	e.NoError(err)
+	t.HiddenUnlisted = !slices.Contains(names, "_hidden")
 	for _, key := range []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b"} {
 		if _, err := e.kv.Put(key, "value", 0); errors.Is(err, kvdb.ErrIllegal) {
 			t.IllegalKeys = append(t.IllegalKeys, key)
@@ -162,6 +170,8 @@ func (e *env) probeAdmin(t *Traits) {
 	t.Members = members != kvdb.ErrNotSupported
 	_, update := e.kv.UpdateMember("127.0.0.1", "1", "kvdb-test-nobody")
 	t.MembersJoin = t.Members && update == kvdb.ErrNotSupported
+	_, learner := e.kv.AddLearner("", "", "kvdb-test-nobody")
+	t.NoLearners = t.Members && !t.MembersJoin && learner == kvdb.ErrNotSupported
 	const nobody = "kvdb-test-nobody"
 	t.Users = e.kv.RemoveUser(nobody) != kvdb.ErrNotSupported
 	kv, err := e.tryOpen(e.domain, map[string]string{kvdb.UsernameKey: nobody, kvdb.PasswordKey: nobody}, nil)

@@ -18,7 +18,7 @@ var readGroup = group{name: "Reads", calls: "Get, GetVal, Enumerate, Keys", case
 }}
 
 func readsSorted(e *env) {
-	keys := []string{"b", "a", "a/c", "a-b", "a/b/c", "a0", "B", "ä", "z", "aa"}
+	keys := e.sideBySide("b", "a", "a/c", "a-b", "a/b/c", "a0", "B", "ä", "z", "aa")
 	for _, key := range keys {
 		e.put(key, "value of "+key)
 	}

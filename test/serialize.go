@@ -13,7 +13,7 @@ var serializeGroup = group{name: "Serialize", calls: "Serialize, Deserialize", c
 }}
 
 func serializeRoundTrip(e *env) {
-	for _, key := range []string{"a", "a/b", "_h", "ä ü"} {
+	for _, key := range e.sideBySide("a", "a/b", "_h", "ä ü") {
 		e.put(key, "first")
 		e.put(key, "value of "+key)
 	}
@@ -22,10 +22,11 @@ func serializeRoundTrip(e *env) {
 	e.NoError(err)
 	var array []map[string]interface{}
 	e.NoError(json.Unmarshal(serialized, &array), "a JSON array")
-	e.Len(array, 5)
 	pairs, err := e.kv.Deserialize(serialized)
 	e.NoError(err)
-	e.Equal([]string{"_h", "a", "a/b", "binary", "ä ü"}, keysOf(pairs))
+	all := e.listed(e.sideBySide("_h", "a", "a/b", "binary", "ä ü")...)
+	e.Equal(all, keysOf(pairs))
+	e.Len(array, len(all))
 	for _, pair := range pairs {
 		now, err := e.kv.Get(pair.Key)
 		e.NoError(err)

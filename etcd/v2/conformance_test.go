@@ -11,16 +11,16 @@ import (
 
 // traits are what is documented of this backend.
 var traits = test.Traits{
-	FoldedSlashes: true,
-	IllegalKeys:   []string{"./a", "a/..", "a/../b", "a/./b"},
-	TTLSlack:      2 * time.Second,
-	MaxValue:      1536<<10 - 4<<10,
-	SingleKeyTx:   true,
-	History:       1000,
-	NoCompact:     true,
-	Users:         true,
-	Members:       true,
-	Endpoints:     true,
+	FoldedSlashes: true, Directories: true, HiddenUnlisted: true, NoLearners: true,
+	IllegalKeys: []string{"./a", "a/..", "a/../b", "a/./b"},
+	TTLSlack:    2 * time.Second,
+	MaxValue:    1536<<10 - 4<<10,
+	SingleKeyTx: true,
+	History:     1000,
+	NoCompact:   true,
+	Users:       true,
+	Members:     true,
+	Endpoints:   true,
 }
 
 func TestConformanceChild(t *testing.T) { test.Child(t, etcdv2.New) }

@@ -2,6 +2,7 @@ package etcdv2
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -75,7 +76,8 @@ func (l *line) explain(err error) error {
 	if failure := l.failure.Load(); failure != nil {
 		return *failure
 	}
-	if status := int(l.status.Load()); status >= http.StatusBadRequest {
+	isCut := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	if status := int(l.status.Load()); status >= http.StatusBadRequest && !isCut {
 		return &refusedError{status, err}
 	}
 	return err
