@@ -39,6 +39,7 @@ type stream struct {
 	nodes   map[string]known
 	pending []*kvdb.KVPair
 	horizon int64 // the largest zxid seen
+	bound   int64 // horizon when the last round that was read to its end began
 
 	wake chan struct{} // has an element after something below has changed
 
@@ -120,11 +121,13 @@ func awaitLoss(ctx context.Context, x *session) error {
 // Next implements driver.Stream.
 func (w *stream) Next() ([]*kvdb.KVPair, error) {
 	for {
+		if events := w.due(); len(events) > 0 {
+			return events, nil
+		}
 		x, err := w.await()
 		if err != nil {
 			return nil, err
 		}
-		before := w.horizon
 		if err := w.round(x); err != nil {
 			if fateOf(err) == answered {
 				return nil, err
@@ -132,10 +135,6 @@ func (w *stream) Next() ([]*kvdb.KVPair, error) {
 			if err := awaitLoss(w.ctx, x); err != nil {
 				return nil, err
 			}
-			continue
-		}
-		if events := w.due(before); len(events) > 0 {
-			return events, nil
 		}
 	}
 }
@@ -165,16 +164,18 @@ func (w *stream) await() (*session, error) {
 	}
 }
 
-// due returns the events whose turn it is. before is the horizon when the last
-// round began.
-func (w *stream) due(before int64) []*kvdb.KVPair {
+// due returns the events whose turn it is.
+func (w *stream) due() []*kvdb.KVPair {
+	if len(w.pending) == 0 {
+		return nil
+	}
 	slices.SortStableFunc(w.pending, func(a, b *kvdb.KVPair) int { return cmp.Compare(a.ModifiedIndex, b.ModifiedIndex) })
 	w.mu.Lock()
 	quiet := !w.all && len(w.dirty) == 0
 	w.mu.Unlock()
 	n := len(w.pending)
 	if !quiet {
-		n, _ = slices.BinarySearchFunc(w.pending, uint64(before)+1, func(e *kvdb.KVPair, index uint64) int {
+		n, _ = slices.BinarySearchFunc(w.pending, uint64(w.bound)+1, func(e *kvdb.KVPair, index uint64) int {
 			return cmp.Compare(e.ModifiedIndex, index)
 		})
 	}
@@ -238,7 +239,7 @@ type finding struct {
 
 // round reads all that is dirty, and what is found with it.
 func (w *stream) round(x *session) error {
-	level := w.take()
+	level, before := w.take(), w.horizon
 	for len(level) > 0 {
 		err := parallel(w.ctx, len(level), func(i int) error { return w.fetch(x, level[i]) })
 		if err != nil {
@@ -251,6 +252,7 @@ func (w *stream) round(x *session) error {
 		}
 		level = next
 	}
+	w.bound = before
 	return nil
 }
 
