@@ -212,13 +212,13 @@ func (b *consulBench) lists() []row {
 		{"DeleteTree of nothing", "DeleteTree", "≤ 1.05",
 			each(func(int) error { _, err := b.raw.KV().DeleteTree("raw/none/", nil); return err }),
 			each(func(int) error { return kv.DeleteTree("none") })},
-		{"Snapshot of 10,000", "txn of get-tree, set and delete", "≤ 1.2",
+		{"Snapshot of 1,000", "txn of get-tree, set and delete", "≤ 1.2",
 			each(func(int) error {
-				return b.txn(&api.KVTxnOp{Verb: api.KVGetTree, Key: "raw/dir/"},
+				return b.txn(&api.KVTxnOp{Verb: api.KVGetTree, Key: "raw/dir/0007"},
 					&api.KVTxnOp{Verb: api.KVSet, Key: "raw/mark"}, &api.KVTxnOp{Verb: api.KVDelete, Key: "raw/mark"})
 			}),
 			each(func(int) error {
-				snapshot, _, err := kv.Snapshot([]string{"dir/"}, true)
+				snapshot, _, err := kv.Snapshot([]string{"dir/0007"}, true)
 				if err != nil {
 					return err
 				}
