@@ -179,17 +179,16 @@ func (db *database) transact(t *txn, writes []*write) error {
 		return fmt.Errorf("write to %s: %w", db.path, err)
 	}
 	file.AllocSize = int(min(max(tx.Size()/4, minGrowth), maxGrowth))
-	sent, finished := false, false
+	sent := false
 	err = guard(db.path, func() error {
 		err := t.run(tx, writes)
 		if sent = err == nil && t.changed; sent {
 			err = db.commitTx(tx)
 		}
 		_ = tx.Rollback() // fails when tx is over
-		finished = true
 		return err
 	})
-	if !finished {
+	if isFault(err) {
 		db.broken = err
 	}
 	switch {

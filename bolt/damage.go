@@ -14,6 +14,20 @@ func corrupt(path string, cause error) error {
 	return fmt.Errorf("%w: %s: %w", ErrCorrupt, path, cause)
 }
 
+func unreadable(path string, key []byte, cause error) error {
+	return corrupt(path, fmt.Errorf("key %q: %w", key, cause))
+}
+
+// fault is the ErrCorrupt of a panic. bbolt may still hold locks after one.
+type fault struct{ error }
+
+func (f *fault) Unwrap() error { return f.error }
+
+func isFault(err error) bool {
+	var f *fault
+	return errors.As(err, &f)
+}
+
 // guard calls f, which reads the mapped file. bbolt panics on a page that makes
 // no sense, and a file that somebody has cut off faults when it is read: both
 // become an error. f must not call code of the library's user.
@@ -25,7 +39,7 @@ func guard(path string, f func() error) (err error) {
 			if !ok {
 				cause = fmt.Errorf("%v", reason)
 			}
-			err = corrupt(path, cause)
+			err = &fault{corrupt(path, cause)}
 		}
 	}()
 	return f()

@@ -24,6 +24,9 @@ var (
 	metaBucket     = []byte("kvdb-meta")
 )
 
+// errDead is the error of a database that is dead.
+var errDead = &fault{errors.New("it could not be read before")}
+
 // boltFile is an open file.
 type boltFile struct {
 	*bbolt.DB
@@ -39,7 +42,7 @@ type database struct {
 
 	// file changes when the file is defragmented.
 	file atomic.Pointer[boltFile]
-	// dead: bbolt panicked when a transaction began, and still holds its locks.
+	// dead: bbolt panicked when a transaction began, and holds locks of readers.
 	dead atomic.Bool
 
 	lifetime context.Context // ends with cause kvdb.ErrClosed at close
@@ -48,11 +51,11 @@ type database struct {
 	// turn has an element when nobody commits. Who takes it may write to the
 	// file, and use what is below, until he puts it back.
 	turn       chan struct{}
-	broken     error        // bbolt panicked during a write, and may hold its locks
-	repair     func() error // must succeed before the next commit
-	commitTx   func(*bbolt.Tx) error
-	timer      *time.Timer // of the next expiry
-	nextExpiry int64       // what timer is set to, in ns of Unix time, 0 for none
+	broken     error                 // bbolt panicked in a write, and may hold locks of writers
+	repair     func() error          // must succeed before the next commit
+	commitTx   func(*bbolt.Tx) error // tests let it fail
+	timer      *time.Timer           // of the next expiry; nil before the first TTL
+	nextExpiry int64                 // what timer is set to, in ns of Unix time, 0 for none
 
 	mu   sync.Mutex // protects next and the writes in it
 	next *batch     // collects writes until it is committed
@@ -62,30 +65,36 @@ type database struct {
 func (db *database) close() error {
 	db.end(kvdb.ErrClosed)
 	<-db.turn
-	db.timer.Stop()
-	file := db.file.Load()
-	if db.broken != nil || db.dead.Load() {
-		return file.raw.Close() // bbolt's Close could wait for ever
+	if db.timer != nil {
+		db.timer.Stop()
 	}
-	return file.Close()
+	err := db.broken
+	if db.dead.Load() {
+		err = errDead
+	}
+	return db.file.Load().closeAfter(err)
+}
+
+// closeAfter closes the file after an error, or nil.
+func (f *boltFile) closeAfter(err error) error {
+	if isFault(err) {
+		return f.raw.Close() // bbolt's Close could wait for ever
+	}
+	return f.Close()
 }
 
 // begin starts a transaction of bbolt.
 func (db *database) begin(file *boltFile, writable bool) (tx *bbolt.Tx, err error) {
 	if db.dead.Load() {
-		return nil, corrupt(db.path, errors.New("it could not be read before"))
+		return nil, corrupt(db.path, errDead)
 	}
-	begun := false
-	defer func() {
-		if !begun {
-			db.dead.Store(true)
-		}
-	}()
 	err = guard(db.path, func() error {
 		tx, err = file.Begin(writable)
-		begun = true
 		return err
 	})
+	if isFault(err) {
+		db.dead.Store(true)
+	}
 	return tx, err
 }
 

@@ -78,7 +78,7 @@ func (db *database) defragment(ctx context.Context) error {
 		err = db.swap(old, compact)
 	}
 	if err != nil {
-		return errors.Join(err, compact.Close(), os.Remove(path))
+		return errors.Join(err, compact.closeAfter(err), os.Remove(path))
 	}
 	// Nothing is lost any more, but the new name of the file is not durable, and
 	// neither would be what is written now.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
@@ -297,4 +298,21 @@ func TestControllerWithoutCluster(t *testing.T) {
 	_, err = kv.ListMembers()
 	require.Equal(t, kvdb.ErrNotSupported, err)
 	require.Equal(t, kvdb.ErrNotSupported, kv.SetEndpoints(nil))
+}
+
+// Close ends Defragment.
+func TestCloseWhileDefragmenting(t *testing.T) {
+	for range 5 {
+		path := tempFile(t)
+		kv := fragmented(t, path)
+		done := make(chan error)
+		go func() { done <- kv.Defragment("", 0) }()
+		within(t, time.Minute, func() {
+			closeKvdb(t, kv)
+			if err := <-done; err != nil {
+				require.ErrorIs(t, err, kvdb.ErrClosed)
+			}
+			closeKvdb(t, openAt(t, path))
+		})
+	}
 }

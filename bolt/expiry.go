@@ -17,7 +17,12 @@ func (db *database) arm(at int64) {
 		return
 	}
 	db.nextExpiry = at
-	db.timer.Reset(time.Duration(at - time.Now().UnixNano()))
+	wait := time.Duration(at - time.Now().UnixNano())
+	if db.timer == nil {
+		db.timer = time.AfterFunc(wait, db.expire)
+	} else {
+		db.timer.Reset(wait)
+	}
 }
 
 // expire is what the timer calls. What is left when it returns sets the timer

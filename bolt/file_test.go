@@ -249,3 +249,12 @@ func TestSmallFile(t *testing.T) {
 	}
 	require.Less(t, size(t, path), int64(300_000))
 }
+
+// Without the address space that is asked for, less must do.
+func TestAddressSpace(t *testing.T) {
+	path := tempFile(t)
+	file, err := openFile(path, bbolt.Options{InitialMmapSize: 127 << 40})
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+	closeKvdb(t, openAt(t, path))
+}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -45,7 +44,9 @@ func prepare(path string, file *boltFile) (index uint64, err error) {
 			return err
 		}
 		return file.View(func(tx *bbolt.Tx) error {
-			index = tx.Bucket(pairsBucket).Sequence()
+			if index = tx.Bucket(pairsBucket).Sequence(); index > maxIndex {
+				return corrupt(path, fmt.Errorf("index %d is not possible", index))
+			}
 			return nil
 		})
 	})
@@ -188,7 +189,7 @@ func decodeOther(encoded []byte, now time.Time) (r *tree.Record, index uint64, e
 		ttl := min(other.TTL, int64(maxTTL/time.Second))
 		r.Expires = now.Add(time.Duration(ttl) * time.Second).UnixNano()
 	}
-	if index = max(r.Modified, other.KVDBIndex); index > math.MaxInt64 {
+	if index = max(r.Modified, other.KVDBIndex); index > maxIndex {
 		return nil, 0, fmt.Errorf("index %d is not possible", index)
 	}
 	return r, index, nil

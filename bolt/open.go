@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -52,7 +53,7 @@ func open(path string, history int) (*database, error) {
 	}
 	db, err := load(path, file, history)
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		return nil, errors.Join(err, file.closeAfter(err))
 	}
 	return db, nil
 }
@@ -99,7 +100,7 @@ func checkAt(path string, deadline time.Time) error {
 		return err
 	}
 	err = guard(path, func() error { return check(file) })
-	return errors.Join(err, file.Close())
+	return errors.Join(err, file.closeAfter(err))
 }
 
 // openFile opens the file at path with what all files have in common.
@@ -114,20 +115,23 @@ func openFile(path string, options bbolt.Options) (file *boltFile, err error) {
 	}
 	err = guard(path, func() error {
 		file.DB, err = bbolt.Open(path, fileMode, &options)
+		if errors.Is(err, syscall.ENOMEM) && options.InitialMmapSize > 0 { // less must do
+			options.InitialMmapSize = 0
+			file.DB, err = bbolt.Open(path, fileMode, &options)
+		}
 		return err
 	})
-	var pathErr *fs.PathError
+	var system syscall.Errno
 	switch {
 	case err == nil:
 		file.AllocSize = minGrowth
 		return file, nil
-	case errors.Is(err, ErrCorrupt): // bbolt panicked, and has not closed it
-		file.raw.Close()
-		return nil, err
+	case isFault(err):
+		return nil, errors.Join(err, file.raw.Close())
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("%w: %s is in use by another process", kvdb.ErrNoConnection, path)
-	case errors.As(err, &pathErr):
-		return nil, err
+	case errors.As(err, &system):
+		return nil, fmt.Errorf("open database file %s: %w", path, err)
 	}
 	return nil, corrupt(path, err)
 }
@@ -152,8 +156,6 @@ func load(path string, file *boltFile, history int) (*database, error) {
 	db.turn <- struct{}{}
 	db.file.Store(file)
 	db.lifetime, db.end = context.WithCancelCause(context.Background())
-	db.timer = time.AfterFunc(time.Hour, db.expire)
-	db.timer.Stop()
 	for more := true; more; {
 		if more, err = db.reap(); err != nil {
 			db.end(err)

@@ -33,7 +33,7 @@ func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 		switch {
 		case err != nil:
 			return unreadable(s.db.path, []byte(key), err)
-		case expired(r, time.Now().UnixNano()):
+		case r.Expires != 0 && expired(r, time.Now().UnixNano()):
 			return kvdb.ErrNotFound
 		}
 		pair = newPair(key, &r, pairs.Sequence())
@@ -44,10 +44,10 @@ func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 
 // newPair copies r's value.
 func newPair(key string, r *tree.Record, index uint64) *kvdb.KVPair {
-	return &kvdb.KVPair{
-		Key: key, Value: bytes.Clone(r.Value), KVDBIndex: index,
-		CreatedIndex: r.Created, ModifiedIndex: r.Modified,
-	}
+	pair := driver.NewPair(r.Value)
+	pair.Key, pair.KVDBIndex = key, index
+	pair.CreatedIndex, pair.ModifiedIndex = r.Created, r.Modified
+	return pair
 }
 
 // cursor is what a scan needs of a bbolt.Cursor.

@@ -25,8 +25,8 @@ const (
 	expiryKeySize = 16
 )
 
-// maxIndex keeps arithmetic with indexes, and their signed form, from overflow.
-const maxIndex = math.MaxInt64 - 1
+// maxIndex is far from where arithmetic with indexes overflows.
+const maxIndex = math.MaxInt64 / 2
 
 // encodeRecord returns the record of r with a value, of which r.Value becomes a
 // part.

@@ -11,14 +11,16 @@ import (
 // registry has the files that are open in this process: two instances on one
 // file share it.
 var registry struct {
-	mu    sync.Mutex // protects what is below
+	mu    sync.Mutex // protects files, and what they say
 	files []*shared
 }
 
-// shared is a file that is open or being opened.
+// shared is a file that is being opened, open or being closed.
 type shared struct {
 	info fs.FileInfo // which file it is; protected by the registry's mutex
-	uses int         // protected by the registry's mutex
+	uses int         // 0: it is being closed; protected by the registry's mutex
+
+	closed chan struct{} // closed when it is closed
 
 	opened sync.Once // protects what is below
 	db     *database
@@ -42,9 +44,20 @@ func acquire(path string, history int) (*database, error) {
 	return s.db, nil
 }
 
-// find returns the entry of the file at path, with one use more. It makes the
-// file if there is none.
+// find returns the entry of the file at path, with one use more.
 func find(path string) (*shared, error) {
+	for {
+		s, inUse, err := lookUp(path)
+		if err != nil || inUse {
+			return s, err
+		}
+		<-s.closed
+	}
+}
+
+// lookUp is find for a file that is not being closed. It makes the file if there
+// is none.
+func lookUp(path string) (s *shared, inUse bool, err error) {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	info, err := os.Stat(path)
@@ -52,54 +65,61 @@ func find(path string) (*shared, error) {
 		info, err = create(path)
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	for _, s := range registry.files {
-		if os.SameFile(s.info, info) {
-			s.uses++
-			return s, nil
-		}
+	i := slices.IndexFunc(registry.files, func(s *shared) bool { return os.SameFile(s.info, info) })
+	if i < 0 {
+		s = &shared{info: info, uses: 1, closed: make(chan struct{})}
+		registry.files = append(registry.files, s)
+		return s, true, nil
 	}
-	s := &shared{info: info, uses: 1}
-	registry.files = append(registry.files, s)
-	return s, nil
+	s = registry.files[i]
+	if s.uses == 0 {
+		return s, false, nil
+	}
+	s.uses++
+	return s, true, nil
 }
 
 // create makes an empty file, which bbolt takes for a new database.
 func create(path string) (fs.FileInfo, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
 		return nil, err
 	}
 	info, err := file.Stat()
-	return info, errors.Join(err, file.Close())
+	return info, errors.Join(err, file.Close(), syncFolder(path))
 }
 
 // release ends one use, and closes the file after the last.
-func (s *shared) release() error {
+func (s *shared) release() (err error) {
+	registry.mu.Lock()
+	s.uses--
+	last := s.uses == 0
+	registry.mu.Unlock()
+	if !last {
+		return nil
+	}
+	if s.db != nil {
+		err = s.db.close()
+	}
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
-	if s.uses--; s.uses > 0 {
-		return nil
-	}
 	registry.files = slices.DeleteFunc(registry.files, func(other *shared) bool { return other == s })
-	if s.db == nil {
-		return nil
-	}
-	// Nobody can open the file again before it is closed.
-	return s.db.close()
+	close(s.closed)
+	return err
 }
 
-// replace puts the file at path from in the place of the one that is open, as
-// far as other users of the registry can see in one step.
-func (s *shared) replace(from, to string) error {
+// replace renames the file from so that it takes the place of the open one at
+// path. Who looks a file up sees no state in between.
+func (s *shared) replace(from, path string) error {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	info, err := os.Stat(from)
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(from, to); err != nil {
+	if err := os.Rename(from, path); err != nil {
 		return err
 	}
 	s.info = info

@@ -2,7 +2,6 @@ package bolt
 
 import (
 	"bytes"
-	"fmt"
 
 	"go.etcd.io/bbolt"
 
@@ -88,24 +87,34 @@ func (t *txn) check(key string, c driver.Cond) (*tree.Record, error) {
 
 // set writes w over old, which may be nil.
 func (t *txn) set(w driver.Write, old *tree.Record) driver.Indexes {
+	r, encoded := t.prepare(w, old)
+	t.put(w.Key, encoded)
+	return driver.Indexes{Created: r.Created, Modified: r.Modified}
+}
+
+// prepare does all of set but put what it returns.
+func (t *txn) prepare(w driver.Write, old *tree.Record) (r *tree.Record, encoded []byte) {
 	t.index++
-	r := &tree.Record{Created: t.index, Modified: t.index}
+	r = &tree.Record{Created: t.index, Modified: t.index}
 	action := kvdb.KVCreate
 	if old != nil {
 		r.Created = old.Created
 		action = kvdb.KVSet
 		t.unschedule(old)
 	}
-	key := []byte(w.Key)
 	if w.TTL > 0 {
 		r.Expires = t.now + int64(w.TTL)
-		t.schedule(key, r)
+		t.schedule(w.Key, r)
 	}
-	if err := t.pairs.Put(key, encodeRecord(r, w.Value)); err != nil {
+	encoded = encodeRecord(r, w.Value)
+	t.events = append(t.events, eventlog.Event{Key: w.Key, Action: action, Record: r, Index: t.index})
+	return r, encoded
+}
+
+func (t *txn) put(key string, encoded []byte) {
+	if err := t.pairs.Put([]byte(key), encoded); err != nil {
 		t.fail(err)
 	}
-	t.events = append(t.events, eventlog.Event{Key: w.Key, Action: action, Record: r, Index: t.index})
-	return driver.Indexes{Created: r.Created, Modified: r.Modified}
 }
 
 // remove deletes key, which has the record old, and makes old's value its own.
@@ -120,8 +129,8 @@ func (t *txn) remove(key string, old *tree.Record, action kvdb.KVAction) {
 }
 
 // schedule notes when the record at key expires.
-func (t *txn) schedule(key []byte, r *tree.Record) {
-	if err := t.expiries.Put(expiryKey(r), key); err != nil {
+func (t *txn) schedule(key string, r *tree.Record) {
+	if err := t.expiries.Put(expiryKey(r), []byte(key)); err != nil {
 		t.fail(err)
 	}
 	t.scheduled(r.Expires)
@@ -149,7 +158,3 @@ func (t *txn) drop(entry []byte) {
 }
 
 func expired(r tree.Record, now int64) bool { return r.Expires != 0 && r.Expires <= now }
-
-func unreadable(path string, key []byte, err error) error {
-	return corrupt(path, fmt.Errorf("key %q: %w", key, err))
-}

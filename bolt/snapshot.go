@@ -1,0 +1,62 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+// Snapshot implements driver.Store.
+func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+	copied := tree.New()
+	copyAll := func(tx *bbolt.Tx) error {
+		all := s.db.newScan(ctx, tx.Bucket(pairsBucket))
+		for _, prefix := range prefixes {
+			err := all.each(prefix, "", func(key []byte, r tree.Record) bool {
+				r.Value = bytes.Clone(r.Value)
+				copied.Set(string(key), &r)
+				return true
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if !consistent {
+		if err := s.db.view(copyAll); err != nil {
+			return nil, 0, err
+		}
+		return copied, 0, nil
+	}
+	index, tx, err := s.db.mark(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := s.db.read(tx, copyAll); err != nil {
+		return nil, 0, err
+	}
+	return copied, index, nil
+}
+
+// mark takes an index of its own, and returns a transaction that sees what was
+// written before and nothing of what comes later.
+func (db *database) mark(ctx context.Context) (index uint64, tx *bbolt.Tx, err error) {
+	var beginErr error
+	err = db.update(ctx, &write{
+		apply: func(t *txn) error {
+			t.index++
+			index = t.index
+			return nil
+		},
+		last:      true, // the transaction sees the whole batch
+		committed: func() { tx, beginErr = db.begin(db.file.Load(), false) },
+	})
+	if err == nil {
+		err = beginErr
+	}
+	return index, tx, err
+}

@@ -1,0 +1,114 @@
+package bolt
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/tree"
+)
+
+// Put implements driver.Store.
+func (s *store) Put(ctx context.Context, w driver.Write) (indexes driver.Indexes, err error) {
+	err = s.db.update(ctx, &write{apply: func(t *txn) error {
+		old, err := t.check(w.Key, w.Cond)
+		if err == nil {
+			indexes = t.set(w, old)
+		}
+		return err
+	}})
+	return indexes, err
+}
+
+// Delete implements driver.Store.
+func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (pair *kvdb.KVPair, err error) {
+	c.Present = true
+	err = s.db.update(ctx, &write{apply: func(t *txn) error {
+		old, err := t.check(key, c)
+		if err == nil {
+			t.remove(key, old, kvdb.KVDelete)
+			pair = newPair(key, old, t.index)
+		}
+		return err
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return pair, nil
+}
+
+// DeletePrefix implements driver.Store.
+func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
+	return s.db.update(ctx, &write{apply: func(t *txn) error {
+		type pair struct {
+			key    string
+			record *tree.Record
+		}
+		var pairs []pair
+		all := &scan{ctx: ctx, path: t.path, c: t.pairs.Cursor()}
+		err := all.each(prefix, "", func(key []byte, r tree.Record) bool {
+			pairs = append(pairs, pair{string(key), &r})
+			return true
+		})
+		if err != nil {
+			return err
+		}
+		for _, p := range pairs {
+			action := kvdb.KVDelete
+			if expired(*p.record, t.now) {
+				action = kvdb.KVExpire
+			}
+			t.remove(p.key, p.record, action)
+		}
+		return nil
+	}})
+}
+
+// Commit implements driver.Transactor.
+func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
+	commit := func() error {
+		return s.db.update(ctx, &write{apply: func(t *txn) error { return t.commit(reads, writes) }})
+	}
+	if len(locks) == 0 {
+		return commit()
+	}
+	// The locks are held until the commit is done: whoever gets one then sees it.
+	return s.session.Held(locks, commit)
+}
+
+func (t *txn) commit(reads []driver.Read, writes []driver.Write) error {
+	for _, read := range reads {
+		r, err := t.get(read.Key)
+		if err != nil {
+			return err
+		}
+		if r == nil && read.Modified != 0 || r != nil && r.Modified != read.Modified {
+			return kvdb.ErrModified
+		}
+	}
+	old := make([]*tree.Record, len(writes))
+	for i, w := range writes {
+		var err error
+		if old[i], err = t.get(w.Key); err != nil {
+			return err
+		}
+	}
+	type pair struct {
+		key     string
+		encoded []byte
+	}
+	pairs := make([]pair, len(writes))
+	for i, w := range writes {
+		_, encoded := t.prepare(w, old[i])
+		pairs[i] = pair{w.Key, encoded}
+	}
+	// bbolt keeps the new keys of a transaction in one array per page that was
+	// there: in order they are appended, which many need to be.
+	slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.key, b.key) })
+	for _, p := range pairs {
+		t.put(p.key, p.encoded)
+	}
+	return nil
+}
