@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -24,6 +25,10 @@ const (
 // errAbandoned is that of a request whose answer the caller did not wait for.
 var errAbandoned = errors.New("no answer in time")
 
+// refusals are answers that ZooKeeper's client has no names for: not
+// implemented, a reconfiguration without a quorum, and one during another.
+var refusals = []string{"unknown error: -6", "unknown error: -13", "unknown error: -14"}
+
 func fateOf(err error) fate {
 	switch {
 	case err == nil:
@@ -34,7 +39,7 @@ func fateOf(err error) fate {
 		errors.Is(err, zk.ErrNotEmpty), errors.Is(err, zk.ErrNoChildrenForEphemerals), errors.Is(err, zk.ErrNoAuth),
 		errors.Is(err, zk.ErrInvalidACL), errors.Is(err, zk.ErrAuthFailed), errors.Is(err, zk.ErrReconfigDisabled),
 		errors.Is(err, zk.ErrBadArguments), errors.Is(err, zk.ErrInvalidPath), errors.Is(err, zk.ErrShortBuffer),
-		errors.Is(err, errReconfig):
+		slices.Contains(refusals, err.Error()):
 		return answered
 	}
 	return perhaps

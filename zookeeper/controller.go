@@ -1,24 +1,283 @@
 package zookeeper
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
 	"github.com/portworx/kvdb"
 )
 
-// errReconfig: the ensemble does not allow what was asked.
-var errReconfig = kvdb.ErrNotSupported
+const (
+	configPath = "/zookeeper/config"
+	// voteOffset is what lies between the two ports of members that this library
+	// adds: for followers, and for elections (2888 and 3888 by custom).
+	voteOffset = 1000
+	// askTimeout bounds how long a member may take to say how it is.
+	askTimeout = time.Second
+)
 
-func (s *store) AddMember(string, string, string) (map[string][]string, error) {
-	return nil, kvdb.ErrNotSupported
+// member is a line of the ensemble's configuration:
+// server.1=host:2888:3888:participant;host:2181
+type member struct {
+	id         uint64
+	host, port string // where followers connect
+	line       string
+	observer   bool
+	client     string // host:port
 }
-func (s *store) AddLearner(string, string, string) (map[string][]string, error) {
-	return nil, kvdb.ErrNotSupported
+
+// config returns the members and the version of the configuration;
+// kvdb.ErrNotSupported for a server that runs alone, which has none.
+func (s *store) config(ctx context.Context) (members []member, version int64, err error) {
+	var data []byte
+	err = s.sync(ctx, func(c *zk.Conn) (err error) {
+		data, _, err = c.Get(configPath)
+		return err
+	})
+	if errors.Is(err, zk.ErrNoNode) {
+		return nil, 0, kvdb.ErrNotSupported
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		if name == "version" {
+			if version, err = strconv.ParseInt(value, 16, 64); err != nil {
+				return nil, 0, fmt.Errorf("configuration of the ensemble: %w", err)
+			}
+		}
+		number, ok := strings.CutPrefix(name, "server.")
+		if !ok {
+			continue
+		}
+		m, err := parseMember(number, value)
+		if err != nil {
+			return nil, 0, fmt.Errorf("configuration of the ensemble: %q: %w", line, err)
+		}
+		members = append(members, m)
+	}
+	if len(members) == 0 {
+		return nil, 0, kvdb.ErrNotSupported
+	}
+	return members, version, nil
 }
-func (s *store) RemoveMember(string, string) error { return kvdb.ErrNotSupported }
-func (s *store) RemoveMemberByID(uint64) error     { return kvdb.ErrNotSupported }
-func (s *store) UpdateMember(string, string, string) (map[string][]string, error) {
-	return nil, kvdb.ErrNotSupported
+
+func parseMember(number, value string) (member, error) {
+	id, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return member{}, err
+	}
+	server, client, _ := strings.Cut(value, ";")
+	m := member{id: id, line: value, observer: strings.HasSuffix(server, ":observer")}
+	address := strings.TrimSuffix(strings.TrimSuffix(server, ":observer"), ":participant")
+	i := strings.LastIndexByte(address, ':')
+	if m.host, m.port, err = net.SplitHostPort(address[:max(i, 0)]); err != nil {
+		return member{}, err
+	}
+	host, port, err := net.SplitHostPort(client)
+	if err != nil {
+		host, port = "", client
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = m.host
+	}
+	if port != "" {
+		m.client = net.JoinHostPort(host, port)
+	}
+	return m, nil
 }
-func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) { return nil, kvdb.ErrNotSupported }
-func (s *store) Defragment(string, int) error                      { return kvdb.ErrNotSupported }
-func (s *store) SetEndpoints([]string) error                       { return kvdb.ErrNotSupported }
-func (s *store) GetEndpoints() []string                            { return nil }
+
+// controlled calls f with a context for a call of the Controller.
+func (s *store) controlled(f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(s.lifetime, opTimeout)
+	defer cancel()
+	return f(ctx)
+}
+
+// ListMembers implements kvdb.Controller. A member's name is server. and its
+// number. Whether it runs, and leads, each is asked for itself.
+func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
+	infos := map[uint64]*kvdb.MemberInfo{}
+	err := s.controlled(func(ctx context.Context) error {
+		members, _, err := s.config(ctx)
+		if err != nil {
+			return err
+		}
+		all := make([]*kvdb.MemberInfo, len(members))
+		err = parallel(ctx, len(members), func(i int) error {
+			all[i] = members[i].info()
+			return nil
+		})
+		for i, m := range members {
+			infos[m.id] = all[i]
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return infos, nil
+}
+
+func (m member) info() *kvdb.MemberInfo {
+	info := &kvdb.MemberInfo{
+		PeerUrls: []string{net.JoinHostPort(m.host, m.port)}, ClientUrls: []string{m.client},
+		ID: strconv.FormatUint(m.id, 10), Name: m.name(), IsLearner: m.observer,
+	}
+	if stats, ok := zk.FLWSrvr([]string{m.client}, askTimeout); ok {
+		info.HasStarted, info.IsHealthy = true, true
+		info.Leader = stats[0].Mode == zk.ModeLeader
+	}
+	return info
+}
+
+func (m member) name() string { return fmt.Sprintf("server.%d", m.id) }
+
+// reconfigure changes the configuration by what change says.
+func (s *store) reconfigure(change func(members []member) (joining, leaving []string, err error)) (map[string][]string, error) {
+	urls := map[string][]string{}
+	err := s.controlled(func(ctx context.Context) error {
+		for {
+			members, version, err := s.config(ctx)
+			if err != nil {
+				return err
+			}
+			joining, leaving, err := change(members)
+			if err != nil {
+				return err
+			}
+			err = s.write(ctx, func(c *zk.Conn) error {
+				_, err := c.IncrementalReconfig(joining, leaving, version)
+				return err
+			})
+			switch {
+			case errors.Is(err, zk.ErrReconfigDisabled):
+				return kvdb.ErrNotSupported
+			case errors.Is(err, zk.ErrBadVersion):
+				continue
+			case err != nil:
+				return fmt.Errorf("reconfigure: %w", err)
+			}
+			members, _, err = s.config(ctx)
+			for _, m := range members {
+				urls[strconv.FormatUint(m.id, 10)] = []string{net.JoinHostPort(m.host, m.port)}
+			}
+			return err
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return urls, nil
+}
+
+// AddMember implements kvdb.Controller. nodeName is the member's number, with
+// server. in front or not; another name gets the next free number. The port for
+// elections is nodePeerPort + 1000, the one for clients that of the first member.
+func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	return s.add(nodeIP, nodePeerPort, nodeName, "participant")
+}
+
+// AddLearner implements kvdb.Controller: it is AddMember of an observer.
+func (s *store) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	return s.add(nodeIP, nodePeerPort, nodeName, "observer")
+}
+
+func (s *store) add(ip, port, name, role string) (map[string][]string, error) {
+	peer, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("%w: peer port %q: %w", kvdb.ErrIllegal, port, err)
+	}
+	return s.reconfigure(func(members []member) ([]string, []string, error) {
+		id, numbered := numberOf(name)
+		next, clientPort := uint64(1), defaultPort
+		for i, m := range members {
+			next = max(next, m.id+1)
+			if numbered && m.id == id {
+				return nil, nil, fmt.Errorf("%w: member %d", kvdb.ErrExist, id)
+			}
+			if _, port, err := net.SplitHostPort(m.client); i == 0 && err == nil {
+				clientPort = port
+			}
+		}
+		if !numbered {
+			id = next
+		}
+		line := fmt.Sprintf("server.%d=%s:%d:%s;%s", id, net.JoinHostPort(ip, port), peer+voteOffset, role, clientPort)
+		return []string{line}, nil, nil
+	})
+}
+
+// numberOf returns the number that a member's name stands for.
+func numberOf(name string) (uint64, bool) {
+	id, err := strconv.ParseUint(strings.TrimPrefix(name, "server."), 10, 64)
+	return id, err == nil
+}
+
+// RemoveMember implements kvdb.Controller.
+func (s *store) RemoveMember(nodeName, nodeIP string) error {
+	id, numbered := numberOf(nodeName)
+	return s.remove(func(m member) bool { return numbered && m.id == id && m.host == nodeIP })
+}
+
+// RemoveMemberByID implements kvdb.Controller.
+func (s *store) RemoveMemberByID(memberID uint64) error {
+	return s.remove(func(m member) bool { return m.id == memberID })
+}
+
+func (s *store) remove(wanted func(member) bool) error {
+	_, err := s.reconfigure(func(members []member) ([]string, []string, error) {
+		for _, m := range members {
+			if wanted(m) {
+				return nil, []string{strconv.FormatUint(m.id, 10)}, nil
+			}
+		}
+		return nil, nil, kvdb.ErrMemberDoesNotExist
+	})
+	return err
+}
+
+// UpdateMember implements kvdb.Controller. The member's other ports stay.
+func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	id, numbered := numberOf(nodeName)
+	return s.reconfigure(func(members []member) ([]string, []string, error) {
+		for _, m := range members {
+			if numbered && m.id == id {
+				rest := strings.TrimPrefix(m.line, net.JoinHostPort(m.host, m.port))
+				return []string{fmt.Sprintf("server.%d=%s%s", id, net.JoinHostPort(nodeIP, nodePeerPort), rest)}, nil, nil
+			}
+		}
+		return nil, nil, kvdb.ErrMemberDoesNotExist
+	})
+}
+
+// SetEndpoints implements kvdb.Controller. A connection that works is kept.
+func (s *store) SetEndpoints(endpoints []string) error {
+	servers, err := parseServers(endpoints)
+	if err != nil {
+		return err
+	}
+	s.main.hosts.set(servers)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endpoints = append([]string{}, endpoints...)
+	return nil
+}
+
+// GetEndpoints implements kvdb.Controller.
+func (s *store) GetEndpoints() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string{}, s.endpoints...)
+}
+
+// Defragment implements kvdb.Controller. ZooKeeper has no such thing.
+func (s *store) Defragment(string, int) error { return kvdb.ErrNotSupported }
