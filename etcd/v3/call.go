@@ -27,18 +27,33 @@ func newBackoff() retry.Backoff {
 	return retry.Backoff{Min: 20 * time.Millisecond, Max: 500 * time.Millisecond}
 }
 
-// sentKey is the context key of a *bool that noteSent sets.
-type sentKey struct{}
+// attempt is the context of one try of a request. It finds out whether the
+// request was handed to a connection: only then can it have run.
+type attempt struct {
+	context.Context
+	peer peer.Peer // has an address when a connection was chosen
+}
 
-// noteSent is an interceptor that notes whether a request was handed to a
-// connection: only then can it have run.
-func noteSent(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	var p peer.Peer
-	err := invoke(ctx, method, req, reply, cc, append(opts, grpc.Peer(&p))...)
-	if sent, ok := ctx.Value(sentKey{}).(*bool); ok && p.Addr != nil {
-		*sent = true
+type attemptKey struct{}
+
+// Value implements context.Context.
+func (a *attempt) Value(key any) any {
+	if _, ok := key.(attemptKey); ok {
+		return a
 	}
-	return err
+	return a.Context.Value(key)
+}
+
+func (a *attempt) sent() bool { return a.peer.Addr != nil }
+
+// notePeer is the interceptor that attempts rely on.
+func notePeer(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+		// Of several tries of the client library's it stays: gRPC sets it when there
+		// was a connection.
+		opts = append(opts, grpc.Peer(&a.peer))
+	}
+	return invoke(ctx, method, req, reply, cc, opts...)
 }
 
 // write makes a request that changes something. It is tried again only while it
@@ -46,17 +61,18 @@ func noteSent(ctx context.Context, method string, req, reply any, cc *grpc.Clien
 func write[T any](ctx context.Context, s *store, request func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
+	// A member without a leader refuses at the door, and does not keep the request
+	// until it times out with an unknown outcome.
+	requiring := clientv3.WithRequireLeader(ctx)
 	backoff := newBackoff()
 	for try := 0; ; try++ {
-		sent := false
-		// A member without a leader refuses at the door, and does not keep the
-		// request until it times out with an unknown outcome.
-		reply, err := request(clientv3.WithRequireLeader(context.WithValue(ctx, sentKey{}, &sent)))
+		a := &attempt{Context: requiring}
+		reply, err := request(a)
 		if err == nil {
 			return reply, nil
 		}
 		var none T
-		switch fateOf(ctx, err, sent) {
+		switch fateOf(ctx, err, a.sent()) {
 		case refused:
 			return none, refusal(err)
 		case perhaps:
@@ -77,15 +93,15 @@ func read[T any](ctx context.Context, s *store, request func(context.Context) (T
 	defer end()
 	backoff := newBackoff()
 	for try := 0; ; try++ {
-		sent := false
-		attempt, cancel := context.WithTimeout(context.WithValue(ctx, sentKey{}, &sent), attemptTimeout)
-		reply, err := request(attempt)
+		limited, cancel := context.WithTimeout(ctx, attemptTimeout)
+		a := &attempt{Context: limited}
+		reply, err := request(a)
 		cancel()
 		if err == nil {
 			return reply, nil
 		}
 		var none T
-		if fateOf(ctx, err, sent) == refused {
+		if fateOf(ctx, err, a.sent()) == refused {
 			return none, refusal(err)
 		}
 		if try >= s.retries || ctx.Err() != nil || backoff.Wait(ctx) != nil {
