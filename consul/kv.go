@@ -1,12 +1,8 @@
 package consul
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/hashicorp/consul/api"
 
@@ -32,60 +28,6 @@ func isLock(p *api.KVPair) bool { return p.Flags == lockFlags }
 // isFree tells whether a key is a lock that nobody holds: Consul's own client
 // leaves such.
 func isFree(p *api.KVPair) bool { return isLock(p) && p.Session == "" }
-
-func op(o api.KVTxnOp) *api.TxnOp { return &api.TxnOp{KV: &o} }
-
-// commit applies ops in one step, or none of them: then the error is a
-// *conflict. It returns what the operations have returned.
-func (s *store) commit(ctx context.Context, k kind, ops api.TxnOps) ([]*api.KVPair, error) {
-	if err := checkSize(ops); err != nil {
-		return nil, err
-	}
-	var reply *api.TxnResponse
-	err := s.pool.call(ctx, k, func(ctx context.Context, c *api.Client) (err error) {
-		_, reply, _, err = c.Txn().Txn(ops, consistent(ctx))
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if len(reply.Errors) > 0 {
-		failed := reply.Errors[0]
-		c := &conflict{failed.OpIndex, failed.What}
-		if strings.Contains(failed.What, "Permission denied") {
-			return nil, errors.New(c.Error())
-		}
-		return nil, c
-	}
-	pairs := make([]*api.KVPair, len(reply.Results))
-	for i, result := range reply.Results {
-		pairs[i] = result.KV
-	}
-	return pairs, nil
-}
-
-// checkSize refuses a transaction that Consul would not take.
-func checkSize(ops api.TxnOps) error {
-	if len(ops) > maxTxOps {
-		return fmt.Errorf("%w: the transaction has %d operations, the limit is %d", kvdb.ErrTooLarge, len(ops), maxTxOps)
-	}
-	const perOp, perKeyByte = 256, 6 // the most there can be around a value in JSON
-	bound := 0
-	for _, o := range ops {
-		bound += perOp + perKeyByte*len(o.KV.Key) + (len(o.KV.Value)+2)/3*4
-	}
-	if bound <= maxRequest {
-		return nil
-	}
-	encoded, err := json.Marshal(ops)
-	if err != nil {
-		return err
-	}
-	if size := len(encoded) + 1; size > maxRequest { // and a newline
-		return fmt.Errorf("%w: the request has %d bytes, the limit is %d", kvdb.ErrTooLarge, size, maxRequest)
-	}
-	return nil
-}
 
 // Get implements driver.Store.
 func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
@@ -163,97 +105,6 @@ func check(c driver.Cond, p *api.KVPair) error {
 		return kvdb.ErrInvalidLock
 	}
 	return c.Check(p.CreateIndex, p.ModifyIndex, p.Value)
-}
-
-// write is a write to one key.
-type write struct {
-	key   string
-	value []byte
-	// session is the key's own, which ends after the TTL; "" without a TTL.
-	session string
-}
-
-// final is the operation that leaves the key as it is to be, when nobody
-// holds it.
-func (w write) final(verb api.KVOp) *api.TxnOp {
-	if w.session != "" {
-		return op(api.KVTxnOp{Verb: api.KVLock, Key: w.key, Value: w.value, Flags: ttlFlags, Session: w.session})
-	}
-	return op(api.KVTxnOp{Verb: verb, Key: w.key, Value: w.value})
-}
-
-// onto returns the operations that write over p, which is what is at the key, nil
-// for nothing. They fail when that has changed.
-func (w write) onto(p *api.KVPair) api.TxnOps {
-	if p == nil {
-		create := w.final(api.KVCAS) // with index 0: if there is none
-		if w.session == "" {
-			return api.TxnOps{create}
-		}
-		return api.TxnOps{op(api.KVTxnOp{Verb: api.KVCheckNotExists, Key: w.key}), create}
-	}
-	unchanged := op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: w.key, Index: p.ModifyIndex})
-	switch {
-	case isFree(p): // not a pair that lives on
-		remove := op(api.KVTxnOp{Verb: api.KVDelete, Key: w.key})
-		return append(api.TxnOps{unchanged, remove}, w.onto(nil)...)
-	case p.Session == "" && w.session != "":
-		return api.TxnOps{unchanged, w.final(api.KVSet)}
-	case p.Session == "" && p.Flags == 0 && bytes.Equal(p.Value, w.value):
-		return append(api.TxnOps{unchanged}, w.change()...)
-	case p.Session == "":
-		return api.TxnOps{op(api.KVTxnOp{Verb: api.KVCAS, Key: w.key, Value: w.value, Index: p.ModifyIndex})}
-	case w.session != "":
-		free := op(api.KVTxnOp{Verb: api.KVUnlock, Key: w.key, Session: p.Session})
-		return api.TxnOps{unchanged, free, w.final(api.KVSet)}
-	default:
-		return api.TxnOps{unchanged, op(api.KVTxnOp{Verb: api.KVUnlock, Key: w.key, Value: w.value, Session: p.Session})}
-	}
-}
-
-// change returns the operations that write over what is there, whatever it is,
-// and leave it with its session.
-func (w write) change() api.TxnOps {
-	if w.session != "" {
-		return api.TxnOps{w.final(api.KVSet)}
-	}
-	return api.TxnOps{op(api.KVTxnOp{Verb: api.KVSet, Key: w.key, Flags: touchFlags}), w.final(api.KVSet)}
-}
-
-// ifPlain are guards: there is a value without a TTL, of that index unless it
-// is 0.
-func ifPlain(key string, modified uint64) api.TxnOps {
-	ops := api.TxnOps{op(api.KVTxnOp{Verb: api.KVCheckSession, Key: key})}
-	if modified != 0 {
-		ops = append(ops, op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: key, Index: modified}))
-	}
-	return ops
-}
-
-// blind returns the operations of a write that need not know what is at the
-// key; nil if there are none. They fail when something is in the way, be it
-// that it has a TTL.
-func (s *store) blind(ctx context.Context, w write, c driver.Cond) api.TxnOps {
-	switch {
-	case c.HasValue, c.Created != 0, c.NeedsKey() && c.NeedsNoKey():
-		return nil // there are no guards for these
-	case c.NeedsNoKey():
-		return w.onto(nil)
-	case c.NeedsKey():
-		return append(ifPlain(w.key, c.Modified), w.change()...)
-	case w.session != "":
-		return w.change()
-	}
-	// To take a key and to give it back is a change too, and can be done unless
-	// somebody else holds it.
-	session, err := s.writer.session(ctx)
-	if err != nil {
-		return nil
-	}
-	return api.TxnOps{
-		op(api.KVTxnOp{Verb: api.KVLock, Key: w.key, Session: session.id}),
-		op(api.KVTxnOp{Verb: api.KVUnlock, Key: w.key, Value: w.value, Session: session.id}),
-	}
 }
 
 // Put implements driver.Store.

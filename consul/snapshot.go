@@ -76,9 +76,8 @@ func (s *store) snapshot(ctx context.Context, paths, wanted []string) (*tree.Tre
 // without a prefix in a transaction, but it does the trees of each first
 // character that there is.
 func (s *store) snapshotAll(ctx context.Context) (*tree.Tree, uint64, error) {
-	backoff := newBackoff()
 	first, err := s.firstCharacters(ctx)
-	for err == nil {
+	for backoff := newBackoff(); err == nil; err = backoff.Wait(ctx) {
 		if len(first) > maxTxOps-markOps {
 			return nil, 0, fmt.Errorf("%w: keys begin with %d characters, the limit is %d", kvdb.ErrTooLarge, len(first), maxTxOps-markOps)
 		}
@@ -94,7 +93,7 @@ func (s *store) snapshotAll(ctx context.Context) (*tree.Tree, uint64, error) {
 		if !slices.ContainsFunc(now, func(c string) bool { return !slices.Contains(first, c) }) {
 			return t, index, nil
 		}
-		first, err = now, backoff.Wait(ctx)
+		first = now
 	}
 	return nil, 0, err
 }

@@ -1,0 +1,73 @@
+package consul
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+func TestMembers(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{Members: 3})
+	kv := open(t, "members", cluster.Endpoints(), nil)
+	ctx, cancel := context.WithTimeout(t.Context(), await)
+	defer cancel()
+	leader, err := cluster.Leader(ctx)
+	require.NoError(t, err)
+	endpoints := map[string]string{}
+	for _, m := range cluster.All() {
+		endpoints[m.Name()] = m.Endpoint()
+	}
+	var before map[uint64]*kvdb.MemberInfo
+	eventually(t, "autopilot does not find all well", func() bool {
+		before, err = kv.ListMembers()
+		require.NoError(t, err)
+		well := len(before) == 3
+		for _, member := range before {
+			well = well && member.IsHealthy
+		}
+		return well
+	})
+	for _, member := range before {
+		require.Equal(t, []string{endpoints[member.Name]}, member.ClientUrls)
+		require.Equal(t, member.Name == leader.Name(), member.Leader)
+		require.False(t, member.IsLearner)
+		require.Len(t, member.PeerUrls, 1)
+	}
+
+	// One that is dead is not well, and can be removed.
+	var dead *servers.Member
+	for _, m := range cluster.All() {
+		if m != leader {
+			dead = m
+		}
+	}
+	require.NoError(t, dead.Kill())
+	var id uint64
+	eventually(t, "autopilot does not notice", func() bool {
+		now, err := kv.ListMembers()
+		require.NoError(t, err)
+		for i, member := range now {
+			if member.Name == dead.Name() {
+				id = i
+				return !member.IsHealthy
+			}
+		}
+		return true // autopilot has removed it
+	})
+	require.Contains(t, before, id)
+	if err := kv.RemoveMemberByID(id); err != nil {
+		require.Equal(t, kvdb.ErrMemberDoesNotExist, err, "autopilot was faster")
+	}
+	after, err := kv.ListMembers()
+	require.NoError(t, err)
+	require.Len(t, after, 2)
+	require.NotContains(t, after, id)
+	require.Equal(t, kvdb.ErrMemberDoesNotExist, kv.RemoveMember(dead.Name(), ""))
+	for i := range after {
+		require.Contains(t, before, i, "the numbers stay")
+	}
+}

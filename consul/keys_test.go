@@ -1,0 +1,154 @@
+package consul
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+func TestCheckKey(t *testing.T) {
+	for key, want := range map[string]string{
+		"a": "a", "/a": "a", "//a//b": "a/b", "a/": "a/", "a/.b": "a/.b", "a/b..": "a/b..", "a b/%2F?#": "a b/%2F?#", "日本": "日本",
+	} {
+		got, err := checkKey(key)
+		require.NoError(t, err, key)
+		require.Equal(t, want, got)
+		again, err := checkKey(got)
+		require.NoError(t, err, key)
+		require.Equal(t, got, again, "once is enough")
+	}
+	for _, key := range []string{"/", "//", ".", "..", "a/.", "a/..", "./a", "a/../b", "a\x00", "a\nb", "a\u00a0b", "a\u200bb", "a\xff"} {
+		_, err := checkKey(key)
+		require.Error(t, err, "%q", key)
+	}
+	for prefix, want := range map[string]string{"": "", "/": "", "a/": "a/", "a/.": "a/.", "a/..": "a/..", "a//": "a/"} {
+		got, err := checkPrefix(prefix)
+		require.NoError(t, err, prefix)
+		require.Equal(t, want, got)
+	}
+	_, err := checkPrefix("a/./b")
+	require.Error(t, err)
+}
+
+// Prefixes that end in the middle of a component, dots among them, are prefixes
+// of strings like all others.
+func TestPrefixes(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	kv := open(t, "prefixes", cluster.Endpoints(), nil)
+	for _, key := range []string{"d/.hidden", "d/..more", "d/.x/y", "d/plain", "d/?q", "d/%41", "d/A"} {
+		_, err := kv.Put(key, "value", 0)
+		require.NoError(t, err, key)
+	}
+	stream := events(t, kv, "d/.", 1)
+	watched := []string{}
+	for range 3 {
+		watched = append(watched, receive(t, stream, "an event").Key)
+	}
+	require.ElementsMatch(t, []string{"d/.hidden", "d/..more", "d/.x/y"}, watched)
+	for prefix, want := range map[string][]string{
+		"d/.": {"d/..more", "d/.hidden", "d/.x/y"}, "d/..": {"d/..more"}, "d/?": {"d/?q"}, "d/%4": {"d/%41"}, "d/%": {"d/%41"},
+	} {
+		pairs, err := kv.Enumerate(prefix)
+		require.NoError(t, err)
+		keys := []string{}
+		for _, pair := range pairs {
+			keys = append(keys, pair.Key)
+		}
+		require.Equal(t, want, keys, prefix)
+		for _, consistent := range []bool{true, false} {
+			snapshot, _, err := kv.Snapshot([]string{prefix}, consistent)
+			require.NoError(t, err)
+			pairs, err := snapshot.Enumerate("")
+			require.NoError(t, err)
+			require.Len(t, pairs, len(want), prefix)
+		}
+	}
+	names, err := kv.Keys("d/", "")
+	require.NoError(t, err)
+	require.Equal(t, []string{"%41", "..more", ".hidden", ".x", "?q", "A", "plain"}, names)
+	names, err = kv.Keys("d/", ".") // the directory is "d/."
+	require.NoError(t, err)
+	require.Equal(t, []string{".more", "hidden", "x/y"}, names)
+}
+
+// A snapshot of all that Consul has, and one of more prefixes than a transaction
+// has operations.
+func TestLargeSnapshots(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	kv := open(t, "", cluster.Endpoints(), nil)
+	var prefixes []string
+	for i := range 300 {
+		key := "dir/" + strings.Repeat("x", i%150) + string(rune('a'+i/150)) + "/"
+		_, err := kv.Put(key+"key", "value", 0)
+		require.NoError(t, err)
+		prefixes = append(prefixes, key)
+	}
+	for _, key := range []string{"ä", "日本/key", "zz", "!"} {
+		_, err := kv.Put(key, "value", 0)
+		require.NoError(t, err)
+	}
+	snapshot, index, err := kv.Snapshot(nil, true)
+	require.NoError(t, err)
+	pairs, err := snapshot.Enumerate("")
+	require.NoError(t, err)
+	require.Len(t, pairs, 304)
+	snapshot, later, err := kv.Snapshot(prefixes, true)
+	require.NoError(t, err)
+	require.Greater(t, later, index)
+	pairs, err = snapshot.Enumerate("")
+	require.NoError(t, err)
+	require.Len(t, pairs, 300)
+	keys, err := kv.Keys("", "")
+	require.NoError(t, err)
+	require.Len(t, keys, 5, "no mark is left")
+}
+
+// Prepare knows what Commit will send.
+func TestPrepare(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	kv := open(t, "tx", cluster.Endpoints(), nil)
+	fill := func(n, size int, ttl uint64) kvdb.Tx {
+		tx, err := kv.TxNew()
+		require.NoError(t, err)
+		for i := range n {
+			_, err := tx.Put(strings.Repeat("k", i+1), strings.Repeat("v", size), ttl)
+			require.NoError(t, err)
+		}
+		return tx
+	}
+	for _, c := range []struct {
+		n, size int
+		ttl     uint64
+		fits    bool
+	}{
+		{128, 1, 0, true}, {129, 1, 0, false}, {64, 1, 60, true}, {65, 1, 60, false},
+		{2, 190_000, 0, true}, {2, 197_000, 0, false},
+	} {
+		tx := fill(c.n, c.size, c.ttl)
+		prepared, committed := tx.Prepare(), tx.Commit()
+		if c.fits {
+			require.NoError(t, prepared, c)
+			require.NoError(t, committed, c)
+		} else {
+			require.ErrorIs(t, prepared, kvdb.ErrTooLarge, c)
+			require.ErrorIs(t, committed, kvdb.ErrTooLarge, c)
+		}
+		require.NoError(t, kv.DeleteTree(""))
+	}
+	require.Empty(t, ttlSessions(sessions(t, raw(t, cluster.All()[0])), 64))
+}
+
+// ttlSessions are those of names beyond the first n that belong to keys.
+func ttlSessions(names []string, n int) []string {
+	var of []string
+	for _, name := range names {
+		if strings.HasPrefix(name, "kvdb TTL") {
+			of = append(of, name)
+		}
+	}
+	return of[min(n, len(of)):]
+}

@@ -1,0 +1,67 @@
+package consul
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb"
+)
+
+func op(o api.KVTxnOp) *api.TxnOp { return &api.TxnOp{KV: &o} }
+
+// commit applies ops in one step, or none of them: then the error is a
+// *conflict. It returns what the operations have returned.
+func (s *store) commit(ctx context.Context, k kind, ops api.TxnOps) ([]*api.KVPair, error) {
+	if err := checkSize(ops); err != nil {
+		return nil, err
+	}
+	var reply *api.TxnResponse
+	err := s.pool.call(ctx, k, func(ctx context.Context, c *api.Client) (err error) {
+		_, reply, _, err = c.Txn().Txn(ops, consistent(ctx))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(reply.Errors) > 0 {
+		failed := reply.Errors[0]
+		c := &conflict{failed.OpIndex, failed.What}
+		if strings.Contains(failed.What, "Permission denied") {
+			return nil, errors.New(c.Error())
+		}
+		return nil, c
+	}
+	pairs := make([]*api.KVPair, len(reply.Results))
+	for i, result := range reply.Results {
+		pairs[i] = result.KV
+	}
+	return pairs, nil
+}
+
+// checkSize refuses a transaction that Consul would not take.
+func checkSize(ops api.TxnOps) error {
+	if len(ops) > maxTxOps {
+		return fmt.Errorf("%w: the transaction has %d operations, the limit is %d", kvdb.ErrTooLarge, len(ops), maxTxOps)
+	}
+	const perOp, perKeyByte = 256, 6 // the most there can be around a value in JSON
+	bound := 0
+	for _, o := range ops {
+		bound += perOp + perKeyByte*len(o.KV.Key) + (len(o.KV.Value)+2)/3*4
+	}
+	if bound <= maxRequest {
+		return nil
+	}
+	encoded, err := json.Marshal(ops)
+	if err != nil {
+		return err
+	}
+	if size := len(encoded) + 1; size > maxRequest { // and a newline
+		return fmt.Errorf("%w: the request has %d bytes, the limit is %d", kvdb.ErrTooLarge, size, maxRequest)
+	}
+	return nil
+}
