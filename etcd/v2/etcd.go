@@ -45,7 +45,9 @@
 // members, that its holder moves on every 2 s. It is hidden from all lists.
 //
 // Users have a role of the same name. The permission for a subtree includes that
-// for the locks of its keys.
+// for the locks of its keys. The API does not tell a wrong password from a lack of
+// permissions: New refuses a user who may read neither the domain nor the node
+// /_kvdb-users/ and his name, which AddUser lets him read.
 package etcdv2
 
 import (
@@ -76,7 +78,7 @@ func New(domain string, endpoints []string, options map[string]string, fatalErro
 }
 
 func newInstance(domain string, endpoints []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB, wrap wrapper) (kvdb.Kvdb, error) {
-	s, err := open(endpoints, options, wrap)
+	s, err := open(domain, endpoints, options, wrap)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)
 	}

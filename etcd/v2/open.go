@@ -29,7 +29,7 @@ const (
 type wrapper func(http.RoundTripper) http.RoundTripper
 
 // open returns a store when etcd has answered.
-func open(endpoints []string, options map[string]string, wrap wrapper) (*store, error) {
+func open(domain string, endpoints []string, options map[string]string, wrap wrapper) (*store, error) {
 	stale, err := driver.StaleReads(options)
 	if err != nil {
 		return nil, err
@@ -66,11 +66,31 @@ func open(endpoints []string, options map[string]string, wrap wrapper) (*store, 
 	s := newStore(p, stale)
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	if err := p.ping(ctx); err != nil {
+	err = p.ping(ctx)
+	if err == nil && user != "" {
+		err = s.login(ctx, domain)
+	}
+	if err != nil {
 		if errors.Is(err, client.ErrInvalidJSON) {
 			err = fmt.Errorf("%w: the server has no v2 API: %w", kvdb.ErrNoConnection, err)
 		}
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// login looks whether etcd knows the user. It does not tell that from whether he
+// may do something: so it is something he may, in the domain or anywhere.
+func (s *store) login(ctx context.Context, domain string) error {
+	var err error
+	for _, path := range []string{loginPath(s.pool.user), "/" + domain + "/" + noKey} {
+		_, err = s.get(ctx, path, client.GetOptions{Quorum: true})
+		if codeOf(err) != client.ErrorCodeUnauthorized {
+			break
+		}
+	}
+	if err == nil || isMissing(err) {
+		return nil
+	}
+	return fmt.Errorf("log in as %q: %w", s.pool.user, err)
 }

@@ -8,8 +8,12 @@ import (
 	"go.etcd.io/etcd/client/v2"
 )
 
-// locksDir is the directory of locks, at the root. The server hides it.
-const locksDir = "_kvdb-locks"
+// Directories at the root, which the server hides: of locks, and of nodes that are
+// never there but that users may read.
+const (
+	locksDir = "_kvdb-locks"
+	usersDir = "_kvdb-users"
+)
 
 // checkKey folds runs of slashes and drops those at the ends, as the server does,
 // and refuses what it would take for another key.
@@ -67,8 +71,11 @@ func isHidden(key, dir string) bool { return strings.Contains("/"+key[len(dir):]
 
 // lockPath is where the lock of a key is. Locks of a key and of one below it can
 // both be there, since slashes are not slashes.
-func lockPath(key string) string { return "/" + locksDir + "/" + escapeLock(key) }
+func lockPath(key string) string { return "/" + locksDir + "/" + escape(key) }
 
-func escapeLock(key string) string {
+// loginPath is a node that the user may read.
+func loginPath(user string) string { return "/" + usersDir + "/" + escape(user) }
+
+func escape(key string) string {
 	return strings.NewReplacer("%", "%25", "/", "%2F").Replace(key)
 }

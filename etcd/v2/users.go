@@ -50,6 +50,13 @@ func (s *store) AddUser(ctx context.Context, username, password string) error {
 	if err := s.admin(ctx, username, func(ctx context.Context, l *line) error { return l.roles.AddRole(ctx, username) }); err != nil {
 		return err
 	}
+	err = s.admin(ctx, username, func(ctx context.Context, l *line) error {
+		_, err := l.roles.GrantRoleKV(ctx, username, []string{loginPath(username)}, client.ReadPermission)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	err = s.admin(ctx, username, func(ctx context.Context, l *line) error { return l.users.AddUser(ctx, username, password) })
 	if err == nil {
 		err = s.admin(ctx, username, func(ctx context.Context, l *line) error {

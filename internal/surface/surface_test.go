@@ -52,6 +52,10 @@ var needs = map[string][]string{
 	"/bolt":     {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree", "go.etcd.io/bbolt"},
 	"/etcd/common": {"github.com/sirupsen/logrus", "golang.org/x/sys", "go.etcd.io/etcd/client/pkg/v3", "go.uber.org/zap",
 		"go.uber.org/multierr"},
+	"/etcd/v2": {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree",
+		"go.etcd.io/etcd/client/v2", "go.etcd.io/etcd/client/pkg/v3", "go.etcd.io/etcd/api/v3", // and what these need:
+		"github.com/coreos/go-semver", "github.com/json-iterator/go", "github.com/modern-go/concurrent",
+		"github.com/modern-go/reflect2", "go.uber.org/zap", "go.uber.org/multierr"},
 	"/etcd/v3": {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree",
 		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/pkg/v3", "go.etcd.io/etcd/api/v3", // and what these need:
 		"github.com/coreos/go-semver", "github.com/coreos/go-systemd/v22", "github.com/gogo/protobuf",

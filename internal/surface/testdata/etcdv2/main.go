@@ -1,0 +1,13 @@
+// What package etcd/v2 exports; it is named etcdv2.
+package main
+
+import (
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/etcd/v2"
+)
+
+const _ string = etcdv2.Name
+
+var _ kvdb.DatastoreInit = etcdv2.New
+
+func main() {}
