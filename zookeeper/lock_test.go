@@ -1,0 +1,104 @@
+package zookeeper
+
+import (
+	"testing"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+// A program with another release holds a lock as an ephemeral znode at the key.
+// It and this release exclude each other.
+func TestLockOfAnotherRelease(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
+	_, err := kv.Put("dir/beside", "value", 0)
+	require.NoError(t, err)
+	foreign := func() error {
+		_, err := conn.Create("/d/dir/lock", []byte(`{"LockerID":"theirs"}`), zk.FlagEphemeral, zk.WorldACL(zk.PermAll))
+		return err
+	}
+	require.NoError(t, foreign())
+	locked, owner, err := kv.IsKeyLocked("dir/lock")
+	require.NoError(t, err)
+	require.True(t, locked)
+	require.Equal(t, "theirs", owner)
+	for _, wait := range []time.Duration{0, 100 * time.Millisecond} {
+		_, err = kv.LockWithTimeout("dir/lock", "ours", wait, 0)
+		require.ErrorIs(t, err, kvdb.ErrExist)
+		require.ErrorContains(t, err, "theirs")
+	}
+	_, err = kv.Get("dir/lock")
+	require.Equal(t, kvdb.ErrNotFound, err, "a lock is no value")
+	pairs, err := kv.Enumerate("dir/")
+	require.NoError(t, err)
+	require.Len(t, pairs, 1)
+
+	obtained := make(chan *kvdb.KVPair, 1)
+	go func() {
+		pair, _ := kv.LockWithTimeout("dir/lock", "ours", patience, 0)
+		obtained <- pair
+	}()
+	_, err = kv.LockWithTimeout("dir/lock", "in vain", 50*time.Millisecond, 0) // lets the other begin to wait
+	require.ErrorIs(t, err, kvdb.ErrExist)
+	require.NoError(t, conn.Delete("/d/dir/lock", -1))
+	pair := receive(t, obtained, "the lock")
+	require.NotNil(t, pair)
+	require.ErrorIs(t, foreign(), zk.ErrNodeExists, "while this release holds it")
+	_, err = kv.Put("dir/lock", "value", 0)
+	require.NoError(t, err)
+	_, err = kv.Delete("dir/lock")
+	require.NoError(t, err)
+	require.ErrorIs(t, foreign(), zk.ErrNodeExists, "a value that comes and goes frees no lock")
+	require.NoError(t, kv.Unlock(pair))
+}
+
+// A lock whose znode somebody deletes is lost at once.
+func TestLockRemovedByForce(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	fatal := make(chan error, 1)
+	kv, err := New("d", []string{member.Endpoint()}, nil, func(err error, _ string, _ ...interface{}) { fatal <- err })
+	require.NoError(t, err)
+	defer func() { require.NoError(t, kvdb.Close(kv)) }()
+	pair, err := kv.LockWithTimeout("lock", "me", 0, 0)
+	require.NoError(t, err)
+	conn := raw(t, member)
+	queue, _, err := conn.Children("/d/lock/%kvdb")
+	require.NoError(t, err)
+	require.Len(t, queue, 1)
+	require.NoError(t, conn.Delete("/d/lock/%kvdb/"+queue[0], -1))
+	receive(t, pair.Lock.(kvdb.HeldLock).Lost(), "the news")
+	require.Equal(t, kvdb.ErrLockRefreshFailed, receive(t, fatal, "the fatal callback"))
+	require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
+}
+
+// A holder that is cut off knows that its lock is lost before another one gets
+// it, and the session does not come back to life with it.
+func TestLockOfALostSession(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{Config: []string{"maxSessionTimeout=6000"}}).All()[0]
+	o := observe(t, member)
+	fatal := make(chan error, 1)
+	holder, err := New("d", []string{o.Addr().String()}, nil, func(err error, _ string, _ ...interface{}) { fatal <- err })
+	require.NoError(t, err)
+	defer func() { require.NoError(t, kvdb.Close(holder)) }()
+	pair, err := holder.LockWithTimeout("lock", "me", 0, 0)
+	require.NoError(t, err)
+	next := instance(t, "d", []string{member.Endpoint()}, nil)
+	lost := pair.Lock.(kvdb.HeldLock).Lost()
+	o.kill()
+	got, err := next.LockWithTimeout("lock", "next", patience, 0)
+	require.NoError(t, err)
+	select {
+	case <-lost:
+	default:
+		require.Fail(t, "two holders")
+	}
+	require.Greater(t, got.ModifiedIndex, pair.ModifiedIndex)
+	require.Equal(t, kvdb.ErrLockRefreshFailed, receive(t, fatal, "the fatal callback"))
+	require.Equal(t, kvdb.ErrInvalidLock, holder.Unlock(pair))
+	require.NoError(t, next.Unlock(got))
+}
