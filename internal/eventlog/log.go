@@ -62,7 +62,8 @@ func (c *chunk) matching(r driver.WatchRequest) []Event {
 // Log is a history of events and those who watch it. Create it with New. It has
 // no goroutine while nothing is to be delivered, and needs no Close.
 type Log struct {
-	limit   int
+	limit   int // of the history, in events
+	maxLag  int // MaxLag
 	watches registry
 
 	mu          sync.Mutex // protects what is below; see also registry
@@ -79,7 +80,7 @@ type Log struct {
 // one. Events up to the index floor are unknown to it.
 func New(limit int, floor uint64) *Log {
 	c := &chunk{}
-	l := &Log{limit: max(limit, 1), head: c, tail: c, floor: floor, last: floor, watches: newRegistry()}
+	l := &Log{limit: max(limit, 1), maxLag: MaxLag, head: c, tail: c, floor: floor, last: floor, watches: newRegistry()}
 	l.room.L = &l.mu
 	return l
 }
@@ -175,7 +176,7 @@ func (l *Log) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, 
 			w.push(c.matching(r))
 		}
 	}
-	w.limit = MaxLag + w.waiting
+	w.limit = l.maxLag + w.waiting
 	w.after = max(r.After, l.last)
 	l.watches.add(w)
 	return w, nil

@@ -177,6 +177,24 @@ func TestWatchFromThePast(t *testing.T) {
 	}
 }
 
+// A watch that is registered while events are on their way to others has them
+// from the history, and not once more.
+func TestWatchMeetsPendingEvents(t *testing.T) {
+	f := newFeed(1000)
+	others := watching(t, f.log, driver.WatchRequest{Key: "k"})
+	f.log.dispatching = true // so that nothing is, until it is said below
+	f.writeMany(10, "k")
+	s := watching(t, f.log, driver.WatchRequest{Key: "k", After: 3})
+	f.writeMany(10, "k")
+	go f.log.dispatch()
+	events, err := read(s, 17)
+	require.NoError(t, err)
+	require.Equal(t, upTo(4, 20), indexes(events))
+	events, err = read(others, 20)
+	require.NoError(t, err)
+	require.Equal(t, upTo(1, 20), indexes(events))
+}
+
 func TestWatchFromTheFuture(t *testing.T) {
 	f := newFeed(1000)
 	f.writeMany(10, "k")
@@ -351,45 +369,59 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// settle waits until every event is where it has to go.
+func settle(t *testing.T, l *Log) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return !l.dispatching
+	}, 20*time.Second, time.Millisecond)
+}
+
 // A watch that does not read is ended when too much waits for it, and keeps
 // nothing alive; nobody else notices.
 func TestSlowWatch(t *testing.T) {
 	f := newFeed(10)
+	require.Equal(t, MaxLag, f.log.maxLag)
+	f.log.maxLag = 1000
 	slow := watching(t, f.log, driver.WatchRequest{Key: "k"})
 	fast := watching(t, f.log, driver.WatchRequest{Key: "k"})
-	const events = MaxLag + maxPending + 2
-	done := make(chan error, 1)
-	go func() {
-		got, err := read(fast, events)
-		if err == nil && len(got) != events {
-			err = fmt.Errorf("%d events", len(got))
-		}
-		done <- err
-	}()
-	record := &tree.Record{}
-	for i := range uint64(events) {
-		f.log.Append(Event{Key: "k", Action: kvdb.KVSet, Index: i + 1, Record: record})
+	for i := range uint64(100) { // not more at a time than a watch may be behind
+		f.writeMany(100, "k")
+		got, err := read(fast, 100)
+		require.NoError(t, err)
+		require.Equal(t, upTo(100*i+1, 100*i+100), indexes(got))
 	}
-	require.NoError(t, <-done)
+	settle(t, f.log)
 	got, err := read(slow, 1)
 	require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)
 	require.Empty(t, got)
-	require.Zero(t, slow.(*watch).waiting)
+}
+
+// As many events as a watch may be behind are not too many.
+func TestLagIsAllowed(t *testing.T) {
+	f := newFeed(10)
+	f.log.maxLag = 1000
+	s := watching(t, f.log, driver.WatchRequest{Key: "k"})
+	f.writeMany(1000, "k")
+	settle(t, f.log)
+	got, err := read(s, 1000)
+	require.NoError(t, err)
+	require.Equal(t, upTo(1, 1000), indexes(got))
 }
 
 // What a watch was behind when it was registered does not count as lag.
 func TestLongHistoryIsNoLag(t *testing.T) {
-	const events = MaxLag + 100
-	l := New(2*events, 0)
-	record := &tree.Record{}
-	for i := range uint64(events) {
-		l.Append(Event{Key: "k", Action: kvdb.KVSet, Index: i + 1, Record: record})
-	}
-	s := watching(t, l, driver.WatchRequest{Key: "k", After: 1})
-	l.Append(Event{Key: "k", Action: kvdb.KVSet, Index: events + 1, Record: record})
-	got, err := read(s, events)
+	f := newFeed(5000)
+	f.log.maxLag = 1000
+	f.writeMany(3000, "k")
+	s := watching(t, f.log, driver.WatchRequest{Key: "k", After: 1})
+	f.writeMany(1000, "k")
+	settle(t, f.log)
+	got, err := read(s, 3999)
 	require.NoError(t, err)
-	require.Equal(t, upTo(2, events+1), indexes(got))
+	require.Equal(t, upTo(2, 4000), indexes(got))
 }
 
 // What is to be dispatched is bounded, too: a writer who is far ahead of the
@@ -495,4 +527,27 @@ func TestNothingElseIsRetained(t *testing.T) {
 	events, err := read(slow, 1)
 	require.NoError(t, err)
 	require.Equal(t, []uint64{1}, indexes(events))
+}
+
+// Of what waits for a slow watch, the part that it has got can be collected
+// before the rest is read.
+func TestReadPartIsNotRetained(t *testing.T) {
+	l := New(1, 0)
+	s := watching(t, l, driver.WatchRequest{Key: "k"})
+	var collected sync.WaitGroup
+	for i := range uint64(2 * maxBatch) {
+		record := &tree.Record{Value: make([]byte, 100)}
+		if i < maxBatch {
+			collected.Add(1)
+			onCollected(record, collected.Done)
+		}
+		s.(*watch).push([]Event{{Key: "k", Record: record, Index: i + 1}})
+	}
+	events, err := s.Next()
+	require.NoError(t, err)
+	require.Len(t, events, maxBatch)
+	requireCollected(t, &collected)
+	events, err = s.Next()
+	require.NoError(t, err)
+	require.Equal(t, upTo(maxBatch+1, 2*maxBatch), indexes(events))
 }
