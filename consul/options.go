@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -165,18 +166,21 @@ type explicit struct {
 }
 
 func (e explicit) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Header.Del("X-Consul-Token")
+	own := *r // a RoundTripper must not change what it is given
+	own.Header = maps.Clone(r.Header)
+	own.Header.Del("X-Consul-Token")
 	if e.token != "" {
-		r.Header.Set("X-Consul-Token", e.token)
+		own.Header.Set("X-Consul-Token", e.token)
 	}
-	query := r.URL.Query()
-	if query.Has("ns") || query.Has("partition") {
+	if strings.Contains(r.URL.RawQuery, "ns=") || strings.Contains(r.URL.RawQuery, "partition=") {
+		query := r.URL.Query()
 		query.Del("ns")
 		query.Del("partition")
-		r.URL.RawQuery = query.Encode()
+		target := *r.URL
+		target.RawQuery = query.Encode()
+		own.URL = &target
 	}
-	reply, err := e.Transport.RoundTrip(r)
+	reply, err := e.Transport.RoundTrip(&own)
 	if code, ok := r.Context().Value(statusKey{}).(*atomic.Int32); ok && err == nil {
 		code.Store(int32(reply.StatusCode))
 	}
