@@ -47,7 +47,7 @@ generate: ## the generated files anew
 	$(GO) generate ./...
 
 .PHONY: bench
-bench: ## measure against the raw stores and write BENCHMARKS.md
+bench: servers ## measure against the raw stores and write BENCHMARKS.md
 	$(GO) run ./internal/bench -o BENCHMARKS.md $(BENCHARGS)
 
 .PHONY: matrix

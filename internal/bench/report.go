@@ -15,13 +15,13 @@ func report(w io.Writer, results []result, m measurer, took time.Duration) error
 	var b strings.Builder
 	fmt.Fprintf(&b, `# Benchmarks
 
-Written by `+"`make bench`"+` on %s: %s, %s/%s, %s, %d cores; %d rounds in %v.
+Written by `+"`make bench`"+` on %s: %s, %s/%s, %s, %d cores, load %s; %d rounds in %v.
 
 Raw is the reference doing the same work in the same process, in turns with kvdb. Times are medians for one operation.
 The ratio is the median over the rounds of kvdb's time by raw's, with its quartiles: below 1 kvdb is faster. Times
 depend on the machine and on what else it does; ratios much less. Values have %d bytes.
 `, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, cpu(),
-		runtime.GOMAXPROCS(0), m.rounds, took.Round(time.Second), valueSize)
+		runtime.GOMAXPROCS(0), load(), m.rounds, took.Round(time.Second), valueSize)
 	suite := ""
 	for _, r := range results {
 		if r.suite != suite {
@@ -64,4 +64,14 @@ func cpu() string {
 		}
 	}
 	return "unknown CPU"
+}
+
+// load is how many processes wanted to run in the last 15 minutes, where the
+// system tells it: more than there are cores, and the times are of a busy machine.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if fields := strings.Fields(string(text)); err == nil && len(fields) > 2 {
+		return fields[2]
+	}
+	return "unknown"
 }
