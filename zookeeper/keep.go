@@ -9,10 +9,16 @@ import (
 	"github.com/go-zookeeper/zk"
 )
 
-// A container that became a key has a child, so that the server does not remove
-// it when the keys below are gone. Between the write that makes it a key and the
-// creation of the child there is a moment: should the server remove it just then,
-// the write is repeated.
+// The server removes a container that had children and has none any more, with
+// its value. So one that became a key gets a child that stays. Between the write
+// that makes it a key and the creation of the child there may be a moment: should
+// the server remove it just then, the write is repeated.
+
+// maybeContainer tells whether a znode may be a container, from the stat after a
+// write of its value. The server does not tell. A znode that was created as a key
+// was written when it was created, and has no children at first; a container
+// that was never written has had none, or is written for the first time.
+func maybeContainer(stat *zk.Stat) bool { return stat.Cversion > 0 || stat.Version <= 1 }
 
 func keepPath(path string) string { return path + "/" + own + "/" + keep }
 
@@ -36,13 +42,12 @@ func (s *store) keep(ctx context.Context, path string) error {
 	}
 }
 
-// filled are the operations that make a directory a key, if it is as it was.
-func (s *store) filled(path string, value []byte, stat *zk.Stat) []any {
-	ops := []any{&zk.SetDataRequest{Path: path, Data: value, Version: stat.Version}}
-	if isContainer(stat) {
-		ops = append(ops, &zk.CreateRequest{Path: keepPath(path), Data: []byte{}, Acl: s.acl, Flags: zk.FlagPersistent})
+// filled are the operations that make a directory a key, if it has that version.
+func (s *store) filled(path string, value []byte, version int32) []any {
+	return []any{
+		&zk.SetDataRequest{Path: path, Data: value, Version: version},
+		&zk.CreateRequest{Path: keepPath(path), Data: []byte{}, Acl: s.acl, Flags: zk.FlagPersistent},
 	}
-	return ops
 }
 
 // isKeep tells whether an operation creates a keep.

@@ -86,8 +86,7 @@ func (s *store) set(ctx context.Context, path string, value []byte) (driver.Inde
 		return driver.Indexes{}, err
 	case isEphemeral(stat):
 		return driver.Indexes{}, errForeignLock(path)
-	case isContainer(stat):
-		// The server would remove it when nothing is below it any more.
+	case maybeContainer(stat):
 		err = s.keep(ctx, path)
 	}
 	return indexesOf(stat), err
@@ -131,7 +130,7 @@ func (s *store) create(ctx context.Context, path string, w driver.Write) (driver
 			return driver.Indexes{}, w.Cond.Check(uint64(stat.Czxid), uint64(stat.Mzxid), nil)
 		}
 		// A directory becomes a key.
-		results, _, err := s.multi(ctx, s.filled(path, w.Value, stat)...)
+		results, _, err := s.multi(ctx, s.filled(path, w.Value, stat.Version)...)
 		switch {
 		case err == nil:
 			return indexesOf(results[0].Stat), nil

@@ -103,17 +103,8 @@ func illegal(c rune) bool {
 	return c <= 0x1f || 0x7f <= c && c <= 0x9f || 0xd800 <= c && c <= 0xf8ff || 0xfff0 <= c && c <= 0xffff
 }
 
-// containerOwner is the owner of a znode that the server removes when it has no
-// children any more.
-const containerOwner = -1 << 63
-
-func isContainer(stat *zk.Stat) bool { return stat.EphemeralOwner == containerOwner }
-
-// isEphemeral tells whether a znode belongs to a session. Other owners than
-// sessions have the highest byte 0xff.
-func isEphemeral(stat *zk.Stat) bool {
-	return stat.EphemeralOwner != 0 && !isContainer(stat) && uint64(stat.EphemeralOwner)>>56 != 0xff
-}
+// isEphemeral tells whether a znode belongs to a session.
+func isEphemeral(stat *zk.Stat) bool { return stat.EphemeralOwner != 0 }
 
 // isKey tells whether a znode is a key and no directory, and no lock.
 func isKey(stat *zk.Stat) bool { return stat.DataLength > 0 && !isEphemeral(stat) }

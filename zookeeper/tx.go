@@ -166,7 +166,7 @@ func (s *store) written(w driver.Write, stat *zk.Stat) []any {
 	case stat.DataLength > 0:
 		return []any{&zk.SetDataRequest{Path: path, Data: w.Value, Version: -1}}
 	}
-	return s.filled(path, w.Value, stat)
+	return s.filled(path, w.Value, stat.Version)
 }
 
 // makeDirectories makes the directories that a transaction may lack.
@@ -181,7 +181,7 @@ func (s *store) makeDirectories(ctx context.Context, reads []driver.Read, writes
 	for _, w := range writes {
 		path := parent(pathOf(w.Key))
 		if stat := stats[w.Key]; stat != nil {
-			if stat.DataLength > 0 || !isContainer(stat) {
+			if stat.DataLength > 0 {
 				continue
 			}
 			path = child(pathOf(w.Key), own)

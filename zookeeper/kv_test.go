@@ -1,0 +1,174 @@
+package zookeeper
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+// A key that is deleted and created again between the read and the write of a
+// comparison has the same version, and is another one.
+func TestComparisonOfARecreatedKey(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	o, conn := observe(t, member), raw(t, member)
+	kv, other := instance(t, "d", []string{o.Addr().String()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
+	for name, call := range map[string]func(pair *kvdb.KVPair) error{
+		"CompareAndSet": func(pair *kvdb.KVPair) error {
+			_, err := kv.CompareAndSet(&kvdb.KVPair{Key: pair.Key, Value: []byte("mine"), ModifiedIndex: pair.ModifiedIndex}, kvdb.KVModifiedIndex, nil)
+			return err
+		},
+		"CompareAndDelete": func(pair *kvdb.KVPair) error {
+			_, err := kv.CompareAndDelete(pair, kvdb.KVModifiedIndex)
+			return err
+		},
+		"Tx": func(pair *kvdb.KVPair) error {
+			tx, err := kv.TxNew()
+			require.NoError(t, err)
+			_, err = tx.Get(pair.Key)
+			require.NoError(t, err)
+			_, err = tx.Put(pair.Key, "mine", 0)
+			require.NoError(t, err)
+			return tx.Commit()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pair, err := kv.Put(name, "value", 0)
+			require.NoError(t, err)
+			_, before, err := conn.Exists("/d/" + name)
+			require.NoError(t, err)
+			var once sync.Once
+			o.intercept(func(operation string) {
+				if operation != "multi" {
+					return
+				}
+				once.Do(func() {
+					_, err := other.Delete(name)
+					require.NoError(t, err)
+					_, err = other.Put(name, "another", 0)
+					require.NoError(t, err)
+				})
+			})
+			defer o.intercept(nil)
+			require.Equal(t, kvdb.ErrModified, call(pair))
+			_, after, err := conn.Exists("/d/" + name)
+			require.NoError(t, err)
+			require.Equal(t, before.Version, after.Version, "the case that is tested")
+			got, err := other.Get(name)
+			require.NoError(t, err)
+			require.Equal(t, "another", string(got.Value))
+		})
+	}
+}
+
+// Directories are no keys, whatever is done to them, and become keys.
+func TestDirectories(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
+	_, err := kv.Put("a/b/c", "value", 0)
+	require.NoError(t, err)
+	_, err = kv.Update("a/b", "x", 0)
+	require.Equal(t, kvdb.ErrNotFound, err)
+	_, err = kv.Delete("a/b")
+	require.Equal(t, kvdb.ErrNotFound, err)
+	_, err = kv.CompareAndSet(&kvdb.KVPair{Key: "a/b", Value: []byte("x")}, kvdb.KVPrevExists, nil)
+	require.Equal(t, kvdb.ErrNotFound, err)
+	_, err = kv.Create("a/b", "created", 0)
+	require.NoError(t, err)
+	_, err = kv.Create("a/b", "again", 0)
+	require.Equal(t, kvdb.ErrExist, err)
+	_, err = kv.Put("a", "put", 0)
+	require.NoError(t, err)
+
+	// The server removes containers without children, but no keys.
+	_, err = kv.Delete("a/b/c")
+	require.NoError(t, err)
+	_, err = kv.Put("other/x", "value", 0)
+	require.NoError(t, err)
+	_, err = kv.Delete("other/x")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		exists, _, err := conn.Exists("/d/other")
+		return err == nil && !exists
+	}, patience, 50*time.Millisecond, "the server removes a container")
+	for key, value := range map[string]string{"a": "put", "a/b": "created"} {
+		pair, err := kv.Get(key)
+		require.NoError(t, err)
+		require.Equal(t, value, string(pair.Value))
+	}
+	for _, key := range []string{"a/b", "a"} {
+		_, err = kv.Delete(key)
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool {
+		exists, _, err := conn.Exists("/d/a")
+		return err == nil && !exists
+	}, patience, 50*time.Millisecond, "a directory that was a key is removed")
+}
+
+// A request that is too large is refused before it is sent: the server would
+// end the connection.
+func TestTooLarge(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	kv := instance(t, "d", []string{member.Endpoint()}, nil)
+	value := strings.Repeat("x", maxValue)
+	longest := strings.Repeat("k", maxKey-len("d/"))
+	for _, key := range []string{"short", longest, longest[:len(longest)-10] + "/dir/key"} {
+		_, err := kv.Put(key, value, 0)
+		require.NoError(t, err)
+		_, err = kv.Put(key, value, 0)
+		require.NoError(t, err)
+		pair, err := kv.CompareAndSet(&kvdb.KVPair{Key: key, Value: []byte(value)}, 0, []byte(value))
+		require.NoError(t, err)
+		_, err = kv.Delete(pair.Key)
+		require.NoError(t, err)
+		_, err = kv.Create(key, value, 0)
+		require.NoError(t, err)
+		_, err = kv.Put(key, value+"x", 0)
+		require.ErrorIs(t, err, kvdb.ErrTooLarge)
+	}
+	for n, want := range map[int]error{3: nil, 4: nil, 5: kvdb.ErrTooLarge} {
+		tx, err := kv.TxNew()
+		require.NoError(t, err)
+		for i := range n {
+			_, err := tx.Put(fmt.Sprintf("tx/%d", i), value[:len(value)/4], 0)
+			require.NoError(t, err)
+		}
+		require.ErrorIs(t, tx.Commit(), want)
+	}
+}
+
+// What an instance with a login creates is for that user.
+func TestLogin(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	mine := instance(t, "d", []string{member.Endpoint()}, map[string]string{kvdb.UsernameKey: "me", kvdb.PasswordKey: "secret"})
+	_, err := mine.Put("dir/key", "value", 0)
+	require.NoError(t, err)
+	_, err = mine.Put("dir/key", "value", 0)
+	require.NoError(t, err)
+	for _, options := range []map[string]string{nil, {kvdb.UsernameKey: "me", kvdb.PasswordKey: "wrong"}} {
+		other := instance(t, "d", []string{member.Endpoint()}, options)
+		_, err = other.Get("dir/key")
+		require.ErrorIs(t, err, zk.ErrNoAuth)
+		_, err = other.Put("dir/key", "x", 0)
+		require.ErrorIs(t, err, zk.ErrNoAuth)
+		_, err = other.Put("dir/new", "x", 0)
+		require.ErrorIs(t, err, zk.ErrNoAuth)
+		_, err = other.LockWithTimeout("dir/key", "x", 0, 0)
+		require.ErrorIs(t, err, zk.ErrNoAuth)
+	}
+	pair, err := mine.LockWithTimeout("dir/key", "me", 0, 0)
+	require.NoError(t, err)
+	require.NoError(t, mine.Unlock(pair))
+	_, err = mine.Delete("dir/key")
+	require.NoError(t, err)
+	_, err = New("d", []string{member.Endpoint()}, map[string]string{kvdb.UsernameKey: "me"}, nil)
+	require.Equal(t, kvdb.ErrNoPassword, err)
+}
