@@ -52,10 +52,9 @@ func (l *leases) keepAlive() {
 	ticker := time.NewTicker(keepAliveEvery)
 	defer ticker.Stop()
 	for {
-		sent := time.Now()
 		ctx, cancel := context.WithTimeout(l.s.lifetime, opTimeout)
 		if l.s.main.await(ctx) == nil {
-			sent = time.Now()
+			sent := time.Now()
 			err := l.s.main.run(ctx, func(c *zk.Conn) error { _, _, err := c.Exists("/"); return err })
 			if err == nil {
 				l.alive(sent)
