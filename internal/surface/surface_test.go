@@ -69,6 +69,8 @@ var needs = map[string][]string{
 		"github.com/hashicorp/go-immutable-radix", "github.com/hashicorp/go-metrics", "github.com/hashicorp/go-multierror",
 		"github.com/hashicorp/go-rootcerts", "github.com/hashicorp/golang-lru", "github.com/hashicorp/serf",
 		"github.com/mattn/go-colorable", "github.com/mattn/go-isatty", "golang.org/x/exp"},
+	"/zookeeper": {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree",
+		"github.com/go-zookeeper/zk"},
 	"/mock":              {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/golang/mock"},
 	"/mock/ubermock":     {"github.com/sirupsen/logrus", "golang.org/x/sys", "go.uber.org/mock"},
 	"/api/bootstrap":     nil,
