@@ -50,6 +50,24 @@ func TestEachKeyOfACallHasAnIndex(t *testing.T) {
 	})
 }
 
+// The created index stays while the key lives, the modified index grows.
+func TestIndexesOfAKey(t *testing.T) {
+	kv := open(t, nil)
+	require.Equal(t, uint64(1), put(t, kv, "key", "value").CreatedIndex)
+	put(t, kv, "other", "value")
+	for _, pair := range []*kvdb.KVPair{put(t, kv, "key", "value"), get(t, kv, "key")} {
+		require.Equal(t, uint64(1), pair.CreatedIndex)
+		require.Equal(t, uint64(3), pair.ModifiedIndex)
+		require.Equal(t, uint64(3), pair.KVDBIndex)
+	}
+	old, err := kv.Delete("key")
+	require.NoError(t, err)
+	require.Equal(t, uint64(3), old.ModifiedIndex)
+	require.Equal(t, uint64(4), old.KVDBIndex)
+	require.Equal(t, uint64(5), put(t, kv, "key", "value").CreatedIndex)
+	require.Equal(t, uint64(5), get(t, kv, "other").KVDBIndex)
+}
+
 // No reader sees a part of a transaction, or of a DeleteTree.
 func TestCallsAreAtomic(t *testing.T) {
 	for name, options := range modes {

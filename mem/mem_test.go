@@ -86,3 +86,10 @@ func put(t testing.TB, kv kvdb.Kvdb, key string, value interface{}) *kvdb.KVPair
 	require.NoError(t, err)
 	return pair
 }
+
+func get(t testing.TB, kv kvdb.Kvdb, key string) *kvdb.KVPair {
+	t.Helper()
+	pair, err := kv.Get(key)
+	require.NoError(t, err)
+	return pair
+}

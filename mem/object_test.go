@@ -75,7 +75,7 @@ func TestBytesAreCopied(t *testing.T) {
 		put(t, kv, "key2", "second")
 		pairs, err := kv.Enumerate("")
 		require.NoError(t, err)
-		_ = append(pairs[0].Value, "over the end"...)
+		_ = append(pairs[0].Value, "XYZ"...)
 		require.Equal(t, "second", string(pairs[1].Value), "values of one result are apart")
 	}
 }

@@ -102,6 +102,7 @@ func TestCallsAfterClose(t *testing.T) {
 		t.Error("a lease is lost at Close")
 	}
 	require.Equal(t, kvdb.ErrInvalidLock, lease.Release(ctx))
+	require.False(t, s.timer.Stop(), "no timer keeps a closed store alive")
 	for name, call := range map[string]func() error{
 		"Get":          func() error { _, err := s.Get(ctx, "key"); return err },
 		"GetObject":    func() error { _, _, err := s.GetObject(ctx, "key"); return err },

@@ -112,8 +112,9 @@ func TestReceiversOwnTheirEvents(t *testing.T) {
 	a, b := watching(t, f.log, driver.WatchRequest{Key: "k"}), watching(t, f.log, driver.WatchRequest{Key: "k"})
 	got, err := read(a, 3)
 	require.NoError(t, err)
-	for _, e := range got {
-		_ = append(e.Value, "appended"...)
+	for i, e := range got {
+		require.Equal(t, strconv.Itoa(i+1), string(e.Value))
+		_ = append(e.Value, 'X') // must not run into the next
 		e.Value[0], e.Key = 'X', "changed"
 	}
 	got, err = read(b, 3)

@@ -249,6 +249,7 @@ func TestWorkDoesNotDependOnSize(t *testing.T) {
 		require.Less(t, allocated(func() { c = tree.Copy() }), uint64(fewNodes))
 		require.Less(t, allocated(overwrite), uint64(fewNodes))
 		require.Less(t, allocated(func() { c.Delete("0000/00050") }), uint64(fewNodes))
+		require.Zero(t, testing.AllocsPerRun(100, overwrite), "only the first write after a copy is more than that")
 	}
 }
 
