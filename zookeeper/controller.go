@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -113,7 +114,7 @@ func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 		}
 		all := make([]*kvdb.MemberInfo, len(members))
 		err = parallel(ctx, len(members), func(i int) error {
-			all[i] = members[i].info()
+			all[i] = members[i].info(ctx)
 			return nil
 		})
 		for i, m := range members {
@@ -127,16 +128,35 @@ func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 	return infos, nil
 }
 
-func (m member) info() *kvdb.MemberInfo {
+func (m member) info(ctx context.Context) *kvdb.MemberInfo {
 	info := &kvdb.MemberInfo{
 		PeerUrls: []string{net.JoinHostPort(m.host, m.port)}, ClientUrls: []string{m.client},
 		ID: strconv.FormatUint(m.id, 10), Name: m.name(), IsLearner: m.observer,
 	}
-	if stats, ok := zk.FLWSrvr([]string{m.client}, askTimeout); ok {
-		info.HasStarted, info.IsHealthy = true, true
-		info.Leader = stats[0].Mode == zk.ModeLeader
-	}
+	info.HasStarted, info.Leader = m.ask(ctx)
+	info.IsHealthy = info.HasStarted
 	return info
+}
+
+// ask asks a member whether it serves and leads, with the command srvr, which
+// servers answer by default. ZooKeeper's client cannot read all their answers.
+func (m member) ask(ctx context.Context) (serves, leads bool) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", m.client)
+	if err != nil {
+		return false, false
+	}
+	defer conn.Close()
+	if conn.SetDeadline(time.Now().Add(askTimeout)) != nil {
+		return false, false
+	}
+	if _, err := io.WriteString(conn, "srvr"); err != nil {
+		return false, false
+	}
+	answer, err := io.ReadAll(conn)
+	_, mode, serves := strings.Cut(string(answer), "Mode: ")
+	return err == nil && serves, strings.HasPrefix(mode, "leader")
 }
 
 func (m member) name() string { return fmt.Sprintf("server.%d", m.id) }
@@ -181,7 +201,8 @@ func (s *store) reconfigure(change func(members []member) (joining, leaving []st
 
 // AddMember implements kvdb.Controller. nodeName is the member's number, with
 // server. in front or not; another name gets the next free number. The port for
-// elections is nodePeerPort + 1000, the one for clients that of the first member.
+// elections is nodePeerPort + 1000, the one for clients that of the first member,
+// or the next one that is free at nodeIP.
 func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	return s.add(nodeIP, nodePeerPort, nodeName, "participant")
 }
@@ -198,22 +219,37 @@ func (s *store) add(ip, port, name, role string) (map[string][]string, error) {
 	}
 	return s.reconfigure(func(members []member) ([]string, []string, error) {
 		id, numbered := numberOf(name)
-		next, clientPort := uint64(1), defaultPort
-		for i, m := range members {
+		next := uint64(1)
+		for _, m := range members {
 			next = max(next, m.id+1)
 			if numbered && m.id == id {
 				return nil, nil, fmt.Errorf("%w: member %d", kvdb.ErrExist, id)
-			}
-			if _, port, err := net.SplitHostPort(m.client); i == 0 && err == nil {
-				clientPort = port
 			}
 		}
 		if !numbered {
 			id = next
 		}
-		line := fmt.Sprintf("server.%d=%s:%d:%s;%s", id, net.JoinHostPort(ip, port), peer+voteOffset, role, clientPort)
+		line := fmt.Sprintf("server.%d=%s:%d:%s;%s", id, net.JoinHostPort(ip, port), peer+voteOffset, role, clientPort(members, ip))
 		return []string{line}, nil, nil
 	})
+}
+
+// clientPort returns the port on which a new member serves clients: that of the
+// first member, or the next one that is free where members share an address.
+func clientPort(members []member, ip string) string {
+	taken := map[string]bool{}
+	for _, m := range members {
+		taken[m.client] = true
+	}
+	_, first, err := net.SplitHostPort(members[0].client)
+	port, parseErr := strconv.Atoi(first)
+	if err != nil || parseErr != nil {
+		return defaultPort
+	}
+	for taken[net.JoinHostPort(ip, strconv.Itoa(port))] {
+		port++
+	}
+	return strconv.Itoa(port)
 }
 
 // numberOf returns the number that a member's name stands for.
