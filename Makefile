@@ -17,6 +17,11 @@ help:
 test: ## all tests, with the race detector
 	$(GO) test -race -timeout 40m ./...
 
+.PHONY: outages
+outages: ## the suite's cases about outages, on every store that has servers
+	$(GO) test -race -p 1 -timeout 0 -run Conformance ./consul ./zookeeper ./etcd/v2 -args -kvdb.outages
+	$(GO) test -race -p 1 -timeout 0 -run Conformance ./etcd/v3 -args -kvdb.outages -kvdb.all
+
 .PHONY: short
 short: ## the quick tests only, without the race detector
 	$(GO) test -short ./...

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"flag"
 	"testing"
 
 	"github.com/portworx/kvdb"
@@ -25,6 +26,9 @@ type group struct {
 	// bare instance only.
 	server bool
 }
+
+var outages = flag.Bool("kvdb.outages", false,
+	"with a Harness.Server, also run the cases about outages, which take minutes")
 
 var groups = []group{
 	keyGroup, valueGroup, writeGroup, conditionGroup, ttlGroup, readGroup, selectGroup,
@@ -60,7 +64,7 @@ type suite struct {
 func (s *suite) run(t *testing.T, groups []group) {
 	for _, alone := range []bool{true, false} {
 		for _, g := range groups {
-			if g.server && (s.Server == nil || len(s.wrappers) > 0) {
+			if g.server && (s.Server == nil || !*outages || len(s.wrappers) > 0) {
 				continue
 			}
 			for _, c := range g.cases {
