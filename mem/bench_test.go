@@ -17,7 +17,8 @@ import (
 )
 
 // Each benchmark has its raw reference beside it: a map, or an ordered tree
-// where order matters, behind an RWMutex, that copies values.
+// where order matters, behind an RWMutex, that copies values. raw+pair is one
+// that also returns what kvdb does.
 
 const perDir = 100 // keys in a directory
 
@@ -69,6 +70,46 @@ func (m *rawMap) put(key string, value []byte) {
 
 func newRawMap(keys []string) *rawMap {
 	m := &rawMap{values: map[string][]byte{}}
+	for _, key := range keys {
+		m.put(key, benchValue)
+	}
+	return m
+}
+
+// pairMap is a rawMap that does all that the caller of kvdb is given: it keeps
+// the indexes, and returns a pair that is the caller's own.
+type pairMap struct {
+	mu     sync.RWMutex // protects what is below
+	pairs  map[string]*kvdb.KVPair
+	latest uint64
+}
+
+func (m *pairMap) get(key string) *kvdb.KVPair {
+	m.mu.RLock()
+	pair, latest := *m.pairs[key], m.latest
+	m.mu.RUnlock()
+	pair.Value = bytes.Clone(pair.Value)
+	pair.KVDBIndex = latest
+	return &pair
+}
+
+func (m *pairMap) put(key string, value []byte) *kvdb.KVPair {
+	stored := &kvdb.KVPair{Key: key, Value: bytes.Clone(value)}
+	m.mu.Lock()
+	m.latest++
+	stored.CreatedIndex, stored.ModifiedIndex, stored.KVDBIndex = m.latest, m.latest, m.latest
+	if old := m.pairs[key]; old != nil {
+		stored.CreatedIndex = old.CreatedIndex
+	}
+	m.pairs[key] = stored
+	m.mu.Unlock()
+	pair := *stored
+	pair.Value = bytes.Clone(value)
+	return &pair
+}
+
+func newPairMap(keys []string) *pairMap {
+	m := &pairMap{pairs: map[string]*kvdb.KVPair{}}
 	for _, key := range keys {
 		m.put(key, benchValue)
 	}
@@ -134,6 +175,7 @@ func newRawTree(keys []string) *rawTree {
 
 var (
 	sinkBytes []byte
+	sinkPair  *kvdb.KVPair
 	sinkPairs []rawPair
 	sinkNames []string
 	sinkTree  *btree.Map[string, []byte]
@@ -160,8 +202,9 @@ func side(b *testing.B, name string, op func(i int) error) {
 
 func BenchmarkGet(b *testing.B) {
 	atSizes(b, func(b *testing.B, keys []string) {
-		raw, kv := newRawMap(keys), filled(b, keys)
+		raw, pairs, kv := newRawMap(keys), newPairMap(keys), filled(b, keys)
 		keys = shuffled(keys)
+		side(b, "raw+pair", func(i int) error { sinkPair = pairs.get(keys[i%len(keys)]); return nil })
 		side(b, "raw", func(i int) error { sinkBytes = raw.get(keys[i%len(keys)]); return nil })
 		side(b, "kvdb", func(i int) error { _, err := kv.Get(keys[i%len(keys)]); return err })
 	})
@@ -169,8 +212,9 @@ func BenchmarkGet(b *testing.B) {
 
 func BenchmarkPut(b *testing.B) {
 	atSizes(b, func(b *testing.B, keys []string) {
-		raw, kv := newRawMap(keys), filled(b, keys)
+		raw, pairs, kv := newRawMap(keys), newPairMap(keys), filled(b, keys)
 		keys = shuffled(keys)
+		side(b, "raw+pair", func(i int) error { sinkPair = pairs.put(keys[i%len(keys)], benchValue); return nil })
 		side(b, "raw", func(i int) error { raw.put(keys[i%len(keys)], benchValue); return nil })
 		side(b, "kvdb", func(i int) error { _, err := kv.Put(keys[i%len(keys)], benchValue, 0); return err })
 	})

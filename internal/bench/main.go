@@ -38,7 +38,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return slices.Concat(memSuites(), boltSuites(), etcdSuites(), consulSuites(), wrapperSuites())
+	return slices.Concat(memSuites(), boltSuites(), etcdSuites(), consulSuites(), zookeeperSuites(), wrapperSuites())
 }
 
 func main() {

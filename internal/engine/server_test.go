@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -17,7 +18,6 @@ const (
 	callLimit  = 300 * time.Millisecond
 	leaseTime  = 1500 * time.Millisecond
 	watchLimit = 4 * time.Second
-	history    = 1000
 )
 
 // server is a make-believe server of three members, which serves while two of
@@ -39,7 +39,7 @@ type server struct {
 
 func newServer() *server {
 	s := &server{
-		locks: locktable.New(), log: eventlog.New(history, 0), tree: tree.New(),
+		locks: locktable.New(), log: eventlog.New(math.MaxInt, 0), tree: tree.New(),
 		serving: make(chan struct{}), clients: map[*remote]struct{}{},
 	}
 	close(s.serving)
@@ -123,14 +123,15 @@ func (s *server) bump() (uint64, error) {
 	return s.index, nil
 }
 
-// reach waits until the server serves.
+// reach waits until the server serves. While it does, the time limits do not
+// matter: a busy machine is no outage.
 func (s *server) reach(ctx context.Context) error {
 	s.mu.Lock()
 	serving := s.serving
 	s.mu.Unlock()
 	select {
-	case <-ctx.Done():
-		return unreachable(ctx)
+	case <-serving:
+		return nil
 	default:
 	}
 	select {
