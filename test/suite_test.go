@@ -1,6 +1,7 @@
 package test_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -20,10 +21,12 @@ func TestEntryPoints(t *testing.T) {
 	running := false
 	start := func(bool) error { running = true; return nil }
 	stop := func() error { running = false; return nil }
-	withObjects := func(domain string, machines []string, _ map[string]string, cb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
+	withObjects := func(domain string, machines []string, options map[string]string, cb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 		require.True(t, running)
 		require.Empty(t, machines)
-		return mem.New(domain, nil, map[string]string{mem.KvUseInterface: "true"}, cb)
+		with := map[string]string{mem.KvUseInterface: "true"}
+		maps.Copy(with, options)
+		return mem.New(domain, nil, with, cb)
 	}
 	t.Run("Run", func(t *testing.T) { test.Run(mem.New, t, start, stop) })
 	t.Run("RunBasic", func(t *testing.T) { test.RunBasic(withObjects, t, start, stop) })
