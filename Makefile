@@ -13,9 +13,16 @@ BACKENDS := ./mem ./bolt
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# The packages whose tests start real servers.
+SERVERS := ./consul ./etcd/... ./zookeeper ./test/servers ./examples/leader
+
 .PHONY: test
-test: ## all tests, with the race detector
-	$(GO) test -race -timeout 40m ./...
+test: ## all tests that need no servers, with the race detector
+	$(GO) test -race -timeout 40m $$($(GO) list ./... | grep -v -x -F "$$($(GO) list $(SERVERS))")
+
+.PHONY: test-servers
+test-servers: servers ## the tests of the stores on real servers, with the race detector
+	CI=true $(GO) test -race -p 1 -timeout 60m $(SERVERS)
 
 .PHONY: outages
 outages: ## the suite's cases about outages, on every store that has servers

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"flag"
 	"testing"
 	"time"
 
@@ -13,7 +14,13 @@ import (
 	"github.com/portworx/kvdb/test"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The cases about outages take seconds here, and so they always run.
+func TestMain(m *testing.M) {
+	if err := flag.Set("kvdb.outages", "true"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // initFor opens instances over stores that connect makes.
 func initFor(connect func() driver.Store) kvdb.DatastoreInit {
