@@ -246,6 +246,13 @@ func (w *stream) round(x *session) error {
 			w.broken()
 			return err
 		}
+		// A list of children may have one that was found gone a moment before: it
+		// was created again, and is a new one.
+		for _, f := range level {
+			if f.gone {
+				w.applyGone(f)
+			}
+		}
 		var next []*finding
 		for _, f := range level {
 			next = append(next, w.apply(f)...)
@@ -329,11 +336,10 @@ func removal(x *session, path string) (int64, error) {
 
 // apply makes events of what was found, and returns what to read next.
 func (w *stream) apply(f *finding) []*finding {
-	switch {
-	case f.gone:
-		w.applyGone(f)
+	if f.gone {
 		return nil
-	case f.stat != nil:
+	}
+	if f.stat != nil {
 		w.applyData(f)
 	}
 	w.horizon = max(w.horizon, f.pzxid)
