@@ -25,7 +25,9 @@ func (s *store) GetEndpoints() []string { return []string{s.db.path} }
 // file, or "". timeout is in seconds, 0 for none. Beside the file there must be
 // room for the new one.
 //
-// Writes wait until it is done; reads and watches go on. When it fails, the
+// Writes wait until it is done; reads and watches go on, but for reads that are
+// under way when the files are exchanged: bbolt lets none of them end before
+// the longest (a snapshot being copied, say). When it fails, the
 // process is killed or the machine stops, the file is the old one or the new
 // one, each of them whole.
 func (s *store) Defragment(endpoint string, timeout int) error {
