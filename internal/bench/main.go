@@ -9,13 +9,16 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -58,6 +61,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	m := measurer{rounds: max(*rounds, 1), slice: *slice, least: 64}
 	began := time.Now()
 	var results []result
@@ -65,7 +70,7 @@ func run() error {
 		if !pattern.MatchString(s.name) {
 			continue
 		}
-		of, err := runSuite(s, m)
+		of, err := runSuite(ctx, s, m)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -83,8 +88,9 @@ func run() error {
 	return report(w, results, m, time.Since(began))
 }
 
-// runSuite measures the rows of s.
-func runSuite(s suite, m measurer) (results []result, err error) {
+// runSuite measures the rows of s. The end of ctx is an error, after which
+// nothing is left of what s has opened.
+func runSuite(ctx context.Context, s suite, m measurer) (results []result, err error) {
 	dir, err := os.MkdirTemp("", "kvdb-bench-")
 	if err != nil {
 		return nil, err
@@ -103,7 +109,7 @@ func runSuite(s suite, m measurer) (results []result, err error) {
 	}()
 	for _, r := range rows {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, r.operation)
-		measured, err := m.measure(r)
+		measured, err := m.measure(ctx, r)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", r.operation, err)
 		}

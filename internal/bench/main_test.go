@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -24,7 +25,7 @@ func TestSuitesRun(t *testing.T) {
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {
-			results, err := runSuite(s, m)
+			results, err := runSuite(t.Context(), s, m)
 			if missing := (*servers.MissingError)(nil); errors.As(err, &missing) && os.Getenv("CI") == "" {
 				t.Skipf("NOT RUN: %v", err)
 			}
@@ -49,7 +50,7 @@ func TestMeasureComparesTheSides(t *testing.T) {
 		})
 	}
 	m := measurer{rounds: 3, slice: time.Microsecond, least: 1}
-	r, err := m.measure(row{raw: spin(10 * time.Microsecond), ours: spin(200 * time.Microsecond)})
+	r, err := m.measure(t.Context(), row{raw: spin(10 * time.Microsecond), ours: spin(200 * time.Microsecond)})
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, r.cost.ns, 200e3)
 	require.GreaterOrEqual(t, r.rawCost.ns, 10e3)
@@ -67,9 +68,23 @@ func TestMeasureReportsAnError(t *testing.T) {
 		"parallel":            {raw: works, ours: parallel(4, fails)},
 		"raw":                 {raw: each(fails), ours: works},
 	} {
-		_, err := m.measure(r)
+		_, err := m.measure(t.Context(), r)
 		require.ErrorIs(t, err, broken, name)
 	}
+}
+
+func TestInterruptedSuiteLeavesNothing(t *testing.T) {
+	temporary := t.TempDir()
+	t.Setenv("TMPDIR", temporary)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, s := range []suite{boltSuites()[0], wrapperSuites()[0]} {
+		_, err := runSuite(ctx, s, measurer{rounds: 1, slice: time.Nanosecond, least: 1})
+		require.ErrorIs(t, err, context.Canceled, s.name)
+	}
+	left, err := os.ReadDir(temporary)
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
 
 func TestParallelDoesEachOperationOnce(t *testing.T) {

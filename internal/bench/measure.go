@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"math"
 	"runtime"
 	"slices"
@@ -27,7 +28,7 @@ type result struct {
 	ratio, low, high float64
 }
 
-func (m measurer) measure(r row) (result, error) {
+func (m measurer) measure(ctx context.Context, r row) (result, error) {
 	rawN, err := m.calibrate(r.raw)
 	if err != nil {
 		return result{}, err
@@ -38,6 +39,9 @@ func (m measurer) measure(r row) (result, error) {
 	}
 	var raws, ours []sample
 	for round := range m.rounds {
+		if ctx.Err() != nil {
+			return result{}, ctx.Err()
+		}
 		// Who goes first alternates: A B, B A, A B, …
 		for turn := range 2 {
 			if (round+turn)%2 == 0 {
