@@ -168,10 +168,13 @@ func (s *store) Children(ctx context.Context, dir, sep string) (names []string, 
 // children skips all that is below a name in one step.
 func (s *scan) children(dir, sep string) ([]string, error) {
 	names := []string{}
+	var text strings.Builder // the names are parts of it, which saves allocations
 	for from, more := "", true; more; {
 		more = false
 		err := s.each(dir, from, func(key []byte, _ tree.Record) bool {
-			rest := string(key[len(dir):])
+			start := text.Len()
+			text.Write(key[len(dir):])
+			rest := text.String()[start:]
 			name := driver.ChildName(rest, sep)
 			if name == "" {
 				return true

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb/internal/failover"
 )
 
 const (
@@ -36,7 +38,7 @@ type blocked struct{ cancel context.CancelCauseFunc }
 // block makes a request that is answered when there is news. Unlike call it
 // does not try again. An endpoint that does not answer pings any more ends it.
 func (p *pool) block(ctx context.Context, f request) error {
-	e, _ := p.current()
+	e, _ := p.Current()
 	query, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	b := &blocked{cancel}
@@ -45,14 +47,14 @@ func (p *pool) block(ctx context.Context, f request) error {
 	var code atomic.Int32
 	err := withStatus(f(context.WithValue(query, statusKey{}, &code), e.client), int(code.Load()))
 	if err == nil {
-		p.note()
+		p.Note()
 		return nil
 	}
-	if fateOf(err, true) == refused {
+	if fateOf(err, true) == failover.Refused {
 		return refusal(err)
 	}
-	p.avoid(e)
-	return notReached(ctx, err)
+	p.Avoid(e)
+	return failover.NotReached(ctx, err)
 }
 
 func (e *endpoint) begin(b *blocked) {
@@ -93,7 +95,7 @@ func (e *endpoint) guard(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			e.pool.note()
+			e.pool.Note()
 		default:
 			e.hangUp()
 		}
@@ -105,14 +107,14 @@ func (e *endpoint) hangUp() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for b := range e.blocked {
-		b.cancel(errNoAnswer)
+		b.cancel(failover.ErrNoAnswer)
 	}
 }
 
 // recover waits after a blocking query has failed until an endpoint answers
 // again. It gives up when none has for limit.
 func (p *pool) recover(ctx context.Context, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, max(limit-p.silence(), 0))
+	ctx, cancel := context.WithTimeout(ctx, max(limit-p.Silence(), 0))
 	defer cancel()
 	return p.call(ctx, repeatable, ping)
 }

@@ -94,7 +94,7 @@ func (s *store) servers(ctx context.Context) ([]*api.RaftServer, error) {
 func (s *store) identify(ctx context.Context) map[string][]string {
 	ctx, cancel := context.WithTimeout(ctx, selfTimeout)
 	defer cancel()
-	all := s.pool.all()
+	all := s.pool.All()
 	ids := make([]string, len(all))
 	var asked sync.WaitGroup
 	for i, e := range all {
@@ -164,7 +164,7 @@ func (s *store) remove(wanted func(*api.RaftServer) bool) error {
 func (s *store) SetEndpoints(endpoints []string) error { return s.pool.set(endpoints) }
 
 // GetEndpoints returns the endpoints, as they were given.
-func (s *store) GetEndpoints() []string { return s.pool.addresses() }
+func (s *store) GetEndpoints() []string { return s.pool.Given() }
 
 // What follows is not Consul's: its servers join and leave by themselves, and are
 // told so by their configuration.

@@ -1,7 +1,6 @@
 package consul
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -11,15 +10,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
-)
-
-// fate is what an error tells about the request.
-type fate int
-
-const (
-	refused fate = iota // Consul looked at it and said no
-	notRun              // it certainly did not run; another try may do better
-	perhaps             // it may have run
+	"github.com/portworx/kvdb/internal/failover"
 )
 
 // texts of replies to requests that did not get as far as the log of Consul's
@@ -37,27 +28,27 @@ var notRunTexts = []string{
 
 // fateOf classifies the error of a request. sent tells whether it got a
 // connection.
-func fateOf(err error, sent bool) fate {
+func fateOf(err error, sent bool) failover.Fate {
 	var status api.StatusError
 	if errors.As(err, &status) {
 		for _, text := range notRunTexts {
 			if strings.Contains(status.Body, text) {
-				return notRun
+				return failover.NotRun
 			}
 		}
 		switch {
 		case status.Code == http.StatusTooManyRequests, status.Code == http.StatusServiceUnavailable:
-			return notRun
+			return failover.NotRun
 		case status.Code < http.StatusInternalServerError:
-			return refused
+			return failover.Refused
 		}
-		return perhaps
+		return failover.Perhaps
 	}
 	var op *net.OpError
 	if !sent || errors.As(err, &op) && op.Op == "dial" {
-		return notRun
+		return failover.NotRun
 	}
-	return perhaps
+	return failover.Perhaps
 }
 
 // withStatus gives an error of Consul's client the status of the reply.
@@ -76,24 +67,6 @@ func refusal(err error) error {
 		return fmt.Errorf("%w: %w", kvdb.ErrTooLarge, err)
 	}
 	return err
-}
-
-// notReached is the error of a request that had no effect. When it was the
-// caller who gave up, that is all that is known; but the end of time means that
-// Consul did not answer.
-func notReached(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		return withCause(ctx, err)
-	}
-	return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, withCause(ctx, err))
-}
-
-// withCause adds to an error why the caller's context ended, if it has.
-func withCause(ctx context.Context, err error) error {
-	if ctx.Err() == nil || errors.Is(err, context.Cause(ctx)) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 }
 
 // conflict is a transaction that Consul did not apply.

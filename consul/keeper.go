@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/failover"
 )
 
 const (
@@ -61,7 +62,7 @@ func (k *keeper) session(ctx context.Context) (*session, error) {
 	case k.making <- struct{}{}:
 		defer func() { <-k.making }()
 	case <-ctx.Done():
-		return nil, notReached(ctx, errNoAnswer)
+		return nil, failover.NotReached(ctx, failover.ErrNoAnswer)
 	}
 	if s, err := k.usable(); s != nil || err != nil {
 		return s, err

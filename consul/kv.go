@@ -8,6 +8,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/failover"
 )
 
 const (
@@ -163,7 +164,7 @@ func (s *store) settle(ctx context.Context, key string, c driver.Cond, ops api.T
 			}
 			if try > 2 { // others are faster, or Consul's lock delay is in the way
 				if backoff.Wait(ctx) != nil {
-					return nil, notReached(ctx, err)
+					return nil, failover.NotReached(ctx, err)
 				}
 			}
 		}

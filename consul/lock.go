@@ -9,6 +9,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/failover"
 )
 
 // Lock implements driver.Store.
@@ -74,7 +75,7 @@ func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair
 	results, err := s.commit(ctx, once, api.TxnOps{guard, take})
 	if errors.Is(err, kvdb.ErrUnknownOutcome) {
 		session.disown(key)
-		return nil, notReached(ctx, &notRunError{err})
+		return nil, failover.NotReached(ctx, &notRunError{err})
 	}
 	var c *conflict
 	if errors.As(err, &c) && c.op == 1 { // the key is free, and cannot be taken

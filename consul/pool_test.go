@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/failover"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -141,7 +142,7 @@ func TestSilentEndpoint(t *testing.T) {
 	began := time.Now()
 	_, err = kv.Get("key")
 	require.NoError(t, err)
-	require.Less(t, time.Since(began), attemptTimeout+2*time.Second)
+	require.Less(t, time.Since(began), failover.AttemptTimeout+2*time.Second)
 	began = time.Now()
 	_, err = kv.Put("key", "value", 0)
 	require.NoError(t, err)

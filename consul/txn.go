@@ -10,13 +10,14 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/failover"
 )
 
 func op(o api.KVTxnOp) *api.TxnOp { return &api.TxnOp{KV: &o} }
 
 // commit applies ops in one step, or none of them: then the error is a
 // *conflict. It returns what the operations have returned.
-func (s *store) commit(ctx context.Context, k kind, ops api.TxnOps) ([]*api.KVPair, error) {
+func (s *store) commit(ctx context.Context, k failover.Kind, ops api.TxnOps) ([]*api.KVPair, error) {
 	if err := checkSize(ops); err != nil {
 		return nil, err
 	}

@@ -21,9 +21,9 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 			read = s.sync
 		}
 		var m *moment
-		err := read(ctx, func(c *zk.Conn) (err error) {
-			m, err = w.read(ctx, c)
-			return err
+		err := read(ctx, func(*zk.Conn) error {
+			m = newMoment(w)
+			return w.update(ctx, s.main, m, 0)
 		})
 		if err != nil {
 			return err

@@ -1,7 +1,6 @@
 package zookeeper
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -22,98 +21,90 @@ var errMoving = errors.New("the keys change faster than they can be read")
 
 // listing reads a part of the tree as it is at one moment, and returns a zxid at
 // which it was so. ZooKeeper has no read of several znodes that its client knows,
-// so all are read, and that is repeated for those that move until none does. In
-// most cases the zxids show that the first time is enough. begin is called
-// before each time, and may raise the zxid at which the reading begins.
-func (s *store) listing(ctx context.Context, w walk, begin func() (int64, error)) (*moment, int64, error) {
-	var m *moment
-	var dials, zxid int64 // dials are the connections that there were when m was read
-	changed := true
+// so all are read one by one, and then again those of which it is not known that
+// they were the same when the last of the others came to be. With apart the zxid
+// is none of the znodes'.
+func (s *store) listing(ctx context.Context, w walk, apart bool) (*moment, int64, error) {
+	m := newMoment(w)
+	var dials, first, last int64 // dials are the connections that there were when m was begun
 	for round := 0; ; round++ {
-		if begin != nil {
-			var err error
-			if zxid, err = begin(); err != nil {
+		if apart {
+			if err := s.mark(ctx); err != nil {
 				return nil, 0, err
 			}
 		}
-		err := s.call(ctx, true, func(c *zk.Conn) (err error) {
-			if round == 0 && begin == nil && !s.stale {
+		err := s.call(ctx, true, func(*zk.Conn) error {
+			if round == 0 && !s.stale {
 				if err := s.main.flush().end(ctx); err != nil {
 					return lost(err)
 				}
 			}
-			if begin == nil {
-				zxid = s.main.zxid.Load()
+			// Another server may not have come as far as the one before.
+			if now := s.main.dials.Load(); now != dials {
+				m, dials, first = newMoment(w), now, 0
 			}
-			if now := s.main.dials.Load(); m == nil || now != dials {
-				dials = now
-				m, err = w.read(ctx, c)
-				return err
-			}
-			if changed, err = w.refresh(ctx, c, m); err != nil {
-				m = nil
-			}
-			return err
+			return w.update(ctx, s.main, m, first)
 		})
-		switch {
-		case err != nil:
+		if err != nil {
 			if round > 0 && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 				err = errors.Join(errMoving, err)
 			}
 			return nil, 0, err
-		case s.main.dials.Load() == dials && (!changed || m.unchangedSince(zxid)):
-			return m, zxid, nil
+		}
+		if first, last = m.span(); apart {
+			first++
+		}
+		if first <= last && s.main.dials.Load() == dials {
+			return m, last, nil
 		}
 	}
 }
 
 // List implements driver.Store.
 func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
-	w := walk{prefixes: []string{prefix}, data: !o.KeysOnly}
-	m, zxid, err := s.listing(ctx, w, nil)
+	w := walk{prefixes: []string{prefix}, data: !o.KeysOnly, from: o.From, limit: o.Limit}
+	m, zxid, err := s.listing(ctx, w, false)
 	if err != nil {
 		return driver.Page{}, err
 	}
 	page := driver.Page{Pairs: kvdb.KVPairs{}, Index: uint64(zxid)}
 	for _, n := range m.keys(w) {
-		key := keyOf(n.path)
-		if key < o.From {
-			continue
-		}
 		if o.Limit > 0 && len(page.Pairs) == o.Limit {
 			page.More = true
 			break
 		}
-		pair := pairOf(key, n.data, n.stat)
+		pair := pairOf(keyOf(n.path), n.data, n.stat)
 		pair.KVDBIndex = max(page.Index, pair.ModifiedIndex)
 		page.Pairs = append(page.Pairs, pair)
 	}
 	return page, nil
 }
 
-// keys returns the keys of the walk, sorted.
-func (m *moment) keys(w walk) []*node {
-	var keys []*node
-	for _, n := range m.nodes {
-		if isKey(n.stat) && w.listed(keyOf(n.path)) {
-			keys = append(keys, n)
+// Children implements driver.ChildLister. With the separator of directories it
+// reads no more than it takes to know which of them have keys.
+func (s *store) Children(ctx context.Context, dir, sep string) ([]string, error) {
+	_, rest := splitPrefix(dir)
+	w := walk{prefixes: []string{dir}, names: sep == "/" && rest == ""}
+	m, _, err := s.listing(ctx, w, false)
+	if err != nil {
+		return nil, err
+	}
+	names := []string{}
+	for _, n := range m.keys(w) {
+		if name := driver.ChildName(keyOf(n.path)[len(dir):], sep); name != "" {
+			names = append(names, name)
 		}
 	}
-	slices.SortFunc(keys, func(a, b *node) int { return cmp.Compare(a.path, b.path) })
-	return keys
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
-// Snapshot implements driver.Store. The index of a consistent one is that of a
-// write to a znode of our own.
+// Snapshot implements driver.Store.
 func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
 	w := walk{prefixes: prefixes, data: true}
-	var begin func() (int64, error)
-	if consistent {
-		begin = func() (int64, error) { return s.mark(ctx) }
-	}
-	m, zxid, err := s.listing(ctx, w, begin)
+	m, zxid, err := s.listing(ctx, w, consistent)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -127,19 +118,20 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 	return t, uint64(zxid), nil
 }
 
-// mark takes an index for which there is no other write.
-func (s *store) mark(ctx context.Context) (int64, error) {
+// mark makes an index for which there is no other write, and which the session
+// has seen.
+func (s *store) mark(ctx context.Context) error {
 	for {
 		results, _, err := s.multi(ctx, countDeletion(""))
 		switch {
 		case err == nil:
 			s.counts.set(generation(""), results[0].Stat.Version)
-			return results[0].Stat.Mzxid, nil
+			return nil
 		case !errors.Is(err, zk.ErrNoNode):
-			return 0, err
+			return err
 		}
 		if err := s.createGeneration(ctx, generation("")); err != nil {
-			return 0, err
+			return err
 		}
 	}
 }

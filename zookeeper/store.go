@@ -40,9 +40,10 @@ type store struct {
 }
 
 var (
-	_ driver.Transactor = (*store)(nil)
-	_ driver.TxChecker  = (*store)(nil)
-	_ kvdb.Controller   = (*store)(nil)
+	_ driver.ChildLister = (*store)(nil)
+	_ driver.Transactor  = (*store)(nil)
+	_ driver.TxChecker   = (*store)(nil)
+	_ kvdb.Controller    = (*store)(nil)
 )
 
 // Limits implements driver.Store.

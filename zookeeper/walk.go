@@ -1,9 +1,8 @@
 package zookeeper
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -45,175 +44,147 @@ func parallel(ctx context.Context, n int, f func(i int) error) error {
 	return failure
 }
 
-// node is what was read of a znode.
-type node struct {
-	path     string
-	stat     *zk.Stat
-	data     []byte
-	children []string
-}
-
-// moment is a part of the tree as it was read. Where the top of it is missing it
-// has, without children, the lowest znode above that is there: its zxids tell
-// that it is still missing.
-type moment struct {
-	nodes map[string]*node
-	torn  bool // a znode was gone that the one above had told of
-}
-
 // walk is which part of the tree to read.
 type walk struct {
 	prefixes []string // string prefixes of keys
 	data     bool     // with values
 	own      bool     // with the library's own znodes
+	// names: of what is below the one prefix, a directory, each child, and as much
+	// as tells whether there is a key at or below it.
+	names bool
+	// limit, unless 0: as much as tells the first keys from this one on, and
+	// whether there is another one.
+	from  string
+	limit int
 }
 
-// read reads the tree once. What it returns is many moments; see listing.
-func (w walk) read(ctx context.Context, c *zk.Conn) (*moment, error) {
-	m := &moment{nodes: map[string]*node{}}
-	var tops []*node
-	for _, prefix := range w.prefixes {
-		base, _ := splitPrefix(prefix)
-		if m.nodes[base] == nil {
-			n := &node{path: base}
-			m.nodes[base] = n
-			tops = append(tops, n)
-		}
-	}
-	if err := parallel(ctx, len(tops), func(i int) error { return w.fetch(c, tops[i]) }); err != nil {
-		return nil, err
-	}
-	for _, n := range tops {
-		if n.stat == nil {
-			delete(m.nodes, n.path)
-			if err := m.witness(c, n.path); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return m, w.descend(ctx, c, m, tops)
-}
-
-// witness adds what is there of the way to a path that is not.
-func (m *moment) witness(c *zk.Conn, path string) error {
-	for {
-		path = parent(path)
-		if m.nodes[path] != nil {
-			return nil
-		}
-		exists, stat, err := c.Exists(path)
-		if err != nil {
-			return err
-		}
-		if exists {
-			m.nodes[path] = &node{path: path, stat: stat}
-			return nil
-		}
-	}
-}
-
-// descend reads what is below a level, level by level.
-func (w walk) descend(ctx context.Context, c *zk.Conn, m *moment, level []*node) error {
-	for {
-		level = w.below(m, level)
-		if len(level) == 0 {
-			return nil
-		}
-		if err := parallel(ctx, len(level), func(i int) error { return w.fetch(c, level[i]) }); err != nil {
-			return err
-		}
-		for _, n := range level {
-			if n.stat == nil {
-				delete(m.nodes, n.path)
-				m.torn = true
-			}
-		}
-	}
-}
-
-// refresh reads what has changed since, and tells whether anything had.
-func (w walk) refresh(ctx context.Context, c *zk.Conn, m *moment) (changed bool, err error) {
-	nodes := slices.Collect(maps.Values(m.nodes))
-	moved := make([]bool, len(nodes))
-	err = parallel(ctx, len(nodes), func(i int) error {
-		exists, stat, err := c.Exists(nodes[i].path)
-		if err != nil {
-			return err
-		}
-		n := nodes[i]
-		moved[i] = !exists || stat.Czxid != n.stat.Czxid || stat.Mzxid != n.stat.Mzxid || stat.Pzxid != n.stat.Pzxid
-		if moved[i] {
-			return w.fetch(c, n)
-		}
-		return nil
-	})
+// update reads what was not read yet, and again what was read too long ago: what
+// is not known to be as it was at zxid.
+func (w walk) update(ctx context.Context, c *client, m *moment, zxid int64) error {
+	read, err := w.tops(ctx, c, m, zxid)
 	if err != nil {
-		return false, err
+		return err
 	}
-	changed, m.torn = m.torn, false
-	var level []*node
-	for i, n := range nodes {
-		switch {
-		case !moved[i]:
-			continue
-		case n.stat == nil:
-			delete(m.nodes, n.path)
-		default:
-			level = append(level, n)
+	var old []*node
+	for _, n := range m.nodes {
+		if n.seen < zxid {
+			old = append(old, &node{path: n.path})
 		}
-		changed = true
 	}
-	return changed, w.descend(ctx, c, m, level)
+	if err := w.fetchAll(ctx, c, m, old); err != nil {
+		return err
+	}
+	read = append(read, old...)
+	for step := 1; len(read) > 0; step *= 2 {
+		read = w.unread(m, read, step)
+		if err := w.fetchAll(ctx, c, m, read); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// fetch reads one znode; without one its stat stays nil.
-func (w walk) fetch(c *zk.Conn, n *node) error {
-	var err error
-	if w.data {
-		n.data, n.stat, err = c.Get(n.path)
-	} else {
-		var exists bool
-		if exists, n.stat, err = c.Exists(n.path); err == nil && !exists {
-			err = zk.ErrNoNode
-		}
+// fetchAll reads znodes, and puts into m what is there.
+func (w walk) fetchAll(ctx context.Context, c *client, m *moment, level []*node) error {
+	err := parallel(ctx, len(level), func(i int) error { return w.fetch(c, level[i]) })
+	if err != nil {
+		return err
 	}
-	if err == nil && n.stat.NumChildren > 0 {
-		var stat *zk.Stat
-		n.children, stat, err = c.Children(n.path)
-		if err == nil && newest(stat) > newest(n.stat) {
-			n.stat = stat // it changed in between: what was read is not of one moment
-			if !w.data {
-				return nil
-			}
-			n.data, _, err = c.Get(n.path)
-		}
-	}
-	if errors.Is(err, zk.ErrNoNode) {
-		n.stat, n.data, n.children, err = nil, nil, nil, nil
-	}
-	return err
-}
-
-// below returns the nodes of the next level that are not read yet.
-func (w walk) below(m *moment, level []*node) []*node {
-	var next []*node
 	for _, n := range level {
-		for _, name := range n.children {
-			path := child(n.path, name)
-			if foreign(n.path, name) || name == own && !w.own || m.nodes[path] != nil || !w.within(path) {
-				continue
-			}
-			c := &node{path: path}
-			m.nodes[path] = c
-			next = append(next, c)
+		if n.stat == nil {
+			m.vanished(n.path)
+		} else {
+			m.put(n)
 		}
+	}
+	return nil
+}
+
+// unread returns what to read next: all that is below what was just read, or
+// what a part of it needs.
+func (w walk) unread(m *moment, read []*node, step int) []*node {
+	switch {
+	case w.names:
+		return w.unreadNames(m, step)
+	case w.limit > 0:
+		return w.unreadPage(m)
+	}
+	var next []*node
+	for _, n := range read {
+		next = w.below(m, m.nodes[n.path], next)
 	}
 	return next
 }
 
-// within tells whether keys with one of the prefixes may be at or below path.
+// below adds the children of a znode that are not read yet.
+func (w walk) below(m *moment, n *node, next []*node) []*node {
+	if n == nil {
+		return next
+	}
+	for _, name := range n.children {
+		path := child(n.path, name)
+		if foreign(n.path, name) || name == own && !w.own || m.nodes[path] != nil || !w.within(path) {
+			continue
+		}
+		next = append(next, &node{path: path})
+	}
+	return next
+}
+
+// unreadNames returns a few znodes below each child that is not known to be a
+// key, or to have one below it. Those that are deepest are the likeliest.
+func (w walk) unreadNames(m *moment, few int) []*node {
+	base, _ := splitPrefix(w.prefixes[0])
+	childOf := func(path string) string {
+		name, _, _ := strings.Cut(strings.TrimPrefix(path[len(base):], "/"), "/")
+		return name
+	}
+	found := map[string]bool{}
+	for _, n := range m.nodes {
+		if isKey(n.stat) && n.path != base {
+			found[childOf(n.path)] = true
+		}
+	}
+	unread := map[string][]*node{}
+	for _, n := range m.nodes {
+		for _, next := range w.below(m, n, nil) {
+			if name := childOf(next.path); !found[name] {
+				unread[name] = append(unread[name], next)
+			}
+		}
+	}
+	var next []*node
+	for _, some := range unread {
+		slices.SortFunc(some, func(a, b *node) int {
+			return strings.Count(b.path, "/") - strings.Count(a.path, "/")
+		})
+		next = append(next, some[:min(few, len(some))]...)
+	}
+	return next
+}
+
+// unreadPage returns those of the znodes that come before the key behind the
+// page. In the order of keys a znode comes before what is below it.
+func (w walk) unreadPage(m *moment) []*node {
+	var next []*node
+	for _, n := range m.nodes {
+		next = w.below(m, n, next)
+	}
+	keys := m.keys(w)
+	if len(keys) > w.limit {
+		end := keys[w.limit].path
+		next = slices.DeleteFunc(next, func(n *node) bool { return n.path > end })
+	}
+	slices.SortFunc(next, func(a, b *node) int { return cmp.Compare(a.path, b.path) })
+	return next[:min(max(w.limit, pipeline), len(next))]
+}
+
+// within tells whether keys that are wanted may be at or below path.
 func (w walk) within(path string) bool {
 	key := keyOf(path)
+	if key+"0" <= w.from { // '0' comes behind '/'
+		return false
+	}
 	for _, prefix := range w.prefixes {
 		if strings.HasPrefix(key, prefix) || strings.HasPrefix(prefix, key+"/") {
 			return true
@@ -222,8 +193,11 @@ func (w walk) within(path string) bool {
 	return false
 }
 
-// listed tells whether a key has one of the prefixes.
+// listed tells whether a key is wanted.
 func (w walk) listed(key string) bool {
+	if key < w.from {
+		return false
+	}
 	for _, prefix := range w.prefixes {
 		if strings.HasPrefix(key, prefix) {
 			return true
@@ -232,15 +206,90 @@ func (w walk) listed(key string) bool {
 	return false
 }
 
-// unchangedSince tells whether nothing that was read had changed after zxid: if
-// the server had come as far before the reading began, all of it is the state at
-// zxid. For a change to a znode or its children leaves its zxid there, and a
-// znode that is gone is missed.
-func (m *moment) unchangedSince(zxid int64) bool {
-	for _, n := range m.nodes {
-		if newest(n.stat) > zxid {
-			return false
+// fetch reads one znode as it was at one moment; without one its stat stays nil.
+func (w walk) fetch(c *client, n *node) error {
+	for {
+		n.seen = c.zxid.Load()
+		if w.data {
+			var err error
+			if n.data, n.stat, err = c.conn.Get(n.path); err != nil {
+				return n.found(err)
+			}
+			if n.stat.NumChildren == 0 {
+				return n.found(nil)
+			}
+		}
+		sent := c.zxid.Load()
+		children, stat, err := c.conn.Children(n.path)
+		if err != nil {
+			return n.found(err)
+		}
+		if !w.data || newest(stat) == newest(n.stat) {
+			n.children, n.stat, n.seen = children, stat, sent
+			return n.found(nil)
 		}
 	}
-	return !m.torn
+}
+
+// tops reads the znodes below which is all that is wanted.
+func (w walk) tops(ctx context.Context, c *client, m *moment, zxid int64) ([]*node, error) {
+	var tops []*node
+	for _, base := range w.bases() {
+		if above := m.above[base]; m.nodes[base] == nil && (above == nil || above.seen < zxid) {
+			tops = append(tops, &node{path: base})
+		}
+	}
+	above := make([]*node, len(tops))
+	err := parallel(ctx, len(tops), func(i int) (err error) {
+		above[i], err = w.top(c, tops[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var read []*node
+	for i, n := range tops {
+		m.above[n.path] = above[i]
+		if n.stat != nil {
+			m.put(n)
+			read = append(read, n)
+		}
+	}
+	return read, nil
+}
+
+// bases are the znodes at or below which all that is wanted is.
+func (w walk) bases() []string {
+	var bases []string
+	for _, prefix := range w.prefixes {
+		if base, _ := splitPrefix(prefix); !slices.Contains(bases, base) {
+			bases = append(bases, base)
+		}
+	}
+	return bases
+}
+
+// top reads a znode. If it is not there, it returns the lowest znode above it
+// that is, and that has not changed since.
+func (w walk) top(c *client, n *node) (above *node, err error) {
+	for {
+		if err := w.fetch(c, n); err != nil || n.stat != nil {
+			return nil, err
+		}
+		above := &node{path: n.path}
+		for above.stat == nil {
+			above.path = parent(above.path)
+			above.seen = c.zxid.Load()
+			exists, stat, err := c.conn.Exists(above.path)
+			if err != nil {
+				return nil, err
+			}
+			if exists {
+				above.stat = stat
+			}
+		}
+		if newest(above.stat) <= n.seen {
+			return above, above.found(nil)
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package etcdv2
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -10,16 +9,7 @@ import (
 
 	"go.etcd.io/etcd/client/v2"
 
-	"github.com/portworx/kvdb"
-)
-
-// fate is what an error tells about the request.
-type fate int
-
-const (
-	refused fate = iota // etcd looked at it and said no
-	notRun              // it certainly did not run; another try may do better
-	perhaps             // it may have run
+	"github.com/portworx/kvdb/internal/failover"
 )
 
 // serverError is an answer with a status from 500 on.
@@ -47,21 +37,21 @@ func isStatus(err error, status int) bool {
 
 // fateOf classifies the error of a request. sent tells whether it got a
 // connection.
-func fateOf(err error, sent bool) fate {
+func fateOf(err error, sent bool) failover.Fate {
 	var failed *serverError
 	var refusal *refusedError
 	var op *net.OpError
 	switch {
 	case errors.As(err, &refusal), errors.As(err, &failed) && failed.isEmptyOntoDirectory():
-		return refused
+		return failover.Refused
 	case failed != nil && (failed.status == http.StatusServiceUnavailable || failed.etcd.Code == client.ErrorCodeLeaderElect):
-		return notRun
+		return failover.NotRun
 	case failed != nil:
-		return perhaps
+		return failover.Perhaps
 	case !sent, errors.As(err, &op) && op.Op == "dial":
-		return notRun
+		return failover.NotRun
 	}
-	return perhaps
+	return failover.Perhaps
 }
 
 // isEmptyOntoDirectory recognizes etcd's answer to an update of a directory with
@@ -83,21 +73,3 @@ func answer(err error) client.Error {
 
 // codeOf is the code of the answer, or 0.
 func codeOf(err error) int { return answer(err).Code }
-
-// notReached is the error of a request that had no effect. When it was the
-// caller who gave up, that is all that is known; but the end of time means that
-// etcd did not answer.
-func notReached(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		return withCause(ctx, err)
-	}
-	return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, withCause(ctx, err))
-}
-
-// withCause adds to an error why the caller's context ended, if it has.
-func withCause(ctx context.Context, err error) error {
-	if ctx.Err() == nil || errors.Is(err, context.Cause(ctx)) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-}

@@ -21,11 +21,11 @@ type line struct {
 
 	base http.RoundTripper
 	// Of the request that is under way:
-	ctx      context.Context
-	onHeader func(http.Header) // called when the answer begins, or nil
-	sent     atomic.Bool
-	status   atomic.Int32          // of the answer, 0 before
-	failure  atomic.Pointer[error] // of the round trip
+	ctx     context.Context
+	begun   func() // called when the answer begins
+	sent    atomic.Bool
+	status  atomic.Int32          // of the answer, 0 before
+	failure atomic.Pointer[error] // of the round trip
 }
 
 // line returns one that is not in use.
@@ -51,7 +51,7 @@ func (m *member) line() (*line, error) {
 
 // put gives a line back.
 func (m *member) put(l *line) {
-	l.ctx, l.onHeader = nil, nil
+	l.ctx, l.begun = nil, nil
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.idle) < idleConns {
@@ -60,8 +60,8 @@ func (m *member) put(l *line) {
 }
 
 // begin makes the line ready for a request.
-func (l *line) begin(ctx context.Context, onHeader func(http.Header)) {
-	l.ctx, l.onHeader = ctx, onHeader
+func (l *line) begin(ctx context.Context, begun func()) {
+	l.ctx, l.begun = ctx, begun
 	l.sent.Store(false)
 	l.status.Store(0)
 	l.failure.Store(nil)
@@ -90,8 +90,8 @@ const maxErrorBody = 64 << 10
 func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { l.sent.Store(true) }}
 	reply, err := l.base.RoundTrip(r.WithContext(httptrace.WithClientTrace(l.ctx, trace)))
-	if err == nil && l.onHeader != nil {
-		l.onHeader(reply.Header)
+	if err == nil {
+		l.begun()
 	}
 	if err == nil && reply.StatusCode >= http.StatusInternalServerError {
 		err = readError(reply)

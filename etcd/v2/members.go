@@ -197,7 +197,7 @@ func (s *store) askStatus(ctx context.Context, m client.Member, info *kvdb.Membe
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	for _, endpoint := range m.ClientURLs {
-		leader, _, err := attempt(ctx, &member{url: endpoint, pool: s.pool}, once, func(ctx context.Context, l *line) (*client.Member, error) {
+		leader, _, err := attempt(ctx, &member{url: endpoint, pool: s.pool}, func() {}, func(ctx context.Context, l *line) (*client.Member, error) {
 			return l.members.Leader(ctx)
 		})
 		if err == nil {
@@ -211,7 +211,7 @@ func (s *store) askStatus(ctx context.Context, m client.Member, info *kvdb.Membe
 func (s *store) SetEndpoints(endpoints []string) error { return s.pool.set(endpoints) }
 
 // GetEndpoints implements kvdb.Controller.
-func (s *store) GetEndpoints() []string { return s.pool.endpoints() }
+func (s *store) GetEndpoints() []string { return s.pool.Given() }
 
 // Defragment implements kvdb.Controller.
 func (s *store) Defragment(string, int) error { return kvdb.ErrNotSupported }

@@ -14,6 +14,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/etcd/common"
 	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/failover"
 )
 
 const (
@@ -56,7 +57,10 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 		MaxIdleConnsPerHost: idleConns,
 		IdleConnTimeout:     time.Minute,
 	}
-	p := &pool{base: transport, transport: transport, user: user, password: password, secure: secure, retries: retries, started: time.Now()}
+	p := &pool{
+		Pool: failover.New[*member](fateOf, newBackoff(), retries),
+		base: transport, transport: transport, user: user, password: password, secure: secure,
+	}
 	if wrap != nil {
 		p.base = wrap(transport)
 	}

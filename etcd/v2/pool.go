@@ -3,30 +3,20 @@ package etcdv2
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/client/v2"
 
-	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/etcd/common"
+	"github.com/portworx/kvdb/internal/failover"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-const (
-	// opTimeout bounds every call.
-	opTimeout = 10 * time.Second
-	// attemptTimeout is how long one member may take to begin its answer to a
-	// request that may be repeated, before another one is asked.
-	attemptTimeout = 3 * time.Second
-)
-
-var errNoAnswer = errors.New("no answer in time")
+// opTimeout bounds every call.
+const opTimeout = 10 * time.Second
 
 // newBackoff is what callers wait between two tries.
 func newBackoff() retry.Backoff {
@@ -37,17 +27,11 @@ func newBackoff() retry.Backoff {
 // fails. The client library could do that too, but it sends writes again that
 // may have run.
 type pool struct {
+	*failover.Pool[*member]
 	base           http.RoundTripper
 	transport      *http.Transport // of base
 	user, password string
 	secure         bool // endpoints are https
-	retries        int
-	answered       atomic.Int64 // when a majority has answered last, after started
-	started        time.Time
-
-	mu      sync.Mutex // protects what is below
-	members []*member  // the first one answers requests at present
-	given   []string   // endpoints, as they were given
 }
 
 // member is an endpoint of etcd.
@@ -65,8 +49,6 @@ func (p *pool) set(endpoints []string) error {
 	if err != nil {
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	members := make([]*member, len(urls))
 	for i, url := range urls {
 		members[i] = &member{url: url, pool: p}
@@ -74,7 +56,7 @@ func (p *pool) set(endpoints []string) error {
 			return err
 		}
 	}
-	p.members, p.given = members, slices.Clone(endpoints)
+	p.Replace(members, endpoints)
 	return nil
 }
 
@@ -87,95 +69,32 @@ func (p *pool) urls(endpoints []string) ([]string, error) {
 	return urls, err
 }
 
-// endpoints returns what set was given.
-func (p *pool) endpoints() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.given)
-}
-
-// current returns the member that answers requests at present, and how many
-// there are.
-func (p *pool) current() (*member, int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.members[0], len(p.members)
-}
-
-// avoid makes another member the current one, if m is it.
-func (p *pool) avoid(m *member) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.members[0] == m {
-		p.members = append(slices.Clone(p.members[1:]), m)
-	}
-}
-
-// note remembers that a majority has answered.
-func (p *pool) note() { p.answered.Store(int64(time.Since(p.started))) }
-
-// silence is the time since a majority has answered.
-func (p *pool) silence() time.Duration {
-	return time.Since(p.started) - time.Duration(p.answered.Load())
-}
-
-// kind is how often a request may be sent.
-type kind int
-
 const (
-	// once: sent again only when it has certainly not run.
-	once kind = iota
-	// repeatable: it changes nothing, or running twice does no harm.
-	repeatable
+	once       = failover.Once
+	repeatable = failover.Repeatable
 )
 
 // call makes a request of the members, until one has answered or ctx ends. An
 // error of etcd's is returned as it is.
-func call[T any](ctx context.Context, p *pool, k kind, request func(context.Context, *line) (T, error)) (T, error) {
+func call[T any](ctx context.Context, p *pool, k failover.Kind, request func(context.Context, *line) (T, error)) (reply T, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	backoff := newBackoff()
-	for try := 1; ; try++ {
-		m, n := p.current()
-		reply, sent, err := attempt(ctx, m, k, request)
-		if err == nil {
-			p.note()
-			return reply, nil
-		}
-		switch fateOf(err, sent) {
-		case refused:
-			p.note()
-			return reply, err
-		case perhaps:
-			if k == once {
-				p.avoid(m)
-				return reply, fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, withCause(ctx, err))
-			}
-		}
-		p.avoid(m)
-		if ctx.Err() != nil || try > p.retries || try%n == 0 && backoff.Wait(ctx) != nil {
-			return reply, notReached(ctx, err)
-		}
-	}
+	err = p.Call(ctx, k, func(ctx context.Context, m *member, begun func()) (sent bool, err error) {
+		reply, sent, err = attempt(ctx, m, begun, request)
+		return sent, err
+	})
+	return reply, err
 }
 
-// attempt makes one request of m. sent tells whether it got a connection.
-func attempt[T any](ctx context.Context, m *member, k kind, request func(context.Context, *line) (T, error)) (reply T, sent bool, err error) {
+// attempt makes one request of m. sent tells whether it got a connection. It
+// calls begun when the answer begins.
+func attempt[T any](ctx context.Context, m *member, begun func(), request func(context.Context, *line) (T, error)) (reply T, sent bool, err error) {
 	l, err := m.line()
 	if err != nil {
 		return reply, false, err
 	}
 	defer m.put(l)
-	if k == repeatable {
-		var cancel context.CancelCauseFunc
-		ctx, cancel = context.WithCancelCause(ctx)
-		defer cancel(nil)
-		late := time.AfterFunc(attemptTimeout, func() { cancel(errNoAnswer) })
-		defer late.Stop()
-		l.begin(ctx, func(http.Header) { late.Stop() })
-	} else {
-		l.begin(ctx, nil)
-	}
+	l.begin(ctx, begun)
 	reply, err = request(ctx, l)
 	return reply, l.sent.Load(), l.explain(err)
 }

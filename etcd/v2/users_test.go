@@ -27,7 +27,7 @@ func withUsers(t *testing.T) (*servers.Cluster, map[string]string) {
 	s, err := open("", cluster.Endpoints(), options, nil)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close()) }()
-	m, _ := s.pool.current()
+	m, _ := s.pool.Current()
 	l, err := m.line()
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

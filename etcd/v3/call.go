@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
 	"github.com/portworx/kvdb"
@@ -32,6 +33,9 @@ func newBackoff() retry.Backoff {
 type attempt struct {
 	context.Context
 	peer peer.Peer // has an address when a connection was chosen
+	// needsLeader: a member without a leader refuses at the door, and does not keep
+	// the request until it times out with an unknown outcome.
+	needsLeader bool
 }
 
 type attemptKey struct{}
@@ -44,14 +48,25 @@ func (a *attempt) Value(key any) any {
 	return a.Context.Value(key)
 }
 
+// Deadline implements context.Context. It tells gRPC of none, which would send
+// it as a header: one that differs from request to request pushes all others
+// out of the connection's compression table, at both ends. Done ends the request
+// at the server, too.
+func (a *attempt) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+
 func (a *attempt) sent() bool { return a.peer.Addr != nil }
 
-// notePeer is the interceptor that attempts rely on.
-func notePeer(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+// intercept is the interceptor that attempts rely on.
+func intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
 		// Of several tries of the client library's it stays: gRPC sets it when there
 		// was a connection.
 		opts = append(opts, grpc.Peer(&a.peer))
+		if a.needsLeader {
+			// clientv3.WithRequireLeader does the same, and copies the metadata that the
+			// client library adds.
+			ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
+		}
 	}
 	return invoke(ctx, method, req, reply, cc, opts...)
 }
@@ -61,12 +76,9 @@ func notePeer(ctx context.Context, method string, req, reply any, cc *grpc.Clien
 func write[T any](ctx context.Context, s *store, request func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	// A member without a leader refuses at the door, and does not keep the request
-	// until it times out with an unknown outcome.
-	requiring := clientv3.WithRequireLeader(ctx)
 	backoff := newBackoff()
 	for try := 0; ; try++ {
-		a := &attempt{Context: requiring}
+		a := &attempt{Context: ctx, needsLeader: true}
 		reply, err := request(a)
 		if err == nil {
 			return reply, nil

@@ -1,6 +1,7 @@
 package etcdv3
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 
@@ -32,7 +33,7 @@ func (s *store) lockKey(key string) string { return s.domain + key }
 
 // maybeLock tells whether a key is where locks are, and under a lease.
 func (s *store) maybeLock(kv *mvccpb.KeyValue) bool {
-	return kv.Lease != 0 && strings.HasPrefix(string(kv.Key), s.locks)
+	return kv.Lease != 0 && bytes.HasPrefix(kv.Key, []byte(s.locks))
 }
 
 // isLock tells whether kv is a lock, and not a pair of a program that has the

@@ -86,7 +86,7 @@ func clientConfig(urls []string, config *tls.Config, more []dialOption) clientv3
 		Endpoints: urls, TLS: config, Logger: zap.NewNop(), MaxUnaryRetries: tries,
 		DialKeepAliveTime: pingSilence, DialKeepAliveTimeout: pingTimeout,
 		DialOptions: append([]dialOption{
-			grpc.WithChainUnaryInterceptor(notePeer),
+			grpc.WithChainUnaryInterceptor(intercept),
 			grpc.WithConnectParams(grpc.ConnectParams{
 				Backoff: backoff.Config{
 					BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectAfter,

@@ -1,10 +1,10 @@
 package etcdv3
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
-	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -94,4 +94,4 @@ func (s *store) writeMarker(ctx context.Context, key string) (int64, error) {
 // markerSign is in the keys of markers, and in no other.
 const markerSign = "\x00kvdb-snapshot-"
 
-func isMarker(key []byte) bool { return strings.Contains(string(key), markerSign) }
+func isMarker(key []byte) bool { return bytes.Contains(key, []byte(markerSign)) }

@@ -117,6 +117,10 @@ func (kv *Kvdb) begin() (context.Context, context.CancelFunc, error) {
 	if kv.limits.OpTimeout == 0 {
 		return kv.ctx, func() {}, nil
 	}
+	if kv.ctx == kv.lifetime { // the usual case costs one context
+		ctx, cancel := context.WithTimeout(kv.ctx, kv.limits.OpTimeout)
+		return ctx, cancel, nil
+	}
 	ctx, cancel := kv.merged()
 	bounded, cancelTimeout := context.WithTimeout(ctx, kv.limits.OpTimeout)
 	return bounded, func() { cancelTimeout(); cancel() }, nil
