@@ -32,7 +32,7 @@ func withUsers(t *testing.T) (*servers.Cluster, map[string]string) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	l.begin(ctx, nil)
+	l.begin(ctx, func() {})
 	require.NoError(t, l.users.AddUser(ctx, "root", "secret"))
 	c, err := client.New(client.Config{Endpoints: []string{m.url}, Transport: l})
 	require.NoError(t, err)

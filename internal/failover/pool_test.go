@@ -1,0 +1,145 @@
+package failover_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/retry"
+)
+
+var (
+	errNo      = errors.New("no")
+	errDown    = errors.New("down")
+	errSevered = errors.New("severed")
+)
+
+func fateOf(err error, sent bool) failover.Fate {
+	switch {
+	case err == errNo:
+		return failover.Refused
+	case sent:
+		return failover.Perhaps
+	}
+	return failover.NotRun
+}
+
+func newPool(retries int, endpoints ...string) *failover.Pool[string] {
+	p := failover.New[string](fateOf, retry.Backoff{Min: time.Millisecond, Max: time.Second}, retries)
+	p.Replace(endpoints, endpoints)
+	return p
+}
+
+// asked makes requests fail as errs say in turn, and tells whom they asked. Only
+// errDown comes without a connection.
+func asked(of *[]string, errs ...error) failover.Attempt[string] {
+	return func(_ context.Context, e string, begun func()) (bool, error) {
+		*of = append(*of, e)
+		if len(*of) > len(errs) {
+			begun()
+			return true, nil
+		}
+		err := errs[len(*of)-1]
+		return err != errDown, err
+	}
+}
+
+func TestCall(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind    failover.Kind
+		retries int
+		errs    []error
+		want    error
+		asked   []string
+	}{
+		"an answer":                       {failover.Once, 9, nil, nil, []string{"a"}},
+		"a refusal":                       {failover.Once, 9, []error{errNo}, errNo, []string{"a"}},
+		"a refusal of a read":             {failover.Repeatable, 9, []error{errNo}, errNo, []string{"a"}},
+		"one is down":                     {failover.Once, 9, []error{errDown}, nil, []string{"a", "b"}},
+		"both are down, for a while":      {failover.Once, 9, []error{errDown, errDown, errDown}, nil, []string{"a", "b", "a", "b"}},
+		"a write that may have run":       {failover.Once, 9, []error{errSevered}, kvdb.ErrUnknownOutcome, []string{"a"}},
+		"one that may have run after all": {failover.Once, 9, []error{errDown, errSevered}, kvdb.ErrUnknownOutcome, []string{"a", "b"}},
+		"a read whose answer is lost":     {failover.Repeatable, 9, []error{errSevered, errSevered}, nil, []string{"a", "b", "a"}},
+		"no more retries":                 {failover.Repeatable, 2, []error{errDown, errDown, errDown}, kvdb.ErrNoConnection, []string{"a", "b", "a"}},
+		"no retries, with a connection":   {failover.Repeatable, 0, []error{errSevered}, kvdb.ErrNoConnection, []string{"a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var of []string
+			err := newPool(c.retries, "a", "b").Call(t.Context(), c.kind, asked(&of, c.errs...))
+			require.ErrorIs(t, err, c.want)
+			require.Equal(t, c.asked, of)
+		})
+	}
+}
+
+// The endpoint that has answered is asked next time.
+func TestCurrent(t *testing.T) {
+	p := newPool(9, "a", "b", "c")
+	for _, want := range [][]string{{"a", "b"}, {"b", "c"}, {"c", "a"}} {
+		var of []string
+		require.NoError(t, p.Call(t.Context(), failover.Once, asked(&of, errDown)))
+		require.Equal(t, want, of)
+	}
+	p.Avoid("b")
+	e, n := p.Current()
+	require.Equal(t, "a", e, "b is not the current one")
+	require.Equal(t, 3, n)
+	require.Equal(t, []string{"a", "b", "c"}, p.Given())
+	require.ElementsMatch(t, p.Given(), p.All())
+}
+
+// When the caller gives up, that says nothing about the endpoint.
+func TestGivenUp(t *testing.T) {
+	p := newPool(9, "a", "b")
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	err := p.Call(ctx, failover.Repeatable, func(ctx context.Context, _ string, _ func()) (bool, error) {
+		cancel(cause)
+		return true, ctx.Err()
+	})
+	require.ErrorIs(t, err, cause)
+	require.NotErrorIs(t, err, kvdb.ErrNoConnection)
+	e, _ := p.Current()
+	require.Equal(t, "a", e)
+}
+
+// An endpoint that is silent costs a read a while, and a write all its time. One
+// that has begun to answer may take its time.
+func TestSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(9, "a", "b")
+		silent := func(ctx context.Context, e string, _ func()) (bool, error) {
+			if e != "a" {
+				return true, nil
+			}
+			<-ctx.Done()
+			return true, context.Cause(ctx)
+		}
+		began := time.Now()
+		require.NoError(t, p.Call(t.Context(), failover.Repeatable, silent))
+		require.Equal(t, failover.AttemptTimeout, time.Since(began))
+		time.Sleep(time.Second) // in the bubble
+		require.Equal(t, time.Second, p.Silence())
+
+		p = newPool(9, "a", "b")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		err := p.Call(ctx, failover.Once, silent)
+		require.ErrorIs(t, err, kvdb.ErrUnknownOutcome)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		e, _ := p.Current()
+		require.Equal(t, "b", e)
+
+		require.NoError(t, p.Call(t.Context(), failover.Repeatable, func(ctx context.Context, _ string, begun func()) (bool, error) {
+			begun()
+			time.Sleep(2 * failover.AttemptTimeout)
+			return true, ctx.Err()
+		}))
+	})
+}
