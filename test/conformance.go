@@ -39,12 +39,12 @@ var groups = []group{
 }
 
 // Conformance runs all cases on the backend, as subtests of t, bare and (but
-// for -short) behind the log wrapper, and returns when they are over.
+// for -short and h.Bare) behind the log wrapper, and returns when they are over.
 func Conformance(t *testing.T, h Harness) *Report {
 	t.Helper()
 	report := newReport(h.Name, groups)
 	t.Run("bare", func(t *testing.T) { (&suite{h, report, nil}).run(t, groups) })
-	if !testing.Short() {
+	if !testing.Short() && !h.Bare {
 		t.Run("log", func(t *testing.T) {
 			(&suite{h, report, []kvdb.WrapperName{kvdb.Wrapper_Log}}).run(t, groups)
 		})
