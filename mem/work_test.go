@@ -10,12 +10,34 @@ import (
 	"github.com/portworx/kvdb"
 )
 
+const perDir = 100 // keys in a directory
+
+var someValue = make([]byte, 127)
+
+// manyKeys returns n keys, perDir of them in a directory, in order.
+func manyKeys(n int) []string {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("dir/%05d/key-%02d", i/perDir, i%perDir)
+	}
+	return keys
+}
+
+func filled(t *testing.T, keys []string) kvdb.Kvdb {
+	kv := open(t, nil)
+	for _, key := range keys {
+		_, err := kv.Put(key, someValue, 0)
+		require.NoError(t, err)
+	}
+	return kv
+}
+
 // What a call allocates is bounded, and the same at a thousand and at a million
 // keys.
 func TestWorkDoesNotDependOnSize(t *testing.T) {
 	for _, size := range []int{1_000, 1_000_000} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			keys := benchKeys(size)
+			keys := manyKeys(size)
 			kv := filled(t, keys)
 			key, dir := keys[size/2], keys[size/2][:len("dir/00000")]
 
@@ -28,7 +50,7 @@ func TestWorkDoesNotDependOnSize(t *testing.T) {
 			}
 			// The caller's slice becomes an interface, the pair that comes back,
 			// the record; history is allocated a piece at a time.
-			requireAllocations(t, 3, func() error { _, err := kv.Put(key, benchValue, 0); return err })
+			requireAllocations(t, 3, func() error { _, err := kv.Put(key, someValue, 0); return err })
 			// A slab of pairs, one of values, the pointers, the visitor.
 			requireAllocations(t, 4, func() error {
 				pairs, err := kv.Enumerate(dir + "/")
@@ -45,7 +67,7 @@ func TestWorkDoesNotDependOnSize(t *testing.T) {
 
 			const fewNodes = 64 << 10 // bytes
 			requireBytes(t, fewNodes, func() error { _, _, err := kv.Snapshot(nil, true); return err })
-			requireBytes(t, fewNodes, func() error { _, err := kv.Put(key, benchValue, 0); return err })
+			requireBytes(t, fewNodes, func() error { _, err := kv.Put(key, someValue, 0); return err })
 		})
 	}
 }
@@ -59,7 +81,7 @@ func wantLen(n, want int, err error) error {
 
 // The number of allocations of Enumerate does not grow with what it finds.
 func TestAllocationsDoNotDependOnResult(t *testing.T) {
-	kv := filled(t, benchKeys(10_000))
+	kv := filled(t, manyKeys(10_000))
 	for _, prefix := range []string{"none", "dir/00000/key-00", "dir/00000/", "dir/"} {
 		requireAllocations(t, 4, func() error { _, err := kv.Enumerate(prefix); return err })
 	}
@@ -96,6 +118,6 @@ func TestWatchesElsewhereCostNothing(t *testing.T) {
 			err := kv.WatchTree(fmt.Sprintf("quiet/%d/", i), 0, nil, func(string, interface{}, *kvdb.KVPair, error) error { return nil })
 			require.NoError(t, err)
 		}
-		requireAllocations(t, 3, func() error { _, err := kv.Put("busy", benchValue, 0); return err })
+		requireAllocations(t, 3, func() error { _, err := kv.Put("busy", someValue, 0); return err })
 	}
 }

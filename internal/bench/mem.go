@@ -51,6 +51,45 @@ func (m *rawMap) put(key string, value []byte) {
 	m.mu.Unlock()
 }
 
+// pairMap is a rawMap that also gives its caller what kvdb does: it keeps the
+// indexes, and returns a pair of the caller's own.
+type pairMap struct {
+	mu     sync.RWMutex // protects what is below
+	pairs  map[string]*kvdb.KVPair
+	latest uint64
+}
+
+func (m *pairMap) get(key string) *kvdb.KVPair {
+	m.mu.RLock()
+	pair, latest := *m.pairs[key], m.latest
+	m.mu.RUnlock()
+	pair.Value = bytes.Clone(pair.Value)
+	pair.KVDBIndex = latest
+	return &pair
+}
+
+func (m *pairMap) put(key string, value []byte) *kvdb.KVPair {
+	stored := &kvdb.KVPair{Key: key, Value: bytes.Clone(value)}
+	m.mu.Lock()
+	m.latest++
+	stored.CreatedIndex, stored.ModifiedIndex, stored.KVDBIndex = m.latest, m.latest, m.latest
+	if old := m.pairs[key]; old != nil {
+		stored.CreatedIndex = old.CreatedIndex
+	}
+	m.pairs[key] = stored
+	m.mu.Unlock()
+	pair := *stored
+	pair.Value = bytes.Clone(value)
+	return &pair
+}
+
+func wantIndex(pair *kvdb.KVPair) error {
+	if pair.KVDBIndex == 0 {
+		return fmt.Errorf("a pair at %q without an index", pair.Key)
+	}
+	return nil
+}
+
 // rawTree is the reference for many keys.
 type rawTree struct {
 	mu     sync.RWMutex // protects values
@@ -109,14 +148,20 @@ func openMem(n int) ([]row, func() error, error) {
 	}
 	d := newData(n)
 	points, ordered := &rawMap{values: map[string][]byte{}}, &rawTree{}
+	pairs := &pairMap{pairs: map[string]*kvdb.KVPair{}}
 	for _, key := range d.keys {
 		points.put(key, value)
+		pairs.put(key, value)
 		ordered.put(key, value)
 	}
 	if err := fill(kv, d); err != nil {
 		return nil, nil, err
 	}
-	const aMap, aTree = "a map, an RWMutex and a copy", "a scan of tidwall/btree and copies"
+	const (
+		aMap  = "a map, an RWMutex and a copy"
+		aPair = "the same, with indexes and a pair returned"
+		aTree = "a scan of tidwall/btree and copies"
+	)
 	get := func(i int) error { _, err := kv.Get(d.key(i)); return err }
 	rawGet := func(i int) error { points.get(d.key(i)); return nil }
 	put := func(i int) error { _, err := kv.Put(d.key(i), value, 0); return err }
@@ -124,6 +169,8 @@ func openMem(n int) ([]row, func() error, error) {
 	rows := []row{
 		{"Get", aMap, "≤ 1.3", each(rawGet), each(get)},
 		{"Put", aMap, "≤ 1.5", each(rawPut), each(put)},
+		{"Get", aPair, "", each(func(i int) error { return wantIndex(pairs.get(d.key(i))) }), each(get)},
+		{"Put", aPair, "", each(func(i int) error { return wantIndex(pairs.put(d.key(i), value)) }), each(put)},
 		{"Get, 64 goroutines", aMap, "", parallel(64, rawGet), parallel(64, get)},
 		{"Put, 64 goroutines", aMap, "", parallel(64, rawPut), parallel(64, put)},
 		{"Enumerate 100", aTree, "≤ 1.5",
