@@ -24,11 +24,18 @@ func valueOf(kv *mvccpb.KeyValue) []byte {
 	return kv.Value
 }
 
+// pairOf has no key, which who asked for one knows.
 func pairOf(kv *mvccpb.KeyValue, revision int64) *kvdb.KVPair {
 	return &kvdb.KVPair{
-		Key: string(kv.Key), Value: valueOf(kv), KVDBIndex: uint64(revision),
+		Value: valueOf(kv), KVDBIndex: uint64(revision),
 		CreatedIndex: uint64(kv.CreateRevision), ModifiedIndex: uint64(kv.ModRevision),
 	}
+}
+
+func keyedPair(kv *mvccpb.KeyValue, revision int64) *kvdb.KVPair {
+	pair := pairOf(kv, revision)
+	pair.Key = string(kv.Key)
+	return pair
 }
 
 func (s *store) rangeOf(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {

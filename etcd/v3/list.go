@@ -40,7 +40,7 @@ func (s *store) list(ctx context.Context, prefix string, o driver.ListOptions) (
 				page.More = true
 				return false
 			}
-			page.Pairs = append(page.Pairs, pairOf(kv, revision))
+			page.Pairs = append(page.Pairs, keyedPair(kv, revision))
 		}
 		// A page has something when there is more: what was scanned may all have
 		// been left out.
@@ -48,6 +48,33 @@ func (s *store) list(ctx context.Context, prefix string, o driver.ListOptions) (
 		return !page.More
 	})
 	return page, err
+}
+
+// Children implements driver.ChildLister.
+func (s *store) Children(ctx context.Context, dir, sep string) ([]string, error) {
+	for {
+		names, last := []string{}, ""
+		err := s.scan(ctx, dir, driver.ListOptions{KeysOnly: true}, func(kvs []*mvccpb.KeyValue, _ int64, _ bool) bool {
+			for _, kv := range kvs {
+				rest := kv.Key[len(dir):]
+				if last != "" && bytes.HasPrefix(rest, []byte(last)) && bytes.HasPrefix(rest[len(last):], []byte(sep)) {
+					continue // one more below the same child
+				}
+				if last = driver.ChildName(string(rest), sep); last != "" {
+					names = append(names, last)
+				}
+			}
+			return true
+		})
+		switch {
+		case errors.Is(err, kvdb.ErrWatchRevisionCompacted): // while it was read
+		case err != nil:
+			return nil, err
+		default:
+			slices.Sort(names) // a-b/c is before a/b
+			return slices.Compact(names), nil
+		}
+	}
 }
 
 // scan visits what list options ask for, request by request, all at one
