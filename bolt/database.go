@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/eventlog"
@@ -31,6 +30,10 @@ var errDead = &fault{errors.New("it could not be read before")}
 type boltFile struct {
 	*bbolt.DB
 	raw *os.File // what bbolt has open
+	// readers is locked for reading by each transaction that reads, and for
+	// writing from before the file is closed on: bbolt would wait for readers,
+	// too, but holds a lock meanwhile without which none of them can end.
+	readers sync.RWMutex
 }
 
 // database is an open file with what the instances of this process share of it.
@@ -80,6 +83,7 @@ func (f *boltFile) closeAfter(err error) error {
 	if isFault(err) {
 		return f.raw.Close() // bbolt's Close could wait for ever
 	}
+	f.readers.Lock()
 	return f.Close()
 }
 
@@ -98,27 +102,47 @@ func (db *database) begin(file *boltFile, writable bool) (tx *bbolt.Tx, err erro
 	return tx, err
 }
 
-// view calls read with a transaction that sees one moment.
-func (db *database) view(read func(tx *bbolt.Tx) error) error {
-	for {
-		file := db.file.Load()
-		tx, err := db.begin(file, false)
-		switch {
-		case err == nil:
-			return db.read(tx, read)
-		case !errors.Is(err, berrors.ErrDatabaseNotOpen):
-			return err
-		case file == db.file.Load():
-			return kvdb.ErrClosed
-		}
-		// The file was defragmented meanwhile.
-	}
+// reader is a transaction that sees one moment. It ends with end.
+type reader struct {
+	*bbolt.Tx
+	file *boltFile
 }
 
-// read calls read and ends tx.
-func (db *database) read(tx *bbolt.Tx, read func(tx *bbolt.Tx) error) error {
+func (r reader) end() {
+	_ = r.Rollback() // only fails for a transaction that is over
+	r.file.readers.RUnlock()
+}
+
+func (db *database) beginRead() (reader, error) {
+	file := db.file.Load()
+	for !file.readers.TryRLock() {
+		current := db.file.Load()
+		if current == file {
+			return reader{}, kvdb.ErrClosed
+		}
+		file = current // it was defragmented meanwhile
+	}
+	tx, err := db.begin(file, false)
+	if err != nil {
+		file.readers.RUnlock()
+		return reader{}, err
+	}
+	return reader{tx, file}, nil
+}
+
+// view calls read with a transaction that sees one moment.
+func (db *database) view(read func(tx *bbolt.Tx) error) error {
+	r, err := db.beginRead()
+	if err != nil {
+		return err
+	}
+	return db.read(r, read)
+}
+
+// read calls read and ends r.
+func (db *database) read(r reader, read func(tx *bbolt.Tx) error) error {
 	return guard(db.path, func() error {
-		defer tx.Rollback() // only fails for a transaction that is over
-		return read(tx)
+		defer r.end()
+		return read(r.Tx)
 	})
 }

@@ -25,9 +25,8 @@ func (s *store) GetEndpoints() []string { return []string{s.db.path} }
 // file, or "". timeout is in seconds, 0 for none. Beside the file there must be
 // room for the new one.
 //
-// Writes wait until it is done; reads and watches go on, but for reads that are
-// under way when the files are exchanged: bbolt lets none of them end before
-// the longest (a snapshot being copied, say). When it fails, the
+// Writes wait until it is done, and until the reads that began before it are
+// (a snapshot being copied, say); reads and watches go on. When it fails, the
 // process is killed or the machine stops, the file is the old one or the new
 // one, each of them whole.
 func (s *store) Defragment(endpoint string, timeout int) error {
@@ -86,7 +85,7 @@ func (db *database) defragment(ctx context.Context) error {
 	// neither would be what is written now.
 	db.repair = func() error { return syncFolder(db.path) }
 	// Readers that began before go on with the old file: this waits for them.
-	return errors.Join(db.usable(), old.Close())
+	return errors.Join(db.usable(), old.closeAfter(nil))
 }
 
 // swap makes compact the file, which keeps its name and mode. The lock on it has

@@ -148,23 +148,32 @@ func canTake(path string) (bool, error) {
 	return err == nil && os.SameFile(locked, now), err
 }
 
-// A snapshot that is being copied keeps the old file until it is done.
+// Reads that began before it go on with the old file; each ends when it is done.
 func TestDefragmentWaitsForReaders(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s := newStore(db)
 	put(t, s, "key", "old", 0)
-	_, tx, err := db.mark(context.Background())
+	_, long, err := db.mark(context.Background())
 	require.NoError(t, err)
-	done := make(chan error)
+	short, err := db.beginRead()
+	require.NoError(t, err)
 	old := db.file.Load()
+	done := make(chan error)
 	go func() { done <- s.Defragment("", 0) }()
-	for db.file.Load() == old {
-		runtime.Gosched() // a read that begins now could end only after tx
+	for old.readers.TryRLock() {
+		old.readers.RUnlock()
+		runtime.Gosched() // until it waits for the readers of the old file
 	}
-	require.Equal(t, "old", string(tx.Bucket(pairsBucket).Get([]byte("key"))[headerSize:]))
+	within(t, time.Minute, short.end)
 	_, err = s.Get(context.Background(), "key")
-	require.NoError(t, err, "other readers do not wait")
-	require.NoError(t, tx.Rollback())
+	require.NoError(t, err, "readers that begin now do not wait")
+	select {
+	case err := <-done:
+		require.FailNow(t, "the file is closed under a reader", "%v", err)
+	default:
+	}
+	require.Equal(t, "old", string(long.Bucket(pairsBucket).Get([]byte("key"))[headerSize:]))
+	long.end()
 	require.NoError(t, <-done)
 	put(t, s, "key", "new", 0)
 }

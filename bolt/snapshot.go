@@ -32,11 +32,11 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 		}
 		return copied, 0, nil
 	}
-	index, tx, err := s.db.mark(ctx)
+	index, marked, err := s.db.mark(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := s.db.read(tx, copyAll); err != nil {
+	if err := s.db.read(marked, copyAll); err != nil {
 		return nil, 0, err
 	}
 	return copied, index, nil
@@ -44,7 +44,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 
 // mark takes an index of its own, and returns a transaction that sees what was
 // written before and nothing of what comes later.
-func (db *database) mark(ctx context.Context) (index uint64, tx *bbolt.Tx, err error) {
+func (db *database) mark(ctx context.Context) (index uint64, r reader, err error) {
 	var beginErr error
 	err = db.update(ctx, &write{
 		apply: func(t *txn) error {
@@ -53,10 +53,10 @@ func (db *database) mark(ctx context.Context) (index uint64, tx *bbolt.Tx, err e
 			return nil
 		},
 		last:      true, // the transaction sees the whole batch
-		committed: func() { tx, beginErr = db.begin(db.file.Load(), false) },
+		committed: func() { r, beginErr = db.beginRead() },
 	})
 	if err == nil {
 		err = beginErr
 	}
-	return index, tx, err
+	return index, r, err
 }

@@ -83,7 +83,7 @@ func TestSnapshotDoesNotBlockWriters(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s := newStore(db)
 	put(t, s, "key", "old", 0)
-	_, tx, err := db.mark(context.Background())
+	_, marked, err := db.mark(context.Background())
 	require.NoError(t, err)
 	within(t, time.Minute, func() {
 		for i := range 40 {
@@ -91,10 +91,10 @@ func TestSnapshotDoesNotBlockWriters(t *testing.T) {
 		}
 		put(t, s, "key", "new", 0)
 	})
-	encoded := tx.Bucket(pairsBucket).Get([]byte("key"))
+	encoded := marked.Bucket(pairsBucket).Get([]byte("key"))
 	require.Equal(t, "old", string(encoded[headerSize:]))
-	require.Equal(t, 1, tx.Bucket(pairsBucket).Stats().KeyN)
-	require.NoError(t, tx.Rollback())
+	require.Equal(t, 1, marked.Bucket(pairsBucket).Stats().KeyN)
+	marked.end()
 }
 
 func TestSnapshotOfPrefixes(t *testing.T) {

@@ -1,8 +1,12 @@
 package consul_test
 
 import (
+	"flag"
+	"maps"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/consul"
@@ -32,28 +36,42 @@ var traits = test.Traits{
 
 func TestConformanceChild(t *testing.T) { test.Child(t, consul.New) }
 
-func harness(name string, cluster *servers.Cluster) test.Harness {
-	return test.Harness{
-		Name: name, Init: consul.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(),
-		Child: "TestConformanceChild", Traits: traits,
-	}
-}
-
+// The suite passes on one server and on three, plain, with a token, and with a
+// token and certificates on both sides. Without -kvdb.outages it runs on the least
+// and the most of that, and bare only.
 func TestConformance(t *testing.T) {
-	test.Conformance(t, harness("Consul", servers.Consul(t, servers.Options{})))
-}
-
-// Three servers, which let nobody in without a certificate and a token.
-func TestConformance3(t *testing.T) {
-	cluster := servers.Consul(t, servers.Options{Members: 3, ACL: true, ClientCertAuth: true})
-	h := harness("Consul, 3 servers with ACL and TLS", cluster)
-	certFile, keyFile, err := cluster.CA.Issue("client", servers.Leaf{})
-	if err != nil {
-		t.Fatal(err)
+	all := flag.Lookup("kvdb.outages").Value.String() == "true"
+	for _, v := range []struct {
+		name    string
+		options servers.Options
+		always  bool
+	}{
+		{"Consul", servers.Options{}, true},
+		{"Consul, ACL", servers.Options{ACL: true}, false},
+		{"Consul, ACL and TLS", servers.Options{ACL: true, ClientCertAuth: true}, false},
+		{"Consul, three servers", servers.Options{Members: 3}, false},
+		{"Consul, three servers, ACL and TLS", servers.Options{Members: 3, ACL: true, ClientCertAuth: true}, true},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			if !v.always && !all {
+				t.Skip("only with -kvdb.outages")
+			}
+			cluster := servers.Consul(t, v.options)
+			h := test.Harness{
+				Name: v.name, Init: consul.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(),
+				Options: map[string]string{}, Child: "TestConformanceChild", Traits: traits, Bare: !all,
+			}
+			if v.options.ACL {
+				h.Options[kvdb.ACLTokenKey] = cluster.Token
+			}
+			if v.options.ClientCertAuth {
+				certFile, keyFile, err := cluster.CA.Issue("client", servers.Leaf{})
+				require.NoError(t, err)
+				maps.Copy(h.Options, map[string]string{
+					kvdb.CAFileKey: cluster.CA.File, kvdb.CertFileKey: certFile, kvdb.CertKeyFileKey: keyFile,
+				})
+			}
+			test.Conformance(t, h)
+		})
 	}
-	h.Options = map[string]string{
-		kvdb.ACLTokenKey: cluster.Token, kvdb.CAFileKey: cluster.CA.File,
-		kvdb.CertFileKey: certFile, kvdb.CertKeyFileKey: keyFile,
-	}
-	test.Conformance(t, h)
 }

@@ -94,8 +94,11 @@ func (s *store) children(ctx context.Context, path string) ([]string, error) {
 		names, _, err = c.Children(path)
 		return err
 	})
-	if errors.Is(err, zk.ErrNoNode) {
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
 		return nil, nil
+	case err != nil:
+		return nil, err
 	}
-	return names, err
+	return names, nil
 }

@@ -161,14 +161,35 @@ func (s *store) update(ctx context.Context, path string, w driver.Write) (driver
 		if err != nil {
 			return driver.Indexes{}, err
 		}
-		results, failed, err := s.multi(ctx, append(ops, &zk.SetDataRequest{Path: path, Data: w.Value, Version: stat.Version})...)
+		indexes, failed, err := s.replace(ctx, path, w.Value, stat.Version, ops)
 		if err == nil {
-			return indexesOf(results[len(ops)].Stat), nil
+			return indexes, nil
 		}
 		if err := s.moved(path, failed < len(ops), err); err != nil {
 			return driver.Indexes{}, err
 		}
 	}
+}
+
+// replace writes to a znode that has that version, if the operations before
+// succeed. When that fails, failed is the operation that did.
+func (s *store) replace(ctx context.Context, path string, value []byte, version int32, before []any) (indexes driver.Indexes, failed int, err error) {
+	if len(before) == 0 {
+		var stat *zk.Stat
+		err := s.write(ctx, func(c *zk.Conn) (err error) {
+			stat, err = c.Set(path, value, version)
+			return err
+		})
+		if err != nil {
+			return driver.Indexes{}, 0, err
+		}
+		return indexesOf(stat), -1, nil
+	}
+	results, failed, err := s.multi(ctx, append(before, &zk.SetDataRequest{Path: path, Data: value, Version: version})...)
+	if err != nil {
+		return driver.Indexes{}, failed, err
+	}
+	return indexesOf(results[len(before)].Stat), -1, nil
 }
 
 // compared returns the operation that goes with a write whose condition compares
@@ -247,8 +268,11 @@ func (s *store) look(ctx context.Context, path string, withData, latest bool) (s
 		}
 		return err
 	})
-	if errors.Is(err, zk.ErrNoNode) {
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
 		return nil, nil, nil
+	case err != nil:
+		return nil, nil, err
 	}
-	return stat, data, err
+	return stat, data, nil
 }

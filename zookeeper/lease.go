@@ -12,8 +12,9 @@ import (
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-// keepAliveEvery is how often the session shows that it is alive. It is less
-// than silence: a connection that works is never silent for so long.
+// keepAliveEvery is how often the session shows that it is alive, or more often
+// if its timeout is short. It is less than silence: a connection that works is
+// never silent for so long.
 const keepAliveEvery = 2 * time.Second
 
 // leases are the locks that the session holds, and what is known of its life.
@@ -49,8 +50,6 @@ func (l *leases) told(e zk.Event) {
 // keepAlive sends requests, and notes when those that were answered were sent.
 func (l *leases) keepAlive() {
 	defer l.until.Stop()
-	ticker := time.NewTicker(keepAliveEvery)
-	defer ticker.Stop()
 	for {
 		ctx, cancel := context.WithTimeout(l.s.lifetime, opTimeout)
 		if l.s.main.await(ctx) == nil {
@@ -61,9 +60,15 @@ func (l *leases) keepAlive() {
 			}
 		}
 		cancel()
+		every := keepAliveEvery
+		if timeout := time.Duration(l.s.main.timeout.Load()); timeout > 0 {
+			every = min(every, timeout/6)
+		}
+		pause := time.NewTimer(every)
 		select {
-		case <-ticker.C:
+		case <-pause.C:
 		case <-l.s.lifetime.Done():
+			pause.Stop()
 			return
 		}
 	}

@@ -17,6 +17,7 @@ import (
 const snapshotTimeout = 5 * time.Minute
 
 // errMoving is that of a list whose keys were never at rest for long enough.
+var rounds int
 var errMoving = errors.New("the keys change faster than they can be read")
 
 // listing reads a part of the tree as it is at one moment, and returns a zxid at
@@ -51,6 +52,7 @@ func (s *store) listing(ctx context.Context, w walk, apart bool) (*moment, int64
 			}
 			return nil, 0, err
 		}
+		rounds++
 		if first, last = m.span(); apart {
 			first++
 		}

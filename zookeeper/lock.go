@@ -35,23 +35,15 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.awaitTurn(ctx, p, deadline); err != nil {
-		s.launch(func() { s.discard(p.path) })
-		return nil, err
-	}
-	sent := time.Now()
-	stat, _, err := s.look(ctx, p.path, false, false)
-	if err == nil && stat == nil {
-		err = kvdb.ErrNoConnection // the session is over
-	}
+	turn, err := s.awaitTurn(ctx, p, deadline)
 	if err != nil {
 		s.launch(func() { s.discard(p.path) })
 		return nil, err
 	}
 	watch, endWatch := context.WithCancel(s.lifetime)
-	x := &lease{s: s, path: p.path, token: uint64(stat.Czxid), lost: make(chan struct{}), endWatch: endWatch}
+	x := &lease{s: s, path: p.path, token: uint64(turn.czxid), lost: make(chan struct{}), endWatch: endWatch}
 	s.leases.add(x)
-	s.leases.alive(sent)
+	s.leases.alive(turn.asked)
 	if s.lifetime.Err() != nil {
 		s.leases.lose(x)
 	}
@@ -104,10 +96,14 @@ func (s *store) takePlace(ctx context.Context, p *place, value []byte) error {
 	defer cancel()
 	mark := queueName + rand.Text() + "-"
 	for {
+		var path string
 		err := s.write(ctx, func(c *zk.Conn) (err error) {
-			p.path, err = c.Create(child(p.queue, mark), value, zk.FlagEphemeralSequential, s.acl)
+			path, err = c.Create(child(p.queue, mark), value, zk.FlagEphemeralSequential, s.acl)
 			return err
 		})
+		if err == nil {
+			p.path = path
+		}
 		if !errors.Is(err, kvdb.ErrUnknownOutcome) {
 			return err
 		}
@@ -141,7 +137,10 @@ func (s *store) findPlace(ctx context.Context, queue, mark string) (string, erro
 		}
 		return err
 	})
-	return found, err
+	if err != nil {
+		return "", err
+	}
+	return found, nil
 }
 
 // discardMark deletes the znode with a mark, if there is one.
@@ -170,30 +169,30 @@ func waiting(names []string) []string {
 }
 
 // awaitTurn waits until nobody is in front.
-func (s *store) awaitTurn(ctx context.Context, p place, deadline time.Time) error {
-	front, err := s.front(ctx, p)
-	if err != nil || len(front) == 0 {
-		return err
+func (s *store) awaitTurn(ctx context.Context, p place, deadline time.Time) (turn, error) {
+	t, err := s.turn(ctx, p)
+	if err != nil || len(t.front) == 0 {
+		return t, err
 	}
 	if time.Until(deadline) <= 0 {
-		return s.heldBy(ctx, front[0])
+		return t, s.heldBy(ctx, t.front[0])
 	}
 	w, err := s.hub.subscribe(ctx)
 	if err != nil {
-		return err
+		return t, err
 	}
 	defer w.close()
 	for {
-		err := w.awaitDeletion(ctx, front[len(front)-1], deadline)
+		err := w.awaitDeletion(ctx, t.front[len(t.front)-1], deadline)
 		if err != nil && !errors.Is(err, errTooLate) {
-			return err
+			return t, err
 		}
 		late := err != nil
-		if front, err = s.front(ctx, p); err != nil || len(front) == 0 {
-			return err
+		if t, err = s.turn(ctx, p); err != nil || len(t.front) == 0 {
+			return t, err
 		}
 		if late {
-			return s.heldBy(ctx, front[0])
+			return t, s.heldBy(ctx, t.front[0])
 		}
 	}
 }
@@ -201,25 +200,51 @@ func (s *store) awaitTurn(ctx context.Context, p place, deadline time.Time) erro
 // errTooLate: the deadline is over.
 var errTooLate = errors.New("too late")
 
-// front returns the paths of those who are in front. Whoever was in front when
-// the place was taken and still is, is among them: the session has seen its own
+// turn is what is known of a place in a queue.
+type turn struct {
+	front []string  // the paths of those who are in front
+	czxid int64     // of the place's own znode
+	asked time.Time // when the session was alive to tell that
+}
+
+// turn looks how far a place has come. Whoever was in front when the place was
+// taken and still is, is among those in front: the session has seen its own
 // place. It may show some who have left since.
-func (s *store) front(ctx context.Context, p place) ([]string, error) {
+func (s *store) turn(ctx context.Context, p place) (turn, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	names, err := s.children(ctx, p.queue)
-	if err != nil {
-		return nil, err
+	t := turn{asked: time.Now()}
+	var names []string
+	err := s.peek(ctx, func(c *zk.Conn) error {
+		return parallel(ctx, 2, func(i int) (err error) {
+			if i == 0 {
+				names, _, err = c.Children(p.queue)
+				return err
+			}
+			exists, stat, err := c.Exists(p.path)
+			if err == nil && !exists {
+				return zk.ErrNoNode
+			}
+			if err == nil {
+				t.czxid = stat.Czxid
+			}
+			return err
+		})
+	})
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
+		return turn{}, errPlaceLost
+	case err != nil:
+		return turn{}, err
 	}
-	var front []string
 	for _, name := range waiting(names) {
 		path := child(p.queue, name)
 		if path == p.path {
-			return front, nil
+			return t, nil
 		}
-		front = append(front, path)
+		t.front = append(t.front, path)
 	}
-	return nil, errPlaceLost
+	return turn{}, errPlaceLost
 }
 
 // errPlaceLost: the znode in the queue is gone, for the session is, or somebody

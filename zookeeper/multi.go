@@ -14,6 +14,9 @@ func (s *store) multi(ctx context.Context, ops ...any) (results []zk.MultiRespon
 		results, err = c.Multi(ops...)
 		return err
 	})
+	if errors.Is(err, errAbandoned) { // the results may still come
+		return nil, -1, err
+	}
 	for i, result := range results {
 		if result.Error != nil {
 			return nil, i, err

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/go-zookeeper/zk"
 )
 
 // pipeline is how many requests are on their way at a time.

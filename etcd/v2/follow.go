@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/failover"
 )
 
 const (
@@ -50,7 +51,7 @@ func (v *visit) listen(path string, recursive bool, from uint64) (*feed, error) 
 	if p.user != "" {
 		request.SetBasicAuth(p.user, p.password)
 	}
-	late := time.AfterFunc(attemptTimeout, func() { v.cancel(errNoAnswer) })
+	late := time.AfterFunc(failover.AttemptTimeout, func() { v.cancel(failover.ErrNoAnswer) })
 	defer late.Stop()
 	reply, err := p.base.RoundTrip(request)
 	if err != nil {
@@ -90,8 +91,8 @@ func (v *visit) failure(ctx context.Context, err error) error {
 	case errors.As(err, &refusal):
 		return err
 	}
-	v.member.pool.avoid(v.member)
-	return notReached(ctx, err)
+	v.member.pool.Avoid(v.member)
+	return failover.NotReached(ctx, err)
 }
 
 // readError returns the error that an answer is.
@@ -109,7 +110,7 @@ func readError(reply *http.Response) error {
 
 // follow calls tell with the events after an index, up to another one or until it
 // returns false. Each is a request. It rides out lost connections.
-func (p *pool) follow(ctx context.Context, path string, recursive bool, after, upTo uint64, tell func(*client.Response) bool) error {
+func (p *pool) follow(ctx context.Context, path string, recursive bool, after, upTo uint64, tell func(*client.Response) (more bool, err error)) error {
 	return p.ride(ctx, func() (more bool, err error) {
 		if after >= upTo {
 			return false, nil
@@ -118,15 +119,19 @@ func (p *pool) follow(ctx context.Context, path string, recursive bool, after, u
 		if event == nil || err != nil {
 			return false, err
 		}
+		if event.Node.ModifiedIndex > upTo {
+			return false, nil
+		}
+		more, err = tell(event)
 		after = event.Node.ModifiedIndex
-		return after <= upTo && tell(event), nil
+		return more, err
 	})
 }
 
 // next waits for the first event after an index; nil when it is certain that there
 // is none up to another one.
 func (p *pool) next(ctx context.Context, path string, recursive bool, after, upTo uint64) (*client.Response, error) {
-	m, _ := p.current()
+	m, _ := p.Current()
 	v := m.visit(ctx, func(index uint64) bool { return index >= upTo })
 	defer v.end()
 	f, err := v.listen(path, recursive, after+1)
@@ -149,7 +154,7 @@ func (p *pool) next(ctx context.Context, path string, recursive bool, after, upT
 func (p *pool) ride(ctx context.Context, f func() (more bool, err error)) error {
 	backoff := newBackoff()
 	for {
-		if p.silence() > majorityAge {
+		if p.Silence() > majorityAge {
 			if err := p.recover(ctx); err != nil {
 				return err
 			}
@@ -170,7 +175,7 @@ func (p *pool) ride(ctx context.Context, f func() (more bool, err error)) error 
 
 // recover returns when a majority answers, unless none has for patience.
 func (p *pool) recover(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, max(patience-p.silence(), attemptTimeout))
+	ctx, cancel := context.WithTimeout(ctx, max(patience-p.Silence(), failover.AttemptTimeout))
 	defer cancel()
 	backoff := newBackoff()
 	for {

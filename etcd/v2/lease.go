@@ -98,16 +98,11 @@ func (l *lease) keep() {
 		case <-l.ctx.Done():
 			return
 		}
-		sent := time.Now()
-		_, err := call(l.ctx, l.store.pool, repeatable, func(ctx context.Context, line *line) (*client.Response, error) {
-			return line.keys.Set(ctx, l.path, "", &client.SetOptions{
-				PrevExist: client.PrevExist, PrevValue: l.value, TTL: lockTTL, Refresh: true,
-			})
-		})
+		sent, err := l.store.refresh(l.ctx, l.path, l.value)
 		switch {
 		case err == nil && l.expiry.Stop():
 			l.expiry.Reset(time.Until(sent.Add(lockTTL - lostMargin)))
-		case isMissing(err), codeOf(err) == client.ErrorCodeTestFailed:
+		case isGone(err):
 			l.lose()
 			return
 		}
@@ -117,7 +112,7 @@ func (l *lease) keep() {
 // removeNode removes the lock's node, and tells whether it was there.
 func (l *lease) removeNode(ctx context.Context) (bool, error) {
 	_, err := l.store.remove(ctx, l.path, client.DeleteOptions{PrevValue: l.value})
-	if isMissing(err) || codeOf(err) == client.ErrorCodeTestFailed {
+	if isGone(err) {
 		return false, nil
 	}
 	return err == nil, err

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"math"
 	"time"
 
 	"go.etcd.io/etcd/client/v2"
@@ -91,8 +92,12 @@ func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *clien
 		})
 		if codeOf(err) == client.ErrorCodeNodeExist {
 			reply, err = s.get(ctx, path, client.GetOptions{Quorum: true})
-			if isMissing(err) {
-				continue // it was released just now
+			if err == nil && reply.Node.Value == value {
+				// An earlier attempt has run: who knows when the node expires.
+				sent, err = s.refresh(ctx, path, value)
+			}
+			if isGone(err) {
+				continue // just now
 			}
 		}
 		switch {
@@ -106,9 +111,25 @@ func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *clien
 	}
 }
 
+// refresh moves the expiry of a lock's node on, and returns when the request was
+// sent.
+func (s *store) refresh(ctx context.Context, path, value string) (sent time.Time, err error) {
+	sent = time.Now()
+	_, err = call(ctx, s.pool, repeatable, func(ctx context.Context, l *line) (*client.Response, error) {
+		return l.keys.Set(ctx, path, "", &client.SetOptions{
+			PrevExist: client.PrevExist, PrevValue: value, TTL: lockTTL, Refresh: true,
+		})
+	})
+	return sent, err
+}
+
+// isGone tells whether an error says that a lock's node is not there, or is
+// somebody else's.
+func isGone(err error) bool { return isMissing(err) || codeOf(err) == client.ErrorCodeTestFailed }
+
 // awaitUnlock waits until a lock is gone.
 func (s *store) awaitUnlock(ctx context.Context, path string, after uint64) error {
-	_, err := s.follow(ctx, path, false, after, func(event *client.Response) bool { return !isEnd(event) })
+	err := s.pool.follow(ctx, path, false, after, math.MaxUint64, func(event *client.Response) (bool, error) { return !isEnd(event), nil })
 	if codeOf(err) == client.ErrorCodeEventIndexCleared { // it may be gone
 		return nil
 	}

@@ -32,15 +32,20 @@ type pool struct {
 	transport      *http.Transport // of base
 	user, password string
 	secure         bool // endpoints are https
+	// Of the store: launch runs a function on a goroutine that ends with lifetime.
+	lifetime context.Context
+	launch   func(func()) bool
 }
 
 // member is an endpoint of etcd.
 type member struct {
 	url  string
 	pool *pool
-	// idle are lines that no request uses.
-	mu   sync.Mutex
-	idle []*line
+
+	mu       sync.Mutex // protects what is below
+	idle     []*line    // that no request uses
+	visits   map[*visit]struct{}
+	endPulse context.CancelFunc // of the pulse, which there is while there are visits
 }
 
 // set replaces the endpoints.
@@ -51,7 +56,7 @@ func (p *pool) set(endpoints []string) error {
 	}
 	members := make([]*member, len(urls))
 	for i, url := range urls {
-		members[i] = &member{url: url, pool: p}
+		members[i] = &member{url: url, pool: p, visits: map[*visit]struct{}{}}
 		if _, err := members[i].line(); err != nil {
 			return err
 		}

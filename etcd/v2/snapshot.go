@@ -72,12 +72,9 @@ func (s *store) moveOn(ctx context.Context, copied *tree.Tree, dir string, prefi
 		return marked.Modified, nil
 	}
 	// The history has the marker too, which is behind the last event wanted.
-	_, err = s.follow(ctx, "/"+dir, true, index, func(event *client.Response) bool {
-		if event.Node.ModifiedIndex >= marked.Modified {
-			return false
-		}
+	err = s.pool.follow(ctx, "/"+dir, true, index, marked.Modified-1, func(event *client.Response) (bool, error) {
 		replay(copied, event, dir, prefixes)
-		return true
+		return true, nil
 	})
 	return marked.Modified, err
 }

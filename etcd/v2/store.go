@@ -42,6 +42,7 @@ var (
 func newStore(p *pool, stale bool) *store {
 	s := &store{pool: p, stale: stale, leases: map[*lease]struct{}{}}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
+	p.lifetime, p.launch = s.lifetime, s.launch
 	return s
 }
 

@@ -95,15 +95,3 @@ func TestUsers(t *testing.T) {
 	require.ErrorContains(t, err, "user")
 	require.NotErrorIs(t, err, kvdb.ErrNoConnection)
 }
-
-// receive waits for an element.
-func receive[T any](t *testing.T, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(30 * time.Second):
-		require.FailNow(t, "waited in vain")
-		panic("not reached")
-	}
-}

@@ -2,10 +2,13 @@ package etcdv2
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"go.etcd.io/etcd/client/v2"
 
@@ -13,25 +16,30 @@ import (
 	"github.com/portworx/kvdb/internal/driver"
 )
 
-// stream implements driver.Stream. A goroutine asks for one event after the
-// other, however slow the reader is: the server forgets them soon.
+const (
+	// The server keeps unsentEvents for a request, and leaves out what comes when
+	// there are more. After so many a pause of doubtTime is reason to ask anew.
+	unsentEvents = 100
+	doubtTime    = 100 * time.Millisecond
+)
+
+// errDoubt: events may be missing.
+var errDoubt = errors.New("there were many events, and then none")
+
+// stream implements driver.Stream.
 type stream struct {
 	store   *store
 	ctx     context.Context // ends with Close
 	request driver.WatchRequest
 	path    string // of the node that is watched
 	cancel  context.CancelFunc
-	stopped chan struct{} // closed when the goroutine has ended
+	stopped chan struct{} // closed when run has returned
+	told    *queue[*kvdb.KVPair]
 
-	// Of the goroutine:
-	after  uint64 // the last index whose events are all told
-	listed uint64 // that of the list at the beginning
+	// Of the goroutine that runs run:
+	after  uint64 // all events up to it were told
+	listed uint64 // the index of the list at the beginning
 	known  known
-
-	news chan struct{} // has an element when something was added below
-	mu   sync.Mutex    // protects what is below
-	tell []*kvdb.KVPair
-	err  error // which ended the goroutine
 }
 
 // known is the keys that exist, with their last index, as the events and the
@@ -41,7 +49,7 @@ type known map[string]uint64
 
 // Watch implements driver.Store.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
-	w := &stream{store: s, request: r, path: "/" + r.Key, stopped: make(chan struct{}), news: make(chan struct{}, 1)}
+	w := &stream{store: s, request: r, path: "/" + r.Key, stopped: make(chan struct{}), told: newQueue[*kvdb.KVPair]()}
 	if r.Prefix {
 		w.path = "/" + directory(r.Key)
 	}
@@ -84,69 +92,96 @@ func (w *stream) list(ctx context.Context) (known, uint64, error) {
 	return keys, reply.Index, nil
 }
 
+// run tells events until the watch is over.
 func (w *stream) run() {
 	defer close(w.stopped)
-	for {
-		after, err := w.store.follow(w.ctx, w.path, w.request.Prefix, w.after, w.take)
-		w.after = after
-		if codeOf(err) == client.ErrorCodeEventIndexCleared {
-			err = w.catchUp()
+	err := w.store.pool.ride(w.ctx, w.session)
+	if codeOf(err) == client.ErrorCodeEventIndexCleared {
+		err = kvdb.ErrWatchRevisionCompacted
+	}
+	w.told.end(err)
+}
+
+// session tells the events that one connection brings. First it asks for all from
+// now on, then for those before, which come one by one: the server's history is
+// short, and there are no more of them meanwhile.
+func (w *stream) session() (more bool, err error) {
+	m, _ := w.store.pool.Current()
+	var settled atomic.Uint64
+	v := m.visit(w.ctx, func(index uint64) bool { settled.Store(index); return false })
+	live := newQueue[*client.Response]()
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer v.end()
+	f, err := v.listen(w.path, w.request.Prefix, 0)
+	if err != nil {
+		return true, v.failure(w.ctx, err)
+	}
+	until := uint64(0) // all that the connection has brought is complete up to it
+	reading.Go(func() {
+		defer f.body.Close()
+		err := v.read(f, live)
+		until = settled.Load()
+		live.end(err)
+	})
+	take := func(event *client.Response) (bool, error) { return true, w.take(event) }
+	if err := w.store.pool.follow(w.ctx, w.path, w.request.Prefix, w.after, f.began, take); err != nil {
+		return false, err
+	}
+	w.after = max(w.after, f.began)
+	for err == nil {
+		var events []*client.Response
+		events, err = live.take(w.ctx)
+		for _, event := range events {
+			if err := w.take(event); err != nil {
+				return false, err
+			}
 		}
-		if err != nil {
-			w.add(nil, err)
+	}
+	if w.ctx.Err() != nil {
+		return false, context.Cause(w.ctx)
+	}
+	w.after = max(w.after, until)
+	if err == errDoubt {
+		return true, nil
+	}
+	return true, v.failure(w.ctx, err)
+}
+
+// read adds the events of a stream to a queue, and returns why there are no more.
+func (v *visit) read(f *feed, events *queue[*client.Response]) error {
+	doubt := time.AfterFunc(doubtTime, func() { v.cancel(errDoubt) })
+	defer doubt.Stop()
+	for n := 0; ; n++ {
+		if n < unsentEvents {
+			doubt.Stop()
+		} else {
+			doubt.Reset(doubtTime)
 		}
-		if w.isOver() {
-			return
+		event, err := f.next()
+		switch {
+		case context.Cause(v.ctx) == errDoubt:
+			return errDoubt
+		case err != nil:
+			return err
 		}
+		events.add(event)
 	}
 }
 
 // take makes of an event of etcd's what it is to the reader.
-func (w *stream) take(event *client.Response) bool {
-	if event.Node.ModifiedIndex <= w.listed && isEndOfDirectory(event) && event.PrevNode.CreatedIndex <= w.request.After {
+func (w *stream) take(event *client.Response) error {
+	index := event.Node.ModifiedIndex
+	if index <= w.after { // some are sent twice
+		return nil
+	}
+	if index <= w.listed && isEndOfDirectory(event) && event.PrevNode.CreatedIndex <= w.request.After {
 		if err := w.learn(event); err != nil {
-			w.add(nil, err)
-			return false
+			return err
 		}
 	}
-	if events := w.apply(event); len(events) > 0 {
-		w.add(events, nil)
-	}
-	return true
-}
-
-// add hands events, or the error that is the end, to the reader.
-func (w *stream) add(events []*kvdb.KVPair, err error) {
-	w.mu.Lock()
-	w.tell = append(w.tell, events...)
-	w.err = err
-	w.mu.Unlock()
-	select {
-	case w.news <- struct{}{}:
-	default:
-	}
-}
-
-func (w *stream) isOver() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err != nil
-}
-
-// catchUp goes on from now when the server does not know the events since the
-// last one, and nothing has changed.
-func (w *stream) catchUp() error {
-	if w.after < w.listed { // what was deleted since is not known
-		return kvdb.ErrWatchRevisionCompacted
-	}
-	now, index, err := w.list(w.ctx)
-	if err != nil {
-		return err
-	}
-	if index < w.after || !maps.Equal(now, w.known) {
-		return kvdb.ErrWatchRevisionCompacted
-	}
 	w.after = index
+	w.told.add(w.apply(event)...)
 	return nil
 }
 
@@ -228,16 +263,10 @@ func (w *stream) learn(deletion *client.Response) error {
 	dir := deletion.PrevNode
 	before := w.known
 	w.known = known{}
-	_, err := w.store.follow(w.ctx, dir.Key, true, dir.CreatedIndex-1, func(event *client.Response) bool {
-		if event.Node.ModifiedIndex >= deletion.Node.ModifiedIndex {
-			return false
-		}
+	err := w.store.pool.follow(w.ctx, dir.Key, true, dir.CreatedIndex-1, deletion.Node.ModifiedIndex-1, func(event *client.Response) (bool, error) {
 		w.apply(event)
-		return true
+		return true, nil
 	})
-	if codeOf(err) == client.ErrorCodeEventIndexCleared {
-		return kvdb.ErrWatchRevisionCompacted
-	}
 	maps.DeleteFunc(before, func(key string, _ uint64) bool { return strings.HasPrefix(key, keyOf(dir)+"/") })
 	maps.Copy(before, w.known)
 	w.known = before
@@ -245,22 +274,7 @@ func (w *stream) learn(deletion *client.Response) error {
 }
 
 // Next implements driver.Stream.
-func (w *stream) Next() ([]*kvdb.KVPair, error) {
-	for {
-		w.mu.Lock()
-		events, err := w.tell, w.err
-		w.tell = nil
-		w.mu.Unlock()
-		if len(events) > 0 || err != nil {
-			return events, err
-		}
-		select {
-		case <-w.news:
-		case <-w.ctx.Done():
-			return nil, context.Cause(w.ctx)
-		}
-	}
-}
+func (w *stream) Next() ([]*kvdb.KVPair, error) { return w.told.take(w.ctx) }
 
 // Close implements driver.Stream.
 func (w *stream) Close() {

@@ -1,8 +1,7 @@
 package etcdv2
 
 import (
-	"errors"
-	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,70 +10,116 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// told is a call of a watch callback.
-type told struct {
-	what string
-	err  error
-}
-
-func watch(t *testing.T, kv kvdb.Kvdb, prefix string, after uint64) <-chan told {
-	t.Helper()
-	c := make(chan told, 10_000)
-	require.NoError(t, kv.WatchTree(prefix, after, nil, func(_ string, _ interface{}, pair *kvdb.KVPair, err error) error {
-		if err != nil {
-			c <- told{err: err}
-			return errors.New("over")
-		}
-		c <- told{what: fmt.Sprintf("%v %s at %d", pair.Action, pair.Key, pair.ModifiedIndex)}
-		return nil
-	}))
-	return c
+// index is that of a write or a delete.
+func index(t *testing.T) func(*kvdb.KVPair, error) uint64 {
+	return func(pair *kvdb.KVPair, err error) uint64 {
+		t.Helper()
+		require.NoError(t, err)
+		return max(pair.ModifiedIndex, pair.KVDBIndex)
+	}
 }
 
 // More events of other keys than the server remembers are no reason to end a
-// watch, also when its connection breaks; past events that it does not remember
-// are.
-func TestHistory(t *testing.T) {
-	cluster := servers.Etcd35(t, servers.Options{})
-	kv, err := New("history", cluster.Endpoints(), nil, nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, kvdb.Close(kv)) })
-	put := func(key string) uint64 {
-		pair, err := kv.Put(key, "value", 0)
-		require.NoError(t, err)
-		return pair.ModifiedIndex
-	}
-	start := put("quiet/key")
+// watch, also when its connection breaks after them.
+func TestQuietWatch(t *testing.T) {
+	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
+	kv := instance(t, cluster, "quiet", nil, n.wrap)
+	start := index(kv.Put("quiet/key", "value", 0))
 	quiet := watch(t, kv, "quiet/", 0)
-	for range 1100 {
-		put("noise")
+	for range 2 {
+		for range 600 {
+			index(kv.Put("noise", "value", 0))
+		}
+		seen := n.count(pulses)
+		eventually(t, "no pulse", func() bool { return n.count(pulses) >= seen+3 })
 	}
 	require.NoError(t, cluster.All()[0].Kill())
 	require.NoError(t, cluster.All()[0].Start())
-	var index uint64
-	require.Eventually(t, func() bool {
+	var updated uint64
+	eventually(t, "the server is not back", func() bool {
 		pair, err := kv.Update("quiet/key", "value", 0)
 		if err == nil {
-			index = pair.ModifiedIndex
+			updated = pair.ModifiedIndex
 		}
 		return err == nil
-	}, 30e9, 20e6)
-	require.Equal(t, told{what: fmt.Sprintf("%v quiet/key at %d", kvdb.KVSet, index)}, receive(t, quiet))
+	})
+	require.Equal(t, event(kvdb.KVSet, "quiet/key", updated), receive(t, quiet))
 	require.Equal(t, told{err: kvdb.ErrWatchRevisionCompacted}, receive(t, watch(t, kv, "quiet/", start)))
+}
+
+// A watch that was cut off for more events than the server remembers says so:
+// there may have been some that left no trace.
+func TestCutOffWatch(t *testing.T) {
+	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
+	kv := instance(t, cluster, "cut", nil, n.wrap)
+	created := index(kv.Put("dir/key", "value", 0))
+	short, long := watch(t, kv, "dir/", created), watch(t, kv, "dir/", created)
+	eventually(t, "no watch", func() bool { return n.count(waits) == 2 })
+	n.cut(waits)
+	updated := index(kv.Put("dir/key", "value", 0))
+	n.mend()
+	for _, events := range []<-chan told{short, long} {
+		require.Equal(t, event(kvdb.KVSet, "dir/key", updated), receive(t, events))
+	}
+	n.cut(waits)
+	index(kv.Put("dir/passing", "value", 0))
+	index(kv.Delete("dir/passing"))
+	for range 1100 {
+		index(kv.Put("noise", "value", 0))
+	}
+	n.mend()
+	for _, events := range []<-chan told{short, long} {
+		require.Equal(t, told{err: kvdb.ErrWatchRevisionCompacted}, receive(t, events))
+	}
+}
+
+// A watch from the past catches up while others write more than the server
+// remembers.
+func TestCatchUp(t *testing.T) {
+	cluster, index := servers.Etcd35(t, servers.Options{TLS: true}), index(t)
+	kv := instance(t, cluster, "past", map[string]string{kvdb.TrustedCAFileKey: cluster.CA.File}, nil)
+	start := index(kv.Put("dir/key", "value", 0))
+	var written []uint64
+	put := func() { written = append(written, index(kv.Put("dir/key", "value", 0))) }
+	for range 250 {
+		put()
+	}
+	events := watch(t, kv, "dir/", start)
+	for range 3000 {
+		put()
+	}
+	for _, want := range written {
+		require.Equal(t, event(kvdb.KVSet, "dir/key", want), receive(t, events))
+	}
+}
+
+// The server leaves out events when a hundred wait to be read. They are asked for.
+func TestUnsentEvents(t *testing.T) {
+	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
+	kv, slow := instance(t, cluster, "unsent", nil, nil), instance(t, cluster, "unsent", nil, n.wrap)
+	gate := make(chan struct{})
+	n.hold(waits, gate)
+	events := watch(t, slow, "dir/", 0)
+	eventually(t, "no watch", func() bool { return n.count(waits) > 0 })
+	large, written := strings.Repeat("x", 64<<10), []uint64{}
+	for range 400 { // more than the connection holds, too
+		written = append(written, index(kv.Put("dir/key", large, 0)))
+	}
+	close(gate)
+	for i, want := range written {
+		action := kvdb.KVSet
+		if i == 0 {
+			action = kvdb.KVCreate
+		}
+		require.Equal(t, event(action, "dir/key", want), receive(t, events))
+	}
 }
 
 // The event of a deleted directory does not name its keys. A watch from before
 // tells of each that was there at the time.
 func TestPastDeleteTree(t *testing.T) {
-	cluster := servers.Etcd35(t, servers.Options{})
-	kv, err := New("past", cluster.Endpoints(), nil, nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, kvdb.Close(kv)) })
-	index := func(pair *kvdb.KVPair, err error) uint64 {
-		t.Helper()
-		require.NoError(t, err)
-		return max(pair.ModifiedIndex, pair.KVDBIndex)
-	}
+	cluster, index := servers.Etcd35(t, servers.Options{}), index(t)
+	kv := instance(t, cluster, "past", nil, nil)
 	for _, key := range []string{"dir/old", "dir/gone", "dir/deep/older", "dir/went"} {
 		index(kv.Put(key, "value", 0))
 	}
@@ -86,14 +131,14 @@ func TestPastDeleteTree(t *testing.T) {
 	again := index(kv.Put("dir/old", "again", 0))
 	past := watch(t, kv, "", start)
 	end := went + 1
-	for _, want := range []string{
-		fmt.Sprintf("%v dir/new at %d", kvdb.KVCreate, created),
-		fmt.Sprintf("%v dir/went at %d", kvdb.KVDelete, went),
-		fmt.Sprintf("%v dir/deep/older at %d", kvdb.KVDelete, end),
-		fmt.Sprintf("%v dir/new at %d", kvdb.KVDelete, end),
-		fmt.Sprintf("%v dir/old at %d", kvdb.KVDelete, end),
-		fmt.Sprintf("%v dir/old at %d", kvdb.KVCreate, again),
+	for _, want := range []told{
+		event(kvdb.KVCreate, "dir/new", created),
+		event(kvdb.KVDelete, "dir/went", went),
+		event(kvdb.KVDelete, "dir/deep/older", end),
+		event(kvdb.KVDelete, "dir/new", end),
+		event(kvdb.KVDelete, "dir/old", end),
+		event(kvdb.KVCreate, "dir/old", again),
 	} {
-		require.Equal(t, told{what: want}, receive(t, past))
+		require.Equal(t, want, receive(t, past))
 	}
 }
