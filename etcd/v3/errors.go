@@ -65,9 +65,9 @@ func refusal(err error) error {
 	err = rpctypes.Error(err)
 	switch {
 	case errors.Is(err, rpctypes.ErrRequestTooLarge), code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrNoSpace):
-		return fmt.Errorf("%w: the limit of a request is %d bytes by etcd's default: %w", kvdb.ErrTooLarge, maxRequest, err)
+		return fmt.Errorf("%w: over the server's limit of a request, which is %d bytes by default: %w", kvdb.ErrTooLarge, maxRequest, err)
 	case errors.Is(err, rpctypes.ErrTooManyOps):
-		return fmt.Errorf("%w: the limit of a transaction is %d operations by etcd's default: %w", kvdb.ErrTooLarge, maxTxOps, err)
+		return fmt.Errorf("%w: over the server's limit of a transaction, which is %d operations by default: %w", kvdb.ErrTooLarge, maxTxOps, err)
 	case errors.Is(err, rpctypes.ErrLeaseTTLTooLarge):
 		return kvdb.ErrTTLNotSupported
 	case errors.Is(err, rpctypes.ErrCompacted):

@@ -18,7 +18,8 @@
 // place.
 //
 // A value, with its key, may have about 1.5 MiB, a transaction 128 operations:
-// these are etcd's defaults, and a server that allows more is not made use of.
+// these are etcd's defaults. What a server that allows less refuses is
+// kvdb.ErrTooLarge too; one that allows more is not made use of.
 package etcdv3
 
 import (

@@ -125,6 +125,32 @@ func TestLockRemovedByForce(t *testing.T) {
 	require.NoError(t, kv.Unlock(kept))
 }
 
+// A lock is kept for longer than its lease would last, by one lease that is
+// refreshed, whether or not somebody looks at it.
+func TestLockIsKept(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Etcd(t, servers.Options{})
+	client := raw(t, cluster)
+	kv := instance(t, cluster, "d", nil)
+	pair, err := kv.Lock("key")
+	require.NoError(t, err)
+	before, err := client.Leases(t.Context())
+	require.NoError(t, err)
+	require.Len(t, before.Leases, 1)
+	select {
+	case <-lostOf(t, pair):
+		require.Fail(t, "the lock is lost")
+	case <-time.After(sessionTTL + 4*time.Second):
+	}
+	after, err := client.Leases(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, before.Leases, after.Leases)
+	locked, _, err := kv.IsKeyLocked("key")
+	require.NoError(t, err)
+	require.True(t, locked)
+	require.NoError(t, kv.Unlock(pair))
+}
+
 // The end of the lease is the end of its locks, and not of locking.
 func TestLeaseLost(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})

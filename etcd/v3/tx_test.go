@@ -1,9 +1,12 @@
 package etcdv3
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/test/servers"
@@ -37,4 +40,34 @@ func TestReadOnlyTransactionIsNotStale(t *testing.T) {
 	require.NoError(t, err)
 	require.Error(t, tx.Commit())
 	require.NoError(t, behind.Peers().Heal())
+}
+
+// What a server refuses whose limits are lower than etcd's defaults is too large
+// as well; nothing of it is written, and the connection stays.
+func TestServerLimits(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{Args: []string{"--max-txn-ops=4", "--max-request-bytes=65536"}})
+	requests := &counter{}
+	kv := instance(t, cluster, "d", nil, grpc.WithChainUnaryInterceptor(requests.intercept))
+	requests.take()
+	_, err := kv.Put("large", strings.Repeat("x", 100<<10), 0)
+	require.ErrorIs(t, err, kvdb.ErrTooLarge)
+	_, err = kv.Put("ttl", strings.Repeat("x", 100<<10), 60)
+	require.ErrorIs(t, err, kvdb.ErrTooLarge)
+	commit := func(keys, size int) error {
+		tx, err := kv.TxNew()
+		require.NoError(t, err)
+		for i := range keys {
+			_, err := tx.Put(fmt.Sprint("tx/", i), strings.Repeat("x", size), 0)
+			require.NoError(t, err)
+		}
+		return tx.Commit()
+	}
+	require.ErrorIs(t, commit(5, 1), kvdb.ErrTooLarge)
+	require.ErrorIs(t, commit(4, 20<<10), kvdb.ErrTooLarge)
+	pairs, err := kv.Enumerate("")
+	require.NoError(t, err)
+	require.Empty(t, pairs)
+	require.NoError(t, commit(4, 1))
+	require.Zero(t, leases(t, raw(t, cluster)))
+	require.Equal(t, map[string]int{"LeaseGrant": 1, "LeaseRevoke": 1, "Txn": 5, "Range": 1}, requests.take(), "nothing is sent twice")
 }
