@@ -132,7 +132,7 @@ func (p *pool) follow(ctx context.Context, path string, recursive bool, after, u
 // is none up to another one.
 func (p *pool) next(ctx context.Context, path string, recursive bool, after, upTo uint64) (*client.Response, error) {
 	m, _ := p.Current()
-	v := m.visit(ctx, func(index uint64) bool { return index >= upTo })
+	v := m.visit(ctx, upTo)
 	defer v.end()
 	f, err := v.listen(path, recursive, after+1)
 	if err == nil {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/client/v2"
@@ -107,8 +107,7 @@ func (w *stream) run() {
 // short, and there are no more of them meanwhile.
 func (w *stream) session() (more bool, err error) {
 	m, _ := w.store.pool.Current()
-	var settled atomic.Uint64
-	v := m.visit(w.ctx, func(index uint64) bool { settled.Store(index); return false })
+	v := m.visit(w.ctx, math.MaxUint64)
 	live := newQueue[*client.Response]()
 	var reading sync.WaitGroup
 	defer reading.Wait()
@@ -121,7 +120,7 @@ func (w *stream) session() (more bool, err error) {
 	reading.Go(func() {
 		defer f.body.Close()
 		err := v.read(f, live)
-		until = settled.Load()
+		until = v.settled.Load()
 		live.end(err)
 	})
 	take := func(event *client.Response) (bool, error) { return true, w.take(event) }
@@ -165,6 +164,7 @@ func (v *visit) read(f *feed, events *queue[*client.Response]) error {
 		case err != nil:
 			return err
 		}
+		v.unsettle()
 		events.add(event)
 	}
 }

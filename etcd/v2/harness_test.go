@@ -1,0 +1,166 @@
+package etcdv2
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+// await is how long a test waits for something that must happen.
+const await = 30 * time.Second
+
+// instance opens an instance that the end of the test closes.
+func instance(t *testing.T, cluster *servers.Cluster, domain string, options map[string]string, wrap wrapper) kvdb.Kvdb {
+	t.Helper()
+	kv, err := newInstance(domain, cluster.Endpoints(), options, nil, wrap)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, kvdb.Close(kv)) })
+	return kv
+}
+
+// receive waits for an element.
+func receive[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(await):
+		require.FailNow(t, "waited in vain")
+		panic("not reached")
+	}
+}
+
+// told is a call of a watch callback.
+type told struct {
+	what string
+	err  error
+}
+
+func event(action kvdb.KVAction, key string, index uint64) told {
+	return told{what: fmt.Sprintf("%v %s at %d", action, key, index)}
+}
+
+func watch(t *testing.T, kv kvdb.Kvdb, prefix string, after uint64) <-chan told {
+	t.Helper()
+	c := make(chan told, 10_000)
+	require.NoError(t, kv.WatchTree(prefix, after, nil, func(_ string, _ interface{}, pair *kvdb.KVPair, err error) error {
+		if err != nil {
+			c <- told{err: err}
+			return errors.New("over")
+		}
+		c <- event(pair.Action, pair.Key, pair.ModifiedIndex)
+		return nil
+	}))
+	return c
+}
+
+// network stands between an instance and the servers.
+type network struct {
+	base http.RoundTripper
+
+	mu       sync.Mutex // protects what is below
+	requests []*http.Request
+	// refuse tells whether a request does not get through; nil: all do.
+	refuse func(*http.Request) bool
+	// gated tells which answers can be read only after gate was closed; nil: none.
+	gated  func(*http.Request) bool
+	gate   <-chan struct{}
+	bodies []io.Closer // of the answers
+}
+
+func (n *network) wrap(base http.RoundTripper) http.RoundTripper {
+	n.base = base
+	return n
+}
+
+func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.mu.Lock()
+	n.requests = append(n.requests, r)
+	refused, isGated, gate := n.refuse != nil && n.refuse(r), n.gated != nil && n.gated(r), n.gate
+	n.mu.Unlock()
+	if refused {
+		return nil, errors.New("the network is cut")
+	}
+	reply, err := n.base.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if isGated {
+		reply.Body = gated{reply.Body, gate}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.bodies = append(n.bodies, reply.Body)
+	return reply, nil
+}
+
+// hold makes answers unreadable until gate is closed.
+func (n *network) hold(which func(*http.Request) bool, gate <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.gated, n.gate = which, gate
+}
+
+// cut refuses requests, and ends the answers that are under way.
+func (n *network) cut(refuse func(*http.Request) bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.refuse = refuse
+	for _, body := range n.bodies {
+		_ = body.Close()
+	}
+}
+
+// mend lets all requests through.
+func (n *network) mend() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.refuse = nil
+}
+
+// count is how many requests there were of a kind.
+func (n *network) count(kind func(*http.Request) bool) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	count := 0
+	for _, r := range n.requests {
+		if kind(r) {
+			count++
+		}
+	}
+	return count
+}
+
+func waits(r *http.Request) bool { return r.URL.Query().Get("wait") == "true" }
+
+func pulses(r *http.Request) bool { return r.URL.Path == "/v2/keys"+pingKey }
+
+// gated is a body that is read when a gate is open.
+type gated struct {
+	io.ReadCloser
+	gate <-chan struct{}
+}
+
+func (g gated) Read(p []byte) (int, error) {
+	<-g.gate
+	return g.ReadCloser.Read(p)
+}
+
+// eventually waits until condition holds that no event tells of.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(await); !condition(); <-tick.C {
+		require.True(t, time.Now().Before(deadline), what)
+	}
+}

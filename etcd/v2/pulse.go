@@ -1,0 +1,155 @@
+package etcdv2
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/client/v2"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/failover"
+)
+
+const (
+	// pulseTime is how often a member is asked how it is, while requests wait for
+	// events of it.
+	pulseTime = 2 * time.Second
+	// majorityPulse: so many times it is enough that the member answers, but for
+	// the last of them, when it must reach a majority. One that is cut off from the
+	// others would have no events.
+	majorityPulse = 3
+)
+
+var errSettled = errors.New("there is no event up to the index")
+
+// visit is a request that waits for events of a member. When nothing comes,
+// nobody would know whether nothing happens or the member is gone, or up to which
+// index nothing has happened. The pulse of the member tells.
+type visit struct {
+	member *member
+	// ctx ends with cause failover.ErrNoAnswer when the member is not well.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	begun  atomic.Bool // the answer has begun
+	// upTo is the last index that is of interest.
+	upTo uint64
+	// settled is an index up to which all events have arrived, or 0: one that the
+	// member had reached at a pulse, when nothing has come until the next one. asked
+	// is the index at the last pulse. What comes makes both 0.
+	asked, settled atomic.Uint64
+}
+
+// visit begins a visit, which its caller must end. When it is certain that there is
+// no event up to an index any more, its cause is errSettled.
+func (m *member) visit(ctx context.Context, upTo uint64) *visit {
+	v := &visit{member: m, upTo: upTo}
+	v.ctx, v.cancel = context.WithCancelCause(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.visits[v] = struct{}{}
+	if len(m.visits) == 1 {
+		var pulse context.Context
+		pulse, m.endPulse = context.WithCancel(m.pool.lifetime)
+		if !m.pool.launch(func() { m.pulse(pulse) }) {
+			v.cancel(kvdb.ErrClosed)
+		}
+	}
+	return v
+}
+
+// end ends a visit.
+func (v *visit) end() {
+	v.cancel(nil)
+	v.member.mu.Lock()
+	defer v.member.mu.Unlock()
+	delete(v.member.visits, v)
+	if len(v.member.visits) == 0 {
+		v.member.endPulse()
+	}
+}
+
+// pulse asks the member how it is, as long as there are visits, and tells them.
+func (m *member) pulse(ctx context.Context) {
+	tick := time.NewTicker(pulseTime)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		begun := m.begun()
+		index, err := m.ask(ctx, n%majorityPulse == 0)
+		m.mu.Lock()
+		switch {
+		case ctx.Err() != nil: // the visits are not this pulse's
+		case err != nil:
+			for v := range m.visits {
+				v.cancel(failover.ErrNoAnswer)
+			}
+		default:
+			for _, v := range begun {
+				v.settle(index)
+			}
+		}
+		m.mu.Unlock()
+	}
+}
+
+// begun returns the visits whose answer has begun.
+func (m *member) begun() []*visit {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var begun []*visit
+	for v := range m.visits {
+		if v.begun.Load() {
+			begun = append(begun, v)
+		}
+	}
+	return begun
+}
+
+// settle takes note of the member's index at a pulse.
+func (v *visit) settle(index uint64) {
+	if before := v.asked.Swap(index); before > 0 {
+		v.settled.Store(before)
+		if before >= v.upTo {
+			v.cancel(errSettled)
+		}
+	}
+}
+
+// unsettle takes note of an event.
+func (v *visit) unsettle() {
+	v.asked.Store(0)
+	v.settled.Store(0)
+}
+
+// ask returns the index that the member has reached; 0 when the user may not ask.
+func (m *member) ask(ctx context.Context, majority bool) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, failover.AttemptTimeout)
+	defer cancel()
+	reply, sent, err := attempt(ctx, m, func() {}, func(ctx context.Context, l *line) (*client.Response, error) {
+		return l.keys.Get(ctx, m.pool.pulsePath(), &client.GetOptions{Quorum: majority})
+	})
+	if err != nil && fateOf(err, sent) != failover.Refused {
+		return 0, err
+	}
+	if majority {
+		m.pool.Note()
+	}
+	if err != nil {
+		return answer(err).Index, nil
+	}
+	return reply.Index, nil
+}
+
+// pulsePath is the path of a node that need not be there. A user may read his own.
+func (p *pool) pulsePath() string {
+	if p.user != "" {
+		return loginPath(p.user)
+	}
+	return pingKey
+}
