@@ -1,0 +1,200 @@
+package zookeeper
+
+import (
+	"errors"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb"
+)
+
+// finding is what was read of a znode.
+type finding struct {
+	path string
+	dirt dirt
+
+	gone     bool
+	stat     *zk.Stat // nil: the data was not read
+	data     []byte
+	removed  int64    // the last change of the children of the one above, when gone
+	children []string // if dirt.children
+	pzxid    int64
+}
+
+// round reads all that is dirty, and what is found with it.
+func (w *stream) round(x *session) error {
+	level, before := w.take(), w.horizon
+	for len(level) > 0 {
+		err := parallel(w.ctx, len(level), func(i int) error { return w.fetch(x, level[i]) })
+		if err != nil {
+			w.broken()
+			return err
+		}
+		// A list of children may have one that was found gone a moment before: it
+		// was created again, and is a new one.
+		for _, f := range level {
+			if f.gone {
+				w.applyGone(f)
+			}
+		}
+		var next []*finding
+		for _, f := range level {
+			next = append(next, w.apply(f)...)
+		}
+		level = next
+	}
+	w.bound = before
+	return nil
+}
+
+// take returns what is dirty, which is clean then.
+func (w *stream) take() []*finding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.all {
+		w.dirty[w.root] = dirt{true, true}
+		for path := range w.nodes {
+			w.dirty[path] = dirt{true, true}
+		}
+	}
+	level := make([]*finding, 0, len(w.dirty))
+	for path, d := range w.dirty {
+		level = append(level, &finding{path: path, dirt: d})
+	}
+	w.dirty, w.all = map[string]dirt{}, false
+	return level
+}
+
+// fetch reads a znode, and sets the watches that are not set.
+func (w *stream) fetch(x *session, f *finding) error {
+	for f.dirt.data {
+		var err error
+		f.data, f.stat, err = w.h.get(x, f.path)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, zk.ErrNoNode) {
+			return err
+		}
+		if f.path == w.root {
+			exists, err := w.h.awaitCreation(x, f.path)
+			if err != nil {
+				return err
+			}
+			if exists {
+				continue
+			}
+		}
+		f.gone, f.stat = true, nil
+		f.removed, err = removal(x, f.path)
+		return err
+	}
+	if !f.dirt.children || !w.tree {
+		return nil
+	}
+	children, stat, err := w.h.children(x, f.path)
+	if errors.Is(err, zk.ErrNoNode) {
+		return nil // which another event tells
+	}
+	if err == nil {
+		f.children, f.pzxid = children, stat.Pzxid
+	}
+	return err
+}
+
+// removal returns when a znode that is gone was deleted, or a later zxid: the
+// last change of the children above it.
+func removal(x *session, path string) (int64, error) {
+	for path != "/" {
+		path = parent(path)
+		exists, stat, err := x.conn.Exists(path)
+		if err != nil {
+			return 0, err
+		}
+		if exists {
+			return stat.Pzxid, nil
+		}
+	}
+	return 0, nil
+}
+
+// apply makes events of what was found, and returns what to read next.
+func (w *stream) apply(f *finding) []*finding {
+	if f.gone {
+		return nil
+	}
+	if f.stat != nil {
+		w.applyData(f)
+	}
+	w.horizon = max(w.horizon, f.pzxid)
+	var next []*finding
+	for _, name := range f.children {
+		path := child(f.path, name)
+		if _, old := w.nodes[path]; old || foreign(f.path, name) || name == own || !w.walk.within(path) {
+			continue
+		}
+		w.nodes[path] = known{}
+		w.h.subscribePath(w, path)
+		next = append(next, &finding{path: path, dirt: dirt{true, true}})
+	}
+	return next
+}
+
+func (w *stream) applyGone(f *finding) {
+	w.horizon = max(w.horizon, f.removed)
+	old := w.nodes[f.path]
+	if old.key {
+		w.deleted(f.path, max(f.removed, old.mzxid+1))
+	}
+	delete(w.nodes, f.path)
+	if f.path != w.root {
+		w.h.unsubscribe(w, f.path)
+	}
+}
+
+func (w *stream) applyData(f *finding) {
+	w.horizon = max(w.horizon, newest(f.stat))
+	old := w.nodes[f.path]
+	now := known{czxid: f.stat.Czxid, mzxid: f.stat.Mzxid, key: isKey(f.stat) && w.listed(f.path)}
+	w.nodes[f.path] = now
+	if old.key && (old.czxid != now.czxid || !now.key) {
+		// It was deleted, and the znode may have been created again since.
+		index := now.mzxid
+		if now.key {
+			index = now.czxid - 1
+		}
+		w.deleted(f.path, index)
+		old.key = false
+	}
+	if !now.key || old.key && old.mzxid == now.mzxid {
+		return
+	}
+	action := kvdb.KVCreate
+	if old.key || w.first && uint64(now.czxid) <= w.after {
+		action = kvdb.KVSet
+	}
+	pair := pairOf(keyOf(f.path), f.data, f.stat)
+	pair.Action = action
+	w.add(pair)
+}
+
+// listed tells whether the stream is about the key at path.
+func (w *stream) listed(path string) bool {
+	if !w.tree {
+		return path == w.root
+	}
+	return w.walk.listed(keyOf(path))
+}
+
+func (w *stream) deleted(path string, index int64) {
+	w.add(&kvdb.KVPair{Key: keyOf(path), Action: kvdb.KVDelete, ModifiedIndex: uint64(index)})
+}
+
+// add adds an event, if it was asked for.
+func (w *stream) add(event *kvdb.KVPair) {
+	if w.first && w.after == 0 || event.ModifiedIndex <= w.after {
+		return
+	}
+	event.KVDBIndex = event.ModifiedIndex
+	w.pending = append(w.pending, event)
+}
