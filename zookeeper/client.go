@@ -30,9 +30,10 @@ type client struct {
 	ctx    context.Context // ends with close
 	cancel context.CancelFunc
 
-	zxid    atomic.Int64 // the largest of a reply
-	dials   atomic.Int64 // connections made so far
-	timeout atomic.Int64 // of the session, a time.Duration
+	readings readings
+	zxid     atomic.Int64 // the largest of a reply
+	dials    atomic.Int64 // connections made so far
+	timeout  atomic.Int64 // of the session, a time.Duration
 
 	mu       sync.Mutex // protects what is below
 	dialled  bool
@@ -125,6 +126,7 @@ func (c *client) dial(network, address string, _ time.Duration) (net.Conn, error
 	}
 	c.socket = socket
 	c.dials.Add(1)
+	c.readings.reset()
 	return &tap{Conn: socket, watcher: c}, nil
 }
 
@@ -187,7 +189,10 @@ func (c *client) close() {
 
 func (c *client) granted(timeout time.Duration) { c.timeout.Store(int64(timeout)) }
 
-func (c *client) reached(zxid int64) {
+func (c *client) asked(xid uint32, path []byte) { c.readings.sent(xid, path) }
+
+func (c *client) reached(xid uint32, zxid int64) {
+	c.readings.replied(xid, zxid)
 	if zxid > c.zxid.Load() { // it has one caller
 		c.zxid.Store(zxid)
 	}

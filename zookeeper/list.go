@@ -17,7 +17,6 @@ import (
 const snapshotTimeout = 5 * time.Minute
 
 // errMoving is that of a list whose keys were never at rest for long enough.
-var rounds int
 var errMoving = errors.New("the keys change faster than they can be read")
 
 // listing reads a part of the tree as it is at one moment, and returns a zxid at
@@ -29,11 +28,6 @@ func (s *store) listing(ctx context.Context, w walk, apart bool) (*moment, int64
 	m := newMoment(w)
 	var dials, first, last int64 // dials are the connections that there were when m was begun
 	for round := 0; ; round++ {
-		if apart {
-			if err := s.mark(ctx); err != nil {
-				return nil, 0, err
-			}
-		}
 		err := s.call(ctx, true, func(*zk.Conn) error {
 			if round == 0 && !s.stale {
 				if err := s.main.flush().end(ctx); err != nil {
@@ -44,7 +38,13 @@ func (s *store) listing(ctx context.Context, w walk, apart bool) (*moment, int64
 			if now := s.main.dials.Load(); now != dials {
 				m, dials, first = newMoment(w), now, 0
 			}
-			return w.update(ctx, s.main, m, first)
+			if !apart {
+				return w.update(ctx, s.main, m, first)
+			}
+			// On its way before the reads, so that nothing comes in between.
+			marked := make(chan error, 1)
+			go func() { marked <- s.mark(ctx) }()
+			return errors.Join(w.update(ctx, s.main, m, first), <-marked)
 		})
 		if err != nil {
 			if round > 0 && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
@@ -52,7 +52,6 @@ func (s *store) listing(ctx context.Context, w walk, apart bool) (*moment, int64
 			}
 			return nil, 0, err
 		}
-		rounds++
 		if first, last = m.span(); apart {
 			first++
 		}

@@ -13,7 +13,11 @@ const (
 	silence   = 5 * time.Second
 	handshake = 3 * time.Second
 
-	opSync = 9 // of ZooKeeper's protocol
+	// Of ZooKeeper's protocol.
+	opExists      = 3
+	opGetData     = 4
+	opSync        = 9
+	opGetChildren = 12
 )
 
 // tap is a connection of ZooKeeper's client to a server. It reads along what the
@@ -40,18 +44,29 @@ type tap struct {
 type tapWatcher interface {
 	// granted gets the timeout of the session.
 	granted(timeout time.Duration)
-	// reached gets the zxid of a reply.
-	reached(zxid int64)
+	// asked gets the number and the path of a read that is about to be sent.
+	asked(xid uint32, path []byte)
+	// reached gets the number and the zxid of a reply.
+	reached(xid uint32, zxid int64)
 	// syncSent gets the path of a sync that is on its way.
 	syncSent(path string)
 }
 
 func (t *tap) Write(b []byte) (int, error) {
+	op := uint32(0)
+	if t.greeted && len(b) > 16 {
+		op = binary.BigEndian.Uint32(b[8:])
+	}
+	switch op {
+	case opExists, opGetData, opGetChildren:
+		path := b[16:]
+		t.watcher.asked(binary.BigEndian.Uint32(b[4:]), path[:min(binary.BigEndian.Uint32(b[12:]), uint32(len(path)))])
+	}
 	n, err := t.Conn.Write(b)
 	if err != nil {
 		return n, err
 	}
-	if t.greeted && len(b) > 16 && binary.BigEndian.Uint32(b[8:]) == opSync {
+	if op == opSync {
 		t.watcher.syncSent(string(b[16:]))
 	}
 	t.greeted = true
@@ -84,7 +99,7 @@ func (t *tap) message() {
 		t.greeter = true
 		t.watcher.granted(time.Duration(binary.BigEndian.Uint32(t.head[8:])) * time.Millisecond)
 	} else if zxid := int64(binary.BigEndian.Uint64(t.head[8:])); zxid > 0 {
-		t.watcher.reached(zxid)
+		t.watcher.reached(binary.BigEndian.Uint32(t.head[4:]), zxid)
 	}
 }
 

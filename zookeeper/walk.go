@@ -206,26 +206,28 @@ func (w walk) listed(key string) bool {
 
 // fetch reads one znode as it was at one moment; without one its stat stays nil.
 func (w walk) fetch(c *client, n *node) error {
+	r := c.readings.begin(n.path)
+	defer r.end()
 	for {
 		n.seen = c.zxid.Load()
 		if w.data {
 			var err error
-			if n.data, n.stat, err = c.conn.Get(n.path); err != nil {
-				return n.found(err)
+			n.data, n.stat, err = c.conn.Get(n.path)
+			if err != nil || n.stat.NumChildren == 0 {
+				return n.read(r, err)
 			}
-			if n.stat.NumChildren == 0 {
-				return n.found(nil)
-			}
+			r.again()
 		}
 		sent := c.zxid.Load()
 		children, stat, err := c.conn.Children(n.path)
 		if err != nil {
-			return n.found(err)
+			return n.read(r, err)
 		}
 		if !w.data || newest(stat) == newest(n.stat) {
 			n.children, n.stat, n.seen = children, stat, sent
-			return n.found(nil)
+			return n.read(r, nil)
 		}
+		r.again()
 	}
 }
 
@@ -287,7 +289,8 @@ func (w walk) top(c *client, n *node) (above *node, err error) {
 			}
 		}
 		if newest(above.stat) <= n.seen {
-			return above, above.found(nil)
+			above.seen = max(above.seen, newest(above.stat))
+			return above, nil
 		}
 	}
 }
