@@ -61,7 +61,7 @@ func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error)
 	lease := int64(0)
 	if w.TTL > 0 {
 		var err error
-		if lease, err = s.grant(ctx, w.TTL); err != nil {
+		if lease, err = s.grant(ctx, w.TTL, forTTL); err != nil {
 			return driver.Indexes{}, err
 		}
 	}
@@ -84,11 +84,12 @@ func (s *store) put(ctx context.Context, w driver.Write, lease int64) (driver.In
 		if err != nil {
 			return driver.Indexes{}, err
 		}
+		s.retire(reply.PrevKv)
 		return indexes(reply.Header.Revision, reply.PrevKv), nil
 	}
 	then := []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: put}}}
 	if !w.Cond.NeedsNoKey() {
-		then = append(then, get(key, true))
+		then = append([]*pb.RequestOp{get(key, true)}, then...)
 	}
 	reply, err := s.txn(ctx, &pb.TxnRequest{
 		Compare: compares, Success: then, Failure: []*pb.RequestOp{get(key, !w.Cond.HasValue)},
@@ -101,16 +102,18 @@ func (s *store) put(ctx context.Context, w driver.Write, lease int64) (driver.In
 	case w.Cond.NeedsNoKey():
 		return indexes(reply.Header.Revision, nil), nil
 	default:
-		return indexes(reply.Header.Revision, found(reply, 1)), nil
+		before := found(reply, 0)
+		s.retire(before)
+		return indexes(reply.Header.Revision, before), nil
 	}
 }
 
-// indexes are those of a pair written at revision, kv being the key before or
-// after that, or nil when it is new.
-func indexes(revision int64, kv *mvccpb.KeyValue) driver.Indexes {
+// indexes are those of a pair written at revision, before being what was there,
+// or nil when it is new.
+func indexes(revision int64, before *mvccpb.KeyValue) driver.Indexes {
 	created := revision
-	if kv != nil {
-		created = kv.CreateRevision
+	if before != nil {
+		created = before.CreateRevision
 	}
 	return driver.Indexes{Created: uint64(created), Modified: uint64(revision)}
 }
@@ -125,7 +128,7 @@ func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KV
 		if err != nil {
 			return nil, err
 		}
-		return deleted(reply, reply.Header.Revision)
+		return s.deleted(reply, reply.Header.Revision)
 	}
 	reply, err := s.txn(ctx, &pb.TxnRequest{
 		Compare: compares,
@@ -138,13 +141,14 @@ func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KV
 	if !reply.Succeeded {
 		return nil, failed(c, found(reply, 0))
 	}
-	return deleted(reply.Responses[0].GetResponseDeleteRange(), reply.Header.Revision)
+	return s.deleted(reply.Responses[0].GetResponseDeleteRange(), reply.Header.Revision)
 }
 
-func deleted(reply *pb.DeleteRangeResponse, revision int64) (*kvdb.KVPair, error) {
+func (s *store) deleted(reply *pb.DeleteRangeResponse, revision int64) (*kvdb.KVPair, error) {
 	if len(reply.PrevKvs) == 0 {
 		return nil, kvdb.ErrNotFound
 	}
+	s.retire(reply.PrevKvs[0])
 	return pairOf(reply.PrevKvs[0], revision), nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/portworx/kvdb"
@@ -18,27 +19,76 @@ const (
 )
 
 // revokeTimeout bounds the wait for a lease to be revoked that would expire
-// anyway.
-const revokeTimeout = 2 * time.Second
+// anyway, maxRetiring the number of those that are revoked at a time because
+// their keys were overwritten.
+const (
+	revokeTimeout = 2 * time.Second
+	maxRetiring   = 256
+)
+
+// What the upper 16 bits of the IDs of leases say: etcd lets us choose them.
+const (
+	forTTL   = 0x6b76 // keys that are written once under it, and never more
+	forHeld  = 0x6b77 // what this instance holds: locks, markers
+	tagShift = 48
+)
 
 // grant returns a new lease. Its ID is chosen here, so that a request without an
 // answer can be sent again: it makes no second lease.
-func (s *store) grant(ctx context.Context, ttl time.Duration) (int64, error) {
-	r := &pb.LeaseGrantRequest{ID: 1 + rand.Int64N(1<<62), TTL: int64(ttl / time.Second)}
-	reply, err := read(ctx, s, func(ctx context.Context) (*pb.LeaseGrantResponse, error) {
-		return s.lease.LeaseGrant(ctx, r, s.callOpts...)
-	})
-	switch {
-	case errors.Is(err, rpctypes.ErrLeaseExist): // the answer to an earlier try was lost
+func (s *store) grant(ctx context.Context, ttl time.Duration, tag int64) (int64, error) {
+	r := &pb.LeaseGrantRequest{TTL: int64(ttl / time.Second)}
+	for {
+		r.ID = tag<<tagShift | rand.Int64N(1<<tagShift)
+		tries := 0
+		reply, err := read(ctx, s, func(ctx context.Context) (*pb.LeaseGrantResponse, error) {
+			tries++
+			return s.lease.LeaseGrant(ctx, r, s.callOpts...)
+		})
+		switch {
+		case errors.Is(err, rpctypes.ErrLeaseExist) && tries == 1:
+			continue // somebody else's
+		case errors.Is(err, rpctypes.ErrLeaseExist): // the answer to an earlier try was lost
+			return r.ID, nil
+		case err != nil:
+			s.discard(r.ID)
+			return 0, err
+		case reply.TTL > r.TTL:
+			s.discard(r.ID)
+			return 0, kvdb.ErrTTLNotSupported // the server has a larger minimum
+		}
 		return r.ID, nil
-	case err != nil:
-		s.discard(r.ID)
-		return 0, err
-	case reply.TTL > r.TTL:
-		s.discard(r.ID)
-		return 0, kvdb.ErrTTLNotSupported // the server has a larger minimum
 	}
-	return r.ID, nil
+}
+
+// retire revokes, in the background, the lease that a key was under before it
+// was written anew or deleted: it would live on until its TTL ends. It must be
+// one of a TTL that has no other keys. What cannot be done soon is left to the
+// TTL.
+func (s *store) retire(before *mvccpb.KeyValue) {
+	if before == nil || before.Lease>>tagShift != forTTL {
+		return
+	}
+	select {
+	case s.retiring <- struct{}{}:
+	default:
+		return
+	}
+	lease := before.Lease
+	started := s.launch(func() {
+		defer func() { <-s.retiring }()
+		// Close waits for it.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.lifetime), revokeTimeout)
+		defer cancel()
+		reply, err := read(ctx, s, func(ctx context.Context) (*pb.LeaseTimeToLiveResponse, error) {
+			return s.lease.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: lease, Keys: true}, s.callOpts...)
+		})
+		if err == nil && reply.TTL > 0 && len(reply.Keys) == 0 {
+			_, _ = s.revoke(ctx, lease)
+		}
+	})
+	if !started {
+		<-s.retiring
+	}
 }
 
 // revoke ends a lease, and what is under it.

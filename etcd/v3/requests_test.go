@@ -3,9 +3,9 @@ package etcdv3
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 
 	"github.com/portworx/kvdb"
@@ -170,15 +170,25 @@ func TestLeases(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, 1, leases(t, client), "after writes that failed, and snapshots")
-	began := time.Now()
 	for range 1000 {
-		_, err := kv.Put("key", "value", 5)
+		_, err := kv.Put("key", "value", 1000)
 		require.NoError(t, err)
 	}
 	_, err = kv.Put("key", "for ever", 0)
 	require.NoError(t, err)
+	large := strings.Repeat("v", 2*smallValue)
+	for range 20 {
+		pair, err := kv.Create("short", large, 1000)
+		require.NoError(t, err)
+		pair, err = kv.CompareAndSet(&kvdb.KVPair{Key: "short", Value: []byte(large), ModifiedIndex: pair.ModifiedIndex, TTL: 1000},
+			kvdb.KVModifiedIndex|kvdb.KVTTL, nil)
+		require.NoError(t, err)
+		_, err = kv.Update("short", "small", 1000)
+		require.NoError(t, err)
+		_, err = kv.Delete("short")
+		require.NoError(t, err)
+	}
 	eventually(t, "leases of overwritten keys stay", func() bool { return leases(t, client) == 1 })
-	require.Greater(t, time.Since(began), 5*time.Second)
 	pair, err := kv.Get("key")
 	require.NoError(t, err)
 	require.Equal(t, "for ever", string(pair.Value))
@@ -186,4 +196,47 @@ func TestLeases(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, kvdb.Close(kv))
 	require.Zero(t, leases(t, client), "after Close")
+}
+
+// The lease of a key that is overwritten stays while another key is under it:
+// one of the same transaction, or what another program made of it.
+func TestLeaseOfSeveralKeys(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Etcd(t, servers.Options{})
+	client := raw(t, cluster)
+	kv, err := New("", cluster.Endpoints(), nil, nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, kvdb.Close(kv)) }()
+
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	for _, key := range []string{"a", "b"} {
+		_, err := tx.Put(key, "value", 1000)
+		require.NoError(t, err)
+	}
+	require.NoError(t, tx.Commit())
+	require.Equal(t, 1, leases(t, client))
+	granted, err := client.Grant(t.Context(), 1000)
+	require.NoError(t, err)
+	_, err = client.Put(t.Context(), "other", "value", clientv3.WithLease(granted.ID))
+	require.NoError(t, err)
+	for _, key := range []string{"a", "other"} {
+		_, err = kv.Put(key, "changed", 0)
+		require.NoError(t, err)
+	}
+	// A later one shows that the first ones were looked at.
+	_, err = kv.Put("later", "value", 1000)
+	require.NoError(t, err)
+	_, err = kv.Delete("later")
+	require.NoError(t, err)
+	eventually(t, "the later lease stays", func() bool { return leases(t, client) == 2 })
+	pair, err := kv.Get("b")
+	require.NoError(t, err)
+	require.Equal(t, "value", string(pair.Value))
+	_, err = kv.Delete("b")
+	require.NoError(t, err)
+	eventually(t, "a lease without keys stays", func() bool { return leases(t, client) == 1 })
+	kept, err := client.TimeToLive(t.Context(), granted.ID)
+	require.NoError(t, err)
+	require.Positive(t, kept.TTL, "the lease of another program")
 }

@@ -48,7 +48,7 @@ func (s *store) session(ctx context.Context) (*session, error) {
 		return s.present, nil
 	}
 	sent := time.Now()
-	id, err := s.grant(ctx, sessionTTL)
+	id, err := s.grant(ctx, sessionTTL, forHeld)
 	if err != nil {
 		return nil, err
 	}

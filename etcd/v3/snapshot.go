@@ -74,7 +74,7 @@ func (s *store) ownRevision(ctx context.Context, prefix string) (uint64, error) 
 }
 
 func (s *store) writeMarker(ctx context.Context, key string) (int64, error) {
-	lease, err := s.grant(ctx, minTTL)
+	lease, err := s.grant(ctx, minTTL, forHeld)
 	if err != nil {
 		return 0, err
 	}
