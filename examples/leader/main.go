@@ -1,7 +1,5 @@
-// Leader is a daemon of which one at a time does the work, while the others wait
-// to take over. Run it in several terminals, and end the one that leads:
-//
-//	go run ./examples/leader http://127.0.0.1:2379
+// Leader is a daemon of which one at a time does the work, while others wait. Run
+// several `go run ./examples/leader http://127.0.0.1:2379`, and end the leader.
 package main
 
 import (
@@ -24,12 +22,12 @@ func main() {
 }
 
 func run(ctx context.Context, name string, endpoints []string) error {
-	kv, err := kvdb.New(etcdv3.Name, "example/leader", endpoints, nil, nil)
+	kv, err := etcdv3.New("example/leader", endpoints, nil, nil)
 	if err != nil {
 		return err
 	}
 	go follow(ctx, kv, name)
-	for ctx.Err() == nil {
+	for ; ctx.Err() == nil; time.Sleep(time.Second) {
 		lock, err := kvdb.WithContext(ctx, kv).LockWithTimeout("leader", name, time.Minute, 0)
 		if err == nil {
 			err = errors.Join(lead(ctx, kv, name, lock), kv.Unlock(lock))
@@ -47,17 +45,14 @@ func lead(ctx context.Context, kv kvdb.Kvdb, name string, lock *kvdb.KVPair) err
 		tx, err := kv.TxNew()
 		if err == nil {
 			_, err = tx.Put("work", fmt.Sprintf("piece %d by %s, token %d", n, name, held.Token()), 0)
-		}
-		if err == nil {
-			err = kvdb.TxGuard(tx, lock)
+			err = errors.Join(err, kvdb.TxGuard(tx, lock))
 		}
 		if err == nil {
 			err = tx.Commit()
 		}
 		select {
 		case <-time.After(time.Second):
-		case <-held.Lost():
-			return kvdb.ErrInvalidLock
+		case <-held.Lost(): // the next transaction fails
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -67,12 +62,17 @@ func lead(ctx context.Context, kv kvdb.Kvdb, name string, lock *kvdb.KVPair) err
 	}
 }
 
-// follow tells what the leader does, from now on whenever a watch has ended.
+// follow tells what the leaders do. A new watch begins where the last one ended.
 func follow(ctx context.Context, kv kvdb.Kvdb, name string) {
-	for events, err := kvdb.Events(ctx, kv, "work", 0); err == nil; events, err = kvdb.Events(ctx, kv, "work", 0) {
-		for pair, err := range events {
-			if err == nil {
-				log.Printf("%s sees: %s", name, pair.Value)
+	for last := uint64(0); ctx.Err() == nil; time.Sleep(time.Second) {
+		if events, err := kvdb.Events(ctx, kv, "work", last); err == nil {
+			for pair, err := range events {
+				if err == nil {
+					last = pair.ModifiedIndex
+					log.Printf("%s sees: %s", name, pair.Value)
+				} else if errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
+					last = 0
+				}
 			}
 		}
 	}
