@@ -101,17 +101,33 @@ func (l *load) write(kv kvdb.Kvdb, writer int) {
 }
 
 // count counts up, and read asserts that nothing acknowledged is missing, and
-// that no reader sees the count go back.
+// that no reader sees the count go back. Each step is bound to the one before:
+// one that comes into effect late changes nothing that came after it.
 func (l *load) count(kv kvdb.Kvdb) {
-	for i := int64(1); l.ctx.Err() == nil; i++ {
-		err := l.call("Put", func() error { _, err := kv.Put("counter", strconv.FormatInt(i, 10), 0); return err })
-		switch {
-		case err == nil:
-			l.counted.Store(i)
-		case errors.Is(err, kvdb.ErrUnknownOutcome):
-			// It may come into effect late, over a later count: end here.
+	var at *kvdb.KVPair
+	for l.ctx.Err() == nil {
+		if at == nil && l.call("Get", func() (err error) { at, err = kv.Get("counter"); return err }) != nil {
+			continue
+		}
+		i, err := strconv.ParseInt(string(at.Value), 10, 64)
+		if err != nil {
+			l.t.Errorf("the count is %q", at.Value)
 			return
 		}
+		next := *at
+		next.Value = strconv.AppendInt(nil, i+1, 10)
+		at = nil
+		_ = l.call("CompareAndSet", func() error {
+			pair, err := kv.CompareAndSet(&next, kvdb.KVModifiedIndex, nil)
+			if errors.Is(err, kvdb.ErrModified) { // an earlier step came late
+				return nil
+			}
+			if err == nil {
+				l.counted.Store(i + 1)
+				at = pair
+			}
+			return err
+		})
 	}
 }
 
