@@ -1,13 +1,15 @@
-package etcdv2_test
+package etcdv2
 
 import (
+	"flag"
 	"testing"
 	"time"
 
-	etcdv2 "github.com/portworx/kvdb/etcd/v2"
 	"github.com/portworx/kvdb/test"
 	"github.com/portworx/kvdb/test/servers"
 )
+
+var all = flag.Bool("kvdb.all", false, "run the suite in all variations, each bare and behind the log wrapper")
 
 // traits are what is documented of this backend.
 var traits = test.Traits{
@@ -23,20 +25,38 @@ var traits = test.Traits{
 	Endpoints:   true,
 }
 
-func TestConformanceChild(t *testing.T) { test.Child(t, etcdv2.New) }
+func TestConformanceChild(t *testing.T) { test.Child(t, New) }
 
+// The suite passes on one member and on three, plain, and with TLS and a user.
+// Without -kvdb.all it runs on the least and the most of that.
 func TestConformance(t *testing.T) {
-	cluster := servers.Etcd35(t, servers.Options{})
-	test.Conformance(t, test.Harness{
-		Name: "etcd v2", Init: etcdv2.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(),
-		Child: "TestConformanceChild", Traits: traits,
-	})
-}
-
-func TestConformance3(t *testing.T) {
-	cluster := servers.Etcd35(t, servers.Options{Members: 3})
-	test.Conformance(t, test.Harness{
-		Name: "etcd v2, 3 members", Init: etcdv2.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(),
-		Child: "TestConformanceChild", Traits: traits,
-	})
+	for _, v := range []struct {
+		name    string
+		members int
+		users   bool
+		always  bool
+	}{
+		{"etcd v2", 1, false, true},
+		{"etcd v2, TLS and a user", 1, true, false},
+		{"etcd v2, three members", 3, false, false},
+		{"etcd v2, three members, TLS and a user", 3, true, true},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			if !v.always && !*all {
+				t.Skip("only with -kvdb.all")
+			}
+			h := test.Harness{
+				Name: v.name, Init: New, Child: "TestConformanceChild", Traits: traits,
+				Bare: !*all,
+			}
+			var cluster *servers.Cluster
+			if v.users {
+				cluster, h.Options = withUsers(t, v.members)
+			} else {
+				cluster = servers.Etcd35(t, servers.Options{Members: v.members})
+			}
+			h.Endpoints, h.Server = cluster.Endpoints(), cluster.Server()
+			test.Conformance(t, h)
+		})
+	}
 }

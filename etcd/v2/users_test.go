@@ -15,10 +15,11 @@ import (
 )
 
 // withUsers starts a server that checks who a client is, by password or
-// certificate, and returns the options of its root.
-func withUsers(t *testing.T) (*servers.Cluster, map[string]string) {
+// certificate, and returns the options of its root, who has the latter: the server
+// takes a tenth of a second to check a password, with each request.
+func withUsers(t *testing.T, members int) (*servers.Cluster, map[string]string) {
 	t.Helper()
-	cluster := servers.Etcd35(t, servers.Options{TLS: true, ClientCertAuth: true})
+	cluster := servers.Etcd35(t, servers.Options{Members: members, ClientCertAuth: true})
 	certFile, keyFile, err := cluster.CA.Issue("root", servers.Leaf{CommonName: "root"})
 	require.NoError(t, err)
 	options := map[string]string{
@@ -42,7 +43,7 @@ func withUsers(t *testing.T) (*servers.Cluster, map[string]string) {
 
 // The cases about users, with an administrator who has a password.
 func TestUsers(t *testing.T) {
-	cluster, options := withUsers(t)
+	cluster, options := withUsers(t, 1)
 	// A certificate counts for those without a password only.
 	certFile, keyFile, err := cluster.CA.Issue("nobody", servers.Leaf{CommonName: "nobody"})
 	require.NoError(t, err)

@@ -1,9 +1,12 @@
 package etcdv2
 
 import (
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
@@ -79,15 +82,30 @@ func TestCatchUp(t *testing.T) {
 	cluster, index := servers.Etcd35(t, servers.Options{TLS: true}), index(t)
 	kv := instance(t, cluster, "past", map[string]string{kvdb.TrustedCAFileKey: cluster.CA.File}, nil)
 	start := index(kv.Put("dir/key", "value", 0))
+	const writers, past, later = 6, 40, 500
+	var mu sync.Mutex // protects written
 	var written []uint64
-	put := func() { written = append(written, index(kv.Put("dir/key", "value", 0))) }
-	for range 250 {
-		put()
+	write := func(each int) {
+		var writing sync.WaitGroup
+		for range writers {
+			writing.Go(func() {
+				for range each {
+					pair, err := kv.Put("dir/key", "value", 0)
+					if !assert.NoError(t, err) {
+						return
+					}
+					mu.Lock()
+					written = append(written, pair.ModifiedIndex)
+					mu.Unlock()
+				}
+			})
+		}
+		writing.Wait()
 	}
+	write(past)
 	events := watch(t, kv, "dir/", start)
-	for range 3000 {
-		put()
-	}
+	write(later)
+	slices.Sort(written)
 	for _, want := range written {
 		require.Equal(t, event(kvdb.KVSet, "dir/key", want), receive(t, events))
 	}

@@ -1,0 +1,24 @@
+package etcdv2
+
+import (
+	"flag"
+	"testing"
+	"time"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/faults"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+var faultTime = flag.Duration("kvdb.faults", 20*time.Second, "how long TestFaults lasts; 2m goes through all faults")
+
+func TestFaults(t *testing.T) {
+	cluster := servers.Etcd35(t, servers.Options{Members: 3})
+	faults.Run(t, faults.Config{
+		Cluster:   cluster,
+		Open:      func() kvdb.Kvdb { return instance(t, cluster, "faults", nil, nil) },
+		Duration:  *faultTime,
+		CallBound: opTimeout + 3*time.Second, // a busy machine is no fault
+		Recovery:  5 * time.Second,
+	})
+}
