@@ -82,6 +82,41 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// Beside its one request an operation does little: it allocates hardly more than
+// the client library does for the same request without a time limit.
+func TestAllocations(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	client := raw(t, cluster)
+	kv := instance(t, cluster, "", nil)
+	ctx, value := t.Context(), strings.Repeat("v", 127)
+	for _, c := range []struct {
+		name      string
+		raw, ours func() error
+	}{
+		{"Put",
+			func() error { _, err := client.Put(ctx, "key", value, clientv3.WithPrevKV()); return err },
+			func() error { _, err := kv.Put("key", value, 0); return err }},
+		{"Get",
+			func() error { _, err := client.Get(ctx, "key"); return err },
+			func() error { _, err := kv.Get("key"); return err }},
+		{"Update",
+			func() error {
+				_, err := client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision("key"), ">", 0)).
+					Then(clientv3.OpGet("key", clientv3.WithKeysOnly()), clientv3.OpPut("key", value)).
+					Else(clientv3.OpGet("key")).Commit()
+				return err
+			},
+			func() error { _, err := kv.Update("key", value, 0); return err }},
+	} {
+		cost := func(call func() error) float64 {
+			return testing.AllocsPerRun(200, func() { require.NoError(t, call()) })
+		}
+		reference, ours := cost(c.raw), cost(c.ours)
+		t.Logf("%s: %v, raw %v", c.name, ours, reference)
+		require.LessOrEqual(t, ours, 1.2*reference, c.name)
+	}
+}
+
 // Large results are read in pages, all at one revision.
 func TestPages(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
@@ -180,7 +215,7 @@ func TestLeases(t *testing.T) {
 	for range 20 {
 		pair, err := kv.Create("short", large, 1000)
 		require.NoError(t, err)
-		pair, err = kv.CompareAndSet(&kvdb.KVPair{Key: "short", Value: []byte(large), ModifiedIndex: pair.ModifiedIndex, TTL: 1000},
+		_, err = kv.CompareAndSet(&kvdb.KVPair{Key: "short", Value: []byte(large), ModifiedIndex: pair.ModifiedIndex, TTL: 1000},
 			kvdb.KVModifiedIndex|kvdb.KVTTL, nil)
 		require.NoError(t, err)
 		_, err = kv.Update("short", "small", 1000)
