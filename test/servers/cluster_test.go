@@ -2,6 +2,7 @@ package servers_test
 
 import (
 	"context"
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -136,6 +137,25 @@ func TestOneMember(t *testing.T) {
 		b.NoError(m.Stop(), "of a paused one")
 		b.NoError(m.Start())
 		b.has(m, "third")
+	})
+}
+
+// A member counts what it is asked for.
+func TestRequests(t *testing.T) {
+	each(t, servers.Options{}, func(b *bench) {
+		m := b.leader()
+		count := func() float64 {
+			n, err := within(b, patience, m.Requests)
+			b.NoError(err)
+			return n
+		}
+		b.put(m, "warm")
+		before := count()
+		const puts = 50
+		for i := range puts {
+			b.put(m, fmt.Sprint("name", i))
+		}
+		b.InDelta(puts, count()-before, puts/5)
 	})
 }
 

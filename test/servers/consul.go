@@ -81,6 +81,7 @@ func (c consul) config(m *Member) ([]byte, error) {
 		"ui_config":            object{"enabled": false},
 		"limits":               object{"http_max_conns_per_client": 10000},
 		"disable_update_check": true,
+		"telemetry":            object{"prometheus_retention_time": "1h", "disable_hostname": true},
 		"log_level":            "warn",
 	}
 	if m.c.Token != "" {
@@ -129,4 +130,10 @@ func (consul) ready(ctx context.Context, m *Member) error {
 func (c consul) leads(ctx context.Context, m *Member) (bool, error) {
 	leader, err := m.c.prober.get(ctx, m.Direct()+"/v1/status/leader")
 	return strings.Trim(leader, "\"\n") == address(m.Peer()), err
+}
+
+func (consul) requests(ctx context.Context, m *Member) (float64, error) {
+	return m.c.prober.sum(ctx, m.Direct()+"/v1/agent/metrics?format=prometheus", func(metric string) bool {
+		return strings.HasPrefix(metric, "consul_api_http_count{") && !strings.Contains(metric, "v1_agent_metrics")
+	})
 }

@@ -25,4 +25,6 @@ type driver interface {
 	ready(ctx context.Context, m *Member) error
 	// leads tells whether the member believes it is the leader.
 	leads(ctx context.Context, m *Member) (bool, error)
+	// requests is what Member.Requests returns.
+	requests(ctx context.Context, m *Member) (float64, error)
 }

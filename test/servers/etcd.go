@@ -82,3 +82,10 @@ func (etcd) leads(ctx context.Context, m *Member) (bool, error) {
 	metrics, err := m.c.prober.get(ctx, m.Direct()+"/metrics")
 	return strings.Contains(metrics, "\netcd_server_is_leader 1\n"), err
 }
+
+// requests counts the messages of gRPC, and the requests of the v2 API.
+func (etcd) requests(ctx context.Context, m *Member) (float64, error) {
+	return m.c.prober.sum(ctx, m.Direct()+"/metrics", func(metric string) bool {
+		return strings.HasPrefix(metric, "grpc_server_msg_received_total{") || strings.HasPrefix(metric, "etcd_http_received_total{")
+	})
+}

@@ -55,6 +55,13 @@ func (m *Member) Peer() (host string, port int) { return m.c.kind.driver.peerHos
 // Clients is the link from clients to the member.
 func (m *Member) Clients() *Link { return m.clients }
 
+// Requests is how many requests of clients the member has received since it
+// started, by its own count: a little more than the programs of a test make, for
+// clients send signs of life.
+func (m *Member) Requests(ctx context.Context) (float64, error) {
+	return m.c.kind.driver.requests(ctx, m)
+}
+
 // Peers are the links between the member and the others, both directions. Where
 // a member pauses or dies they keep their state.
 func (m *Member) Peers() Links {

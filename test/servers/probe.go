@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -78,6 +80,28 @@ func newProber(c *Cluster) (*prober, error) {
 		},
 		token: c.Token,
 	}, nil
+}
+
+// sum adds up the metrics at url, in Prometheus's text format, whose line, with
+// its labels, is counted.
+func (p *prober) sum(ctx context.Context, url string, counted func(metric string) bool) (float64, error) {
+	metrics, err := p.get(ctx, url)
+	if err != nil {
+		return 0, err
+	}
+	total := 0.0
+	for line := range strings.Lines(metrics) {
+		metric, value, ok := strings.Cut(strings.TrimSpace(line), "} ")
+		if !ok || !counted(metric) {
+			continue
+		}
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return 0, fmt.Errorf("metric %q: %w", line, err)
+		}
+		total += n
+	}
+	return total, nil
 }
 
 // get returns what is at url. An answer that is none of the statuses, 200 if

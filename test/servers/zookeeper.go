@@ -169,17 +169,30 @@ func (z zookeeper) leads(ctx context.Context, m *Member) (bool, error) {
 }
 
 // mode is the part that a server has in the ensemble.
-func (zookeeper) mode(ctx context.Context, m *Member) (string, error) {
+func (z zookeeper) mode(ctx context.Context, m *Member) (string, error) {
+	return z.status(ctx, m, "Mode")
+}
+
+func (z zookeeper) requests(ctx context.Context, m *Member) (float64, error) {
+	received, err := z.status(ctx, m, "Received")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseFloat(received, 64)
+}
+
+// status returns one line of what a server tells about itself.
+func (zookeeper) status(ctx context.Context, m *Member, name string) (string, error) {
 	status, err := fourLetters(ctx, address(loopback, m.plainPort()), "srvr")
 	if err != nil {
 		return "", err
 	}
-	_, rest, ok := strings.Cut(status, "Mode: ")
+	_, rest, ok := strings.Cut(status, name+": ")
 	if !ok {
-		return "", fmt.Errorf("no mode in %q", status)
+		return "", fmt.Errorf("no %s in %q", name, status)
 	}
-	mode, _, _ := strings.Cut(rest, "\n")
-	return mode, nil
+	value, _, _ := strings.Cut(rest, "\n")
+	return value, nil
 }
 
 // dialBriefly connects for one short exchange. A server that is still starting
