@@ -92,8 +92,13 @@ func isAt(file *boltFile, path string) (bool, error) {
 // checkAt checks the file at path, if it is not empty.
 func checkAt(path string, deadline time.Time) error {
 	info, err := os.Stat(path)
-	if err != nil || info.Size() == 0 {
+	switch {
+	case err != nil:
 		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("open database file %s: it is no regular file: %v", path, info.Mode())
+	case info.Size() == 0:
+		return nil
 	}
 	file, err := openFile(path, bbolt.Options{Timeout: time.Until(deadline), ReadOnly: true})
 	if err != nil {

@@ -92,3 +92,10 @@ func TestNoFolder(t *testing.T) {
 	_, err = newKvdb(t.TempDir())
 	require.Error(t, err, "a folder is no database")
 }
+
+func TestNoFile(t *testing.T) {
+	folder := t.TempDir()
+	_, err := New("", nil, map[string]string{Path: folder}, nil)
+	require.ErrorContains(t, err, folder+": it is no regular file")
+	require.NotErrorIs(t, err, ErrCorrupt)
+}
