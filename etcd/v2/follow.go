@@ -77,7 +77,7 @@ func (f *feed) next() (*client.Response, error) {
 		return nil, err
 	}
 	if event.Node == nil {
-		return nil, errors.New("an event without a node")
+		return nil, errNoNode
 	}
 	return event, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -69,8 +70,12 @@ type network struct {
 
 	mu       sync.Mutex // protects what is below
 	requests []*http.Request
-	// refuse tells whether a request does not get through; nil: all do.
-	refuse func(*http.Request) bool
+	// refuse tells whether a request does not get through, and lose whether its
+	// answer does not; nil: all do.
+	refuse, lose func(*http.Request) bool
+	// status and body are the answer to all requests; 0: that of the server.
+	status int
+	body   string
 	// gated tells which answers can be read only after gate was closed; nil: none.
 	gated  func(*http.Request) bool
 	gate   <-chan struct{}
@@ -85,7 +90,9 @@ func (n *network) wrap(base http.RoundTripper) http.RoundTripper {
 func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	n.mu.Lock()
 	n.requests = append(n.requests, r)
-	refused, isGated, gate := n.refuse != nil && n.refuse(r), n.gated != nil && n.gated(r), n.gate
+	refused, isLost := n.refuse != nil && n.refuse(r), n.lose != nil && n.lose(r)
+	status, body := n.status, n.body
+	isGated, gate := n.gated != nil && n.gated(r), n.gate
 	n.mu.Unlock()
 	if refused {
 		return nil, errors.New("the network is cut")
@@ -93,6 +100,14 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	reply, err := n.base.RoundTrip(r)
 	if err != nil {
 		return nil, err
+	}
+	if status != 0 {
+		reply.Body.Close()
+		return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	}
+	if isLost {
+		reply.Body.Close()
+		return nil, errors.New("the answer is lost")
 	}
 	if isGated {
 		reply.Body = gated{reply.Body, gate}
@@ -120,11 +135,26 @@ func (n *network) cut(refuse func(*http.Request) bool) {
 	}
 }
 
-// mend lets all requests through.
+// loseAnswers loses the answers to requests.
+func (n *network) loseAnswers(to func(*http.Request) bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lose = to
+}
+
+// answer replaces the server's answers to all requests, and ends those that are under way.
+func (n *network) answer(status int, body string) {
+	n.cut(nil)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.status, n.body = status, body
+}
+
+// mend lets all requests and answers through.
 func (n *network) mend() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.refuse = nil
+	n.refuse, n.lose, n.status = nil, nil, 0
 }
 
 // count is how many requests there were of a kind.
@@ -141,6 +171,8 @@ func (n *network) count(kind func(*http.Request) bool) int {
 }
 
 func waits(r *http.Request) bool { return r.URL.Query().Get("wait") == "true" }
+
+func everything(*http.Request) bool { return true }
 
 func pulses(r *http.Request) bool { return r.URL.Path == "/v2/keys"+pingKey }
 

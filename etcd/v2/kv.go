@@ -38,8 +38,8 @@ func isMissing(err error) bool {
 
 // get reads the node at a path.
 func (s *store) get(ctx context.Context, path string, o client.GetOptions) (*client.Response, error) {
-	return call(ctx, s.pool, repeatable, func(ctx context.Context, l *line) (*client.Response, error) {
-		return l.keys.Get(ctx, path, &o)
+	return s.pool.keys(ctx, repeatable, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
+		return keys.Get(ctx, path, &o)
 	})
 }
 
@@ -145,8 +145,8 @@ func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error)
 
 func (s *store) set(ctx context.Context, w driver.Write, o client.SetOptions) (driver.Indexes, error) {
 	o.TTL = w.TTL
-	reply, err := call(ctx, s.pool, once, func(ctx context.Context, l *line) (*client.Response, error) {
-		return l.keys.Set(ctx, "/"+w.Key, encode(w.Value), &o)
+	reply, err := s.pool.keys(ctx, once, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
+		return keys.Set(ctx, "/"+w.Key, encode(w.Value), &o)
 	})
 	if err != nil {
 		return driver.Indexes{}, err
@@ -214,7 +214,11 @@ func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KV
 
 // remove deletes the node at a path.
 func (s *store) remove(ctx context.Context, path string, o client.DeleteOptions) (*client.Response, error) {
-	return call(ctx, s.pool, once, func(ctx context.Context, l *line) (*client.Response, error) {
-		return l.keys.Delete(ctx, path, &o)
+	return s.pool.keys(ctx, once, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
+		reply, err := keys.Delete(ctx, path, &o)
+		if err == nil && reply.PrevNode == nil {
+			err = errNoNode
+		}
+		return reply, err
 	})
 }

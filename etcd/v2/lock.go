@@ -87,8 +87,8 @@ func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *clien
 	defer cancel()
 	for {
 		sent := time.Now()
-		reply, err := call(ctx, s.pool, repeatable, func(ctx context.Context, l *line) (*client.Response, error) {
-			return l.keys.Set(ctx, path, value, &client.SetOptions{PrevExist: client.PrevNoExist, TTL: lockTTL})
+		reply, err := s.pool.keys(ctx, repeatable, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
+			return keys.Set(ctx, path, value, &client.SetOptions{PrevExist: client.PrevNoExist, TTL: lockTTL})
 		})
 		if codeOf(err) == client.ErrorCodeNodeExist {
 			reply, err = s.get(ctx, path, client.GetOptions{Quorum: true})
@@ -115,8 +115,8 @@ func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *clien
 // sent.
 func (s *store) refresh(ctx context.Context, path, value string) (sent time.Time, err error) {
 	sent = time.Now()
-	_, err = call(ctx, s.pool, repeatable, func(ctx context.Context, l *line) (*client.Response, error) {
-		return l.keys.Set(ctx, path, "", &client.SetOptions{
+	_, err = s.pool.keys(ctx, repeatable, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
+		return keys.Set(ctx, path, "", &client.SetOptions{
 			PrevExist: client.PrevExist, PrevValue: value, TTL: lockTTL, Refresh: true,
 		})
 	})

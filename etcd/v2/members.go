@@ -2,6 +2,7 @@ package etcdv2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -26,7 +27,11 @@ func (s *store) controllerContext() (context.Context, context.CancelFunc) {
 
 func (s *store) members(ctx context.Context) ([]client.Member, error) {
 	return call(ctx, s.pool, repeatable, func(ctx context.Context, l *line) ([]client.Member, error) {
-		return l.members.List(ctx)
+		members, err := l.members.List(ctx)
+		if err == nil && len(members) == 0 { // it cannot be an etcd that has answered
+			err = errors.New("the answer names no member")
+		}
+		return members, err
 	})
 }
 

@@ -1,6 +1,8 @@
 package etcdv2_test
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,13 +26,30 @@ func move(from, to kvdb.Kvdb) error {
 	return nil
 }
 
-// A tree moves from the v2 to the v3 API of one cluster, which keeps both apart.
+func TestReadmeShowsMove(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	source, err := os.ReadFile("move_test.go")
+	require.NoError(t, err)
+	_, code, _ := strings.Cut(string(source), "\nfunc move(")
+	code, _, _ = strings.Cut(code, "\n}\n")
+	require.Contains(t, string(readme), "\nfunc move("+code+"\n}\n")
+}
+
+// A tree moves from the v2 API to the v3 API of the same cluster, which keeps both
+// apart, and of another one.
 func TestMoveToV3(t *testing.T) {
-	cluster := servers.Etcd35(t, servers.Options{})
-	from, err := kvdb.New(etcdv2.Name, "app", cluster.Endpoints(), nil, nil)
+	old := servers.Etcd35(t, servers.Options{})
+	for name, cluster := range map[string]*servers.Cluster{"the same": old, "another": servers.Etcd(t, servers.Options{})} {
+		t.Run(name, func(t *testing.T) { moveToV3(t, old.Endpoints(), cluster.Endpoints()) })
+	}
+}
+
+func moveToV3(t *testing.T, old, current []string) {
+	from, err := kvdb.New(etcdv2.Name, "app", old, nil, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, kvdb.Close(from)) })
-	to, err := kvdb.New(etcdv3.Name, "app", cluster.Endpoints(), nil, nil)
+	to, err := kvdb.New(etcdv3.Name, "app", current, nil, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, kvdb.Close(to)) })
 	values := map[string]string{"a": "text", "dir/b": "", "dir/c/d": "\xff\x00"}

@@ -70,7 +70,9 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 	s := newStore(p, stale)
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	err = p.ping(ctx)
+	if err = p.ping(ctx); err != nil {
+		err = fmt.Errorf("ask %s: %w", strings.Join(urls, ", "), err)
+	}
 	if err == nil && user != "" {
 		err = s.login(ctx, domain)
 	}

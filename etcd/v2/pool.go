@@ -91,6 +91,20 @@ func call[T any](ctx context.Context, p *pool, k failover.Kind, request func(con
 	return reply, err
 }
 
+// keys is call for a request for keys.
+func (p *pool) keys(ctx context.Context, k failover.Kind, request func(context.Context, client.KeysAPI) (*client.Response, error)) (*client.Response, error) {
+	return call(ctx, p, k, func(ctx context.Context, l *line) (*client.Response, error) {
+		reply, err := request(ctx, l.keys)
+		if err == nil && reply.Node == nil {
+			err = errNoNode
+		}
+		return reply, err
+	})
+}
+
+// errNoNode: it cannot be an etcd that has answered.
+var errNoNode = errors.New("the answer has no node")
+
 // attempt makes one request of m. sent tells whether it got a connection. It
 // calls begun when the answer begins.
 func attempt[T any](ctx context.Context, m *member, begun func(), request func(context.Context, *line) (T, error)) (reply T, sent bool, err error) {
@@ -119,8 +133,8 @@ const pingKey = "/kvdb/bootstrap"
 
 // ping returns when a majority has answered.
 func (p *pool) ping(ctx context.Context) error {
-	_, err := call(ctx, p, repeatable, func(ctx context.Context, l *line) (*client.Response, error) {
-		return l.keys.Get(ctx, pingKey, &client.GetOptions{Quorum: true})
+	_, err := p.keys(ctx, repeatable, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
+		return keys.Get(ctx, pingKey, &client.GetOptions{Quorum: true})
 	})
 	switch codeOf(err) {
 	case client.ErrorCodeKeyNotFound, client.ErrorCodeNotDir:

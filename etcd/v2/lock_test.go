@@ -1,0 +1,143 @@
+package etcdv2
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/client/v2"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+// raw is the client library's access to keys.
+func raw(t *testing.T, cluster *servers.Cluster) client.KeysAPI {
+	t.Helper()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	c, err := client.New(client.Config{Endpoints: []string{cluster.All()[0].Direct()}, Transport: transport})
+	require.NoError(t, err)
+	return client.NewKeysAPI(c)
+}
+
+func lostOf(t *testing.T, pair *kvdb.KVPair) <-chan struct{} {
+	t.Helper()
+	held, ok := pair.Lock.(kvdb.HeldLock)
+	require.True(t, ok)
+	return held.Lost()
+}
+
+// When the answer to the request for a lock is lost, there is one holder still, and
+// he has it for a whole TTL from now on.
+func TestLockAnswerLost(t *testing.T) {
+	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
+	kv := instance(t, cluster, "lost", map[string]string{kvdb.RetryCountKey: "3"}, n.wrap)
+	began := time.Now()
+	lost := 0
+	n.loseAnswers(func(r *http.Request) bool {
+		if r.Method == http.MethodPut {
+			lost++
+		}
+		return time.Since(began) < 4*time.Second
+	})
+	pair, err := kv.LockWithTimeout("key", "me", await, 0)
+	require.NoError(t, err)
+	require.Positive(t, lost)
+	reply, err := raw(t, cluster).Get(t.Context(), lockPath("lost/key"), nil)
+	require.NoError(t, err)
+	require.Equal(t, reply.Node.CreatedIndex, pair.ModifiedIndex)
+	require.GreaterOrEqual(t, reply.Node.TTL, int64(lockTTL/time.Second-1), "what is left of it, in seconds")
+	require.NoError(t, kv.Unlock(pair))
+	locked, _, err := kv.IsKeyLocked("key")
+	require.NoError(t, err)
+	require.False(t, locked)
+}
+
+// Who waits for a lock sends no requests meanwhile, but for the pulse, and gets it
+// when it is released.
+func TestLockWaitsForTheEvent(t *testing.T) {
+	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
+	holder, waiter := instance(t, cluster, "wait", nil, nil), instance(t, cluster, "wait", nil, n.wrap)
+	pair, err := holder.LockWithID("key", "holder")
+	require.NoError(t, err)
+	obtained := make(chan *kvdb.KVPair, 1)
+	go func() {
+		pair, _ := waiter.LockWithTimeout("key", "waiter", await, 0)
+		obtained <- pair
+	}()
+	others := func(r *http.Request) bool { return !pulses(r) }
+	eventually(t, "nobody waits", func() bool { return n.count(waits) > 0 })
+	before := n.count(others)
+	eventually(t, "no pulse", func() bool { return n.count(pulses) >= 3 })
+	require.Equal(t, before, n.count(others))
+	released := time.Now()
+	require.NoError(t, holder.Unlock(pair))
+	next := receive(t, obtained)
+	require.NotNil(t, next)
+	require.Less(t, time.Since(released), pulseTime)
+	require.Greater(t, next.ModifiedIndex, pair.ModifiedIndex)
+	require.NoError(t, waiter.Unlock(next))
+}
+
+// A holder whose lock somebody has removed learns it, and does the next one no harm.
+func TestLockRemovedByForce(t *testing.T) {
+	cluster, fatal := servers.Etcd35(t, servers.Options{}), make(chan error, 1)
+	kv, err := New("force", cluster.Endpoints(), nil, func(err error, _ string, _ ...interface{}) { fatal <- err })
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, kvdb.Close(kv)) })
+	pair, err := kv.LockWithID("key", "me")
+	require.NoError(t, err)
+	_, err = raw(t, cluster).Delete(t.Context(), lockPath("force/key"), nil)
+	require.NoError(t, err)
+	other := instance(t, cluster, "force", nil, nil)
+	next, err := other.LockWithID("key", "other")
+	require.NoError(t, err)
+	receive(t, lostOf(t, pair))
+	require.True(t, receive(t, fatal) == kvdb.ErrLockRefreshFailed)
+	require.True(t, kv.Unlock(pair) == kvdb.ErrInvalidLock)
+	_, owner, err := kv.IsKeyLocked("key")
+	require.NoError(t, err)
+	require.Equal(t, "other", owner)
+	require.NoError(t, other.Unlock(next))
+}
+
+// An Unlock that meets an outage comes into effect when that is over, long before
+// the lock expires.
+func TestUnlockDuringOutage(t *testing.T) {
+	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
+	kv, other := instance(t, cluster, "outage", map[string]string{kvdb.RetryCountKey: "1"}, n.wrap), instance(t, cluster, "outage", nil, nil)
+	pair, err := kv.Lock("key")
+	require.NoError(t, err)
+	n.cut(everything)
+	require.ErrorIs(t, kv.Unlock(pair), kvdb.ErrNoConnection)
+	n.mend()
+	began := time.Now()
+	next, err := other.LockWithTimeout("key", "other", await, 0)
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), lockTTL/2)
+	require.NoError(t, kv.Unlock(pair), "once more")
+	require.NoError(t, other.Unlock(next))
+}
+
+// A lock is lost in time when the store cannot be reached: before others can get
+// it.
+func TestLockLostInTime(t *testing.T) {
+	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
+	kv, other := instance(t, cluster, "cut", nil, n.wrap), instance(t, cluster, "cut", nil, nil)
+	pair, err := kv.Lock("key")
+	require.NoError(t, err)
+	n.cut(everything)
+	next, err := other.LockWithTimeout("key", "other", await, 0)
+	require.NoError(t, err)
+	select {
+	case <-lostOf(t, pair):
+	default:
+		require.Fail(t, "somebody else has a lock that is not lost")
+	}
+	require.Greater(t, next.ModifiedIndex, pair.ModifiedIndex)
+	n.mend()
+	require.True(t, kv.Unlock(pair) == kvdb.ErrInvalidLock)
+	require.NoError(t, other.Unlock(next))
+}
