@@ -27,12 +27,13 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/bolt"
+	etcdv2 "github.com/portworx/kvdb/etcd/v2"
 	etcdv3 "github.com/portworx/kvdb/etcd/v3"
 	"github.com/portworx/kvdb/mem"
 )
 
 // backends are those that the program imports.
-var backends = strings.Join([]string{bolt.Name, mem.Name, etcdv3.Name}, ", ")
+var backends = strings.Join([]string{bolt.Name, mem.Name, etcdv3.Name, etcdv2.Name}, ", ")
 
 // timeLimit bounds the whole tour.
 const timeLimit = time.Minute

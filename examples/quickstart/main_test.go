@@ -13,6 +13,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/bolt"
+	etcdv2 "github.com/portworx/kvdb/etcd/v2"
 	etcdv3 "github.com/portworx/kvdb/etcd/v3"
 	"github.com/portworx/kvdb/mem"
 	"github.com/portworx/kvdb/test/servers"
@@ -50,6 +51,15 @@ func TestTourOnEtcd(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	output, _, err := tourOf(t, t.Context(), "-backend", etcdv3.Name, "-endpoints", strings.Join(cluster.Endpoints(), ","))
 	require.NoError(t, err, output)
+	require.Contains(t, output, "All as expected")
+}
+
+// A store without transactions over several keys says so, and the tour goes on.
+func TestTourOnEtcdV2(t *testing.T) {
+	cluster := servers.Etcd35(t, servers.Options{})
+	output, _, err := tourOf(t, t.Context(), "-backend", etcdv2.Name, "-endpoints", strings.Join(cluster.Endpoints(), ","))
+	require.NoError(t, err, output)
+	require.Contains(t, output, "no transactions over several keys")
 	require.Contains(t, output, "All as expected")
 }
 
