@@ -31,8 +31,9 @@
 //     directory after the other. When somebody replaces the directory by a key of
 //     that name while DeleteTree runs, that key may be deleted.
 //   - The server remembers the last 1000 events of all keys. A watch with an older
-//     wait index, or one that was cut off for longer and finds its keys changed,
-//     ends with kvdb.ErrWatchRevisionCompacted.
+//     wait index, or one that was cut off for longer, ends with
+//     kvdb.ErrWatchRevisionCompacted. A member with watches, or with somebody who
+//     waits for a lock, is asked every 2 s how far it is.
 //   - A transaction has one key: more are kvdb.ErrNotSupported, and so is
 //     kvdb.TxGuard.
 //   - There is no Compact and no Defragment, and there are no learners.

@@ -32,6 +32,7 @@ func lostOf(t *testing.T, pair *kvdb.KVPair) <-chan struct{} {
 // When the answer to the request for a lock is lost, there is one holder still, and
 // he has it for a whole TTL from now on.
 func TestLockAnswerLost(t *testing.T) {
+	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
 	kv := instance(t, cluster, "lost", map[string]string{kvdb.RetryCountKey: "3"}, n.wrap)
 	began := time.Now()
@@ -58,6 +59,7 @@ func TestLockAnswerLost(t *testing.T) {
 // Who waits for a lock sends no requests meanwhile, but for the pulse, and gets it
 // when it is released.
 func TestLockWaitsForTheEvent(t *testing.T) {
+	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
 	holder, waiter := instance(t, cluster, "wait", nil, nil), instance(t, cluster, "wait", nil, n.wrap)
 	pair, err := holder.LockWithID("key", "holder")
@@ -83,6 +85,7 @@ func TestLockWaitsForTheEvent(t *testing.T) {
 
 // A holder whose lock somebody has removed learns it, and does the next one no harm.
 func TestLockRemovedByForce(t *testing.T) {
+	t.Parallel()
 	cluster, fatal := servers.Etcd35(t, servers.Options{}), make(chan error, 1)
 	kv, err := New("force", cluster.Endpoints(), nil, func(err error, _ string, _ ...interface{}) { fatal <- err })
 	require.NoError(t, err)
@@ -106,6 +109,7 @@ func TestLockRemovedByForce(t *testing.T) {
 // An Unlock that meets an outage comes into effect when that is over, long before
 // the lock expires.
 func TestUnlockDuringOutage(t *testing.T) {
+	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
 	kv, other := instance(t, cluster, "outage", map[string]string{kvdb.RetryCountKey: "1"}, n.wrap), instance(t, cluster, "outage", nil, nil)
 	pair, err := kv.Lock("key")
@@ -124,6 +128,7 @@ func TestUnlockDuringOutage(t *testing.T) {
 // A lock is lost in time when the store cannot be reached: before others can get
 // it.
 func TestLockLostInTime(t *testing.T) {
+	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
 	kv, other := instance(t, cluster, "cut", nil, n.wrap), instance(t, cluster, "cut", nil, nil)
 	pair, err := kv.Lock("key")

@@ -39,6 +39,7 @@ func TestReadmeShowsMove(t *testing.T) {
 // A tree moves from the v2 API to the v3 API of the same cluster, which keeps both
 // apart, and of another one.
 func TestMoveToV3(t *testing.T) {
+	t.Parallel()
 	old := servers.Etcd35(t, servers.Options{})
 	for name, cluster := range map[string]*servers.Cluster{"the same": old, "another": servers.Etcd(t, servers.Options{})} {
 		t.Run(name, func(t *testing.T) { moveToV3(t, old.Endpoints(), cluster.Endpoints()) })

@@ -57,6 +57,7 @@ func TestBadOptions(t *testing.T) {
 
 // What does not answer as etcd's v2 API does is an error of New that says so.
 func TestNoServer(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = silent.Close() })
@@ -86,6 +87,7 @@ func TestNoServer(t *testing.T) {
 // An answer that is none of etcd's is an error that shows it. A write may have run
 // then, a read has no result; watches and locks go on when the server is well.
 func TestBrokenAnswers(t *testing.T) {
+	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
 	kv := instance(t, cluster, "broken", map[string]string{kvdb.RetryCountKey: "2"}, n.wrap)
 	events := watch(t, kv, "", 0)
@@ -148,6 +150,7 @@ func TestSomeEndpointsDown(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Etcd35(t, servers.Options{ClientCertAuth: true})
 	certFile, keyFile, err := cluster.CA.Issue("client", servers.Leaf{CommonName: "client"})
 	require.NoError(t, err)

@@ -43,6 +43,7 @@ func withUsers(t *testing.T, members int) (*servers.Cluster, map[string]string) 
 
 // The cases about users, with an administrator who has a password.
 func TestUsers(t *testing.T) {
+	t.Parallel()
 	cluster, options := withUsers(t, 1)
 	// A certificate counts for those without a password only.
 	certFile, keyFile, err := cluster.CA.Issue("nobody", servers.Leaf{CommonName: "nobody"})

@@ -25,6 +25,7 @@ func index(t *testing.T) func(*kvdb.KVPair, error) uint64 {
 // More events of other keys than the server remembers are no reason to end a
 // watch, also when its connection breaks after them.
 func TestQuietWatch(t *testing.T) {
+	t.Parallel()
 	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
 	kv := instance(t, cluster, "quiet", nil, n.wrap)
 	start := index(kv.Put("quiet/key", "value", 0))
@@ -53,6 +54,7 @@ func TestQuietWatch(t *testing.T) {
 // A watch that was cut off for more events than the server remembers says so:
 // there may have been some that left no trace.
 func TestCutOffWatch(t *testing.T) {
+	t.Parallel()
 	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
 	kv := instance(t, cluster, "cut", nil, n.wrap)
 	created := index(kv.Put("dir/key", "value", 0))
@@ -113,6 +115,7 @@ func TestCatchUp(t *testing.T) {
 
 // The server leaves out events when a hundred wait to be read. They are asked for.
 func TestUnsentEvents(t *testing.T) {
+	t.Parallel()
 	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
 	kv, slow := instance(t, cluster, "unsent", nil, nil), instance(t, cluster, "unsent", nil, n.wrap)
 	gate := make(chan struct{})
