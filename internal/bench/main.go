@@ -41,7 +41,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return slices.Concat(memSuites(), boltSuites(), etcdSuites(), consulSuites(), zookeeperSuites(), wrapperSuites())
+	return slices.Concat(memSuites(), boltSuites(), etcdSuites(), etcdV2Suites(), consulSuites(), zookeeperSuites(), wrapperSuites())
 }
 
 func main() {

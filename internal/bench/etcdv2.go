@@ -1,0 +1,312 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"go.etcd.io/etcd/client/v2"
+
+	"github.com/portworx/kvdb"
+	etcdv2 "github.com/portworx/kvdb/etcd/v2"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+func etcdV2Suites() []suite {
+	return []suite{{"etcd v2, one member", openEtcdV2}}
+}
+
+// etcdV2Bench is a server, and both clients of it, which share the data.
+type etcdV2Bench struct {
+	ctx       context.Context
+	stop      func() // ends ctx
+	server    *servers.Cluster
+	transport *http.Transport
+	raw       client.KeysAPI
+	kvs       [2]kvdb.Kvdb // who waits for a lock is another one than its holder
+	data      data
+}
+
+func openEtcdV2(dir string) ([]row, func() error, error) {
+	b := &etcdV2Bench{data: newData(2_000), transport: &http.Transport{MaxIdleConnsPerHost: 128}}
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	if err := b.open(dir); err != nil {
+		return nil, nil, errors.Join(err, b.close())
+	}
+	rows := append(b.pairs(), b.conditions()...)
+	rows = append(rows, b.lists()...)
+	rows = append(rows, b.locks()...)
+	watches, err := b.watches()
+	return append(rows, watches...), b.close, err
+}
+
+func (b *etcdV2Bench) open(dir string) (err error) {
+	if b.server, err = servers.New(servers.Etcd35Kind, dir, servers.Options{}); err != nil {
+		return err
+	}
+	if err := b.server.Start(); err != nil {
+		return err
+	}
+	endpoints := []string{b.server.All()[0].Direct()}
+	c, err := client.New(client.Config{Endpoints: endpoints, Transport: b.transport})
+	if err != nil {
+		return err
+	}
+	b.raw = client.NewKeysAPI(c)
+	for i := range b.kvs {
+		if b.kvs[i], err = kvdb.New(etcdv2.Name, "bench", endpoints, nil, nil); err != nil {
+			return err
+		}
+	}
+	return parallel(64, func(i int) error { _, err := b.kvs[0].Create(b.data.key(i), value, 0); return err })(len(b.data.keys))
+}
+
+func (b *etcdV2Bench) close() (err error) {
+	b.stop()
+	for _, kv := range b.kvs {
+		if kv != nil {
+			err = errors.Join(err, kvdb.Close(kv))
+		}
+	}
+	b.transport.CloseIdleConnections()
+	if b.server != nil {
+		err = errors.Join(err, b.server.Close())
+	}
+	return err
+}
+
+// path is the node of the i-th key.
+func (b *etcdV2Bench) path(i int) string { return "/bench/" + b.data.key(i) }
+
+// set writes the value to a node.
+func (b *etcdV2Bench) set(path string, o client.SetOptions) (*client.Response, error) {
+	return b.raw.Set(b.ctx, path, string(value), &o)
+}
+
+func (b *etcdV2Bench) pairs() []row {
+	kv := b.kvs[0]
+	get := func(i int) error {
+		_, err := b.raw.Get(b.ctx, b.path(i), &client.GetOptions{Quorum: true})
+		return err
+	}
+	put := func(i int) error {
+		_, err := b.set(b.path(i), client.SetOptions{PrevExist: client.PrevExist})
+		return err
+	}
+	ourGet := func(i int) error { _, err := kv.Get(b.data.key(i)); return err }
+	ourPut := func(i int) error { _, err := kv.Put(b.data.key(i), value, 0); return err }
+	return []row{
+		{"Get", "Get with Quorum", "≤ 1.05", each(get), each(ourGet)},
+		{"Get, 64 goroutines", "Get with Quorum", "≤ 1.05", parallel(64, get), parallel(64, ourGet)},
+		{"Put", "Set with PrevExist", "≤ 1.05", each(put), each(ourPut)},
+		{"Put, 64 goroutines", "Set with PrevExist", "≤ 1.05", parallel(64, put), parallel(64, ourPut)},
+		{"Put with a TTL", "Set with PrevExist and TTL", "≤ 1.05",
+			each(func(i int) error {
+				_, err := b.set(b.path(i), client.SetOptions{PrevExist: client.PrevExist, TTL: time.Hour})
+				return err
+			}),
+			each(func(i int) error { _, err := kv.Put(b.data.key(i), value, 3600); return err })},
+	}
+}
+
+// conditions are the operations that depend on what is there. Those that create or
+// delete take turns, so that each succeeds.
+func (b *etcdV2Bench) conditions() []row {
+	kv := b.kvs[0]
+	ourPair := func(i int) *kvdb.KVPair { return &kvdb.KVPair{Key: b.data.key(i), Value: value} }
+	return []row{
+		{"Create and Delete", "Set with PrevNoExist, and Delete", "≤ 1.05",
+			each(func(int) error {
+				if _, err := b.set("/bench/new", client.SetOptions{PrevExist: client.PrevNoExist}); err != nil {
+					return err
+				}
+				_, err := b.raw.Delete(b.ctx, "/bench/new", nil)
+				return err
+			}),
+			each(func(int) error {
+				if _, err := kv.Create("new", value, 0); err != nil {
+					return err
+				}
+				_, err := kv.Delete("new")
+				return err
+			})},
+		{"Update", "Set with PrevExist", "≤ 1.05",
+			each(func(i int) error {
+				_, err := b.set(b.path(i), client.SetOptions{PrevExist: client.PrevExist})
+				return err
+			}),
+			each(func(i int) error { _, err := kv.Update(b.data.key(i), value, 0); return err })},
+		{"CompareAndSet", "Set with PrevValue", "≤ 1.05",
+			each(func(i int) error { _, err := b.set(b.path(i), client.SetOptions{PrevValue: string(value)}); return err }),
+			each(func(i int) error { _, err := kv.CompareAndSet(ourPair(i), 0, value); return err })},
+		{"Create and CompareAndDelete", "Set with PrevNoExist, and Delete with PrevIndex", "≤ 1.05",
+			each(func(int) error {
+				reply, err := b.set("/bench/new", client.SetOptions{PrevExist: client.PrevNoExist})
+				if err == nil {
+					_, err = b.raw.Delete(b.ctx, "/bench/new", &client.DeleteOptions{PrevIndex: reply.Node.ModifiedIndex})
+				}
+				return err
+			}),
+			each(func(int) error {
+				pair, err := kv.Create("new", value, 0)
+				if err == nil {
+					_, err = kv.CompareAndDelete(pair, kvdb.KVModifiedIndex)
+				}
+				return err
+			})},
+	}
+}
+
+// lists are the operations on many keys.
+func (b *etcdV2Bench) lists() []row {
+	kv := b.kvs[0]
+	list := func(dir string) (*client.Response, error) {
+		return b.raw.Get(b.ctx, "/bench/"+dir, &client.GetOptions{Recursive: true, Quorum: true})
+	}
+	listDir := func(i int) error {
+		reply, err := list(b.data.dir(i))
+		return errors.Join(err, want(reply != nil && len(reply.Node.Nodes) == perDir))
+	}
+	all := fmt.Sprintf("of %d", len(b.data.keys))
+	return []row{
+		{"Enumerate 100", "recursive Get", "≤ 1.05", each(listDir), each(enumerate(kv, b.data))},
+		{"Keys of 100", "recursive Get", "≤ 1.05", each(listDir), each(keys(kv, b.data))},
+		{"Enumerate " + all, "recursive Get", "≤ 1.15",
+			each(func(int) error { _, err := list("dir"); return err }),
+			each(func(int) error {
+				pairs, err := kv.Enumerate("dir/")
+				return errors.Join(err, want(len(pairs) == len(b.data.keys)))
+			})},
+		{"Snapshot " + all, "recursive Get", "≤ 1.2",
+			each(func(int) error { _, err := list("dir"); return err }),
+			each(func(int) error {
+				snapshot, _, err := kv.Snapshot([]string{"dir/"}, true)
+				if err != nil {
+					return err
+				}
+				return kvdb.Close(snapshot)
+			})},
+		{"Create and DeleteTree", "Set with PrevNoExist, and recursive Delete", "1 request more",
+			each(func(int) error {
+				if _, err := b.set("/bench/tree/key", client.SetOptions{PrevExist: client.PrevNoExist}); err != nil {
+					return err
+				}
+				_, err := b.raw.Delete(b.ctx, "/bench/tree", &client.DeleteOptions{Dir: true, Recursive: true})
+				return err
+			}),
+			each(func(int) error {
+				if _, err := kv.Create("tree/key", value, 0); err != nil {
+					return err
+				}
+				return kv.DeleteTree("tree")
+			})},
+	}
+}
+
+func (b *etcdV2Bench) locks() []row {
+	return []row{
+		{"Lock and Unlock", "Set with PrevNoExist and TTL, and Delete with PrevValue", "≤ 1.05",
+			each(func(int) error {
+				unlock, err := b.lock("client")
+				if err != nil {
+					return err
+				}
+				return unlock()
+			}),
+			each(func(int) error {
+				pair, err := b.kvs[0].Lock("lock")
+				if err != nil {
+					return err
+				}
+				return b.kvs[0].Unlock(pair)
+			})},
+		{fmt.Sprintf("Lock handed over to who waits for %v (that included)", handOverWait), "the same, with a Watcher", "≤ 1.2",
+			each(func(int) error {
+				return handOver(func(i int) (func() error, error) {
+					return b.lock(fmt.Sprint("client-", i))
+				})
+			}),
+			each(func(int) error {
+				return handOver(func(i int) (func() error, error) {
+					pair, err := b.kvs[i].LockWithID("handover", "bench")
+					return func() error { return b.kvs[i].Unlock(pair) }, err
+				})
+			})},
+	}
+}
+
+// lock waits for raw's lock.
+func (b *etcdV2Bench) lock(owner string) (unlock func() error, err error) {
+	const path = "/bench/raw-lock"
+	for {
+		_, err := b.raw.Set(b.ctx, path, owner, &client.SetOptions{PrevExist: client.PrevNoExist, TTL: time.Minute})
+		if err == nil {
+			return func() error {
+				_, err := b.raw.Delete(b.ctx, path, &client.DeleteOptions{PrevValue: owner})
+				return err
+			}, nil
+		}
+		var held client.Error
+		if !errors.As(err, &held) || held.Code != client.ErrorCodeNodeExist {
+			return nil, err
+		}
+		if _, err := b.raw.Watcher(path, &client.WatcherOptions{AfterIndex: held.Index}).Next(b.ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// watches measure a write until its event, and many writes until the last event.
+func (b *etcdV2Bench) watches() ([]row, error) {
+	const rawPath, ourPath = "/bench/raw-watched", "/bench/watched"
+	raws, ours := make(chan struct{}, 1<<16), make(chan struct{}, 1<<16)
+	first, err := b.set(rawPath, client.SetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		watcher := b.raw.Watcher(rawPath, &client.WatcherOptions{AfterIndex: first.Node.ModifiedIndex})
+		for {
+			if _, err := watcher.Next(b.ctx); err != nil {
+				return
+			}
+			raws <- struct{}{}
+		}
+	}()
+	err = b.kvs[0].WatchTree("watched", 0, nil, func(_ string, _ interface{}, _ *kvdb.KVPair, err error) error {
+		if err == nil {
+			ours <- struct{}{}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	awaiting := func(path string, events <-chan struct{}) work {
+		return each(func(int) error {
+			_, err := b.set(path, client.SetOptions{})
+			if err == nil {
+				<-events
+			}
+			return err
+		})
+	}
+	streaming := func(path string, events <-chan struct{}) work {
+		writes := parallel(64, func(int) error { _, err := b.set(path, client.SetOptions{}); return err })
+		return func(n int) error {
+			if err := writes(n); err != nil {
+				return err
+			}
+			for range n {
+				<-events
+			}
+			return nil
+		}
+	}
+	return []row{
+		{"write to event", "Watcher", "≤ 1.1", awaiting(rawPath, raws), awaiting(ourPath, ours)},
+		{"events of 64 writers", "Watcher", "≤ 1.05", streaming(rawPath, raws), streaming(ourPath, ours)},
+	}, nil
+}
