@@ -192,7 +192,7 @@ func (l *load) check(kv kvdb.Kvdb, stream <-chan *kvdb.KVPair) {
 	seen := map[string]uint64{}
 	for last := uint64(0); last < end.ModifiedIndex; {
 		event := l.receive(stream)
-		require.NotContains(l.t, seen, event.Key)
+		require.Zero(l.t, seen[event.Key], "%s was told twice", event.Key)
 		require.Greater(l.t, event.ModifiedIndex, last)
 		last = event.ModifiedIndex
 		seen[event.Key] = last
