@@ -83,16 +83,9 @@ func (l *lease) guard() {
 	case <-l.lost:
 		return
 	}
-	ctx, cancel := context.WithCancel(l.store.lifetime)
+	ctx, cancel := until(l.store.lifetime, l.given, l.lost)
 	defer cancel()
-	go func() {
-		select {
-		case <-l.given:
-		case <-l.lost:
-		case <-ctx.Done():
-		}
-		cancel()
-	}()
+	backoff := newBackoff()
 	for modified := l.token; ; {
 		now, _, err := l.store.news(ctx, l.key, modified)
 		switch {
@@ -100,14 +93,31 @@ func (l *lease) guard() {
 			return
 		case err != nil:
 			// For as long as it takes: the session ends in time.
+			_ = backoff.Wait(ctx)
 			_ = l.store.pool.recover(ctx, maxWait)
 		case !l.ours(now):
 			l.lose()
 			return
 		default:
+			backoff.Reset()
 			modified = now.ModifyIndex
 		}
 	}
+}
+
+// until returns a context that ends with parent, or when one or the other is
+// closed.
+func until(parent context.Context, one, other <-chan struct{}) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	go func() {
+		select {
+		case <-one:
+		case <-other:
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 // Release implements driver.Lease.
@@ -185,15 +195,8 @@ func (l *lease) releaseLocked(ctx context.Context) error {
 func (s *session) disown(key string) {
 	s.retire()
 	s.keeper.store.launch(func() {
-		ctx, cancel := context.WithCancel(s.keeper.store.lifetime)
+		ctx, cancel := until(s.keeper.store.lifetime, s.ended, nil)
 		defer cancel()
-		go func() {
-			select {
-			case <-s.ended:
-			case <-ctx.Done():
-			}
-			cancel()
-		}()
 		s.sweep(ctx, key)
 	})
 }

@@ -126,6 +126,7 @@ func (s *store) lookBounded(ctx context.Context, key string) (*api.KVPair, error
 func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Time) (*api.KVPair, error) {
 	limited, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
+	backoff := newBackoff()
 	for {
 		now, _, err := s.news(limited, p.Key, p.ModifyIndex)
 		switch {
@@ -141,6 +142,7 @@ func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Ti
 			return nil, err
 		}
 		// When that fails the deadline is over, or the next query tells why.
+		_ = backoff.Wait(limited)
 		if err := s.pool.recover(limited, patience); err != nil && limited.Err() == nil {
 			return nil, err
 		}

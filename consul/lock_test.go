@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ func notLost(t *testing.T, pair *kvdb.KVPair) {
 // Programs that lock by Consul's own client, as other releases of this library
 // do, and ours exclude each other.
 func TestLocksOfOtherPrograms(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	client := raw(t, cluster.All()[0])
 	kv := open(t, "locks", cluster.Endpoints(), nil)
@@ -91,6 +93,7 @@ func TestLocksOfOtherPrograms(t *testing.T) {
 // A key that a session holds without the flags of a lock is taken for one by who
 // wants to lock it.
 func TestHeldWithoutFlags(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	client := raw(t, cluster.All()[0])
 	kv := open(t, "locks", cluster.Endpoints(), nil)
@@ -108,6 +111,7 @@ func TestHeldWithoutFlags(t *testing.T) {
 
 // A value has no place where a lock is, nor a lock where a value is.
 func TestLockAndValueExclude(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	kv := open(t, "locks", cluster.Endpoints(), nil)
 	other := open(t, "locks", cluster.Endpoints(), nil)
@@ -150,8 +154,45 @@ func TestLockAndValueExclude(t *testing.T) {
 	require.Equal(t, kvdb.ErrInvalidLock, err)
 }
 
+// When Consul is busy, who holds a lock and who waits for it ask again, but not
+// again and again, and nothing is lost.
+func TestLocksOfABusyServer(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	holder := open(t, "locks", []string{o.URL}, nil)
+	waiter := open(t, "locks", []string{o.URL}, nil)
+	held, err := holder.LockWithID("key", "holder")
+	require.NoError(t, err)
+	var refused atomic.Int32
+	o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if !r.URL.Query().Has("index") {
+			return false
+		}
+		refused.Add(1)
+		answer(w, r, http.StatusTooManyRequests, "rate limit exceeded")
+		return true
+	})
+	obtained := make(chan error, 1)
+	var next *kvdb.KVPair
+	began := time.Now()
+	go func() {
+		var err error
+		next, err = waiter.LockWithTimeout("key", "waiter", await, 0)
+		obtained <- err
+	}()
+	eventually(t, "nobody asks again", func() bool { return refused.Load() > 12 })
+	require.Greater(t, time.Since(began), 500*time.Millisecond, "asked without a pause")
+	o.intercept(nil)
+	notLost(t, held)
+	require.NoError(t, holder.Unlock(held))
+	require.NoError(t, receive(t, obtained, "the lock that was given up"))
+	require.NoError(t, waiter.Unlock(next))
+}
+
 // The holder learns at once when its key is removed, or its session ended.
 func TestLostByForce(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	client := raw(t, cluster.All()[0])
 	kv := open(t, "locks", cluster.Endpoints(), nil)
@@ -190,6 +231,7 @@ func TestLostByForce(t *testing.T) {
 // A request for a lock that was sent and not answered leaves no lock behind, also
 // when it runs late.
 func TestLockOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	o := observe(t, cluster.Endpoints()[0])
 	kv := open(t, "locks", []string{o.URL}, nil)
@@ -237,8 +279,38 @@ func TestLockOfUnknownOutcome(t *testing.T) {
 	require.NoError(t, kv.Unlock(held))
 }
 
+// Where another program's session left a lock delay behind, who wants the lock
+// gets it when that is over.
+func TestLockDelayOfOthers(t *testing.T) {
+	t.Parallel()
+	const delay = 2 * time.Second
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	kv := open(t, "locks", cluster.Endpoints(), nil)
+	for _, behavior := range []string{api.SessionBehaviorDelete, api.SessionBehaviorRelease} {
+		key := "key-" + behavior
+		id, _, err := client.Session().CreateNoChecks(&api.SessionEntry{TTL: "60s", Behavior: behavior, LockDelay: delay}, nil)
+		require.NoError(t, err)
+		taken, _, err := client.KV().Acquire(&api.KVPair{Key: "locks/" + key, Value: []byte("them"), Flags: api.LockFlagValue, Session: id}, nil)
+		require.NoError(t, err)
+		require.True(t, taken)
+		_, err = client.Session().Destroy(id, nil)
+		require.NoError(t, err)
+		began := time.Now()
+		_, err = kv.LockWithTimeout(key, "us", 0, 0)
+		require.ErrorIs(t, err, kvdb.ErrExist)
+		require.ErrorContains(t, err, "lock delay")
+		pair, err := kv.LockWithTimeout(key, "us", await, 0)
+		require.NoError(t, err)
+		require.Greater(t, time.Since(began), delay/2)
+		require.Less(t, time.Since(began), 2*delay+time.Second)
+		require.NoError(t, kv.Unlock(pair))
+	}
+}
+
 // The locks of an instance, held while leaders die, are not lost.
 func TestLocksSurviveLeaderChange(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{Members: 3})
 	kv := open(t, "locks", cluster.Endpoints(), nil)
 	other := open(t, "locks", cluster.Endpoints(), nil)
@@ -270,6 +342,7 @@ func TestLocksSurviveLeaderChange(t *testing.T) {
 // A lock that was given up while Consul could not be reached is free soon after
 // it can.
 func TestUnlockDuringOutage(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	kv := open(t, "locks", cluster.Endpoints(), nil)
 	other := open(t, "locks", []string{cluster.All()[0].Direct()}, nil)
