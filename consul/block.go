@@ -45,7 +45,8 @@ func (p *pool) block(ctx context.Context, f request) error {
 	e.begin(b)
 	defer e.end(b)
 	var code atomic.Int32
-	err := withStatus(f(context.WithValue(query, statusKey{}, &code), e.client), int(code.Load()))
+	err := f(context.WithValue(query, statusKey{}, &code), e.client)
+	err = e.explain(err, int(code.Load()))
 	if err == nil {
 		p.Note()
 		return nil

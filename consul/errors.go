@@ -51,14 +51,25 @@ func fateOf(err error, sent bool) failover.Fate {
 	return failover.Perhaps
 }
 
-// withStatus gives an error of Consul's client the status of the reply.
-func withStatus(err error, code int) error {
+// explain makes an error of Consul's client tell more: code is the status of the
+// reply, 0 when there was none.
+func (e *endpoint) explain(err error, code int) error {
 	var status api.StatusError
-	if err == nil || code < http.StatusBadRequest || errors.As(err, &status) {
+	switch {
+	case err == nil, code == 0, errors.As(err, &status):
 		return err
+	case code < http.StatusBadRequest, errors.Is(err, errNoIndex):
+		return fmt.Errorf("the answer of %s is not what Consul answers: %w", e.address, err)
 	}
 	return api.StatusError{Code: code, Body: err.Error()}
 }
+
+// Of answers that may come from another program than Consul.
+var (
+	errNoIndex = errors.New("it has no " + indexHeader)
+	errNoID    = errors.New("it does not have the ID of the session")
+	errResults = errors.New("it does not have the results of the transaction")
+)
 
 // refusal turns an answer of Consul's into one of our errors.
 func refusal(err error) error {

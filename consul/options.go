@@ -5,30 +5,17 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"time"
-
-	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
 )
 
-const (
-	// dialTimeout bounds how long a connection may take to be made.
-	dialTimeout = 3 * time.Second
-	// idleConns is how many connections are kept for requests to come.
-	idleConns = 128
-
-	defaultPort, defaultTLSPort = "8500", "8501" // Consul's own
-)
+const defaultPort, defaultTLSPort = "8500", "8501" // Consul's own
 
 // settings are what the options say.
 type settings struct {
@@ -99,40 +86,6 @@ func parseTLS(options map[string]string) (*tls.Config, error) {
 	return config, nil
 }
 
-// newTransport returns what carries an instance's requests. It does not bound
-// the number of connections: watches keep theirs busy, and must not be in the way
-// of other calls.
-func (o settings) newTransport() *http.Transport {
-	return &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
-		TLSClientConfig:     o.tls,
-		TLSHandshakeTimeout: dialTimeout,
-		MaxIdleConns:        0,
-		MaxIdleConnsPerHost: idleConns,
-		IdleConnTimeout:     time.Minute,
-	}
-}
-
-// newClient returns Consul's client for one address.
-func (o settings) newClient(address string, transport *http.Transport) (*api.Client, error) {
-	base, err := o.url(address)
-	if err != nil {
-		return nil, err
-	}
-	return api.NewClient(&api.Config{
-		Address:    base.Host,
-		Scheme:     base.Scheme,
-		PathPrefix: strings.TrimSuffix(base.Path, "/"),
-		// A client without a token takes what the environment has; see explicit.
-		Token: "none",
-		HttpClient: &http.Client{
-			Transport: explicit{transport, o.token},
-			// Consul redirects paths that it does not like the look of.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	})
-}
-
 // url returns the scheme, host, port and path that an address stands for.
 func (o settings) url(address string) (*url.URL, error) {
 	full := address
@@ -157,36 +110,3 @@ func (o settings) url(address string) (*url.URL, error) {
 	}
 	return base, nil
 }
-
-// explicit sends the token of the options and nothing that Consul's client took
-// from the environment of the process.
-type explicit struct {
-	*http.Transport
-	token string
-}
-
-func (e explicit) RoundTrip(r *http.Request) (*http.Response, error) {
-	own := *r // a RoundTripper must not change what it is given
-	own.Header = maps.Clone(r.Header)
-	own.Header.Del("X-Consul-Token")
-	if e.token != "" {
-		own.Header.Set("X-Consul-Token", e.token)
-	}
-	if strings.Contains(r.URL.RawQuery, "ns=") || strings.Contains(r.URL.RawQuery, "partition=") {
-		query := r.URL.Query()
-		query.Del("ns")
-		query.Del("partition")
-		target := *r.URL
-		target.RawQuery = query.Encode()
-		own.URL = &target
-	}
-	reply, err := e.Transport.RoundTrip(&own)
-	if code, ok := r.Context().Value(statusKey{}).(*atomic.Int32); ok && err == nil {
-		code.Store(int32(reply.StatusCode))
-	}
-	return reply, err
-}
-
-// statusKey is the context key of the *atomic.Int32 that gets the status of a
-// reply, which not all errors of Consul's client tell.
-type statusKey struct{}

@@ -91,7 +91,7 @@ func (p *pool) call(ctx context.Context, k failover.Kind, f request) error {
 			GotFirstResponseByte: begun,
 		}
 		err = f(context.WithValue(httptrace.WithClientTrace(ctx, trace), statusKey{}, &code), e.client)
-		return got.Load(), withStatus(err, int(code.Load()))
+		return got.Load(), e.explain(err, int(code.Load()))
 	}))
 }
 

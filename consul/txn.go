@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/consul/api"
@@ -23,7 +24,11 @@ func (s *store) commit(ctx context.Context, k failover.Kind, ops api.TxnOps) ([]
 	}
 	var reply *api.TxnResponse
 	err := s.pool.call(ctx, k, func(ctx context.Context, c *api.Client) (err error) {
-		_, reply, _, err = c.Txn().Txn(ops, consistent(ctx))
+		var applied bool
+		applied, reply, _, err = c.Txn().Txn(ops, consistent(ctx))
+		if err == nil && !isWhole(ops, applied, reply) {
+			err = errResults
+		}
 		return err
 	})
 	if err != nil {
@@ -42,6 +47,23 @@ func (s *store) commit(ctx context.Context, k failover.Kind, ops api.TxnOps) ([]
 		pairs[i] = result.KV
 	}
 	return pairs, nil
+}
+
+// isWhole tells whether a reply has what callers of commit rely on. Consul leaves
+// out what the token may not read: who writes a key may read it too.
+func isWhole(ops api.TxnOps, applied bool, reply *api.TxnResponse) bool {
+	if !applied {
+		return len(reply.Errors) > 0
+	}
+	least := 0
+	for _, o := range ops {
+		switch o.KV.Verb {
+		case api.KVGet, api.KVSet, api.KVCAS, api.KVLock, api.KVUnlock:
+			least++
+		}
+	}
+	hasNone := func(r *api.TxnResult) bool { return r == nil || r.KV == nil }
+	return len(reply.Results) >= least && !slices.ContainsFunc(reply.Results, hasNone)
 }
 
 // checkSize refuses a transaction that Consul would not take.

@@ -1,0 +1,103 @@
+package consul
+
+import (
+	"maps"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+const (
+	// dialTimeout bounds how long a connection may take to be made.
+	dialTimeout = 3 * time.Second
+	// idleConns is how many connections are kept for requests to come.
+	idleConns = 128
+)
+
+// newTransport returns what carries an instance's requests. It does not bound
+// the number of connections: watches keep theirs busy, and must not be in the way
+// of other calls.
+func (o settings) newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		TLSClientConfig:     o.tls,
+		TLSHandshakeTimeout: dialTimeout,
+		MaxIdleConns:        0,
+		MaxIdleConnsPerHost: idleConns,
+		IdleConnTimeout:     time.Minute,
+	}
+}
+
+// newClient returns Consul's client for one address.
+func (o settings) newClient(address string, transport *http.Transport) (*api.Client, error) {
+	base, err := o.url(address)
+	if err != nil {
+		return nil, err
+	}
+	return api.NewClient(&api.Config{
+		Address:    base.Host,
+		Scheme:     base.Scheme,
+		PathPrefix: strings.TrimSuffix(base.Path, "/"),
+		// A client without a token takes what the environment has; see explicit.
+		Token: "none",
+		HttpClient: &http.Client{
+			Transport: explicit{transport, o.token},
+			// Consul redirects paths that it does not like the look of.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	})
+}
+
+// explicit sends the token of the options and nothing that Consul's client took
+// from the environment of the process. It knows more of a reply than the client
+// tells.
+type explicit struct {
+	*http.Transport
+	token string
+}
+
+func (e explicit) RoundTrip(r *http.Request) (*http.Response, error) {
+	own := *r // a RoundTripper must not change what it is given
+	own.Header = maps.Clone(r.Header)
+	own.Header.Del("X-Consul-Token")
+	if e.token != "" {
+		own.Header.Set("X-Consul-Token", e.token)
+	}
+	if strings.Contains(r.URL.RawQuery, "ns=") || strings.Contains(r.URL.RawQuery, "partition=") {
+		query := r.URL.Query()
+		query.Del("ns")
+		query.Del("partition")
+		target := *r.URL
+		target.RawQuery = query.Encode()
+		own.URL = &target
+	}
+	reply, err := e.Transport.RoundTrip(&own)
+	if err != nil {
+		return nil, err
+	}
+	if code, ok := r.Context().Value(statusKey{}).(*atomic.Int32); ok {
+		code.Store(int32(reply.StatusCode))
+	}
+	// That a key is not there is a page not found, which any server may say.
+	if isRead(r) && (reply.StatusCode == http.StatusOK || reply.StatusCode == http.StatusNotFound) && reply.Header.Get(indexHeader) == "" {
+		_ = reply.Body.Close()
+		return nil, errNoIndex
+	}
+	return reply, nil
+}
+
+// isRead tells whether a request is for keys or sessions.
+func isRead(r *http.Request) bool {
+	return r.Method == http.MethodGet && (strings.Contains(r.URL.Path, "/v1/kv/") || strings.Contains(r.URL.Path, "/v1/session/"))
+}
+
+// indexHeader is there in every answer to such a request.
+const indexHeader = "X-Consul-Index"
+
+// statusKey is the context key of the *atomic.Int32 that gets the status of a
+// reply, which not all errors of Consul's client tell.
+type statusKey struct{}
