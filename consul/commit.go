@@ -27,7 +27,7 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 		switch {
 		case w.session == "":
 		case err == nil:
-			s.ttls.add(w.session, w.key, writes[i].TTL)
+			s.expires(w, writes[i].TTL)
 		case !errors.Is(err, kvdb.ErrUnknownOutcome):
 			s.reap(w.session)
 		}
@@ -67,8 +67,7 @@ func (s *store) createSessions(ctx context.Context, t *transaction) error {
 		if w.TTL == 0 {
 			continue
 		}
-		var err error
-		if t.writes[i].session, err = s.createTTLSession(ctx, w.TTL); err != nil {
+		if err := s.createTTLSession(ctx, &t.writes[i], w.TTL); err != nil {
 			for _, w := range t.writes[:i] {
 				if w.session != "" {
 					s.reap(w.session)

@@ -3,6 +3,7 @@ package consul
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 
 	"github.com/hashicorp/consul/api"
 
@@ -39,7 +40,8 @@ func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 	case pair == nil || isLock(pair):
 		return nil, kvdb.ErrNotFound
 	}
-	return toPair(pair, index), nil
+	got := toPair(pair, index)
+	return &got, nil
 }
 
 // look returns what is at a key now, nil for nothing.
@@ -83,12 +85,12 @@ func (s *store) query(ctx context.Context, stale bool,
 	return max(index, before), nil
 }
 
-func toPair(p *api.KVPair, index uint64) *kvdb.KVPair {
+func toPair(p *api.KVPair, index uint64) kvdb.KVPair {
 	value := p.Value
 	if value == nil {
 		value = []byte{}
 	}
-	return &kvdb.KVPair{
+	return kvdb.KVPair{
 		Key: p.Key, Value: value,
 		CreatedIndex: p.CreateIndex, ModifiedIndex: p.ModifyIndex, KVDBIndex: index,
 	}
@@ -112,15 +114,15 @@ func check(c driver.Cond, p *api.KVPair) error {
 func (s *store) Put(ctx context.Context, dw driver.Write) (driver.Indexes, error) {
 	w := write{key: dw.Key, value: dw.Value}
 	if dw.TTL > 0 {
-		var err error
-		if w.session, err = s.createTTLSession(ctx, dw.TTL); err != nil {
+		if err := s.createTTLSession(ctx, &w, dw.TTL); err != nil {
 			return driver.Indexes{}, err
 		}
 	}
 	pair, err := s.put(ctx, w, dw.Cond)
 	switch {
 	case errors.Is(err, kvdb.ErrUnknownOutcome) && w.session != "":
-		// Who holds the key tells.
+		// Who holds the key tells. If nobody does, the session is left to its TTL: the
+		// request may still run, and to end the session would then end the key.
 		if now, lookErr := s.look(ctx, w.key); lookErr == nil && now != nil && now.Session == w.session {
 			pair, err = now, nil
 		}
@@ -131,7 +133,7 @@ func (s *store) Put(ctx context.Context, dw driver.Write) (driver.Indexes, error
 		return driver.Indexes{}, err
 	}
 	if w.session != "" {
-		s.ttls.add(w.session, w.key, dw.TTL)
+		s.expires(w, dw.TTL)
 	}
 	s.saw(pair.ModifyIndex)
 	return driver.Indexes{Created: pair.CreateIndex, Modified: pair.ModifyIndex}, nil
@@ -189,11 +191,11 @@ func (s *store) reapOf(p *api.KVPair) {
 // Delete implements driver.Store.
 func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KVPair, error) {
 	c.Present = true
-	// The deletion itself tells neither what it has deleted nor its index.
+	// The deletion itself tells neither what it has deleted nor its index. Flags
+	// that nobody has make the write before it a change.
 	remove := api.TxnOps{
 		op(api.KVTxnOp{Verb: api.KVGet, Key: key}),
-		op(api.KVTxnOp{Verb: api.KVSet, Key: key, Flags: touchFlags}),
-		op(api.KVTxnOp{Verb: api.KVSet, Key: key}),
+		op(api.KVTxnOp{Verb: api.KVSet, Key: key, Flags: rand.Uint64()}),
 		op(api.KVTxnOp{Verb: api.KVDelete, Key: key}),
 	}
 	var ops api.TxnOps
@@ -208,7 +210,8 @@ func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KV
 	if err != nil {
 		return nil, err
 	}
-	old, index := results[len(results)-3], results[len(results)-1].ModifyIndex
+	old, index := results[len(results)-2], results[len(results)-1].ModifyIndex
 	s.saw(index)
-	return toPair(old, index), nil
+	pair := toPair(old, index)
+	return &pair, nil
 }

@@ -39,10 +39,13 @@ func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (
 	if err != nil {
 		return driver.Page{}, err
 	}
-	page := driver.Page{Pairs: kvdb.KVPairs{}, Index: index}
-	for _, p := range values(pairs, prefix) {
+	pairs = values(pairs, prefix)
+	page := driver.Page{Pairs: make(kvdb.KVPairs, 0, len(pairs)), Index: index}
+	listed := make([]kvdb.KVPair, len(pairs)) // one allocation for all
+	for i, p := range pairs {
 		if p.Key >= o.From {
-			page.Pairs = append(page.Pairs, toPair(p, index))
+			listed[i] = toPair(p, index)
+			page.Pairs = append(page.Pairs, &listed[i])
 		}
 	}
 	return page, nil

@@ -19,7 +19,8 @@ const (
 	// sessionFactor: Consul ends a session after twice its TTL.
 	sessionFactor = 2
 	// ttlSlack is for the time between the session's creation and the write, so
-	// that a key does not die before its TTL.
+	// that a key does not die before its TTL. After a longer time the session is
+	// renewed.
 	ttlSlack = 500 * time.Millisecond
 	// reapTimeout bounds how long the end of a session is tried.
 	reapTimeout = time.Minute
@@ -37,6 +38,9 @@ func (s *store) createSession(ctx context.Context, name string, ttl time.Duratio
 	var reply struct{ ID string }
 	err = s.pool.call(ctx, once, func(ctx context.Context, c *api.Client) error {
 		_, err := c.Raw().Write("/v1/session/create", spec, &reply, (&api.WriteOptions{}).WithContext(ctx))
+		if err == nil && reply.ID == "" {
+			err = errNoID
+		}
 		return err
 	})
 	if errors.Is(err, kvdb.ErrUnknownOutcome) {
@@ -55,14 +59,23 @@ func (e *notRunError) Error() string { return kvdb.ErrNoConnection.Error() + ": 
 
 func (e *notRunError) Is(target error) bool { return target == kvdb.ErrNoConnection }
 
-// createTTLSession makes the session of one key with a TTL.
-func (s *store) createTTLSession(ctx context.Context, ttl time.Duration) (string, error) {
-	id, err := s.createSession(ctx, "kvdb TTL", min((ttl+ttlSlack)/sessionFactor, maxTTL/sessionFactor))
+// createTTLSession makes the session of a write with a TTL.
+func (s *store) createTTLSession(ctx context.Context, w *write, ttl time.Duration) (err error) {
+	w.asked = time.Now()
+	w.session, err = s.createSession(ctx, "kvdb TTL", min((ttl+ttlSlack)/sessionFactor, maxTTL/sessionFactor))
 	var status api.StatusError
 	if errors.As(err, &status) && strings.Contains(status.Body, "Invalid Session TTL") {
-		return "", kvdb.ErrTTLNotSupported // a server with other limits
+		return kvdb.ErrTTLNotSupported // a server with other limits
 	}
-	return id, err
+	return err
+}
+
+// expires says that w was written with a TTL.
+func (s *store) expires(w write, ttl time.Duration) {
+	s.ttls.add(w.session, w.key, ttl)
+	if time.Since(w.asked) > ttlSlack {
+		s.background(func(ctx context.Context) { _ = s.renewSession(ctx, w.session) })
+	}
 }
 
 // reap ends a session that is not needed any more, in the background.

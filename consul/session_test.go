@@ -1,8 +1,13 @@
 package consul
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +37,7 @@ func each(t *testing.T, n int, f func(i int) error) {
 
 // However a lock or a TTL ends, its session does too.
 func TestSessionsAreNotLeaked(t *testing.T) {
+	t.Parallel()
 	const n = 500
 	cluster := servers.Consul(t, servers.Options{})
 	client := raw(t, cluster.All()[0])
@@ -86,6 +92,7 @@ func TestSessionsAreNotLeaked(t *testing.T) {
 
 // What was written with a TTL lives on when its instance is closed.
 func TestCloseKeepsTTL(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	kv, err := New("ttl", cluster.Endpoints(), nil, nil)
 	require.NoError(t, err)
@@ -98,6 +105,7 @@ func TestCloseKeepsTTL(t *testing.T) {
 
 // The session of an instance that has nothing to do ends.
 func TestUselessSessionEnds(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	client := raw(t, cluster.All()[0])
 	kv := open(t, "idle", cluster.Endpoints(), nil)
@@ -126,6 +134,7 @@ func storeOf(t *testing.T, cluster *servers.Cluster) *store {
 // A write replaces the TTL of an earlier one, whoever made that, and leaves flags
 // and session as a plain value has them.
 func TestPlainValue(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	client := raw(t, cluster.All()[0])
 	kv := open(t, "plain", cluster.Endpoints(), nil)
@@ -175,13 +184,96 @@ func TestPlainValue(t *testing.T) {
 	_, err = kv.Put("key", "short", 60)
 	require.NoError(t, err)
 	require.NotEmpty(t, look().Session)
+	session = look().Session
 	_, err = kv.Update("key", "value", 0)
+	require.NoError(t, err)
+	isPlain()
+	// It does not die with the session that it had.
+	_, err = client.Session().Destroy(session, nil)
 	require.NoError(t, err)
 	isPlain()
 }
 
+// A write that comes late has its whole TTL all the same. Nobody ends the key
+// much later either.
+func TestExpiryOfALateWrite(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	kv := open(t, "late", []string{o.URL}, nil)
+	stream := events(t, kv, "", 0)
+	written, gone := map[string]time.Time{}, map[string]time.Duration{}
+	for _, late := range []time.Duration{0, 2 * time.Second} {
+		o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/v1/txn" {
+				o.intercept(nil)
+				time.Sleep(late) // Consul takes its time
+			}
+			return false
+		})
+		key := "late-" + late.String()
+		_, err := kv.Put(key, "value", uint64(minTTL/time.Second))
+		require.NoError(t, err)
+		written[key] = time.Now()
+	}
+	for len(gone) < len(written) {
+		if event := receive(t, stream, "an event"); event.Action == kvdb.KVDelete {
+			gone[event.Key] = time.Since(written[event.Key])
+		}
+	}
+	for key, after := range gone {
+		t.Logf("%s lived for %v", key, after)
+		require.Greater(t, after, minTTL-100*time.Millisecond, key) // Put returns a little later than it writes
+		require.Less(t, after, minTTL+time.Second, key)
+	}
+}
+
+// The session of a write whose outcome is not known, and which did not run, ends
+// by its TTL, or with the value that the write has made late.
+func TestSessionOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	o := observe(t, cluster.Endpoints()[0])
+	kv := open(t, "unknown", []string{o.URL}, nil)
+	var late *http.Request
+	o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1/txn" {
+			return false
+		}
+		o.intercept(nil)
+		body, _ := io.ReadAll(r.Body)
+		late, _ = http.NewRequest(r.Method, cluster.All()[0].Direct()+r.URL.Path, bytes.NewReader(body))
+		sever(w)
+		return true
+	})
+	_, err := kv.Put("key", "value", 60)
+	require.ErrorIs(t, err, kvdb.ErrUnknownOutcome)
+	_, err = kv.Get("key")
+	require.Equal(t, kvdb.ErrNotFound, err)
+	left, _, err := client.Session().List(nil)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	require.Equal(t, ((60*time.Second + ttlSlack) / sessionFactor).String(), left[0].TTL)
+	require.Equal(t, api.SessionBehaviorDelete, left[0].Behavior)
+
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	reply, err := transport.RoundTrip(late)
+	require.NoError(t, err)
+	require.NoError(t, reply.Body.Close())
+	_, err = kv.Get("key")
+	require.NoError(t, err)
+	_, err = kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	eventually(t, "the session does not end", func() bool {
+		return !slices.ContainsFunc(sessions(t, client), func(name string) bool { return strings.HasPrefix(name, "kvdb TTL") })
+	})
+}
+
 // A key may be written again as soon as it has expired.
 func TestNoLockDelay(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	client := raw(t, cluster.All()[0])
 	kv := open(t, "delay", cluster.Endpoints(), nil)

@@ -181,7 +181,7 @@ func (w *stream) tellWritten(p *api.KVPair) {
 	if reborn || !known && p.CreateIndex > w.request.After {
 		event.Action = kvdb.KVCreate
 	}
-	w.tell(event)
+	w.tell(&event)
 }
 
 // tellDeleted makes the events of keys that are not there any more.

@@ -3,6 +3,7 @@ package consul
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 
@@ -13,8 +14,10 @@ import (
 type write struct {
 	key   string
 	value []byte
-	// session is the key's own, which ends after the TTL; "" without a TTL.
+	// session is the key's own, which ends after the TTL; "" without a TTL. It was
+	// asked for at asked.
 	session string
+	asked   time.Time
 }
 
 // final is the operation that leaves the key as it is to be, when nobody
