@@ -36,18 +36,20 @@ var traits = test.Traits{
 
 func TestConformanceChild(t *testing.T) { test.Child(t, consul.New) }
 
-// The suite passes on one server and on three, plain, with a token, and with a
-// token and certificates on both sides. Without -kvdb.outages it runs on the least
-// and the most of that, and bare only.
+// The suite passes on one server and on three, plain, and with a token and
+// certificates on both sides. Without -kvdb.outages it runs on the least and the
+// most of that, and bare only.
 func TestConformance(t *testing.T) {
 	all := flag.Lookup("kvdb.outages").Value.String() == "true"
+	if !all {
+		t.Parallel()
+	}
 	for _, v := range []struct {
 		name    string
 		options servers.Options
 		always  bool
 	}{
 		{"Consul", servers.Options{}, true},
-		{"Consul, ACL", servers.Options{ACL: true}, false},
 		{"Consul, ACL and TLS", servers.Options{ACL: true, ClientCertAuth: true}, false},
 		{"Consul, three servers", servers.Options{Members: 3}, false},
 		{"Consul, three servers, ACL and TLS", servers.Options{Members: 3, ACL: true, ClientCertAuth: true}, true},
@@ -55,6 +57,9 @@ func TestConformance(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			if !v.always && !all {
 				t.Skip("only with -kvdb.outages")
+			}
+			if !all {
+				t.Parallel()
 			}
 			cluster := servers.Consul(t, v.options)
 			h := test.Harness{

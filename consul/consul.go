@@ -8,12 +8,18 @@
 //   - A value is a key with flags 0 and no session.
 //   - A value with a TTL has the flags ttlFlags and is held by a session of its own
 //     whose behaviour is to delete. Consul ends such a session between the TTL
-//     that was asked for and one second later; when its leader changes in the
-//     meantime it starts to count again.
+//     that was asked for and one second later (20.5 s after a write with 20 s);
+//     when its leader changes in the meantime it starts to count again. The
+//     session of a write whose outcome is not known, and that may still run, is
+//     left to its TTL: to end it would delete what the write has made late.
 //   - A lock is a key with the locker's ID as its value and the flags of the locks
 //     of Consul's own client, held by a session that all locks of an instance
 //     share. It is gone when the lock is released. A lock and a value cannot have the
 //     same key.
+//
+// To write over what is there without having looked, an instance keeps one more
+// session, which holds a key no longer than a transaction. It ends half a minute
+// after the last such write.
 //
 // Needed permissions, where Consul has access control on: key_prefix write on the
 // domain, and session_prefix write on the nodes of the endpoints for TTLs and

@@ -11,6 +11,7 @@ import (
 )
 
 func TestMembers(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{Members: 3})
 	kv := open(t, "members", cluster.Endpoints(), nil)
 	ctx, cancel := context.WithTimeout(t.Context(), await)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestCheckKey(t *testing.T) {
+	t.Parallel()
 	for key, want := range map[string]string{
 		"a": "a", "/a": "a", "//a//b": "a/b", "a/": "a/", "a/.b": "a/.b", "a/b..": "a/b..", "a b/%2F?#": "a b/%2F?#", "日本": "日本",
 	} {
@@ -37,6 +38,7 @@ func TestCheckKey(t *testing.T) {
 // Prefixes that end in the middle of a component, dots among them, are prefixes
 // of strings like all others.
 func TestPrefixes(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	kv := open(t, "prefixes", cluster.Endpoints(), nil)
 	for _, key := range []string{"d/.hidden", "d/..more", "d/.x/y", "d/plain", "d/?q", "d/%41", "d/A"} {
@@ -78,6 +80,7 @@ func TestPrefixes(t *testing.T) {
 // A snapshot of all that Consul has, and one of more prefixes than a transaction
 // has operations.
 func TestLargeSnapshots(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	kv := open(t, "", cluster.Endpoints(), nil)
 	var prefixes []string
@@ -109,6 +112,7 @@ func TestLargeSnapshots(t *testing.T) {
 
 // Prepare knows what Commit will send.
 func TestPrepare(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	kv := open(t, "tx", cluster.Endpoints(), nil)
 	fill := func(n, size int, ttl uint64) kvdb.Tx {

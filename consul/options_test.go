@@ -14,6 +14,7 @@ import (
 )
 
 func TestBadOptions(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ca, err := servers.NewCA(dir)
 	require.NoError(t, err)
@@ -53,6 +54,7 @@ func TestBadOptions(t *testing.T) {
 }
 
 func TestAddresses(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ scheme, address, want string }{
 		{"http", "host", "http://host:8500"},
 		{"https", "host", "https://host:8501"},
@@ -77,6 +79,7 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
+	t.Parallel()
 	began := time.Now()
 	_, err := New("", []string{"http://127.0.0.1:1", "127.0.0.1:2"}, nil, nil)
 	require.ErrorIs(t, err, kvdb.ErrNoConnection)
@@ -101,6 +104,7 @@ func TestEnvironment(t *testing.T) {
 
 // A refusal is told as such, and without the token.
 func TestWrongToken(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{ACL: true})
 	const token = "0b2a7b5e-0000-4000-8000-000000000000"
 	kv := open(t, "acl", cluster.Endpoints(), map[string]string{kvdb.ACLTokenKey: token})
@@ -123,6 +127,7 @@ func TestWrongToken(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{ClientCertAuth: true, ServerLeaf: servers.Leaf{Hosts: []string{"server.dc1.consul"}}})
 	certFile, keyFile, err := cluster.CA.Issue("client", servers.Leaf{})
 	require.NoError(t, err)

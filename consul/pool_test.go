@@ -16,6 +16,7 @@ import (
 
 // Another endpoint answers when one refuses connections, is busy or fails.
 func TestFailOver(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	o := observe(t, cluster.Endpoints()[0])
 	refusing, err := net.Listen("tcp", "127.0.0.1:0")
@@ -53,6 +54,7 @@ func TestFailOver(t *testing.T) {
 
 // A write that may have run is not sent again; a read is.
 func TestNothingIsSentTwice(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	o := observe(t, cluster.Endpoints()[0])
 	direct := cluster.Endpoints()[0]

@@ -13,6 +13,7 @@ const txn = "PUT /v1/txn"
 
 // What each operation costs in requests, when an instance is in use.
 func TestRequests(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	o := observe(t, cluster.Endpoints()[0])
 	kv := open(t, "requests", []string{o.URL}, nil)
@@ -25,6 +26,8 @@ func TestRequests(t *testing.T) {
 	lock, err := kv.Lock("warm-lock")
 	require.NoError(t, err)
 	require.NoError(t, kv.Unlock(lock))
+	require.NoError(t, put("other", 0)())
+	require.NoError(t, put("dir/key", 0)())
 	for _, c := range []struct {
 		name string
 		call func() error
@@ -52,10 +55,16 @@ func TestRequests(t *testing.T) {
 			_, err := kv.CompareAndDelete(pair, kvdb.KVModifiedIndex)
 			return err
 		}, []string{txn}},
-		{"Delete", func() error { _, err := kv.Delete("new"); return err }, []string{txn}},
+		{"CompareAndDelete, value", func() error {
+			_, err := kv.CompareAndDelete(&kvdb.KVPair{Key: "new", Value: []byte("value")}, 0)
+			return err
+		}, []string{"GET /v1/kv/requests/new", txn}},
+		{"Delete", func() error { _, err := kv.Delete("other"); return err }, []string{txn}},
+		{"DeleteTree", func() error { return kv.DeleteTree("dir") }, []string{txn}},
 		{"Enumerate", func() error { _, err := kv.Enumerate(""); return err }, []string{list}},
 		{"Keys", func() error { _, err := kv.Keys("", ""); return err }, []string{list}},
 		{"Snapshot", func() error { _, _, err := kv.Snapshot(nil, true); return err }, []string{txn}},
+		{"Snapshot of three", func() error { _, _, err := kv.Snapshot([]string{"a", "b", "c"}, true); return err }, []string{txn}},
 		{"Put with a TTL", put("key", 60), []string{session, txn}},
 		{"IsKeyLocked", func() error { _, _, err := kv.IsKeyLocked("lock"); return err }, []string{"GET /v1/kv/requests/lock"}},
 		{"Lock", func() (err error) { lock, err = kv.Lock("lock"); return err }, []string{txn}},
@@ -78,6 +87,7 @@ func TestRequests(t *testing.T) {
 
 // Over a value with a TTL a write needs to know the session, and ends it.
 func TestRequestsOverTTL(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	o := observe(t, cluster.Endpoints()[0])
 	kv := open(t, "requests", []string{o.URL}, nil)

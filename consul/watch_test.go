@@ -18,6 +18,7 @@ import (
 
 // A watch asks once for each change, and never twice at a time.
 func TestWatchRequests(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	o := observe(t, cluster.Endpoints()[0])
 	writer := open(t, "watch", cluster.Endpoints(), nil)
@@ -43,6 +44,7 @@ func TestWatchRequests(t *testing.T) {
 
 // A watch of what is not there does not ask again and again while others write.
 func TestWatchOfNothing(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	o := observe(t, cluster.Endpoints()[0])
 	writer := open(t, "watch", cluster.Endpoints(), nil)
@@ -64,6 +66,7 @@ func TestWatchOfNothing(t *testing.T) {
 // Each deleted key is named, and one that was written again meanwhile is told to
 // have been deleted before.
 func TestDeletedKeysAreNamed(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	client := raw(t, cluster.All()[0])
 	kv := open(t, "watch", cluster.Endpoints(), nil)
@@ -117,9 +120,10 @@ func TestManyWatches(t *testing.T) {
 	}
 }
 
-// A watch goes on when Consul says that it is busy, or that its index is older
-// than it was, and waits a little before it asks again.
+// A watch goes on when Consul says that it is busy, and waits a little before it
+// asks again.
 func TestWatchOfABusyServer(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	o := observe(t, cluster.Endpoints()[0])
 	kv := open(t, "watch", []string{o.URL}, nil)
@@ -151,35 +155,61 @@ func TestWatchOfABusyServer(t *testing.T) {
 			require.Equal(t, "dir/key", event.Key)
 		}
 	}
-	o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
-		if !r.URL.Query().Has("index") {
-			return false
-		}
-		o.intercept(nil)
-		query := r.URL.Query()
-		query.Del("index")
-		r.URL.RawQuery = query.Encode()
-		o.proxy.ServeHTTP(indexOne{w}, r)
-		return true
-	})
-	_, err := kv.Put("dir/a", "value", 0)
-	require.NoError(t, err)
-	require.Equal(t, "dir/a", receive(t, stream, "an event").Key)
-	_, err = kv.Put("dir/b", "value", 0)
-	require.NoError(t, err)
-	require.Equal(t, "dir/b", receive(t, stream, "an event").Key, "no gap and no repeat")
 }
 
-// indexOne is a reply that says its index were 1.
-type indexOne struct{ http.ResponseWriter }
+// An index that is older than it was, or 0, makes a watch begin anew: without a
+// gap or a repeat, and without asking again and again.
+func TestWatchIndexGoesBack(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	writer := open(t, "watch", cluster.Endpoints(), nil)
+	kv := open(t, "watch", []string{o.URL}, nil)
+	put := func(key string) {
+		_, err := writer.Put("dir/"+key, "value", 0)
+		require.NoError(t, err)
+	}
+	put("before")
+	stream := events(t, kv, "dir/", 0)
+	for i, index := range []string{"1", "0", "2", "0"} {
+		var odd atomic.Int32
+		o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			if odd.Add(1) > 3 {
+				return false
+			}
+			query := r.URL.Query()
+			query.Del("index")
+			r.URL.RawQuery = query.Encode()
+			o.proxy.ServeHTTP(withIndex{w, index}, r)
+			return true
+		})
+		o.take()
+		began := time.Now()
+		for _, name := range []string{"a", "b"} {
+			key := name + strconv.Itoa(i)
+			put(key)
+			require.Equal(t, "dir/"+key, receive(t, stream, "an event").Key)
+		}
+		eventually(t, "the watch does not ask again", func() bool { return odd.Load() > 3 })
+		most := 8 + int(time.Since(began)/(5*time.Millisecond))
+		require.LessOrEqual(t, len(o.take()), most, "requests")
+	}
+}
 
-func (w indexOne) WriteHeader(code int) {
-	w.Header().Set("X-Consul-Index", "1")
+// withIndex is a reply that has another index than Consul gave it.
+type withIndex struct {
+	http.ResponseWriter
+	index string
+}
+
+func (w withIndex) WriteHeader(code int) {
+	w.Header().Set("X-Consul-Index", w.index)
 	w.ResponseWriter.WriteHeader(code)
 }
 
 // A watch ends when its token may not read any more.
 func TestWatchRefused(t *testing.T) {
+	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	o := observe(t, cluster.Endpoints()[0])
 	kv := open(t, "watch", []string{o.URL}, nil)
