@@ -92,6 +92,14 @@ func TestUsers(t *testing.T) {
 	_, err = kv.Lock("lock")
 	require.Error(t, err, "the lock of another key")
 	require.Error(t, kv.DeleteTree(""))
+	// He may also ask how far a member is.
+	s, err := open("users", cluster.Endpoints(), options, nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	m, _ := s.pool.Current()
+	index, err := m.ask(t.Context(), true)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, index, pair.ModifiedIndex)
 	options[kvdb.PasswordKey] = "wrong"
 	_, err = New("users", cluster.Endpoints(), options, nil)
 	require.ErrorContains(t, err, "user")
