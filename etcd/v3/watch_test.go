@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/grpc"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
@@ -17,17 +19,24 @@ import (
 )
 
 // Many watches of one instance get each its own events, also after their stream
-// broke.
+// broke. They cost no stream, and no lease, each.
 func TestManyWatches(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{Members: 3})
-	kv, writer := instance(t, cluster, "many", nil), instance(t, cluster, "many", nil)
+	var opened atomic.Int32
+	count := func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		opened.Add(1)
+		return open(ctx, desc, cc, method, opts...)
+	}
+	kv, writer := instance(t, cluster, "many", nil, grpc.WithChainStreamInterceptor(count)), instance(t, cluster, "many", nil)
 	const watches = 1000
 	var streams []<-chan *kvdb.KVPair
 	for i := range watches {
 		streams = append(streams, events(t, kv, fmt.Sprintf("dir/%d/", i), 0))
 	}
 	all := events(t, kv, "dir/", 0)
+	require.Less(t, opened.Load(), int32(5)) // more than one when the machine is busy
+	require.Zero(t, leases(t, raw(t, cluster)))
 	written := map[string]uint64{}
 	write := func(round int) {
 		for i := range watches {
