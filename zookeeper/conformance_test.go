@@ -1,9 +1,13 @@
 package zookeeper_test
 
 import (
+	"flag"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/go-zookeeper/zk"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/portworx/kvdb"
@@ -13,6 +17,8 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var all = flag.Bool("kvdb.all", false, "run the suite in all variations, which takes long")
 
 // traits are what is documented of this backend, on one server.
 var traits = test.Traits{
@@ -29,27 +35,60 @@ var traits = test.Traits{
 
 func TestConformanceChild(t *testing.T) { test.Child(t, zookeeper.New) }
 
+// The suite passes on one server and on three, for everyone and with a login,
+// and over TLS. Without -kvdb.all it runs on the least and, bare only, on the most
+// of that.
 func TestConformance(t *testing.T) {
-	cluster := servers.ZooKeeper(t, servers.Options{})
-	test.Conformance(t, test.Harness{
-		Name: "ZooKeeper", Init: zookeeper.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(),
-		Child: "TestConformanceChild", Traits: traits,
-	})
+	for _, v := range []struct {
+		name    string
+		options servers.Options
+		login   string // user:password
+		always  bool
+	}{
+		{"ZooKeeper", servers.Options{}, "", true},
+		{"ZooKeeper, login", servers.Options{}, "user:secret", false},
+		{"ZooKeeper, TLS and login", servers.Options{TLS: true}, "user:secret", false},
+		{"ZooKeeper, three servers", servers.Options{Members: 3}, "", false},
+		{"ZooKeeper, three servers, login", servers.Options{Members: 3}, "user:secret", true},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			if !v.always && !*all {
+				t.Skip("only with -kvdb.all")
+			}
+			cluster := servers.ZooKeeper(t, v.options)
+			h := test.Harness{
+				Name: v.name, Init: zookeeper.New, Endpoints: cluster.Endpoints(), Options: map[string]string{},
+				Server: cluster.Server(), Child: "TestConformanceChild", Traits: traits, Bare: v.login != "" && !*all,
+			}
+			if cluster.CA != nil {
+				h.Options[kvdb.TrustedCAFileKey] = cluster.CA.File
+			}
+			acl := zk.WorldACL(zk.PermAll)
+			if v.login != "" {
+				user, password, _ := strings.Cut(v.login, ":")
+				h.Options[kvdb.UsernameKey], h.Options[kvdb.PasswordKey] = user, password
+				acl = append(zk.DigestACL(zk.PermAll, user, password), zk.WorldACL(zk.PermRead)...)
+			}
+			if v.options.Members > 1 {
+				h.Traits.Members = true
+				allowReconfiguration(t, cluster, acl)
+			}
+			test.Conformance(t, h)
+		})
+	}
 }
 
-// login returns options that authenticate as somebody.
-func login(credentials string) map[string]string {
-	user, password, _ := strings.Cut(credentials, ":")
-	return map[string]string{kvdb.UsernameKey: user, kvdb.PasswordKey: password}
-}
-
-// Three servers, with digest authentication as who may change the ensemble.
-func TestConformanceEnsemble(t *testing.T) {
-	cluster := servers.ZooKeeper(t, servers.Options{Members: 3})
-	ensemble := traits
-	ensemble.Members = true
-	test.Conformance(t, test.Harness{
-		Name: "ZooKeeper ensemble", Init: zookeeper.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(),
-		Options: login(servers.SuperUser), Child: "TestConformanceChild", Traits: ensemble,
-	})
+// allowReconfiguration lets others than the super user change the members.
+func allowReconfiguration(t *testing.T, cluster *servers.Cluster, acl []zk.ACL) {
+	t.Helper()
+	conn, events, err := zk.Connect(cluster.Endpoints(), 10*time.Second, zk.WithLogInfo(false))
+	require.NoError(t, err)
+	defer func() {
+		conn.Close()
+		for range events {
+		}
+	}()
+	require.NoError(t, conn.AddAuth("digest", []byte(servers.SuperUser)))
+	_, err = conn.SetACL("/zookeeper/config", acl, -1)
+	require.NoError(t, err)
 }

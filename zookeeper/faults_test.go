@@ -1,24 +1,105 @@
 package zookeeper
 
 import (
+	"context"
 	"flag"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/engine"
 	"github.com/portworx/kvdb/internal/faults"
 	"github.com/portworx/kvdb/test/servers"
 )
 
 var faultTime = flag.Duration("kvdb.faults", 20*time.Second, "how long TestFaults lasts; 2m goes through all faults")
 
+// faulty is an instance, and its ways to the servers.
+type faulty struct {
+	store *store
+	ways  []*observer
+}
+
+// cut keeps an instance from the servers for some time.
+func (f faulty) cut(ctx context.Context, d time.Duration) {
+	for _, way := range f.ways {
+		way.cut(true)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+	for _, way := range f.ways {
+		way.cut(false)
+	}
+}
+
+// While servers die, hang and are cut off, one instance after the other is cut
+// off from all of them for so long that its session expires.
 func TestFaults(t *testing.T) {
-	cluster := servers.ZooKeeper(t, servers.Options{Members: 3})
+	const sessionTimeout, cutTime, between = 6 * time.Second, 8 * time.Second, 4 * time.Second
+	cluster := servers.ZooKeeper(t, servers.Options{Members: 3, Config: []string{fmt.Sprintf("maxSessionTimeout=%d", sessionTimeout.Milliseconds())}})
+	var mu sync.Mutex
+	var instances []faulty
+	newInstance := func() kvdb.Kvdb {
+		var f faulty
+		var addresses []string
+		for _, m := range cluster.All() {
+			way := observeAt(t, m.Endpoint())
+			f.ways = append(f.ways, way)
+			addresses = append(addresses, way.Addr().String())
+		}
+		var err error
+		f.store, err = open(addresses, nil)
+		require.NoError(t, err)
+		kv, err := engine.New(engine.Config{Name: Name, Domain: "faults", Store: f.store})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, kvdb.Close(kv)) })
+		mu.Lock()
+		defer mu.Unlock()
+		instances = append(instances, f)
+		return kv
+	}
+	// The last cut ends before the faults do.
+	ctx, cancel := context.WithTimeout(t.Context(), *faultTime-cutTime-between)
+	defer cancel()
+	var cutting sync.WaitGroup
+	defer cutting.Wait()
+	expired := 0
+	cutting.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(between):
+			}
+			mu.Lock()
+			f := instances[i%2]
+			mu.Unlock()
+			before := f.store.main.conn.SessionID()
+			f.cut(t.Context(), cutTime)
+			back, cancel := context.WithTimeout(t.Context(), patience)
+			if err := f.store.main.await(back); err != nil {
+				t.Errorf("no session again: %v", err)
+			}
+			cancel()
+			if f.store.main.conn.SessionID() != before {
+				expired++
+			}
+		}
+	})
 	faults.Run(t, faults.Config{
 		Cluster:   cluster,
-		Open:      func() kvdb.Kvdb { return instance(t, "faults", cluster.Endpoints(), nil) },
+		Open:      newInstance,
 		Duration:  *faultTime,
 		CallBound: opTimeout + 3*time.Second,
 		Recovery:  20 * time.Second,
 	})
+	cutting.Wait()
+	t.Logf("%d sessions expired", expired)
+	require.Positive(t, expired)
 }

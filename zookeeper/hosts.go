@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -43,7 +44,7 @@ func parseServers(endpoints []string) ([]string, error) {
 		if err != nil {
 			host, port = strings.Trim(address, "[]"), defaultPort
 		}
-		if host == "" || port == "" || strings.ContainsAny(host, "/, ") {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil || host == "" || strings.ContainsAny(host, "/, ") {
 			return nil, fmt.Errorf("endpoint %q is not host or host:port", endpoint)
 		}
 		servers = append(servers, net.JoinHostPort(host, port))

@@ -45,9 +45,9 @@ func TestComparisonOfARecreatedKey(t *testing.T) {
 			_, before, err := conn.Exists("/d/" + name)
 			require.NoError(t, err)
 			var once sync.Once
-			o.intercept(func(operation string) {
-				if operation != "multi" {
-					return
+			o.intercept(func(q traffic) <-chan struct{} {
+				if q.operation != "multi" {
+					return nil
 				}
 				once.Do(func() {
 					_, err := other.Delete(name)
@@ -55,8 +55,9 @@ func TestComparisonOfARecreatedKey(t *testing.T) {
 					_, err = other.Put(name, "another", 0)
 					require.NoError(t, err)
 				})
-			})
-			defer o.intercept(nil)
+				return nil
+			}, nil)
+			defer o.intercept(nil, nil)
 			require.Equal(t, kvdb.ErrModified, call(pair))
 			_, after, err := conn.Exists("/d/" + name)
 			require.NoError(t, err)
@@ -171,4 +172,49 @@ func TestLogin(t *testing.T) {
 	require.NoError(t, err)
 	_, err = New("d", []string{member.Endpoint()}, map[string]string{kvdb.UsernameKey: "me"}, nil)
 	require.Equal(t, kvdb.ErrNoPassword, err)
+}
+
+// A write whose reply is lost is not sent again: whether it ran is not known.
+func TestWriteWhoseReplyIsLost(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	o := observe(t, member)
+	kv, conn := instance(t, "d", []string{o.Addr().String()}, nil), raw(t, member)
+	_, err := kv.Put("dir/key", "value", 0)
+	require.NoError(t, err)
+	for range 2 { // the first deletion makes what counts deletions
+		_, err = kv.Delete("dir/gone")
+		require.True(t, err == nil || err == kvdb.ErrNotFound)
+		_, err = kv.Put("dir/gone", "value", 0)
+		require.NoError(t, err)
+	}
+	for name, c := range map[string]struct {
+		operation string
+		call      func() error
+	}{
+		"Put":    {"setData", func() error { _, err := kv.Put("dir/key", "put", 0); return err }},
+		"Create": {"multi", func() error { _, err := kv.Create("dir/new", "created", 0); return err }},
+		"Delete": {"multi", func() error { _, err := kv.Delete("dir/gone"); return err }},
+	} {
+		sent := 0
+		o.intercept(nil, func(q traffic) {
+			if q.operation == c.operation {
+				sent++
+				o.sever()
+			}
+		})
+		require.ErrorIs(t, c.call(), kvdb.ErrUnknownOutcome, name)
+		_, err := kv.Get("dir/key") // the instance has a connection again
+		require.NoError(t, err)
+		o.intercept(nil, nil)
+		require.Equal(t, 1, sent, name)
+	}
+	for path, version := range map[string]int32{"/d/dir/key": 2, "/d/dir/new": 1} {
+		exists, stat, err := conn.Exists(path)
+		require.NoError(t, err)
+		require.True(t, exists, path)
+		require.Equal(t, version, stat.Version, path)
+	}
+	exists, _, err := conn.Exists("/d/dir/gone")
+	require.NoError(t, err)
+	require.False(t, exists)
 }

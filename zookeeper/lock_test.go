@@ -1,6 +1,8 @@
 package zookeeper
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,4 +103,57 @@ func TestLockOfALostSession(t *testing.T) {
 	require.Equal(t, kvdb.ErrLockRefreshFailed, receive(t, fatal, "the fatal callback"))
 	require.Equal(t, kvdb.ErrInvalidLock, holder.Unlock(pair))
 	require.NoError(t, next.Unlock(got))
+}
+
+// The reply to the creation of a lock's znode is lost with the connection, and
+// the znode is there. It is found, and no other one is made.
+func TestLockWhoseReplyIsLost(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	o := observe(t, member)
+	kv, conn := instance(t, "d", []string{o.Addr().String()}, nil), raw(t, member)
+	pair, err := kv.LockWithTimeout("lock", "warm up", 0, 0)
+	require.NoError(t, err)
+	require.NoError(t, kv.Unlock(pair))
+	var once sync.Once
+	o.intercept(nil, func(q traffic) {
+		if q.operation == "create" {
+			once.Do(o.sever)
+		}
+	})
+	pair, err = kv.LockWithTimeout("lock", "me", patience, 0)
+	require.NoError(t, err)
+	queue, _, err := conn.Children("/d/lock/%kvdb")
+	require.NoError(t, err)
+	require.Len(t, queue, 1)
+	_, stat, err := conn.Get("/d/lock/%kvdb/" + queue[0])
+	require.NoError(t, err)
+	require.Equal(t, pair.ModifiedIndex, uint64(stat.Czxid), "the token")
+	require.NoError(t, kv.Unlock(pair))
+	next, err := kv.LockWithTimeout("lock", "next", 0, 0)
+	require.NoError(t, err, "nothing is left behind")
+	require.NoError(t, kv.Unlock(next))
+}
+
+// The caller gives up while the reply to the creation of the lock's znode is
+// missing. The znode does not stay.
+func TestLockThatIsGivenUp(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	o := observe(t, member)
+	kv, other := instance(t, "d", []string{o.Addr().String()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
+	pair, err := kv.LockWithTimeout("lock", "warm up", 0, 0)
+	require.NoError(t, err)
+	require.NoError(t, kv.Unlock(pair))
+	ctx, cancel := context.WithCancel(t.Context())
+	o.intercept(nil, func(q traffic) {
+		if q.operation == "create" {
+			cancel()
+			o.sever()
+		}
+	})
+	_, err = kvdb.WithContext(ctx, kv).LockWithTimeout("lock", "me", patience, 0)
+	require.ErrorIs(t, err, context.Canceled)
+	o.intercept(nil, nil)
+	pair, err = other.LockWithTimeout("lock", "next", patience, 0)
+	require.NoError(t, err)
+	require.NoError(t, other.Unlock(pair))
 }

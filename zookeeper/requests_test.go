@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-zookeeper/zk"
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
@@ -29,9 +30,14 @@ func TestRequests(t *testing.T) {
 	require.NoError(t, err)
 	pair, err = kv.CompareAndSet(&kvdb.KVPair{Key: "key", Value: []byte("2"), ModifiedIndex: pair.ModifiedIndex}, kvdb.KVModifiedIndex, nil)
 	require.NoError(t, err)
-	lock, err := kv.LockWithTimeout("lock", "me", time.Second, 0)
-	require.NoError(t, err)
-	require.NoError(t, kv.Unlock(lock))
+	lock := func() error {
+		pair, err := kv.LockWithTimeout("lock", "me", time.Second, 0)
+		if err != nil {
+			return err
+		}
+		return kv.Unlock(pair)
+	}
+	require.NoError(t, lock())
 
 	check := func(what string, want []string, call func() error) {
 		t.Helper()
@@ -46,7 +52,7 @@ func TestRequests(t *testing.T) {
 	check("Put", []string{"setData"}, func() error { pair, err = kv.Put("key", "3", 0); return err })
 	check("Put of a new key", []string{"setData", "multi"}, func() error { _, err := kv.Put("new", "1", 0); return err })
 	check("Create", []string{"multi"}, func() error { _, err := kv.Create("dir/new", "1", 0); return err })
-	check("Update", []string{"exists", "multi"}, func() error { _, err := kv.Update("new", "2", 0); return err })
+	check("Update", []string{"exists", "setData"}, func() error { _, err := kv.Update("new", "2", 0); return err })
 	check("CompareAndSet", []string{"exists", "multi"}, func() error {
 		pair, err = kv.CompareAndSet(&kvdb.KVPair{Key: "key", Value: []byte("4"), ModifiedIndex: pair.ModifiedIndex}, kvdb.KVModifiedIndex, nil)
 		return err
@@ -79,4 +85,96 @@ func TestRequests(t *testing.T) {
 		return tx.Commit()
 	}
 	check("a transaction", []string{"sync", "exists", "exists", "multi"}, tx)
+	check("Lock and Unlock", []string{"create", "exists", "getChildren", "delete"}, lock)
+	check("IsKeyLocked", []string{"sync", "getChildren"}, func() error { _, _, err := kv.IsKeyLocked("lock"); return err })
+	want = []string{"sync", "getChildren", "multi"}
+	for i := range 200 { // twice 100, as the first deletion makes what counts deletions
+		if i%100 == 0 {
+			require.NoError(t, kv.DeleteTree("dir"))
+		}
+		_, err := kv.Put(fmt.Sprintf("dir/%d", i%100), "value", 0)
+		require.NoError(t, err)
+		if i >= 100 {
+			want = append(want, "getChildren")
+		}
+	}
+	check("DeleteTree of 100", want, func() error { return kv.DeleteTree("dir") })
+}
+
+// Keys of a directory with large directories in it, and a page of a large one,
+// read little of them.
+func TestRequestsOfAPart(t *testing.T) {
+	cluster := servers.ZooKeeper(t, servers.Options{})
+	o := observe(t, cluster.All()[0])
+	kv := instance(t, "d", []string{o.Addr().String()}, nil)
+	const dirs, keys = 10, 200
+	for i := range dirs {
+		tx, err := kv.TxNew()
+		require.NoError(t, err)
+		for j := range keys {
+			_, err := tx.Put(fmt.Sprintf("all/%d/%03d/key", i, j), "value", 0)
+			require.NoError(t, err)
+		}
+		require.NoError(t, tx.Commit())
+	}
+	o.take()
+	names, err := kv.Keys("all", "")
+	require.NoError(t, err)
+	require.Equal(t, []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}, names)
+	require.LessOrEqual(t, len(o.take()), 2+3*dirs, "requests for Keys")
+	n := 0
+	for pair, err := range kv.(kvdb.Pager).EnumeratePages("all/", 50) {
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprintf("all/%d/%03d/key", n/keys, n%keys), pair.Key)
+		if n++; n == 50 {
+			break
+		}
+	}
+	require.Less(t, len(o.take()), keys*dirs/4, "requests for a page")
+}
+
+// A child that is neither a key nor has one below it is no name, wherever it is
+// and whatever else is there.
+func TestKeysOfDirectories(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
+	for _, key := range []string{"all/key", "all/both", "all/both/key", "all/deep/a/b/c/key", "all/wide/9/key", "all/_hidden"} {
+		_, err := kv.Put(key, "value", 0)
+		require.NoError(t, err)
+	}
+	empty := []string{"/d/all/empty", "/d/all/hollow", "/d/all/hollow/a", "/d/all/hollow/a/b", "/d/all/hollow/c"}
+	for i := range 9 {
+		empty = append(empty, fmt.Sprintf("/d/all/wide/%d", i))
+	}
+	for _, path := range empty {
+		_, err := conn.Create(path, nil, 0, zk.WorldACL(zk.PermAll))
+		require.NoError(t, err)
+	}
+	_, err := conn.Create("/d/all/foreign", []byte(`{"LockerID":"theirs"}`), zk.FlagEphemeral, zk.WorldACL(zk.PermAll))
+	require.NoError(t, err)
+	lock, err := kv.LockWithTimeout("all/locked", "me", 0, 0)
+	require.NoError(t, err)
+	for prefix, want := range map[string][]string{
+		"all":        {"_hidden", "both", "deep", "key", "wide"},
+		"all/both":   {"key"},
+		"all/deep/a": {"b"},
+		"all/wide":   {"9"},
+		"all/hollow": {},
+		"all/locked": {},
+		"nothing":    {},
+		"":           {"all"},
+	} {
+		names, err := kv.Keys(prefix, "")
+		require.NoError(t, err)
+		require.Equal(t, want, names, "below %q", prefix)
+	}
+	names, err := kv.Keys("al", "l")
+	require.NoError(t, err)
+	require.Equal(t, []string{"l/_hidden", "l/both", "l/both/key", "l/deep/a/b/c/key", "l/key", "l/wide/9/key"}, names, "another separator")
+	_, err = kv.Delete("all/wide/9/key")
+	require.NoError(t, err)
+	names, err = kv.Keys("all", "")
+	require.NoError(t, err)
+	require.Equal(t, []string{"_hidden", "both", "deep", "key"}, names)
+	require.NoError(t, kv.Unlock(lock))
 }

@@ -67,7 +67,7 @@ func (w *stream) take() []*finding {
 
 // fetch reads a znode, and sets the watches that are not set.
 func (w *stream) fetch(x *session, f *finding) error {
-	for f.dirt.data {
+	for missing := false; f.dirt.data; {
 		var err error
 		f.data, f.stat, err = w.h.get(x, f.path)
 		if err == nil {
@@ -76,18 +76,25 @@ func (w *stream) fetch(x *session, f *finding) error {
 		if !errors.Is(err, zk.ErrNoNode) {
 			return err
 		}
+		if !missing {
+			if f.removed, err = removal(x, f.path); err != nil {
+				return err
+			}
+		}
+		// What is still missing after that, will be created later than that.
+		still := missing
 		if f.path == w.root {
 			exists, err := w.h.awaitCreation(x, f.path)
 			if err != nil {
 				return err
 			}
-			if exists {
-				continue
-			}
+			still = !exists
 		}
-		f.gone, f.stat = true, nil
-		f.removed, err = removal(x, f.path)
-		return err
+		if still {
+			f.gone, f.stat = true, nil
+			return nil
+		}
+		missing = f.path != w.root
 	}
 	if !f.dirt.children || !w.tree {
 		return nil

@@ -129,9 +129,11 @@ func (w walk) below(m *moment, n *node, next []*node) []*node {
 	return next
 }
 
-// unreadNames returns a few znodes below each child that is not known to be a
-// key, or to have one below it. Those that are deepest are the likeliest.
-func (w walk) unreadNames(m *moment, few int) []*node {
+// unreadNames returns a znode at or below each child that is not known to be a
+// key, or to have one below it: the deepest, as the likeliest. When that was in
+// vain for long it returns more and more.
+func (w walk) unreadNames(m *moment, step int) []*node {
+	few := max(1, step/8)
 	base, _ := splitPrefix(w.prefixes[0])
 	childOf := func(path string) string {
 		name, _, _ := strings.Cut(strings.TrimPrefix(path[len(base):], "/"), "/")

@@ -1,0 +1,105 @@
+package zookeeper
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+// Members come and go by reconfiguration, for who may do that.
+func TestMembers(t *testing.T) {
+	cluster := servers.ZooKeeper(t, servers.Options{Members: 3})
+	user, password, _ := strings.Cut(servers.SuperUser, ":")
+	kv := instance(t, "d", cluster.Endpoints(), map[string]string{kvdb.UsernameKey: user, kvdb.PasswordKey: password})
+	members := func(n int) map[uint64]*kvdb.MemberInfo {
+		t.Helper()
+		infos, err := kv.ListMembers()
+		require.NoError(t, err)
+		require.Len(t, infos, n)
+		return infos
+	}
+	leaders := 0
+	for id, info := range members(3) {
+		require.True(t, info.HasStarted && info.IsHealthy && !info.IsLearner, "member %d", id)
+		if info.Leader {
+			leaders++
+		}
+	}
+	require.Equal(t, 1, leaders)
+
+	// Neither of the new ones ever starts: the three others are enough.
+	urls, err := kv.AddMember("127.0.0.1", "1001", "server.7")
+	require.NoError(t, err)
+	require.Len(t, urls, 4)
+	require.Equal(t, []string{"127.0.0.1:1001"}, urls["7"])
+	_, err = kv.AddMember("127.0.0.1", "1002", "7")
+	require.ErrorIs(t, err, kvdb.ErrExist)
+	_, err = kv.AddLearner("127.0.0.1", "1003", "any name")
+	require.NoError(t, err)
+	infos := members(5)
+	require.Equal(t, "server.7", infos[7].Name)
+	require.Equal(t, "7", infos[7].ID)
+	require.False(t, infos[7].IsLearner || infos[7].HasStarted || infos[7].IsHealthy || infos[7].Leader)
+	require.True(t, infos[8].IsLearner, "a name without a number gets the next one")
+	require.NotEqual(t, infos[7].ClientUrls, infos[8].ClientUrls)
+	_, err = kv.UpdateMember("127.0.0.1", "1004", "server.7")
+	require.NoError(t, err)
+	require.Equal(t, []string{"127.0.0.1:1004"}, members(5)[7].PeerUrls)
+	_, err = kv.AddMember("127.0.0.1", "no port", "9")
+	require.ErrorIs(t, err, kvdb.ErrIllegal)
+	require.Equal(t, kvdb.ErrMemberDoesNotExist, kv.RemoveMember("server.7", "127.0.0.2"))
+	require.NoError(t, kv.RemoveMember("server.7", "127.0.0.1"))
+	require.NoError(t, kv.RemoveMemberByID(8))
+	require.Equal(t, kvdb.ErrMemberDoesNotExist, kv.RemoveMemberByID(8))
+
+	stranger := instance(t, "d", cluster.Endpoints(), nil)
+	_, err = stranger.AddMember("127.0.0.1", "1001", "7")
+	require.ErrorIs(t, err, zk.ErrNoAuth)
+
+	// One that runs is removed; the instance goes on with the others.
+	stopped := cluster.All()[2]
+	require.NoError(t, kv.RemoveMemberByID(3))
+	require.NoError(t, stopped.Kill())
+	members(2)
+	_, err = kv.Put("key", "value", 0)
+	require.NoError(t, err)
+}
+
+// An instance finds the servers that it is told of when those that it knew are
+// gone.
+func TestSetEndpoints(t *testing.T) {
+	cluster := servers.ZooKeeper(t, servers.Options{Members: 3})
+	all := cluster.All()
+	kv := instance(t, "d", []string{all[0].Endpoint()}, nil)
+	seen := events(t, kv, "", 0)
+	require.Error(t, kv.SetEndpoints(nil))
+	require.Error(t, kv.SetEndpoints([]string{""}))
+	require.Equal(t, []string{all[0].Endpoint()}, kv.GetEndpoints())
+	others := []string{all[1].Endpoint(), all[2].Endpoint()}
+	require.NoError(t, kv.SetEndpoints(others))
+	require.Equal(t, others, kv.GetEndpoints())
+	require.NoError(t, all[0].Kill())
+	require.Eventually(t, func() bool {
+		_, err := kv.Put("key", "value", 0)
+		return err == nil
+	}, patience, 100*time.Millisecond)
+	require.Equal(t, "key", receive(t, seen, "the event").Key)
+}
+
+// Servers that do not allow to be reconfigured say so.
+func TestReconfigurationIsOff(t *testing.T) {
+	cluster := servers.ZooKeeper(t, servers.Options{Config: []string{"reconfigEnabled=false", "standaloneEnabled=false"}})
+	user, password, _ := strings.Cut(servers.SuperUser, ":")
+	kv := instance(t, "d", cluster.Endpoints(), map[string]string{kvdb.UsernameKey: user, kvdb.PasswordKey: password})
+	infos, err := kv.ListMembers()
+	require.NoError(t, err)
+	require.Len(t, infos, 1)
+	_, err = kv.AddMember("127.0.0.1", "1001", "7")
+	require.Equal(t, kvdb.ErrNotSupported, err)
+}
