@@ -128,6 +128,16 @@ func (b *zookeeperBench) conditions() []row {
 				_, err := b.kv.Delete("new")
 				return err
 			})},
+		{"Update", "exists, then set of its version", "≤ 1.05",
+			each(func(i int) error {
+				_, stat, err := b.raw.Exists(b.path(i))
+				if err != nil {
+					return err
+				}
+				_, err = b.raw.Set(b.path(i), value, stat.Version)
+				return err
+			}),
+			each(func(i int) error { _, err := b.kv.Update(b.data.key(i), value, 0); return err })},
 		{"CompareAndSet, by index", "exists, and set of its version", "≤ 1.05",
 			each(func(i int) error {
 				_, stat, err := b.raw.Exists(b.path(i))
@@ -144,8 +154,16 @@ func (b *zookeeperBench) conditions() []row {
 	}
 }
 
-// rawList reads a directory with 64 gets at a time.
+// rawList reads a directory with 64 gets at a time, rawKeys with as many exists.
 func (b *zookeeperBench) rawList(i int) error {
+	return b.rawRead(i, func(path string) error { _, _, err := b.raw.Get(path); return err })
+}
+
+func (b *zookeeperBench) rawKeys(i int) error {
+	return b.rawRead(i, func(path string) error { _, _, err := b.raw.Exists(path); return err })
+}
+
+func (b *zookeeperBench) rawRead(i int, read func(path string) error) error {
 	dir := "/bench/" + b.data.dir(i)
 	if _, err := b.raw.Sync(dir); err != nil {
 		return err
@@ -159,7 +177,7 @@ func (b *zookeeperBench) rawList(i int) error {
 	for g := range errs {
 		wait.Go(func() {
 			for n := g; n < len(names) && errs[g] == nil; n += len(errs) {
-				_, _, errs[g] = b.raw.Get(dir + "/" + names[n])
+				errs[g] = read(dir + "/" + names[n])
 			}
 		})
 	}
@@ -170,6 +188,11 @@ func (b *zookeeperBench) rawList(i int) error {
 func (b *zookeeperBench) others() []row {
 	acl := zk.WorldACL(zk.PermAll)
 	return []row{
+		{"Keys of 100", "sync, children, pipelined exists", "≤ 1.3", each(b.rawKeys),
+			each(func(i int) error {
+				names, err := b.kv.Keys(b.data.dir(i), "")
+				return errors.Join(err, wantLen(len(names)))
+			})},
 		{"Enumerate 100", "sync, children, pipelined gets", "≤ 1.3", each(b.rawList), each(enumerate(b.kv, b.data))},
 		{"lock and unlock", "create of an ephemeral, delete", "—",
 			each(func(int) error {
