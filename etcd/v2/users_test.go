@@ -10,7 +10,6 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/test"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -41,67 +40,85 @@ func withUsers(t *testing.T, members int) (*servers.Cluster, map[string]string) 
 	return cluster, options
 }
 
-// The cases about users, with an administrator who has a password.
+// A user may do in a subtree what was granted, all that is done in it, until it is
+// revoked or he is removed.
 func TestUsers(t *testing.T) {
 	t.Parallel()
 	cluster, options := withUsers(t, 1)
+	root := instance(t, cluster, "users", options, nil)
 	// A certificate counts for those without a password only.
 	certFile, keyFile, err := cluster.CA.Issue("nobody", servers.Leaf{CommonName: "nobody"})
 	require.NoError(t, err)
-	options = maps.Clone(options)
-	options[kvdb.CertFileKey], options[kvdb.CertKeyFileKey] = certFile, keyFile
-	options[kvdb.UsernameKey], options[kvdb.PasswordKey] = "root", "secret"
-	test.RunAuth(func(domain string, _ []string, more map[string]string, cb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
-		all := maps.Clone(options)
-		maps.Copy(all, more)
-		return New(domain, cluster.Endpoints(), all, cb)
-	}, t)
-
-	// What is granted for a subtree is enough for all that is done in it.
-	root, err := New("users", cluster.Endpoints(), options, nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, kvdb.Close(root)) })
+	as := func(user, password string) map[string]string {
+		o := maps.Clone(options)
+		maps.Copy(o, map[string]string{
+			kvdb.CertFileKey: certFile, kvdb.CertKeyFileKey: keyFile, kvdb.UsernameKey: user, kvdb.PasswordKey: password,
+		})
+		return o
+	}
+	_, err = New("users", cluster.Endpoints(), as("user", "password"), nil)
+	require.Error(t, err, "there is no such user")
+	require.True(t, root.AddUser("user", "") == kvdb.ErrNoPassword)
 	require.NoError(t, root.AddUser("user", "password"))
 	require.ErrorIs(t, root.AddUser("user", "another"), kvdb.ErrExist)
-	require.NoError(t, root.GrantUserAccess("user", kvdb.ReadWritePermission, "dir"))
-	options[kvdb.UsernameKey], options[kvdb.PasswordKey] = "user", "password"
-	kv, err := New("users", cluster.Endpoints(), options, nil)
+	for _, key := range []string{"dir/key", "other/key"} {
+		_, err := root.Put(key, "value", 0)
+		require.NoError(t, err)
+	}
+	kv := instance(t, cluster, "users", as("user", "password"), nil)
+	may := func(reads, writes bool) {
+		t.Helper()
+		_, err := kv.Get("dir/key")
+		require.Equal(t, reads, err == nil, "%v", err)
+		_, err = kv.Put("dir/key", "value", 0)
+		require.Equal(t, writes, err == nil, "%v", err)
+		_, err = kv.Get("other/key")
+		require.ErrorContains(t, err, "credentials")
+	}
+	may(false, false)
+	require.True(t, root.GrantUserAccess("user", kvdb.PermissionType(17), "dir") == kvdb.ErrUnknownPermission)
+	require.NoError(t, root.GrantUserAccess("user", kvdb.ReadPermission, "dir"))
+	may(true, false)
+	require.NoError(t, root.GrantUserAccess("user", kvdb.ReadWritePermission, "dir/*"))
+	may(true, true)
+
+	events := watch(t, kv, "dir/", 0)
+	pair, err := kv.Put("dir/key", "value", 0)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, kvdb.Close(kv)) })
-	told := make(chan string, 10)
-	require.NoError(t, kv.WatchTree("dir/", 0, nil, func(_ string, _ interface{}, pair *kvdb.KVPair, err error) error {
-		if err == nil {
-			told <- pair.Key
-		}
-		return err
-	}))
-	_, err = kv.Put("dir/key", "value", 0)
-	require.NoError(t, err)
-	require.Equal(t, "dir/key", receive(t, told))
+	require.Equal(t, event(kvdb.KVSet, "dir/key", pair.ModifiedIndex), receive(t, events))
 	_, _, err = kv.Snapshot([]string{"dir/"}, true)
 	require.NoError(t, err)
-	pair, err := kv.Lock("dir/lock")
+	lock, err := kv.Lock("dir/lock")
 	require.NoError(t, err)
-	require.NoError(t, kv.Unlock(pair))
+	require.NoError(t, kv.Unlock(lock))
 	names, err := kv.Keys("dir", "")
 	require.NoError(t, err)
 	require.Equal(t, []string{"key"}, names)
-	require.NoError(t, kv.DeleteTree("dir"))
+	s, err := open("users", cluster.Endpoints(), as("user", "password"), nil)
+	require.NoError(t, err)
+	m, _ := s.pool.Current()
+	index, err := m.ask(t.Context(), true)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, index, pair.ModifiedIndex, "how far a member is")
+	require.NoError(t, s.Close())
 	_, err = kv.Put("dirt", "value", 0)
 	require.Error(t, err, "a name that begins like the subtree's")
 	_, err = kv.Lock("lock")
 	require.Error(t, err, "the lock of another key")
 	require.Error(t, kv.DeleteTree(""))
-	// He may also ask how far a member is.
-	s, err := open("users", cluster.Endpoints(), options, nil)
+	require.NoError(t, kv.DeleteTree("dir"))
+	_, err = root.Put("dir/key", "value", 0)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
-	m, _ := s.pool.Current()
-	index, err := m.ask(t.Context(), true)
-	require.NoError(t, err)
-	require.GreaterOrEqual(t, index, pair.ModifiedIndex)
-	options[kvdb.PasswordKey] = "wrong"
-	_, err = New("users", cluster.Endpoints(), options, nil)
+
+	require.NoError(t, root.RevokeUsersAccess("user", kvdb.WritePermission, "dir"))
+	may(true, false)
+	require.NoError(t, root.RevokeUsersAccess("user", kvdb.ReadWritePermission, "dir"))
+	may(false, false)
+	_, err = New("users", cluster.Endpoints(), as("user", "wrong"), nil)
 	require.ErrorContains(t, err, "user")
 	require.NotErrorIs(t, err, kvdb.ErrNoConnection)
+	require.NoError(t, root.RemoveUser("user"))
+	_, err = New("users", cluster.Endpoints(), as("user", "password"), nil)
+	require.ErrorContains(t, err, "user")
+	require.ErrorIs(t, root.RemoveUser("user"), kvdb.ErrNotFound)
 }

@@ -123,7 +123,7 @@ func TestUnsentEvents(t *testing.T) {
 	events := watch(t, slow, "dir/", 0)
 	eventually(t, "no watch", func() bool { return n.count(waits) > 0 })
 	large, written := strings.Repeat("x", 64<<10), []uint64{}
-	for range 400 { // more than the connection holds, too
+	for range 250 { // more than the connection holds, too
 		written = append(written, index(kv.Put("dir/key", large, 0)))
 	}
 	close(gate)
