@@ -1,6 +1,7 @@
 package etcdv2
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -42,26 +43,20 @@ type stream struct {
 	known  known
 }
 
-// known is the keys that exist, with their last index, as the events and the
-// list at the beginning tell. The event of a deleted directory does not name
-// its keys.
-type known map[string]uint64
+// known is the keys that exist, as the events and the list at the beginning tell.
+// The event of a deleted directory does not name its keys.
+type known map[string]struct{}
 
 // Watch implements driver.Store.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
-	w := &stream{store: s, request: r, path: "/" + r.Key, stopped: make(chan struct{}), told: newQueue[*kvdb.KVPair]()}
+	w := &stream{store: s, request: r, path: "/" + r.Key, known: known{}, stopped: make(chan struct{}), told: newQueue[*kvdb.KVPair]()}
 	if r.Prefix {
 		w.path = "/" + directory(r.Key)
 	}
-	now, index, err := w.list(ctx)
-	if err != nil {
+	if err := w.list(ctx); err != nil {
 		return nil, err
 	}
-	w.after, w.listed, w.known = index, index, now
-	if r.After != 0 {
-		w.after = r.After
-		maps.DeleteFunc(w.known, func(_ string, modified uint64) bool { return modified > r.After })
-	}
+	w.after = cmp.Or(r.After, w.listed)
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	if !s.launch(w.run) {
 		w.cancel()
@@ -70,26 +65,30 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 	return w, nil
 }
 
-// list returns what is there of what is watched.
-func (w *stream) list(ctx context.Context) (known, uint64, error) {
-	keys := known{}
+// list finds out what is there of what is watched, since before the wait index.
+func (w *stream) list(ctx context.Context) (err error) {
+	var nodes []*client.Node
 	if w.request.Prefix {
-		nodes, index, err := w.store.nodesBelow(ctx, w.request.Key, false)
-		for _, n := range nodes {
-			keys[keyOf(n)] = n.ModifiedIndex
+		nodes, w.listed, err = w.store.nodesBelow(ctx, w.request.Key, false)
+	} else {
+		var reply *client.Response
+		reply, err = w.store.get(ctx, w.path, client.GetOptions{Quorum: true})
+		switch {
+		case isMissing(err):
+			w.listed, err = answer(err).Index, nil
+		case err == nil:
+			w.listed = reply.Index
+			if !reply.Node.Dir {
+				nodes = []*client.Node{reply.Node}
+			}
 		}
-		return keys, index, err
 	}
-	reply, err := w.store.get(ctx, w.path, client.GetOptions{Quorum: true})
-	switch {
-	case isMissing(err):
-		return keys, answer(err).Index, nil
-	case err != nil:
-		return nil, 0, err
-	case !reply.Node.Dir:
-		keys[w.request.Key] = reply.Node.ModifiedIndex
+	for _, n := range nodes {
+		if w.request.After == 0 || n.ModifiedIndex <= w.request.After {
+			w.known[keyOf(n)] = struct{}{}
+		}
 	}
-	return keys, reply.Index, nil
+	return err
 }
 
 // run tells events until the watch is over.
@@ -226,7 +225,7 @@ func (w *stream) apply(event *client.Response) []*kvdb.KVPair {
 		delete(w.known, keyOf(n))
 		return []*kvdb.KVPair{endOf(keyOf(n), n.ModifiedIndex, action)}
 	}
-	w.known[keyOf(n)] = n.ModifiedIndex
+	w.known[keyOf(n)] = struct{}{}
 	pair := pairOf(n, n.ModifiedIndex)
 	pair.Action = action
 	return []*kvdb.KVPair{pair}
@@ -267,7 +266,7 @@ func (w *stream) learn(deletion *client.Response) error {
 		w.apply(event)
 		return true, nil
 	})
-	maps.DeleteFunc(before, func(key string, _ uint64) bool { return strings.HasPrefix(key, keyOf(dir)+"/") })
+	maps.DeleteFunc(before, func(key string, _ struct{}) bool { return strings.HasPrefix(key, keyOf(dir)+"/") })
 	maps.Copy(before, w.known)
 	w.known = before
 	return err
