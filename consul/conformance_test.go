@@ -41,9 +41,6 @@ func TestConformanceChild(t *testing.T) { test.Child(t, consul.New) }
 // most of that, and bare only.
 func TestConformance(t *testing.T) {
 	all := flag.Lookup("kvdb.outages").Value.String() == "true"
-	if !all {
-		t.Parallel()
-	}
 	for _, v := range []struct {
 		name    string
 		options servers.Options
@@ -57,9 +54,6 @@ func TestConformance(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			if !v.always && !all {
 				t.Skip("only with -kvdb.outages")
-			}
-			if !all {
-				t.Parallel()
 			}
 			cluster := servers.Consul(t, v.options)
 			h := test.Harness{

@@ -193,18 +193,18 @@ func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KV
 	c.Present = true
 	// The deletion itself tells neither what it has deleted nor its index. Flags
 	// that nobody has make the write before it a change.
-	remove := api.TxnOps{
+	deletion := api.TxnOps{
 		op(api.KVTxnOp{Verb: api.KVGet, Key: key}),
 		op(api.KVTxnOp{Verb: api.KVSet, Key: key, Flags: rand.Uint64()}),
 		op(api.KVTxnOp{Verb: api.KVDelete, Key: key}),
 	}
 	var ops api.TxnOps
 	if c.Created == 0 && !c.HasValue && !c.NeedsNoKey() {
-		ops = append(ifPlain(key, c.Modified), remove...)
+		ops = append(ifPlain(key, c.Modified), deletion...)
 	}
 	onto := func(p *api.KVPair) api.TxnOps {
 		unchanged := op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: key, Index: p.ModifyIndex})
-		return append(api.TxnOps{unchanged}, remove...)
+		return append(api.TxnOps{unchanged}, deletion...)
 	}
 	results, err := s.settle(ctx, key, c, ops, onto)
 	if err != nil {

@@ -153,11 +153,7 @@ func (l *lease) releaseLater(ctx context.Context) {
 func (l *lease) releaseLocked(ctx context.Context) error {
 	backoff := newBackoff()
 	for !l.released {
-		_, err := l.store.commit(ctx, once, api.TxnOps{
-			op(api.KVTxnOp{Verb: api.KVCheckSession, Key: l.key, Session: l.session.id}),
-			op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: l.key, Index: l.modified}),
-			op(api.KVTxnOp{Verb: api.KVDelete, Key: l.key}),
-		})
+		_, err := l.store.commit(ctx, once, remove(l.key, l.modified))
 		if err == nil {
 			break
 		}
@@ -189,6 +185,15 @@ func (l *lease) releaseLocked(ctx context.Context) error {
 	return nil
 }
 
+// remove returns the operations that delete a key that has not changed since it
+// had the index. That its session goes is a change too.
+func remove(key string, modified uint64) api.TxnOps {
+	return api.TxnOps{
+		op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: key, Index: modified}),
+		op(api.KVTxnOp{Verb: api.KVDelete, Key: key}),
+	}
+}
+
 // disown makes sure that a request for the lock of key, whose outcome is not
 // known, leaves no lock behind: the session is used no more, and what it gets
 // yet is removed until it ends.
@@ -211,11 +216,7 @@ func (s *session) sweep(ctx context.Context, key string) {
 		case err != nil:
 			_ = store.pool.recover(ctx, maxWait)
 		case now != nil && now.Session == s.id && !s.has(key, now.CreateIndex):
-			_, _ = store.commit(ctx, repeatable, api.TxnOps{ // if it fails, once more
-				op(api.KVTxnOp{Verb: api.KVCheckSession, Key: key, Session: s.id}),
-				op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: key, Index: now.ModifyIndex}),
-				op(api.KVTxnOp{Verb: api.KVDelete, Key: key}),
-			})
+			_, _ = store.commit(ctx, repeatable, remove(key, now.ModifyIndex)) // if it fails, once more
 			next = 0
 		}
 		index = next

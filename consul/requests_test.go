@@ -107,3 +107,40 @@ func TestRequestsOverTTL(t *testing.T) {
 	require.Contains(t, made[3], "PUT /v1/session/destroy/")
 	require.Len(t, made, 4)
 }
+
+// Who waits for a lock asks once, and again when the lock is given up.
+func TestRequestsOfAWaiter(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	holder := open(t, "requests", cluster.Endpoints(), nil)
+	waiter := open(t, "requests", []string{o.URL}, nil)
+	warm, err := waiter.Lock("warm")
+	require.NoError(t, err)
+	require.NoError(t, waiter.Unlock(warm))
+	held, err := holder.Lock("key")
+	require.NoError(t, err)
+	o.take()
+	obtained := make(chan error, 1)
+	go func() {
+		lock, err := waiter.LockWithTimeout("key", "waiter", await, 0)
+		if err == nil {
+			err = waiter.Unlock(lock)
+		}
+		obtained <- err
+	}()
+	get := "GET /v1/kv/requests/key"
+	var made []string
+	eventually(t, "nobody waits", func() bool {
+		made = append(made, o.take()...)
+		return len(made) >= 3
+	})
+	for range 100 {
+		_, err := holder.Put("elsewhere", "value", 0)
+		require.NoError(t, err)
+	}
+	require.NoError(t, holder.Unlock(held))
+	require.NoError(t, receive(t, obtained, "the lock"))
+	made = append(made, o.take()...)
+	require.Equal(t, []string{txn, get, get, txn, txn}, made, "try, look, wait; lock, unlock")
+}
