@@ -19,7 +19,8 @@ type line struct {
 	users   client.AuthUserAPI
 	roles   client.AuthRoleAPI
 
-	base http.RoundTripper
+	base  http.RoundTripper
+	trace *httptrace.ClientTrace // sets sent
 	// Of the request that is under way:
 	ctx     context.Context
 	begun   func() // called when the answer begins
@@ -38,6 +39,7 @@ func (m *member) line() (*line, error) {
 		return l, nil
 	}
 	l := &line{base: m.pool.base}
+	l.trace = &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { l.sent.Store(true) }}
 	c, err := client.New(client.Config{
 		Endpoints: []string{m.url}, Transport: l, Username: m.pool.user, Password: m.pool.password,
 	})
@@ -88,8 +90,7 @@ const maxErrorBody = 64 << 10
 
 // RoundTrip implements client.CancelableTransport.
 func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { l.sent.Store(true) }}
-	reply, err := l.base.RoundTrip(r.WithContext(httptrace.WithClientTrace(l.ctx, trace)))
+	reply, err := l.base.RoundTrip(r.WithContext(httptrace.WithClientTrace(l.ctx, l.trace)))
 	if err == nil {
 		l.begun()
 	}
