@@ -16,12 +16,13 @@ const (
 	// pulseTime is how often a member is asked how it is, while requests wait for
 	// events of it.
 	pulseTime = 2 * time.Second
-	// majorityPulse: so many times it is enough that the member answers, but for
-	// the last of them, when it must reach a majority. One that is cut off from the
-	// others would have no events.
+	// majorityPulse: the last of so many pulses must reach a majority, for a member
+	// that is cut off from the others has no events. For the rest it is enough that
+	// the member answers.
 	majorityPulse = 3
 )
 
+// errSettled is the cause of the end of a visit that has nothing to wait for.
 var errSettled = errors.New("there is no event up to the index")
 
 // visit is a request that waits for events of a member. When nothing comes,
