@@ -49,7 +49,7 @@ func TestLockAnswerLost(t *testing.T) {
 	reply, err := raw(t, cluster).Get(t.Context(), lockPath("lost/key"), nil)
 	require.NoError(t, err)
 	require.Equal(t, reply.Node.CreatedIndex, pair.ModifiedIndex)
-	require.GreaterOrEqual(t, reply.Node.TTL, int64(lockTTL/time.Second-1), "what is left of it, in seconds")
+	require.GreaterOrEqual(t, reply.Node.TTL, int64(lockTTL/time.Second-2), "what is left of it, in seconds")
 	require.NoError(t, kv.Unlock(pair))
 	locked, _, err := kv.IsKeyLocked("key")
 	require.NoError(t, err)
