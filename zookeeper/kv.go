@@ -252,12 +252,14 @@ func (s *store) checked(ctx context.Context, path string, cond driver.Cond, late
 }
 
 // look reads a znode; the stat is nil without one.
-func (s *store) look(ctx context.Context, path string, withData, latest bool) (stat *zk.Stat, data []byte, err error) {
+func (s *store) look(ctx context.Context, path string, withData, latest bool) (*zk.Stat, []byte, error) {
 	read := s.peek
 	if latest {
 		read = s.sync
 	}
-	err = read(ctx, func(c *zk.Conn) (err error) {
+	var stat *zk.Stat
+	var data []byte
+	err := read(ctx, func(c *zk.Conn) (err error) {
 		if withData {
 			data, stat, err = c.Get(path)
 			return err
@@ -272,7 +274,7 @@ func (s *store) look(ctx context.Context, path string, withData, latest bool) (s
 	case errors.Is(err, zk.ErrNoNode):
 		return nil, nil, nil
 	case err != nil:
-		return nil, nil, err
+		return nil, nil, err // and the answer may still come
 	}
 	return stat, data, nil
 }

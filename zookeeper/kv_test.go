@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -217,4 +218,33 @@ func TestWriteWhoseReplyIsLost(t *testing.T) {
 	exists, _, err := conn.Exists("/d/dir/gone")
 	require.NoError(t, err)
 	require.False(t, exists)
+}
+
+// A reply that comes after the caller has given up is for nobody: the race
+// detector sees who still looks at it.
+func TestCallThatIsGivenUp(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	o := observe(t, member)
+	kv := instance(t, "d", []string{o.Addr().String()}, nil)
+	_, err := kv.Put("dir/key", "value", 0)
+	require.NoError(t, err)
+	for operation, call := range map[string]func(kv kvdb.Kvdb) error{
+		"multi":   func(kv kvdb.Kvdb) error { _, err := kv.Create("dir/new", "value", 0); return err },
+		"exists":  func(kv kvdb.Kvdb) error { _, err := kv.Update("dir/key", "value", 0); return err },
+		"getData": func(kv kvdb.Kvdb) error { _, err := kv.Delete("dir/key"); return err },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		returned := make(chan struct{})
+		o.intercept(nil, func(q traffic) {
+			if q.operation == operation {
+				cancel()
+				<-returned
+			}
+		})
+		require.ErrorIs(t, call(kvdb.WithContext(ctx, kv)), context.Canceled, operation)
+		o.intercept(nil, nil)
+		close(returned)
+		_, err := kv.Get("dir/key") // comes after the late reply
+		require.NoError(t, err)
+	}
 }

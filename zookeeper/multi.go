@@ -10,19 +10,20 @@ import (
 // multi applies all operations or none. When it fails, failed is the operation
 // that did.
 func (s *store) multi(ctx context.Context, ops ...any) (results []zk.MultiResponse, failed int, err error) {
+	var answer []zk.MultiResponse
 	err = s.write(ctx, func(c *zk.Conn) (err error) {
-		results, err = c.Multi(ops...)
+		answer, err = c.Multi(ops...)
 		return err
 	})
-	if errors.Is(err, errAbandoned) { // the results may still come
+	if errors.Is(err, errAbandoned) { // the answer may still come
 		return nil, -1, err
 	}
-	for i, result := range results {
+	for i, result := range answer {
 		if result.Error != nil {
 			return nil, i, err
 		}
 	}
-	return results, -1, err
+	return answer, -1, err
 }
 
 // made are the operations that create a znode with a value. The second one's

@@ -52,6 +52,10 @@ type tapWatcher interface {
 	syncSent(path string)
 }
 
+// Write says that all is well, and leaves it to Read to find that the connection
+// is lost. For the client answers a request twice that it could not write, and a
+// third time when it is closed just then: that is one time too many, for which it
+// waits for ever.
 func (t *tap) Write(b []byte) (int, error) {
 	op := uint32(0)
 	if t.greeted && len(b) > 16 {
@@ -62,15 +66,15 @@ func (t *tap) Write(b []byte) (int, error) {
 		path := b[16:]
 		t.watcher.asked(binary.BigEndian.Uint32(b[4:]), path[:min(binary.BigEndian.Uint32(b[12:]), uint32(len(path)))])
 	}
-	n, err := t.Conn.Write(b)
-	if err != nil {
-		return n, err
+	if _, err := t.Conn.Write(b); err != nil {
+		_ = t.Conn.Close() // which ends Read
+		return len(b), nil
 	}
 	if op == opSync {
 		t.watcher.syncSent(string(b[16:]))
 	}
 	t.greeted = true
-	return n, nil
+	return len(b), nil
 }
 
 func (t *tap) Read(b []byte) (int, error) {
