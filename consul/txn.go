@@ -53,7 +53,7 @@ func (s *store) commit(ctx context.Context, k failover.Kind, ops api.TxnOps) ([]
 // out what the token may not read: who writes a key may read it too.
 func isWhole(ops api.TxnOps, applied bool, reply *api.TxnResponse) bool {
 	if !applied {
-		return len(reply.Errors) > 0
+		return len(reply.Errors) > 0 && reply.Errors[0] != nil
 	}
 	least := 0
 	for _, o := range ops {
@@ -63,7 +63,7 @@ func isWhole(ops api.TxnOps, applied bool, reply *api.TxnResponse) bool {
 		}
 	}
 	hasNone := func(r *api.TxnResult) bool { return r == nil || r.KV == nil }
-	return len(reply.Results) >= least && !slices.ContainsFunc(reply.Results, hasNone)
+	return len(reply.Errors) == 0 && len(reply.Results) >= least && !slices.ContainsFunc(reply.Results, hasNone)
 }
 
 // checkSize refuses a transaction that Consul would not take.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -26,13 +27,17 @@ type consulBench struct {
 	raw       *api.Client
 	session   string       // of raw's locks
 	kvs       [2]kvdb.Kvdb // who waits for a lock is another one than its holder
-	stop      func()       // ends the watches of raw
+	ctx       context.Context
+	stop      func()         // ends ctx: the watch of raw, and all who wait for locks
+	waiting   sync.WaitGroup // of those
+	queues    [2]sync.Mutex  // those of raw, see lockInTurn
 	q         *api.QueryOptions
 	data      data
 }
 
 func openConsul(dir string) ([]row, func() error, error) {
-	b := &consulBench{data: newData(10_000), q: &api.QueryOptions{RequireConsistent: true}, stop: func() {}}
+	b := &consulBench{data: newData(10_000), q: &api.QueryOptions{RequireConsistent: true}}
+	b.ctx, b.stop = context.WithCancel(context.Background())
 	if err := b.open(dir); err != nil {
 		return nil, nil, errors.Join(err, b.close())
 	}
@@ -95,6 +100,7 @@ func (b *consulBench) close() (err error) {
 			err = errors.Join(err, kvdb.Close(kv))
 		}
 	}
+	b.waiting.Wait()
 	if b.transport != nil {
 		b.transport.CloseIdleConnections()
 	}
@@ -252,12 +258,76 @@ func (b *consulBench) locks() []row {
 					return func() error { return b.kvs[i].Unlock(pair) }, err
 				})
 			})},
+		{fmt.Sprintf("Lock that %d wait for, a turn", lockWaiters), "the same, behind a mutex for each client", "≤ 1.5",
+			b.turns(b.lockInTurn),
+			b.turns(func(i int) (func() error, error) {
+				kv := b.kvs[i%len(b.kvs)]
+				pair, err := kv.LockWithTimeout("turns", "bench", time.Hour, 0)
+				return func() error { return kv.Unlock(pair) }, err
+			})},
 	}
+}
+
+// lockWaiters is how many wait for one lock.
+const lockWaiters = 100
+
+// turns is work that consists of turns at a lock: one who holds it gives it up,
+// and waits for it again behind the others.
+func (b *consulBench) turns(lock func(waiter int) (unlock func() error, err error)) work {
+	next, over := make(chan struct{}), make(chan error)
+	start := sync.OnceFunc(func() {
+		for i := range lockWaiters {
+			b.waiting.Go(func() {
+				for b.ctx.Err() == nil {
+					unlock, err := lock(i)
+					if err == nil {
+						select {
+						case <-next:
+						case <-b.ctx.Done():
+						}
+						err = unlock()
+					}
+					select {
+					case over <- err:
+					case <-b.ctx.Done():
+					}
+				}
+			})
+		}
+	})
+	return func(n int) error {
+		start()
+		for range n {
+			var err error
+			select {
+			case next <- struct{}{}:
+				err = <-over
+			case err = <-over: // one did not get the lock
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// lockInTurn is lock for one of many waiters of two clients. Of each client one
+// asks Consul: if all did, all would be woken each time.
+func (b *consulBench) lockInTurn(waiter int) (unlock func() error, err error) {
+	queue := &b.queues[waiter%len(b.queues)]
+	queue.Lock()
+	give, err := b.lock("raw/turns")
+	if err != nil {
+		queue.Unlock()
+		return nil, err
+	}
+	return func() error { defer queue.Unlock(); return give() }, nil
 }
 
 // lock obtains a lock of raw's, and waits for it by a blocking query.
 func (b *consulBench) lock(key string) (unlock func() error, err error) {
-	q := *b.q
+	q := b.q.WithContext(b.ctx)
 	for {
 		ok, _, _, err := b.raw.KV().Txn(api.KVTxnOps{
 			{Verb: api.KVCheckNotExists, Key: key}, {Verb: api.KVLock, Key: key, Session: b.session}}, nil)
@@ -268,7 +338,7 @@ func (b *consulBench) lock(key string) (unlock func() error, err error) {
 			return func() error { return b.txn(&api.KVTxnOp{Verb: api.KVDelete, Key: key}) }, nil
 		}
 		for held := true; held; {
-			pair, meta, err := b.raw.KV().Get(key, &q)
+			pair, meta, err := b.raw.KV().Get(key, q)
 			if err != nil {
 				return nil, err
 			}
@@ -280,11 +350,9 @@ func (b *consulBench) lock(key string) (unlock func() error, err error) {
 // watches measure a write until its event.
 func (b *consulBench) watches() ([]row, error) {
 	raws, ours := make(chan struct{}, 1<<16), make(chan struct{}, 1<<16)
-	ctx, stop := context.WithCancel(context.Background())
-	b.stop = stop
 	go func() {
-		q := b.q.WithContext(ctx)
-		for ctx.Err() == nil {
+		q := b.q.WithContext(b.ctx)
+		for b.ctx.Err() == nil {
 			pairs, meta, err := b.raw.KV().List("raw/watched", q)
 			if err != nil {
 				return
