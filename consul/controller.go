@@ -34,7 +34,8 @@ func (s *store) bounded() (context.Context, context.CancelFunc, error) {
 }
 
 // ListMembers returns the servers in Consul's raft configuration. IsHealthy is
-// what its autopilot says, and false when that does not answer. ClientUrls are the
+// what its autopilot says, and false for a server that it does not know yet.
+// HasStarted is true: a server is there when it has started. ClientUrls are the
 // endpoints of this instance that are that server; it is empty for others, since
 // servers do not know each other's. DbSize is not known.
 func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
@@ -71,7 +72,7 @@ func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 			IsHealthy:  health[server.ID].Healthy,
 			ID:         server.ID,
 			Name:       server.Node,
-			HasStarted: health[server.ID].SerfStatus == "alive",
+			HasStarted: true, // else raft would not know it
 			IsLearner:  !server.Voter,
 		}
 	}

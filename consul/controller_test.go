@@ -2,6 +2,7 @@ package consul
 
 import (
 	"context"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,6 +10,29 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/test/servers"
 )
+
+// Autopilot knows a server some seconds later than raft does.
+func TestMembersOfUnknownHealth(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	kv := open(t, "members", []string{o.URL}, nil)
+	o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1/operator/autopilot/health" {
+			return false
+		}
+		answer(w, r, http.StatusTooManyRequests, `{"Healthy": false, "Servers": []}`) // so it says that not all are well
+		return true
+	})
+	members, err := kv.ListMembers()
+	require.NoError(t, err)
+	require.Len(t, members, 1)
+	for _, member := range members {
+		require.True(t, member.HasStarted)
+		require.False(t, member.IsHealthy)
+		require.True(t, member.Leader)
+	}
+}
 
 func TestMembers(t *testing.T) {
 	t.Parallel()
