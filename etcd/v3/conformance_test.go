@@ -37,8 +37,8 @@ var traits = test.Traits{
 func TestConformanceChild(t *testing.T) { test.Child(t, etcdv3.New) }
 
 // The suite passes on one member and on three, plain, with TLS, and with TLS and
-// a user. Without -kvdb.all it runs on the least and, bare only, on the most of
-// that.
+// a user. Without -kvdb.all it runs on the least and the most of that, and bare
+// only.
 func TestConformance(t *testing.T) {
 	for _, v := range []struct {
 		name    string
@@ -61,7 +61,7 @@ func TestConformance(t *testing.T) {
 			cluster := servers.Etcd(t, v.options)
 			h := test.Harness{
 				Name: v.name, Init: etcdv3.New, Endpoints: cluster.Endpoints(), Options: map[string]string{},
-				Child: "TestConformanceChild", Traits: traits, Bare: v.user && !*all,
+				Child: "TestConformanceChild", Traits: traits, Bare: !*all,
 			}
 			if *all {
 				h.Server = cluster.Server()
