@@ -267,6 +267,7 @@ func (b *etcdV2Bench) watches() ([]row, error) {
 		return nil, err
 	}
 	go func() {
+		defer close(raws)
 		watcher := b.raw.Watcher(rawPath, &client.WatcherOptions{AfterIndex: first.Node.ModifiedIndex})
 		for {
 			if _, err := watcher.Next(b.ctx); err != nil {
@@ -276,19 +277,25 @@ func (b *etcdV2Bench) watches() ([]row, error) {
 		}
 	}()
 	err = b.kvs[0].WatchTree("watched", 0, nil, func(_ string, _ interface{}, _ *kvdb.KVPair, err error) error {
-		if err == nil {
-			ours <- struct{}{}
+		if err != nil {
+			close(ours)
+			return err
 		}
-		return err
+		ours <- struct{}{}
+		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	receive := func(events <-chan struct{}) error {
+		_, ok := <-events
+		return want(ok)
 	}
 	awaiting := func(path string, events <-chan struct{}) work {
 		return each(func(int) error {
 			_, err := b.set(path, client.SetOptions{})
 			if err == nil {
-				<-events
+				err = receive(events)
 			}
 			return err
 		})
@@ -300,7 +307,9 @@ func (b *etcdV2Bench) watches() ([]row, error) {
 				return err
 			}
 			for range n {
-				<-events
+				if err := receive(events); err != nil {
+					return err
+				}
 			}
 			return nil
 		}
