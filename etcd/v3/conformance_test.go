@@ -19,7 +19,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-var all = flag.Bool("kvdb.all", false, "run the suite in all variations, with its cases about outages, which takes half an hour")
+var all = flag.Bool("kvdb.all", false, "run the suite in all variations, behind the log wrapper too; with -kvdb.outages it takes three quarters of an hour")
 
 // traits are what is documented of this backend.
 var traits = test.Traits{
