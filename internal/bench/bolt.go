@@ -13,8 +13,8 @@ import (
 
 func boltSuites() []suite {
 	return []suite{
-		{"bolt, 1 k keys", func(dir string) ([]row, func() error, error) { return openBolt(dir, 1_000) }},
-		{"bolt, 100 k keys", func(dir string) ([]row, func() error, error) { return openBolt(dir, 100_000) }},
+		{"bolt, 1 k keys", func(e *env) ([]row, func() error, error) { return openBolt(e.dir, 1_000) }},
+		{"bolt, 100 k keys", func(e *env) ([]row, func() error, error) { return openBolt(e.dir, 100_000) }},
 		watchSuite("bolt, watches", newBolt),
 	}
 }

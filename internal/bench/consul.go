@@ -35,10 +35,10 @@ type consulBench struct {
 	data      data
 }
 
-func openConsul(dir string) ([]row, func() error, error) {
+func openConsul(e *env) ([]row, func() error, error) {
 	b := &consulBench{data: newData(10_000), q: &api.QueryOptions{RequireConsistent: true}}
 	b.ctx, b.stop = context.WithCancel(context.Background())
-	if err := b.open(dir); err != nil {
+	if err := b.open(e); err != nil {
 		return nil, nil, errors.Join(err, b.close())
 	}
 	rows := append(b.pairs(), b.conditions()...)
@@ -48,11 +48,8 @@ func openConsul(dir string) ([]row, func() error, error) {
 	return append(rows, watches...), b.close, err
 }
 
-func (b *consulBench) open(dir string) (err error) {
-	if b.server, err = servers.New(servers.ConsulKind, dir, servers.Options{}); err != nil {
-		return err
-	}
-	if err := b.server.Start(); err != nil {
+func (b *consulBench) open(e *env) (err error) {
+	if b.server, err = e.start(servers.ConsulKind); err != nil {
 		return err
 	}
 	endpoint := b.server.All()[0].Direct()

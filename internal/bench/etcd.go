@@ -31,9 +31,9 @@ type etcdBench struct {
 	data     data
 }
 
-func openEtcd(dir string) ([]row, func() error, error) {
+func openEtcd(e *env) ([]row, func() error, error) {
 	b := &etcdBench{ctx: context.Background(), data: newData(10_000)}
-	err := b.open(dir)
+	err := b.open(e)
 	if err != nil {
 		return nil, nil, errors.Join(err, b.close())
 	}
@@ -44,11 +44,8 @@ func openEtcd(dir string) ([]row, func() error, error) {
 	return append(rows, watches...), b.close, err
 }
 
-func (b *etcdBench) open(dir string) (err error) {
-	if b.server, err = servers.New(servers.EtcdKind, dir, servers.Options{}); err != nil {
-		return err
-	}
-	if err := b.server.Start(); err != nil {
+func (b *etcdBench) open(e *env) (err error) {
+	if b.server, err = e.start(servers.EtcdKind); err != nil {
 		return err
 	}
 	endpoints := []string{b.server.All()[0].Direct()}

@@ -29,10 +29,10 @@ type etcdV2Bench struct {
 	data      data
 }
 
-func openEtcdV2(dir string) ([]row, func() error, error) {
+func openEtcdV2(e *env) ([]row, func() error, error) {
 	b := &etcdV2Bench{data: newData(2_000), transport: &http.Transport{MaxIdleConnsPerHost: 128}}
 	b.ctx, b.stop = context.WithCancel(context.Background())
-	if err := b.open(dir); err != nil {
+	if err := b.open(e); err != nil {
 		return nil, nil, errors.Join(err, b.close())
 	}
 	rows := append(b.pairs(), b.conditions()...)
@@ -42,11 +42,8 @@ func openEtcdV2(dir string) ([]row, func() error, error) {
 	return append(rows, watches...), b.close, err
 }
 
-func (b *etcdV2Bench) open(dir string) (err error) {
-	if b.server, err = servers.New(servers.Etcd35Kind, dir, servers.Options{}); err != nil {
-		return err
-	}
-	if err := b.server.Start(); err != nil {
+func (b *etcdV2Bench) open(e *env) (err error) {
+	if b.server, err = e.start(servers.Etcd35Kind); err != nil {
 		return err
 	}
 	endpoints := []string{b.server.All()[0].Direct()}

@@ -36,8 +36,8 @@ type row struct {
 // suite is rows that share a store.
 type suite struct {
 	name string
-	// open prepares the store; it may use dir. close releases it.
-	open func(dir string) (rows []row, close func() error, err error)
+	// open prepares the store. close releases it.
+	open func(*env) (rows []row, close func() error, err error)
 }
 
 func suites() []suite {
@@ -96,7 +96,8 @@ func runSuite(ctx context.Context, s suite, m measurer) (results []result, err e
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	rows, closeSuite, err := s.open(dir)
+	e := &env{dir: dir}
+	rows, closeSuite, err := s.open(e)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +115,9 @@ func runSuite(ctx context.Context, s suite, m measurer) (results []result, err e
 			return nil, fmt.Errorf("%s: %w", r.operation, err)
 		}
 		measured.suite = s.name
+		if measured.requests, err = e.count(ctx, r); err != nil {
+			return nil, fmt.Errorf("%s: %w", r.operation, err)
+		}
 		results = append(results, measured)
 	}
 	return results, nil

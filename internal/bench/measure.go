@@ -26,6 +26,7 @@ type result struct {
 	suite            string
 	rawCost, cost    sample
 	ratio, low, high float64
+	requests         *requests // nil for a store without a server
 }
 
 func (m measurer) measure(ctx context.Context, r row) (result, error) {

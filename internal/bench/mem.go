@@ -21,7 +21,7 @@ func memSuites() []suite {
 	}{{"1 k", 1_000}, {"100 k", 100_000}, {"1 M", 1_000_000}} {
 		all = append(all, suite{
 			"mem, " + size.name + " keys",
-			func(string) ([]row, func() error, error) { return openMem(size.keys) },
+			func(*env) ([]row, func() error, error) { return openMem(size.keys) },
 		})
 	}
 	return append(all,

@@ -19,24 +19,36 @@ Written by `+"`make bench`"+` on %s: %s, %s/%s, %s, %d cores, load %s; %d rounds
 
 Raw is the reference doing the same work in the same process, in turns with kvdb. Times are medians for one operation.
 The ratio is the median over the rounds of kvdb's time by raw's, with its quartiles: below 1 kvdb is faster. Times
-depend on the machine and on what else it does; ratios much less. Values have %d bytes.
+depend on the machine and on what else it does; ratios much less. Values have %d bytes. Requests are those that the
+server has received for one operation, by its own count, signs of life included.
 `, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, cpu(),
 		runtime.GOMAXPROCS(0), load(), m.rounds, took.Round(time.Second), valueSize)
 	suite := ""
 	for _, r := range results {
 		if r.suite != suite {
 			suite = r.suite
+			head, line := "", ""
+			if r.requests != nil {
+				head, line = " requests raw, kvdb |", "--:|"
+			}
 			fmt.Fprintf(&b, "\n## %s\n\n", suite)
-			b.WriteString("| operation | raw is | raw | kvdb | ratio | goal | allocations raw, kvdb |\n")
-			b.WriteString("|---|---|--:|--:|--:|---|--:|\n")
+			b.WriteString("| operation | raw is | raw | kvdb | ratio | goal | allocations raw, kvdb |" + head + "\n")
+			b.WriteString("|---|---|--:|--:|--:|---|--:|" + line + "\n")
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.2f (%.2f–%.2f) | %s | %.0f, %.0f |\n",
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.2f (%.2f–%.2f) | %s | %.0f, %.0f |",
 			r.operation, r.reference, duration(r.rawCost.ns), duration(r.cost.ns),
 			r.ratio, r.low, r.high, r.goal, r.rawCost.allocs, r.cost.allocs)
+		if r.requests != nil {
+			fmt.Fprintf(&b, " %s, %s |", tenths(r.requests.raw), tenths(r.requests.ours))
+		}
+		b.WriteString("\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// tenths shows a number with one digit behind the point, unless that is 0.
+func tenths(n float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", n), ".0") }
 
 // duration shows three digits of a time given in ns.
 func duration(ns float64) string {

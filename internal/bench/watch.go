@@ -13,7 +13,7 @@ import (
 // watchSuite measures what watches cost the writers of a store. open makes an
 // empty store.
 func watchSuite(name string, open func(dir string) (kvdb.Kvdb, error)) suite {
-	return suite{name, func(dir string) ([]row, func() error, error) {
+	return suite{name, func(e *env) ([]row, func() error, error) {
 		var kvs []kvdb.Kvdb
 		closeAll := func() (err error) {
 			for _, kv := range kvs {
@@ -23,7 +23,7 @@ func watchSuite(name string, open func(dir string) (kvdb.Kvdb, error)) suite {
 		}
 		var rows []row
 		for _, n := range []int{0, 100, 10_000} {
-			kv, err := open(filepath.Join(dir, fmt.Sprint(n)))
+			kv, err := open(filepath.Join(e.dir, fmt.Sprint(n)))
 			if err != nil {
 				return nil, nil, err
 			}
@@ -44,7 +44,7 @@ func watchSuite(name string, open func(dir string) (kvdb.Kvdb, error)) suite {
 
 // deliverySuite measures how fast watches are served.
 func deliverySuite(name string, open func() (kvdb.Kvdb, error)) suite {
-	return suite{name, func(string) ([]row, func() error, error) {
+	return suite{name, func(*env) ([]row, func() error, error) {
 		kv, err := open()
 		if err != nil {
 			return nil, nil, err

@@ -13,7 +13,7 @@ func wrapperSuites() []suite {
 	return []suite{{"log wrapper on mem", openWrappers}}
 }
 
-func openWrappers(dir string) ([]row, func() error, error) {
+func openWrappers(e *env) ([]row, func() error, error) {
 	d := newData(perDir)
 	var kvs []kvdb.Kvdb
 	closeAll := func() (err error) {
@@ -25,7 +25,7 @@ func openWrappers(dir string) ([]row, func() error, error) {
 	var sides []work
 	for _, options := range []map[string]string{
 		nil,
-		{kvdb.WrappersOption: string(kvdb.Wrapper_Log), kvdb.LogPathOption: filepath.Join(dir, "log")},
+		{kvdb.WrappersOption: string(kvdb.Wrapper_Log), kvdb.LogPathOption: filepath.Join(e.dir, "log")},
 		{kvdb.WrappersOption: string(kvdb.Wrapper_Log), wrappers.LogLevelOption: wrappers.LogOff},
 	} {
 		kv, err := kvdb.New(mem.Name, "bench", nil, options, nil)

@@ -30,19 +30,16 @@ type noLog struct{}
 
 func (noLog) Printf(string, ...interface{}) {}
 
-func openZooKeeper(dir string) ([]row, func() error, error) {
+func openZooKeeper(e *env) ([]row, func() error, error) {
 	b := &zookeeperBench{data: newData(10_000)}
-	if err := b.open(dir); err != nil {
+	if err := b.open(e); err != nil {
 		return nil, nil, errors.Join(err, b.close())
 	}
 	return slices.Concat(b.pairs(), b.conditions(), b.others()), b.close, nil
 }
 
-func (b *zookeeperBench) open(dir string) (err error) {
-	if b.server, err = servers.New(servers.ZooKeeperKind, dir, servers.Options{}); err != nil {
-		return err
-	}
-	if err := b.server.Start(); err != nil {
+func (b *zookeeperBench) open(e *env) (err error) {
+	if b.server, err = e.start(servers.ZooKeeperKind); err != nil {
 		return err
 	}
 	endpoint := b.server.All()[0].Direct()

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+
+	"github.com/portworx/kvdb/test/servers"
+)
+
+// env is what a suite is opened in.
+type env struct {
+	dir    string           // for its files
+	server *servers.Cluster // that it has started, if it has
+}
+
+// start starts a server. The suite closes it, also after an error.
+func (e *env) start(kind servers.Kind) (*servers.Cluster, error) {
+	server, err := servers.New(kind, e.dir, servers.Options{})
+	if err != nil {
+		return nil, err
+	}
+	e.server = server
+	return server, server.Start()
+}
+
+// requests is how many requests the server gets for one operation.
+type requests struct{ raw, ours float64 }
+
+// countOf is the number of operations whose requests are counted.
+const countOf = 100
+
+// count counts the requests of both sides of a row, if there is a server.
+func (e *env) count(ctx context.Context, r row) (*requests, error) {
+	if e.server == nil {
+		return nil, nil
+	}
+	var counted requests
+	for _, side := range []struct {
+		work work
+		sent *float64
+	}{{r.raw, &counted.raw}, {r.ours, &counted.ours}} {
+		m := e.server.All()[0]
+		before, err := m.Requests(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := side.work(countOf); err != nil {
+			return nil, err
+		}
+		after, err := m.Requests(ctx)
+		if err != nil {
+			return nil, err
+		}
+		*side.sent = (after - before) / countOf
+	}
+	return &counted, nil
+}
