@@ -61,7 +61,7 @@ func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error)
 	lease := int64(0)
 	if w.TTL > 0 {
 		var err error
-		if lease, err = s.grant(ctx, w.TTL, forTTL); err != nil {
+		if lease, err = s.grant(ctx, w.TTL, forKey); err != nil {
 			return driver.Indexes{}, err
 		}
 	}

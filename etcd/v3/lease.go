@@ -26,11 +26,13 @@ const (
 	maxRetiring   = 256
 )
 
-// What the upper 16 bits of the IDs of leases say: etcd lets us choose them.
+// What the upper 32 bits of the IDs of leases say, which etcd lets us choose. Those
+// that it chooses itself have bits of a member's ID and of the time there.
 const (
-	forTTL   = 0x6b76 // keys that are written once under it, and never more
-	forHeld  = 0x6b77 // what this instance holds: locks, markers
-	tagShift = 48
+	forKey   = 0x6b764f4e // one key, which is written once under it
+	forKeys  = 0x6b764d41 // keys that are written under it in one transaction
+	forHeld  = 0x6b764845 // what this instance holds: locks, markers
+	tagShift = 32
 )
 
 // grant returns a new lease. Its ID is chosen here, so that a request without an
@@ -65,7 +67,7 @@ func (s *store) grant(ctx context.Context, ttl time.Duration, tag int64) (int64,
 // one of a TTL that has no other keys. What cannot be done soon is left to the
 // TTL.
 func (s *store) retire(before *mvccpb.KeyValue) {
-	if before == nil || before.Lease>>tagShift != forTTL {
+	if before == nil || before.Lease>>tagShift != forKey && before.Lease>>tagShift != forKeys {
 		return
 	}
 	select {
@@ -79,16 +81,21 @@ func (s *store) retire(before *mvccpb.KeyValue) {
 		// Close waits for it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.lifetime), revokeTimeout)
 		defer cancel()
-		reply, err := read(ctx, s, func(ctx context.Context) (*pb.LeaseTimeToLiveResponse, error) {
-			return s.lease.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: lease, Keys: true}, s.callOpts...)
-		})
-		if err == nil && reply.TTL > 0 && len(reply.Keys) == 0 {
+		if lease>>tagShift == forKey || s.isEmpty(ctx, lease) {
 			_, _ = s.revoke(ctx, lease)
 		}
 	})
 	if !started {
 		<-s.retiring
 	}
+}
+
+// isEmpty tells whether no key is under a lease.
+func (s *store) isEmpty(ctx context.Context, lease int64) bool {
+	reply, err := read(ctx, s, func(ctx context.Context) (*pb.LeaseTimeToLiveResponse, error) {
+		return s.lease.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: lease, Keys: true}, s.callOpts...)
+	})
+	return err == nil && len(reply.Keys) == 0
 }
 
 // revoke ends a lease, and what is under it.

@@ -36,7 +36,7 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 	}
 	for _, w := range writes {
 		if w.TTL > 0 && leases[w.TTL] == 0 {
-			id, err := s.grant(ctx, w.TTL, forTTL)
+			id, err := s.grant(ctx, w.TTL, forKeys)
 			if err != nil {
 				discard()
 				return err

@@ -133,13 +133,16 @@ func (b *etcdBench) pairs() []row {
 				return err
 			}),
 			each(func(int) error { _, err := kv.Put("large", large, 0); return err })},
-		{"Put with a TTL", "Grant and Put with PrevKV", "≤ 1.05",
+		{"Put with a TTL", "Grant, Put with PrevKV, and Revoke of the lease before", "≤ 1.05",
 			each(func(int) error {
 				lease, err := b.raw.Grant(ctx, 60)
 				if err != nil {
 					return err
 				}
-				_, err = b.raw.Put(ctx, "raw/ttl", string(value), clientv3.WithLease(lease.ID), clientv3.WithPrevKV())
+				reply, err := b.raw.Put(ctx, "raw/ttl", string(value), clientv3.WithLease(lease.ID), clientv3.WithPrevKV())
+				if err == nil && reply.PrevKv != nil {
+					_, err = b.raw.Revoke(ctx, clientv3.LeaseID(reply.PrevKv.Lease))
+				}
 				return err
 			}),
 			each(func(int) error { _, err := kv.Put("ttl", value, 60); return err })},
