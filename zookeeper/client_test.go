@@ -14,6 +14,7 @@ import (
 // A client that is closed while its connection breaks, with requests on their
 // way, ends.
 func TestCloseWhileTheConnectionBreaks(t *testing.T) {
+	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	for range 10 {
 		o := observe(t, member)

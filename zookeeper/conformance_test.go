@@ -36,8 +36,8 @@ var traits = test.Traits{
 func TestConformanceChild(t *testing.T) { test.Child(t, zookeeper.New) }
 
 // The suite passes on one server and on three, for everyone and with a login,
-// and over TLS. Without -kvdb.all it runs on the least and, bare only, on the most
-// of that.
+// and over TLS. Without -kvdb.all it runs, bare only, on the least and the most of
+// that.
 func TestConformance(t *testing.T) {
 	for _, v := range []struct {
 		name    string
@@ -58,7 +58,7 @@ func TestConformance(t *testing.T) {
 			cluster := servers.ZooKeeper(t, v.options)
 			h := test.Harness{
 				Name: v.name, Init: zookeeper.New, Endpoints: cluster.Endpoints(), Options: map[string]string{},
-				Server: cluster.Server(), Child: "TestConformanceChild", Traits: traits, Bare: v.login != "" && !*all,
+				Server: cluster.Server(), Child: "TestConformanceChild", Traits: traits, Bare: !*all,
 			}
 			if cluster.CA != nil {
 				h.Options[kvdb.TrustedCAFileKey] = cluster.CA.File

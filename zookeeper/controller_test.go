@@ -74,6 +74,7 @@ func TestMembers(t *testing.T) {
 // An instance finds the servers that it is told of when those that it knew are
 // gone.
 func TestSetEndpoints(t *testing.T) {
+	t.Parallel() // it mostly waits
 	cluster := servers.ZooKeeper(t, servers.Options{Members: 3})
 	all := cluster.All()
 	kv := instance(t, "d", []string{all[0].Endpoint()}, nil)

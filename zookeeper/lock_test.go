@@ -81,6 +81,7 @@ func TestLockRemovedByForce(t *testing.T) {
 // A holder that is cut off knows that its lock is lost before another one gets
 // it, and the session does not come back to life with it.
 func TestLockOfALostSession(t *testing.T) {
+	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"maxSessionTimeout=6000"}}).All()[0]
 	o := observe(t, member)
 	fatal := make(chan error, 1)

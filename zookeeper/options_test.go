@@ -45,6 +45,7 @@ func TestBadOptions(t *testing.T) {
 // Over TLS everything works for who trusts the server, and is trusted if the
 // server wants to know who he is.
 func TestTLS(t *testing.T) {
+	t.Parallel() // it mostly waits
 	cluster := servers.ZooKeeper(t, servers.Options{ClientCertAuth: true})
 	certFile, keyFile, err := cluster.CA.Issue("client", servers.Leaf{CommonName: "client"})
 	require.NoError(t, err)
