@@ -6,8 +6,11 @@ FUZZTIME  ?= 1m
 COUNT     ?= 100
 BENCHARGS ?=
 
-# The packages whose tests run the conformance suite on a backend.
-BACKENDS := ./mem ./bolt
+# The stores of this process and those on servers, whose tests run the conformance
+# suite: the latter on one member and, in the variation named here, on three.
+EMBEDDED := ./mem ./bolt
+ON_SERVERS := ./consul ./etcd/v2 ./etcd/v3 ./zookeeper
+THREE := 'Conformance$$/three'
 
 .PHONY: help
 help:
@@ -22,12 +25,12 @@ test: ## all tests that need no servers, with the race detector
 
 .PHONY: test-servers
 test-servers: servers ## the tests of the stores on real servers, with the race detector
-	CI=true $(GO) test -race -p 1 -timeout 60m $(SERVERS)
+	CI=true $(GO) test -race -p 2 -timeout 60m $(SERVERS)
 
 .PHONY: outages
-outages: ## the suite's cases about outages, on every store that has servers
-	$(GO) test -race -p 1 -timeout 0 -run Conformance ./consul ./zookeeper ./etcd/v2 -args -kvdb.outages
-	$(GO) test -race -p 1 -timeout 0 -run Conformance ./etcd/v3 -args -kvdb.outages -kvdb.all
+outages: servers ## the suite with its cases about outages, and two minutes of faults, on every store that has servers
+	CI=true $(GO) test -race -p 1 -timeout 0 -run Conformance $(ON_SERVERS) -args -kvdb.outages -kvdb.all
+	CI=true $(GO) test -race -p 1 -timeout 0 -run TestFaults $(ON_SERVERS) -args -kvdb.faults=2m
 
 .PHONY: short
 short: ## the quick tests only, without the race detector
@@ -35,7 +38,7 @@ short: ## the quick tests only, without the race detector
 
 .PHONY: stress
 stress: ## the suite on mem and bolt COUNT times in random order
-	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout 0 -run Conformance ./mem ./bolt
+	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout 0 -run Conformance $(EMBEDDED)
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME
@@ -63,9 +66,10 @@ bench: servers ## measure against the raw stores and write BENCHMARKS.md
 	$(GO) run ./internal/bench -o BENCHMARKS.md $(BENCHARGS)
 
 .PHONY: matrix
-matrix: ## the table of capabilities in README.md
+matrix: servers ## the table of capabilities in README.md
 	@set -e; reports=$$(mktemp -d); trap 'rm -rf "$$reports"' EXIT; \
-	$(GO) test -run Conformance $(BACKENDS) -args -kvdb.report="$$reports"; \
+	$(GO) test -run Conformance $(EMBEDDED) -args -kvdb.report="$$reports"; \
+	CI=true $(GO) test -p 2 -run $(THREE) $(ON_SERVERS) -args -kvdb.report="$$reports"; \
 	$(GO) run ./internal/matrix "$$reports" README.md
 
 .PHONY: servers

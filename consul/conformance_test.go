@@ -14,6 +14,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
+var all = flag.Bool("kvdb.all", false, "run the suite in all variations, each bare and behind the log wrapper")
+
 // traits are what is documented of this backend.
 var traits = test.Traits{
 	FoldedUpdates:   true,
@@ -37,10 +39,9 @@ var traits = test.Traits{
 func TestConformanceChild(t *testing.T) { test.Child(t, consul.New) }
 
 // The suite passes on one server and on three, plain, and with a token and
-// certificates on both sides. Without -kvdb.outages it runs on the least and the
+// certificates on both sides. Without -kvdb.all it runs on the least and the
 // most of that, and bare only.
 func TestConformance(t *testing.T) {
-	all := flag.Lookup("kvdb.outages").Value.String() == "true"
 	for _, v := range []struct {
 		name    string
 		options servers.Options
@@ -52,13 +53,13 @@ func TestConformance(t *testing.T) {
 		{"Consul, three servers, ACL and TLS", servers.Options{Members: 3, ACL: true, ClientCertAuth: true}, true},
 	} {
 		t.Run(v.name, func(t *testing.T) {
-			if !v.always && !all {
-				t.Skip("only with -kvdb.outages")
+			if !v.always && !*all {
+				t.Skip("only with -kvdb.all")
 			}
 			cluster := servers.Consul(t, v.options)
 			h := test.Harness{
 				Name: v.name, Init: consul.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(),
-				Options: map[string]string{}, Child: "TestConformanceChild", Traits: traits, Bare: !all,
+				Options: map[string]string{}, Child: "TestConformanceChild", Traits: traits, Bare: !*all,
 			}
 			if v.options.ACL {
 				h.Options[kvdb.ACLTokenKey] = cluster.Token

@@ -108,7 +108,7 @@ func ReadReports(dir string) ([]*Report, error) {
 }
 
 // Matrix is the table of capabilities in Markdown: a row for each group of
-// operations, a column for each report, computed from what ran.
+// operations of which something ran, a column for each report.
 func Matrix(reports ...*Report) string {
 	var table strings.Builder
 	table.WriteString("| operations |")
@@ -120,8 +120,8 @@ func Matrix(reports ...*Report) string {
 		return table.String()
 	}
 	for i, g := range reports[0].Groups {
-		if g.Calls == "" {
-			continue // about the suite itself
+		if g.Calls == "" || !slices.ContainsFunc(reports, func(r *Report) bool { return r.ran(g.Name) }) {
+			continue // about the suite itself, or nothing of it ran
 		}
 		fmt.Fprintf(&table, "| %s |", g.Calls)
 		for _, r := range reports {
@@ -134,6 +134,13 @@ func Matrix(reports ...*Report) string {
 		table.WriteString("\n")
 	}
 	return table.String()
+}
+
+// ran tells whether a case of a group was run to its end.
+func (r *Report) ran(group string) bool {
+	return slices.ContainsFunc(r.Groups, func(g *GroupReport) bool {
+		return g.Name == group && len(g.Passed)+len(g.Failed)+len(g.Unsupported) > 0
+	})
 }
 
 func (g *GroupReport) cell() string {
