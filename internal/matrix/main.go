@@ -38,7 +38,9 @@ func run(reportsDir, file string) error {
 	if len(reports) == 0 {
 		return errors.New("no reports in " + reportsDir)
 	}
-	slices.SortFunc(reports, func(a, b *test.Report) int { return strings.Compare(strings.ToLower(a.Backend), strings.ToLower(b.Backend)) })
+	slices.SortFunc(reports, func(a, b *test.Report) int {
+		return strings.Compare(strings.ToLower(a.Backend), strings.ToLower(b.Backend))
+	})
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
