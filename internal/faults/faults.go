@@ -25,6 +25,9 @@ type Config struct {
 	// CallBound is what a call may take, Recovery what instances may take to work
 	// again once there is a leader.
 	CallBound, Recovery time.Duration
+	// Whole: each fault waits until all members serve, for servers that may lose
+	// writes when one dies while another catches up.
+	Whole bool
 }
 
 // patience is how long is waited for what must happen.
@@ -73,9 +76,12 @@ func Run(t *testing.T, c Config) {
 		}
 		settled, cancel := context.WithTimeout(t.Context(), patience)
 		_, err := c.Cluster.Leader(settled)
-		cancel()
 		require.NoError(t, err)
 		took := worksAgain(t, first, second)
+		if c.Whole {
+			require.NoError(t, c.Cluster.Ready(settled))
+		}
+		cancel()
 		t.Logf("%s of %d: works after %v", f.name, f.victims, took)
 		slowest = max(slowest, took)
 		wait(ctx, time.Second)
