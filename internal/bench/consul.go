@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -28,22 +27,20 @@ type consulBench struct {
 	session   string       // of raw's locks
 	kvs       [2]kvdb.Kvdb // who waits for a lock is another one than its holder
 	ctx       context.Context
-	stop      func()         // ends ctx: the watch of raw, and all who wait for locks
-	waiting   sync.WaitGroup // of those
-	queues    [2]sync.Mutex  // those of raw, see lockInTurn
+	stop      func() // ends ctx: the watch of raw
 	q         *api.QueryOptions
 	data      data
 }
 
 func openConsul(e *env) ([]row, func() error, error) {
 	b := &consulBench{data: newData(10_000), q: &api.QueryOptions{RequireConsistent: true}}
-	b.ctx, b.stop = context.WithCancel(context.Background())
+	b.ctx, b.stop = context.WithCancel(e.ctx)
 	if err := b.open(e); err != nil {
 		return nil, nil, errors.Join(err, b.close())
 	}
 	rows := append(b.pairs(), b.conditions()...)
 	rows = append(rows, b.lists()...)
-	rows = append(rows, b.locks()...)
+	rows = append(rows, e.lockRows(b.kvs, "txn of a lock with a kept session, blocking query, txn of a delete", "≤ 1.0", b.lock)...)
 	watches, err := b.watches()
 	return append(rows, watches...), b.close, err
 }
@@ -97,7 +94,6 @@ func (b *consulBench) close() (err error) {
 			err = errors.Join(err, kvdb.Close(kv))
 		}
 	}
-	b.waiting.Wait()
 	if b.transport != nil {
 		b.transport.CloseIdleConnections()
 	}
@@ -230,100 +226,9 @@ func (b *consulBench) lists() []row {
 	}
 }
 
-func (b *consulBench) locks() []row {
-	return []row{
-		{"Lock and Unlock", "txn of a lock, txn of a delete, with a kept session", "≤ 1.0",
-			each(func(int) error {
-				unlock, err := b.lock("raw/lock")
-				if err != nil {
-					return err
-				}
-				return unlock()
-			}),
-			each(func(int) error {
-				pair, err := b.kvs[0].Lock("lock")
-				if err != nil {
-					return err
-				}
-				return b.kvs[0].Unlock(pair)
-			})},
-		{fmt.Sprintf("Lock handed over to who waits for %v (that included)", handOverWait), "blocking query and txn of a lock", "≤ 1.2",
-			each(func(int) error { return handOver(func(int) (func() error, error) { return b.lock("raw/handover") }) }),
-			each(func(int) error {
-				return handOver(func(i int) (func() error, error) {
-					pair, err := b.kvs[i].LockWithID("handover", "bench")
-					return func() error { return b.kvs[i].Unlock(pair) }, err
-				})
-			})},
-		{fmt.Sprintf("Lock that %d wait for, a turn", lockWaiters), "the same, behind a mutex for each client", "≤ 1.5",
-			b.turns(b.lockInTurn),
-			b.turns(func(i int) (func() error, error) {
-				kv := b.kvs[i%len(b.kvs)]
-				pair, err := kv.LockWithTimeout("turns", "bench", time.Hour, 0)
-				return func() error { return kv.Unlock(pair) }, err
-			})},
-	}
-}
-
-// lockWaiters is how many wait for one lock.
-const lockWaiters = 100
-
-// turns is work that consists of turns at a lock: one who holds it gives it up,
-// and waits for it again behind the others.
-func (b *consulBench) turns(lock func(waiter int) (unlock func() error, err error)) work {
-	next, over := make(chan struct{}), make(chan error)
-	start := sync.OnceFunc(func() {
-		for i := range lockWaiters {
-			b.waiting.Go(func() {
-				for b.ctx.Err() == nil {
-					unlock, err := lock(i)
-					if err == nil {
-						select {
-						case <-next:
-						case <-b.ctx.Done():
-						}
-						err = unlock()
-					}
-					select {
-					case over <- err:
-					case <-b.ctx.Done():
-					}
-				}
-			})
-		}
-	})
-	return func(n int) error {
-		start()
-		for range n {
-			var err error
-			select {
-			case next <- struct{}{}:
-				err = <-over
-			case err = <-over: // one did not get the lock
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
-
-// lockInTurn is lock for one of many waiters of two clients. Of each client one
-// asks Consul: if all did, all would be woken each time.
-func (b *consulBench) lockInTurn(waiter int) (unlock func() error, err error) {
-	queue := &b.queues[waiter%len(b.queues)]
-	queue.Lock()
-	give, err := b.lock("raw/turns")
-	if err != nil {
-		queue.Unlock()
-		return nil, err
-	}
-	return func() error { defer queue.Unlock(); return give() }, nil
-}
-
 // lock obtains a lock of raw's, and waits for it by a blocking query.
-func (b *consulBench) lock(key string) (unlock func() error, err error) {
+func (b *consulBench) lock(_ int, name string) (unlock func() error, err error) {
+	key := "raw/" + name
 	q := b.q.WithContext(b.ctx)
 	for {
 		ok, _, _, err := b.raw.KV().Txn(api.KVTxnOps{

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync"
 
 	"github.com/portworx/kvdb/test/servers"
 )
@@ -10,6 +11,9 @@ import (
 type env struct {
 	dir    string           // for its files
 	server *servers.Cluster // that it has started, if it has
+	// ctx ends before the suite is closed, and then what is waiting.
+	ctx     context.Context
+	waiting sync.WaitGroup
 }
 
 // start starts a server. The suite closes it, also after an error.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
@@ -32,14 +31,14 @@ type etcdBench struct {
 }
 
 func openEtcd(e *env) ([]row, func() error, error) {
-	b := &etcdBench{ctx: context.Background(), data: newData(10_000)}
+	b := &etcdBench{ctx: e.ctx, data: newData(10_000)}
 	err := b.open(e)
 	if err != nil {
 		return nil, nil, errors.Join(err, b.close())
 	}
 	rows := b.pairs()
 	rows = append(rows, b.lists()...)
-	rows = append(rows, b.locks()...)
+	rows = append(rows, e.lockRows(b.kvs, "concurrency.Mutex", "≤ 1.0", b.lock)...)
 	watches, err := b.watches()
 	return append(rows, watches...), b.close, err
 }
@@ -225,58 +224,9 @@ func (b *etcdBench) lists() []row {
 	}
 }
 
-// handOverWait is how long somebody waits for the lock before it is released.
-const handOverWait = 20 * time.Millisecond
-
-func (b *etcdBench) locks() []row {
-	return []row{
-		{"Lock and Unlock", "concurrency.Mutex", "≤ 1.0",
-			each(func(int) error {
-				m := concurrency.NewMutex(b.sessions[0], "raw/lock")
-				if err := m.Lock(b.ctx); err != nil {
-					return err
-				}
-				return m.Unlock(b.ctx)
-			}),
-			each(func(int) error {
-				pair, err := b.kvs[0].Lock("lock")
-				if err != nil {
-					return err
-				}
-				return b.kvs[0].Unlock(pair)
-			})},
-		{fmt.Sprintf("Lock handed over to who waits for %v (that included)", handOverWait), "concurrency.Mutex", "≤ 1.2",
-			each(func(int) error {
-				return handOver(func(i int) (func() error, error) {
-					m := concurrency.NewMutex(b.sessions[i], "raw/handover")
-					return func() error { return m.Unlock(b.ctx) }, m.Lock(b.ctx)
-				})
-			}),
-			each(func(int) error {
-				return handOver(func(i int) (func() error, error) {
-					pair, err := b.kvs[i].LockWithID("handover", "bench")
-					return func() error { return b.kvs[i].Unlock(pair) }, err
-				})
-			})},
-	}
-}
-
-// handOver lets client 1 wait for a lock that client 0 holds.
-func handOver(lock func(client int) (unlock func() error, err error)) error {
-	unlock, err := lock(0)
-	if err != nil {
-		return err
-	}
-	obtained := make(chan error, 1)
-	go func() {
-		unlock, err := lock(1)
-		if err == nil {
-			err = unlock()
-		}
-		obtained <- err
-	}()
-	time.Sleep(handOverWait)
-	return errors.Join(unlock(), <-obtained)
+func (b *etcdBench) lock(client int, name string) (unlock func() error, err error) {
+	m := concurrency.NewMutex(b.sessions[client], "raw/"+name)
+	return func() error { return m.Unlock(b.ctx) }, m.Lock(b.ctx)
 }
 
 // watches measure a write until its event, and many writes until the last event.

@@ -31,13 +31,13 @@ type etcdV2Bench struct {
 
 func openEtcdV2(e *env) ([]row, func() error, error) {
 	b := &etcdV2Bench{data: newData(2_000), transport: &http.Transport{MaxIdleConnsPerHost: 128}}
-	b.ctx, b.stop = context.WithCancel(context.Background())
+	b.ctx, b.stop = context.WithCancel(e.ctx)
 	if err := b.open(e); err != nil {
 		return nil, nil, errors.Join(err, b.close())
 	}
 	rows := append(b.pairs(), b.conditions()...)
 	rows = append(rows, b.lists()...)
-	rows = append(rows, b.locks()...)
+	rows = append(rows, e.lockRows(b.kvs, "Set with PrevNoExist and TTL, Watcher, Delete with PrevValue", "≤ 1.05", b.lock)...)
 	watches, err := b.watches()
 	return append(rows, watches...), b.close, err
 }
@@ -202,41 +202,9 @@ func (b *etcdV2Bench) lists() []row {
 	}
 }
 
-func (b *etcdV2Bench) locks() []row {
-	return []row{
-		{"Lock and Unlock", "Set with PrevNoExist and TTL, and Delete with PrevValue", "≤ 1.05",
-			each(func(int) error {
-				unlock, err := b.lock("client")
-				if err != nil {
-					return err
-				}
-				return unlock()
-			}),
-			each(func(int) error {
-				pair, err := b.kvs[0].Lock("lock")
-				if err != nil {
-					return err
-				}
-				return b.kvs[0].Unlock(pair)
-			})},
-		{fmt.Sprintf("Lock handed over to who waits for %v (that included)", handOverWait), "the same, with a Watcher", "≤ 1.2",
-			each(func(int) error {
-				return handOver(func(i int) (func() error, error) {
-					return b.lock(fmt.Sprint("client-", i))
-				})
-			}),
-			each(func(int) error {
-				return handOver(func(i int) (func() error, error) {
-					pair, err := b.kvs[i].LockWithID("handover", "bench")
-					return func() error { return b.kvs[i].Unlock(pair) }, err
-				})
-			})},
-	}
-}
-
 // lock waits for raw's lock.
-func (b *etcdV2Bench) lock(owner string) (unlock func() error, err error) {
-	const path = "/bench/raw-lock"
+func (b *etcdV2Bench) lock(of int, name string) (unlock func() error, err error) {
+	path, owner := "/bench/raw-"+name, fmt.Sprint("client-", of)
 	for {
 		_, err := b.raw.Set(b.ctx, path, owner, &client.SetOptions{PrevExist: client.PrevNoExist, TTL: time.Minute})
 		if err == nil {

@@ -97,11 +97,16 @@ func runSuite(ctx context.Context, s suite, m measurer) (results []result, err e
 	}
 	defer os.RemoveAll(dir)
 	e := &env{dir: dir}
+	var stop context.CancelFunc
+	e.ctx, stop = context.WithCancel(ctx)
+	defer stop()
 	rows, closeSuite, err := s.open(e)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
+		stop()
+		e.waiting.Wait()
 		if closeErr := closeSuite(); err == nil {
 			err = closeErr
 		}

@@ -20,8 +20,12 @@ func zookeeperSuites() []suite {
 // zookeeperBench is a server, and both clients of it, which share the data.
 type zookeeperBench struct {
 	server *servers.Cluster
+	// Two of each: who waits for a lock is another client than its holder. raw and
+	// kv are the first ones.
+	raws   [2]*zk.Conn
+	events [2]<-chan zk.Event
+	kvs    [2]kvdb.Kvdb
 	raw    *zk.Conn
-	events <-chan zk.Event
 	kv     kvdb.Kvdb
 	data   data
 }
@@ -35,7 +39,7 @@ func openZooKeeper(e *env) ([]row, func() error, error) {
 	if err := b.open(e); err != nil {
 		return nil, nil, errors.Join(err, b.close())
 	}
-	return slices.Concat(b.pairs(), b.conditions(), b.others()), b.close, nil
+	return slices.Concat(b.pairs(), b.conditions(), b.lists(), e.lockRows(b.kvs, "the client's Lock", "≤ 1.0", b.lock)), b.close, nil
 }
 
 func (b *zookeeperBench) open(e *env) (err error) {
@@ -43,12 +47,15 @@ func (b *zookeeperBench) open(e *env) (err error) {
 		return err
 	}
 	endpoint := b.server.All()[0].Direct()
-	if b.raw, b.events, err = zk.Connect([]string{endpoint}, 20*time.Second, zk.WithLogger(noLog{})); err != nil {
-		return err
+	for i := range b.raws {
+		if b.raws[i], b.events[i], err = zk.Connect([]string{endpoint}, 20*time.Second, zk.WithLogger(noLog{})); err != nil {
+			return err
+		}
+		if b.kvs[i], err = kvdb.New(zookeeper.Name, "bench", []string{endpoint}, nil, nil); err != nil {
+			return err
+		}
 	}
-	if b.kv, err = kvdb.New(zookeeper.Name, "bench", []string{endpoint}, nil, nil); err != nil {
-		return err
-	}
+	b.raw, b.kv = b.raws[0], b.kvs[0]
 	for batch := range slices.Chunk(b.data.keys, 500) {
 		tx, err := b.kv.TxNew()
 		if err != nil {
@@ -67,13 +74,15 @@ func (b *zookeeperBench) open(e *env) (err error) {
 }
 
 func (b *zookeeperBench) close() (err error) {
-	if b.raw != nil {
-		b.raw.Close()
-		for range b.events {
+	for i := range b.raws {
+		if b.raws[i] != nil {
+			b.raws[i].Close()
+			for range b.events[i] {
+			}
 		}
-	}
-	if b.kv != nil {
-		err = kvdb.Close(b.kv)
+		if b.kvs[i] != nil {
+			err = errors.Join(err, kvdb.Close(b.kvs[i]))
+		}
 	}
 	if b.server != nil {
 		err = errors.Join(err, b.server.Close())
@@ -182,8 +191,12 @@ func (b *zookeeperBench) rawRead(i int, read func(path string) error) error {
 	return errors.Join(append(errs, wantLen(len(names)))...)
 }
 
-func (b *zookeeperBench) others() []row {
-	acl := zk.WorldACL(zk.PermAll)
+func (b *zookeeperBench) lock(client int, name string) (unlock func() error, err error) {
+	l := zk.NewLock(b.raws[client], "/raw-"+name, zk.WorldACL(zk.PermAll))
+	return l.Unlock, l.Lock()
+}
+
+func (b *zookeeperBench) lists() []row {
 	return []row{
 		{"Keys of 100", "sync, children, pipelined exists", "≤ 1.3", each(b.rawKeys),
 			each(func(i int) error {
@@ -191,19 +204,5 @@ func (b *zookeeperBench) others() []row {
 				return errors.Join(err, wantLen(len(names)))
 			})},
 		{"Enumerate 100", "sync, children, pipelined gets", "≤ 1.3", each(b.rawList), each(enumerate(b.kv, b.data))},
-		{"lock and unlock", "create of an ephemeral, delete", "—",
-			each(func(int) error {
-				if _, err := b.raw.Create("/bench/lock-raw", value, zk.FlagEphemeral, acl); err != nil {
-					return err
-				}
-				return b.raw.Delete("/bench/lock-raw", -1)
-			}),
-			each(func(int) error {
-				pair, err := b.kv.Lock("lock")
-				if err != nil {
-					return err
-				}
-				return b.kv.Unlock(pair)
-			})},
 	}
 }
