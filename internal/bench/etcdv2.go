@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/client/v2"
@@ -38,8 +39,7 @@ func openEtcdV2(e *env) ([]row, func() error, error) {
 	rows := append(b.pairs(), b.conditions()...)
 	rows = append(rows, b.lists()...)
 	rows = append(rows, e.lockRows(b.kvs, "Set with PrevNoExist and TTL, Watcher, Delete with PrevValue", "≤ 1.05", b.lock)...)
-	watches, err := b.watches()
-	return append(rows, watches...), b.close, err
+	return append(rows, b.watches()...), b.close, nil
 }
 
 func (b *etcdV2Bench) open(e *env) (err error) {
@@ -224,41 +224,22 @@ func (b *etcdV2Bench) lock(of int, name string) (unlock func() error, err error)
 }
 
 // watches measure a write until its event, and many writes until the last event.
-func (b *etcdV2Bench) watches() ([]row, error) {
+// They begin when they are needed: the server's history is short, and a watch that
+// has to connect again while 1000 events pass is over.
+func (b *etcdV2Bench) watches() []row {
 	const rawPath, ourPath = "/bench/raw-watched", "/bench/watched"
 	raws, ours := make(chan struct{}, 1<<16), make(chan struct{}, 1<<16)
-	first, err := b.set(rawPath, client.SetOptions{})
-	if err != nil {
-		return nil, err
-	}
-	go func() {
-		defer close(raws)
-		watcher := b.raw.Watcher(rawPath, &client.WatcherOptions{AfterIndex: first.Node.ModifiedIndex})
-		for {
-			if _, err := watcher.Next(b.ctx); err != nil {
-				return
-			}
-			raws <- struct{}{}
-		}
-	}()
-	err = b.kvs[0].WatchTree("watched", 0, nil, func(_ string, _ interface{}, _ *kvdb.KVPair, err error) error {
-		if err != nil {
-			close(ours)
-			return err
-		}
-		ours <- struct{}{}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
+	start := sync.OnceValue(func() error { return errors.Join(b.watchRaw(rawPath, raws), b.watch("watched", ours)) })
 	receive := func(events <-chan struct{}) error {
 		_, ok := <-events
 		return want(ok)
 	}
 	awaiting := func(path string, events <-chan struct{}) work {
 		return each(func(int) error {
-			_, err := b.set(path, client.SetOptions{})
+			err := start()
+			if err == nil {
+				_, err = b.set(path, client.SetOptions{})
+			}
 			if err == nil {
 				err = receive(events)
 			}
@@ -268,7 +249,7 @@ func (b *etcdV2Bench) watches() ([]row, error) {
 	streaming := func(path string, events <-chan struct{}) work {
 		writes := parallel(64, func(int) error { _, err := b.set(path, client.SetOptions{}); return err })
 		return func(n int) error {
-			if err := writes(n); err != nil {
+			if err := errors.Join(start(), writes(n)); err != nil {
 				return err
 			}
 			for range n {
@@ -282,5 +263,34 @@ func (b *etcdV2Bench) watches() ([]row, error) {
 	return []row{
 		{"write to event", "Watcher", "≤ 1.1", awaiting(rawPath, raws), awaiting(ourPath, ours)},
 		{"events of 64 writers", "Watcher", "≤ 1.05", streaming(rawPath, raws), streaming(ourPath, ours)},
-	}, nil
+	}
+}
+
+func (b *etcdV2Bench) watchRaw(path string, events chan<- struct{}) error {
+	first, err := b.set(path, client.SetOptions{})
+	if err != nil {
+		return err
+	}
+	go func() {
+		defer close(events)
+		watcher := b.raw.Watcher(path, &client.WatcherOptions{AfterIndex: first.Node.ModifiedIndex})
+		for {
+			if _, err := watcher.Next(b.ctx); err != nil {
+				return
+			}
+			events <- struct{}{}
+		}
+	}()
+	return nil
+}
+
+func (b *etcdV2Bench) watch(prefix string, events chan<- struct{}) error {
+	return b.kvs[0].WatchTree(prefix, 0, nil, func(_ string, _ interface{}, _ *kvdb.KVPair, err error) error {
+		if err != nil {
+			close(events)
+			return err
+		}
+		events <- struct{}{}
+		return nil
+	})
 }
