@@ -29,11 +29,9 @@ func (e *env) start(kind servers.Kind) (*servers.Cluster, error) {
 // requests is how many requests the server gets for one operation.
 type requests struct{ raw, ours float64 }
 
-// countOf is the number of operations whose requests are counted.
-const countOf = 100
-
-// count counts the requests of both sides of a row, if there is a server.
-func (e *env) count(ctx context.Context, r row) (*requests, error) {
+// count counts the requests of n operations of both sides of a row, if there is a
+// server.
+func (e *env) count(ctx context.Context, r row, n int) (*requests, error) {
 	if e.server == nil {
 		return nil, nil
 	}
@@ -47,14 +45,14 @@ func (e *env) count(ctx context.Context, r row) (*requests, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := side.work(countOf); err != nil {
+		if err := side.work(n); err != nil {
 			return nil, err
 		}
 		after, err := m.Requests(ctx)
 		if err != nil {
 			return nil, err
 		}
-		*side.sent = (after - before) / countOf
+		*side.sent = (after - before) / float64(n)
 	}
 	return &counted, nil
 }

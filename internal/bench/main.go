@@ -120,7 +120,7 @@ func runSuite(ctx context.Context, s suite, m measurer) (results []result, err e
 			return nil, fmt.Errorf("%s: %w", r.operation, err)
 		}
 		measured.suite = s.name
-		if measured.requests, err = e.count(ctx, r); err != nil {
+		if measured.requests, err = e.count(ctx, r, m.least); err != nil {
 			return nil, fmt.Errorf("%s: %w", r.operation, err)
 		}
 		results = append(results, measured)
