@@ -25,9 +25,12 @@ const (
 // errAbandoned is that of a request whose answer the caller did not wait for.
 var errAbandoned = errors.New("no answer in time")
 
+// reconfiguring is the answer to a reconfiguration during another.
+const reconfiguring = "unknown error: -14"
+
 // refusals are answers that ZooKeeper's client has no names for: not
 // implemented, a reconfiguration without a quorum, and one during another.
-var refusals = []string{"unknown error: -6", "unknown error: -13", "unknown error: -14"}
+var refusals = []string{"unknown error: -6", "unknown error: -13", reconfiguring}
 
 func fateOf(err error) fate {
 	switch {

@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/retry"
 )
 
 const (
@@ -161,36 +163,82 @@ func (m member) ask(ctx context.Context) (serves, leads bool) {
 
 func (m member) name() string { return fmt.Sprintf("server.%d", m.id) }
 
-// reconfigure changes the configuration by what change says.
-func (s *store) reconfigure(change func(members []member) (joining, leaving []string, err error)) (map[string][]string, error) {
+// change is what a reconfiguration asks for: lines of members to add or to
+// replace, and numbers of members to remove.
+type change struct{ joining, leaving []string }
+
+// holds reports whether members are as the change wants them.
+func (c change) holds(members []member) bool {
+	lines := map[string]member{}
+	for _, m := range members {
+		m.line = ""
+		lines[m.name()] = m
+	}
+	for _, id := range c.leaving {
+		if _, found := lines["server."+id]; found {
+			return false
+		}
+	}
+	for _, line := range c.joining {
+		name, value, _ := strings.Cut(line, "=")
+		wanted, err := parseMember(strings.TrimPrefix(name, "server."), value)
+		wanted.line = ""
+		if err != nil || lines[name] != wanted {
+			return false
+		}
+	}
+	return true
+}
+
+// reconfigure changes the configuration by what plan says, and returns where
+// followers reach each member. The connection often breaks before the answer to
+// a change that makes another member the leader; what became of it is then read
+// from the configuration. Each request is bound to a version of that, so that
+// none runs twice.
+func (s *store) reconfigure(plan func(members []member) (change, error)) (map[string][]string, error) {
 	urls := map[string][]string{}
 	err := s.controlled(func(ctx context.Context) error {
-		for {
+		again := retry.Backoff{Min: 10 * time.Millisecond, Max: 500 * time.Millisecond}
+		var sent change
+		var sentAt int64  // the version that sent is bound to
+		var unknown error // why it is not known whether sent has run
+		for made := false; ; {
 			members, version, err := s.config(ctx)
-			if err != nil {
+			switch {
+			case made && err != nil:
+				return err
+			case made, err == nil && unknown != nil && sent.holds(members):
+				for _, m := range members {
+					urls[strconv.FormatUint(m.id, 10)] = []string{net.JoinHostPort(m.host, m.port)}
+				}
+				return nil
+			case unknown != nil && (err != nil || version != sentAt):
+				return unknown
+			case err != nil:
 				return err
 			}
-			joining, leaving, err := change(members)
+			planned, err := plan(members)
 			if err != nil {
 				return err
 			}
 			err = s.write(ctx, func(c *zk.Conn) error {
-				_, err := c.IncrementalReconfig(joining, leaving, version)
+				_, err := c.IncrementalReconfig(planned.joining, planned.leaving, version)
 				return err
 			})
 			switch {
+			case err == nil:
+				made = true
 			case errors.Is(err, zk.ErrReconfigDisabled):
 				return kvdb.ErrNotSupported
-			case errors.Is(err, zk.ErrBadVersion):
-				continue
-			case err != nil:
+			case errors.Is(err, kvdb.ErrUnknownOutcome):
+				sent, sentAt, unknown = planned, version, fmt.Errorf("reconfigure: %w", err)
+			case errors.Is(err, zk.ErrBadVersion), err.Error() == reconfiguring:
+			default:
 				return fmt.Errorf("reconfigure: %w", err)
 			}
-			members, _, err = s.config(ctx)
-			for _, m := range members {
-				urls[strconv.FormatUint(m.id, 10)] = []string{net.JoinHostPort(m.host, m.port)}
+			if !made && again.Wait(ctx) != nil {
+				return cmp.Or(unknown, fmt.Errorf("reconfigure: %w", err))
 			}
-			return err
 		}
 	})
 	if err != nil {
@@ -217,20 +265,20 @@ func (s *store) add(ip, port, name, role string) (map[string][]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: peer port %q: %w", kvdb.ErrIllegal, port, err)
 	}
-	return s.reconfigure(func(members []member) ([]string, []string, error) {
+	return s.reconfigure(func(members []member) (change, error) {
 		id, numbered := numberOf(name)
 		next := uint64(1)
 		for _, m := range members {
 			next = max(next, m.id+1)
 			if numbered && m.id == id {
-				return nil, nil, fmt.Errorf("%w: member %d", kvdb.ErrExist, id)
+				return change{}, fmt.Errorf("%w: member %d", kvdb.ErrExist, id)
 			}
 		}
 		if !numbered {
 			id = next
 		}
 		line := fmt.Sprintf("server.%d=%s:%d:%s;%s", id, net.JoinHostPort(ip, port), peer+voteOffset, role, clientPort(members, ip))
-		return []string{line}, nil, nil
+		return change{joining: []string{line}}, nil
 	})
 }
 
@@ -270,13 +318,13 @@ func (s *store) RemoveMemberByID(memberID uint64) error {
 }
 
 func (s *store) remove(wanted func(member) bool) error {
-	_, err := s.reconfigure(func(members []member) ([]string, []string, error) {
+	_, err := s.reconfigure(func(members []member) (change, error) {
 		for _, m := range members {
 			if wanted(m) {
-				return nil, []string{strconv.FormatUint(m.id, 10)}, nil
+				return change{leaving: []string{strconv.FormatUint(m.id, 10)}}, nil
 			}
 		}
-		return nil, nil, kvdb.ErrMemberDoesNotExist
+		return change{}, kvdb.ErrMemberDoesNotExist
 	})
 	return err
 }
@@ -284,14 +332,15 @@ func (s *store) remove(wanted func(member) bool) error {
 // UpdateMember implements kvdb.Controller. The member's other ports stay.
 func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	id, numbered := numberOf(nodeName)
-	return s.reconfigure(func(members []member) ([]string, []string, error) {
+	return s.reconfigure(func(members []member) (change, error) {
 		for _, m := range members {
 			if numbered && m.id == id {
 				rest := strings.TrimPrefix(m.line, net.JoinHostPort(m.host, m.port))
-				return []string{fmt.Sprintf("server.%d=%s%s", id, net.JoinHostPort(nodeIP, nodePeerPort), rest)}, nil, nil
+				line := fmt.Sprintf("server.%d=%s%s", id, net.JoinHostPort(nodeIP, nodePeerPort), rest)
+				return change{joining: []string{line}}, nil
 			}
 		}
-		return nil, nil, kvdb.ErrMemberDoesNotExist
+		return change{}, kvdb.ErrMemberDoesNotExist
 	})
 }
 
