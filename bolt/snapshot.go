@@ -11,7 +11,7 @@ import (
 
 // Snapshot implements driver.Store.
 func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
-	copied := tree.New()
+	copied := tree.NewOrdered()
 	copyAll := func(tx *bbolt.Tx) error {
 		all := s.db.newScan(ctx, tx.Bucket(pairsBucket))
 		for _, prefix := range prefixes {

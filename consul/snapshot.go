@@ -63,7 +63,7 @@ func (s *store) snapshot(ctx context.Context, paths, wanted []string) (*tree.Tre
 	}
 	index := pairs[len(pairs)-1].ModifyIndex
 	s.saw(index)
-	t := tree.New()
+	t := tree.NewOrdered()
 	for _, p := range pairs[:len(pairs)-1] {
 		if hasOne(p.Key, wanted) {
 			record(t, p)
@@ -115,7 +115,7 @@ func (s *store) firstCharacters(ctx context.Context) ([]string, error) {
 
 // copyEach copies what is below each prefix, as it is at the moment.
 func (s *store) copyEach(ctx context.Context, prefixes []string) (*tree.Tree, uint64, error) {
-	t := tree.New()
+	t := tree.NewOrdered()
 	for _, prefix := range prefixes {
 		var pairs api.KVPairs
 		_, err := s.query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {

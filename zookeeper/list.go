@@ -112,7 +112,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 	if !consistent {
 		zxid = 0
 	}
-	t := tree.New()
+	t := tree.NewOrdered()
 	for _, n := range m.keys(w) {
 		t.Set(keyOf(n.path), &tree.Record{Value: n.data, Created: uint64(n.stat.Czxid), Modified: uint64(n.stat.Mzxid)})
 	}

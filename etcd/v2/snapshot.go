@@ -32,7 +32,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 		if err != nil {
 			return nil, 0, err
 		}
-		copied, latest := tree.New(), uint64(0)
+		copied, latest := tree.NewOrdered(), uint64(0)
 		for _, n := range nodes {
 			if hasOne(keyOf(n), prefixes) {
 				record(copied, n)

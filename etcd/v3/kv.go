@@ -3,6 +3,7 @@ package etcdv3
 import (
 	"context"
 	"errors"
+	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -26,16 +27,31 @@ func valueOf(kv *mvccpb.KeyValue) []byte {
 
 // pairOf has no key, which who asked for one knows.
 func pairOf(kv *mvccpb.KeyValue, revision int64) *kvdb.KVPair {
+	return keyedPair("", kv, revision)
+}
+
+func keyedPair(key string, kv *mvccpb.KeyValue, revision int64) *kvdb.KVPair {
 	return &kvdb.KVPair{
-		Value: valueOf(kv), KVDBIndex: uint64(revision),
+		Key: key, Value: valueOf(kv), KVDBIndex: uint64(revision),
 		CreatedIndex: uint64(kv.CreateRevision), ModifiedIndex: uint64(kv.ModRevision),
 	}
 }
 
-func keyedPair(kv *mvccpb.KeyValue, revision int64) *kvdb.KVPair {
-	pair := pairOf(kv, revision)
-	pair.Key = string(kv.Key)
-	return pair
+// keyStrings returns the keys of pairs as parts of one string, which saves an
+// allocation for each.
+func keyStrings(kvs []*mvccpb.KeyValue) []string {
+	size := 0
+	for _, kv := range kvs {
+		size += len(kv.Key)
+	}
+	var all strings.Builder
+	all.Grow(size)
+	keys := make([]string, len(kvs))
+	for i, kv := range kvs {
+		all.Write(kv.Key)
+		keys[i] = all.String()[all.Len()-len(kv.Key):]
+	}
+	return keys
 }
 
 func (s *store) rangeOf(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {

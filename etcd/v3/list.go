@@ -34,13 +34,14 @@ func (s *store) list(ctx context.Context, prefix string, o driver.ListOptions) (
 	page := driver.Page{Pairs: kvdb.KVPairs{}, Index: o.At}
 	err := s.scan(ctx, prefix, o, func(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
 		page.Index = uint64(revision)
+		if room := o.Limit - len(page.Pairs); o.Limit > 0 && len(kvs) > room {
+			kvs, more = kvs[:room], true
+		}
 		page.Pairs = slices.Grow(page.Pairs, len(kvs))
-		for _, kv := range kvs {
-			if o.Limit > 0 && len(page.Pairs) == o.Limit {
-				page.More = true
-				return false
-			}
-			page.Pairs = append(page.Pairs, keyedPair(kv, revision))
+		slab := make([]kvdb.KVPair, len(kvs)) // one allocation
+		for i, key := range keyStrings(kvs) {
+			slab[i] = *keyedPair(key, kvs[i], revision)
+			page.Pairs = append(page.Pairs, &slab[i])
 		}
 		// A page has something when there is more: what was scanned may all have
 		// been left out.

@@ -1,6 +1,7 @@
 package etcdv3
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -89,6 +90,10 @@ func TestAllocations(t *testing.T) {
 	client := raw(t, cluster)
 	kv := instance(t, cluster, "", nil)
 	ctx, value := t.Context(), strings.Repeat("v", 127)
+	for i := range 500 {
+		_, err := kv.Create(fmt.Sprintf("many/%03d", i), value, 0)
+		require.NoError(t, err)
+	}
 	for _, c := range []struct {
 		name      string
 		raw, ours func() error
@@ -107,6 +112,12 @@ func TestAllocations(t *testing.T) {
 				return err
 			},
 			func() error { _, err := kv.Update("key", value, 0); return err }},
+		{"Enumerate",
+			func() error { _, err := client.Get(ctx, "many/", clientv3.WithPrefix()); return err },
+			func() error { _, err := kv.Enumerate("many/"); return err }},
+		{"Snapshot",
+			func() error { _, err := client.Get(ctx, "many/", clientv3.WithPrefix()); return err },
+			func() error { _, _, err := kv.Snapshot([]string{"many/"}, false); return err }},
 	} {
 		cost := func(call func() error) float64 {
 			return testing.AllocsPerRun(200, func() { require.NoError(t, call()) })

@@ -39,14 +39,15 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 // copyAt returns what is below prefixes at a revision, 0 for now, and the
 // revision of the latest write among it.
 func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64) (copied *tree.Tree, latest uint64, err error) {
-	copied = tree.New()
+	copied = tree.NewOrdered()
 	for _, prefix := range prefixes {
 		err := s.scan(ctx, prefix, driver.ListOptions{At: at}, func(kvs []*mvccpb.KeyValue, _ int64, _ bool) bool {
-			for _, kv := range kvs {
-				r := &tree.Record{Value: valueOf(kv), Created: uint64(kv.CreateRevision), Modified: uint64(kv.ModRevision)}
-				latest = max(latest, r.Modified)
-				copied.Set(string(kv.Key), r)
+			records := make([]tree.Record, len(kvs)) // one allocation
+			for i, kv := range kvs {
+				records[i] = tree.Record{Value: valueOf(kv), Created: uint64(kv.CreateRevision), Modified: uint64(kv.ModRevision)}
+				latest = max(latest, records[i].Modified)
 			}
+			copied.Load(keyStrings(kvs), records)
 			return true
 		})
 		if err != nil {

@@ -187,7 +187,7 @@ func (w *watch) Next() ([]*kvdb.KVPair, error) {
 func (w *watch) Close() { w.h.remove(w) }
 
 func eventPair(e *mvccpb.Event) *kvdb.KVPair {
-	pair := keyedPair(e.Kv, e.Kv.ModRevision)
+	pair := keyedPair(string(e.Kv.Key), e.Kv, e.Kv.ModRevision)
 	switch {
 	case e.Type == mvccpb.DELETE:
 		pair.Action, pair.Value = kvdb.KVDelete, nil

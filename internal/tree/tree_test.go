@@ -97,14 +97,14 @@ func TestAgainstModel(t *testing.T) {
 			tree *Tree
 			m    model
 		}
-		all := []both{{New(), model{}}}
+		all := []both{{New(), model{}}, {NewOrdered(), model{}}}
 		for range 2000 {
 			b := all[r.IntN(len(all))]
 			key := randomKey(r)
 			switch r.IntN(20) {
 			case 0:
-				if len(all) == 5 {
-					all = slices.Delete(all, 1+r.IntN(4), 5)
+				if len(all) == 6 {
+					all = slices.Delete(all, 2+r.IntN(4), 6)
 				}
 				all = append(all, both{b.tree.Copy(), maps.Clone(b.m)})
 			case 1:
@@ -127,6 +127,41 @@ func TestAgainstModel(t *testing.T) {
 			requireSame(t, r, b.tree, b.m)
 		}
 	}
+}
+
+// Load is Set, for keys in order and for others, new ones and old ones.
+func TestLoad(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, tree := range []*Tree{New(), NewOrdered()} {
+		m := model{}
+		for round := range 50 {
+			keys := make([]string, 40)
+			for i := range keys {
+				keys[i] = randomKey(r)
+			}
+			if round%2 == 0 {
+				slices.Sort(keys)
+			}
+			records := make([]Record, len(keys))
+			tree.Load(keys, records)
+			for i, key := range keys {
+				m[key] = &records[i]
+			}
+			requireSame(t, r, tree, m)
+			before, kept := tree.Copy(), maps.Clone(m)
+			tree.Delete(keys[0])
+			delete(m, keys[0])
+			requireSame(t, r, before, kept)
+		}
+	}
+	const pairs = 1000
+	keys := make([]string, pairs)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("%05d", i)
+	}
+	records := make([]Record, pairs)
+	allocations := testing.AllocsPerRun(10, func() { NewOrdered().Load(keys, records) })
+	require.Less(t, allocations, pairs/4.0, "allocations are not per key")
 }
 
 func TestSelect(t *testing.T) {
