@@ -37,7 +37,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	}
 	turn, err := s.awaitTurn(ctx, p, deadline)
 	if err != nil {
-		s.launch(func() { s.discard(p.path) })
+		s.leave(func() { s.discard(p.path) })
 		return nil, err
 	}
 	watch, endWatch := context.WithCancel(s.lifetime)
@@ -55,6 +55,27 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 type place struct {
 	queue string // the znode whose children wait
 	path  string
+}
+
+// leaveTimeout bounds how long a Lock that failed waits until its place in the
+// queue is free.
+const leaveTimeout = time.Second
+
+// leave gives up a place in the queue by discard. That is in nobody's way when
+// leave returns, or soon, when it takes too long.
+func (s *store) leave(discard func()) {
+	left := make(chan struct{})
+	s.launch(func() {
+		defer close(left)
+		discard()
+	})
+	timer := time.NewTimer(leaveTimeout)
+	defer timer.Stop()
+	select {
+	case <-left:
+	case <-timer.C:
+	case <-s.lifetime.Done():
+	}
 }
 
 // bounded returns a context for requests of a Lock.
@@ -110,7 +131,7 @@ func (s *store) takePlace(ctx context.Context, p *place, value []byte) error {
 		name, findErr := s.findPlace(ctx, p.queue, mark)
 		switch {
 		case findErr != nil:
-			s.launch(func() { s.discardMark(p.queue, mark) })
+			s.leave(func() { s.discardMark(p.queue, mark) })
 			return err
 		case name != "":
 			p.path = child(p.queue, name)

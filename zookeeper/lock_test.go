@@ -59,6 +59,29 @@ func TestLockOfAnotherRelease(t *testing.T) {
 	require.NoError(t, kv.Unlock(pair))
 }
 
+// Who waited for a lock in vain is out of everybody's way when the call returns.
+func TestWaiterLeavesTheQueue(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	holder, waiter := instance(t, "d", []string{member.Endpoint()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
+	for round := range 200 {
+		pair, err := holder.LockWithID("lock", "holder")
+		require.NoError(t, err)
+		if round%2 == 0 {
+			_, err = waiter.LockWithTimeout("lock", "waiter", time.Millisecond, 0)
+			require.ErrorIs(t, err, kvdb.ErrExist)
+		} else {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, context.Canceled)
+			_, err = kvdb.WithContext(ctx, waiter).LockWithID("lock", "waiter")
+			cancel()
+			require.ErrorIs(t, err, context.Canceled)
+		}
+		require.NoError(t, holder.Unlock(pair))
+		locked, owner, err := holder.IsKeyLocked("lock")
+		require.NoError(t, err)
+		require.False(t, locked, "by %s", owner)
+	}
+}
+
 // A lock whose znode somebody deletes is lost at once.
 func TestLockRemovedByForce(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
