@@ -35,13 +35,13 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	if err != nil {
 		return nil, err
 	}
-	turn, err := s.awaitTurn(ctx, p, deadline)
+	turn, err := s.awaitTurn(ctx, &p, deadline)
 	if err != nil {
 		s.leave(func() { s.discard(p.path) })
 		return nil, err
 	}
 	watch, endWatch := context.WithCancel(s.lifetime)
-	x := &lease{s: s, path: p.path, token: uint64(turn.czxid), lost: make(chan struct{}), endWatch: endWatch}
+	x := &lease{s: s, path: p.path, token: uint64(p.czxid), lost: make(chan struct{}), endWatch: endWatch}
 	s.leases.add(x)
 	s.leases.alive(turn.asked)
 	if s.lifetime.Err() != nil {
@@ -55,6 +55,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 type place struct {
 	queue string // the znode whose children wait
 	path  string
+	czxid int64 // of path, 0 when it is not known
 }
 
 // leaveTimeout bounds how long a Lock that failed waits until its place in the
@@ -116,14 +117,17 @@ func (s *store) takePlace(ctx context.Context, p *place, value []byte) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	mark := queueName + rand.Text() + "-"
+	created := s.main.readings.begin(child(p.queue, mark))
+	defer created.end()
 	for {
 		var path string
 		err := s.write(ctx, func(c *zk.Conn) (err error) {
+			created.again()
 			path, err = c.Create(child(p.queue, mark), value, zk.FlagEphemeralSequential, s.acl)
 			return err
 		})
 		if err == nil {
-			p.path = path
+			p.path, p.czxid = path, created.answered()
 		}
 		if !errors.Is(err, kvdb.ErrUnknownOutcome) {
 			return err
@@ -190,7 +194,7 @@ func waiting(names []string) []string {
 }
 
 // awaitTurn waits until nobody is in front.
-func (s *store) awaitTurn(ctx context.Context, p place, deadline time.Time) (turn, error) {
+func (s *store) awaitTurn(ctx context.Context, p *place, deadline time.Time) (turn, error) {
 	t, err := s.turn(ctx, p)
 	if err != nil || len(t.front) == 0 {
 		return t, err
@@ -224,33 +228,30 @@ var errTooLate = errors.New("too late")
 // turn is what is known of a place in a queue.
 type turn struct {
 	front []string  // the paths of those who are in front
-	czxid int64     // of the place's own znode
 	asked time.Time // when the session was alive to tell that
 }
 
 // turn looks how far a place has come. Whoever was in front when the place was
 // taken and still is, is among those in front: the session has seen its own
-// place. It may show some who have left since.
-func (s *store) turn(ctx context.Context, p place) (turn, error) {
+// place. It may show some who have left since. It completes the place.
+func (s *store) turn(ctx context.Context, p *place) (turn, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	t := turn{asked: time.Now()}
 	var names []string
-	err := s.peek(ctx, func(c *zk.Conn) error {
-		return parallel(ctx, 2, func(i int) (err error) {
-			if i == 0 {
-				names, _, err = c.Children(p.queue)
-				return err
-			}
+	err := s.peek(ctx, func(c *zk.Conn) (err error) {
+		if p.czxid == 0 {
 			exists, stat, err := c.Exists(p.path)
-			if err == nil && !exists {
+			switch {
+			case err != nil:
+				return err
+			case !exists:
 				return zk.ErrNoNode
 			}
-			if err == nil {
-				t.czxid = stat.Czxid
-			}
-			return err
-		})
+			p.czxid = stat.Czxid
+		}
+		names, _, err = c.Children(p.queue)
+		return err
 	})
 	switch {
 	case errors.Is(err, zk.ErrNoNode):

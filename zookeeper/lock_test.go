@@ -135,8 +135,17 @@ func TestLockWhoseReplyIsLost(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
 	kv, conn := instance(t, "d", []string{o.Addr().String()}, nil), raw(t, member)
-	pair, err := kv.LockWithTimeout("lock", "warm up", 0, 0)
+	token := func() uint64 {
+		queue, _, err := conn.Children("/d/lock/%kvdb")
+		require.NoError(t, err)
+		require.Len(t, queue, 1)
+		_, stat, err := conn.Get("/d/lock/%kvdb/" + queue[0])
+		require.NoError(t, err)
+		return uint64(stat.Czxid)
+	}
+	pair, err := kv.LockWithTimeout("lock", "me", 0, 0)
 	require.NoError(t, err)
+	require.Equal(t, token(), pair.ModifiedIndex)
 	require.NoError(t, kv.Unlock(pair))
 	var once sync.Once
 	o.intercept(nil, func(q traffic) {
@@ -146,12 +155,7 @@ func TestLockWhoseReplyIsLost(t *testing.T) {
 	})
 	pair, err = kv.LockWithTimeout("lock", "me", patience, 0)
 	require.NoError(t, err)
-	queue, _, err := conn.Children("/d/lock/%kvdb")
-	require.NoError(t, err)
-	require.Len(t, queue, 1)
-	_, stat, err := conn.Get("/d/lock/%kvdb/" + queue[0])
-	require.NoError(t, err)
-	require.Equal(t, pair.ModifiedIndex, uint64(stat.Czxid), "the token")
+	require.Equal(t, token(), pair.ModifiedIndex)
 	require.NoError(t, kv.Unlock(pair))
 	next, err := kv.LockWithTimeout("lock", "next", 0, 0)
 	require.NoError(t, err, "nothing is left behind")

@@ -8,7 +8,8 @@ import (
 
 // readings find out up to which zxid a server had come when it answered a read,
 // which is in the reply, but not told by ZooKeeper's client. A server makes no
-// write while it answers: so that is the zxid at which what was read was so.
+// write while it answers: so that is the zxid at which what was read was so, and
+// in the answer to a create that of the creation.
 type readings struct {
 	some atomic.Int64 // the number of wanted
 
@@ -17,7 +18,7 @@ type readings struct {
 	asked  map[uint32]string                // the paths of reads, by number, that are not answered yet
 }
 
-// reading is a read of a path. Where others read the same path at the same time
+// reading is a read of a path, or a create. Where others read the same path at the same time
 // their replies count too, and the smallest zxid is what is known for certain.
 type reading struct {
 	of   *readings

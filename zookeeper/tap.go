@@ -14,6 +14,7 @@ const (
 	handshake = 3 * time.Second
 
 	// Of ZooKeeper's protocol.
+	opCreate      = 1
 	opExists      = 3
 	opGetData     = 4
 	opSync        = 9
@@ -44,7 +45,8 @@ type tap struct {
 type tapWatcher interface {
 	// granted gets the timeout of the session.
 	granted(timeout time.Duration)
-	// asked gets the number and the path of a read that is about to be sent.
+	// asked gets the number and the path of a read, or of a create, that is about
+	// to be sent.
 	asked(xid uint32, path []byte)
 	// reached gets the number and the zxid of a reply.
 	reached(xid uint32, zxid int64)
@@ -62,7 +64,7 @@ func (t *tap) Write(b []byte) (int, error) {
 		op = binary.BigEndian.Uint32(b[8:])
 	}
 	switch op {
-	case opExists, opGetData, opGetChildren:
+	case opCreate, opExists, opGetData, opGetChildren:
 		path := b[16:]
 		t.watcher.asked(binary.BigEndian.Uint32(b[4:]), path[:min(binary.BigEndian.Uint32(b[12:]), uint32(len(path)))])
 	}
