@@ -17,7 +17,7 @@ help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The packages whose tests start real servers.
-SERVERS := ./consul ./etcd/... ./zookeeper ./test/servers ./examples/leader
+SERVERS := ./consul ./etcd/... ./zookeeper ./test/servers ./examples/leader ./examples/quickstart ./internal/bench
 
 .PHONY: test
 test: ## all tests that need no servers, with the race detector

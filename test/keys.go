@@ -219,7 +219,11 @@ func keysIllegal(e *env) {
 		e.except("more keys than the empty one are illegal: %q", e.traits.IllegalKeys)
 	}
 	ignore := func(string, interface{}, *kvdb.KVPair, error) error { return nil }
-	for _, key := range append([]string{""}, e.traits.IllegalKeys...) {
+	keys := append([]string{""}, e.traits.IllegalKeys...)
+	if e.traits.FoldedSlashes {
+		keys = append(keys, "/", "//") // nothing is left of them
+	}
+	for _, key := range keys {
 		pair := &kvdb.KVPair{Key: key, Value: []byte("value")}
 		for call, f := range map[string]func() error{
 			"Get":    func() error { _, err := e.kv.Get(key); return err },

@@ -1,6 +1,7 @@
 package common_test
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -92,7 +93,11 @@ func TestVersion(t *testing.T) {
 
 // The server that other programs' tests use starts, keeps its data, and stops.
 func TestStartAndStop(t *testing.T) {
-	folder, err := filepath.Abs("../../.servers/etcd")
+	folder := os.Getenv("KVDB_SERVERS")
+	if folder == "" {
+		folder = "../../.servers"
+	}
+	folder, err := filepath.Abs(filepath.Join(folder, "etcd"))
 	require.NoError(t, err)
 	t.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH"))
 	t.Setenv("TMPDIR", t.TempDir())
@@ -118,4 +123,20 @@ func TestStartAndStop(t *testing.T) {
 	require.ErrorIs(t, err, kvdb.ErrNoConnection)
 	require.NoError(t, common.TestStart(false))
 	require.NoError(t, common.TestStop())
+}
+
+// A server that is there already is not taken for the one that was started.
+func TestStartBesideAnother(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:2379")
+	if err != nil {
+		return // something else is there, which does as well
+	}
+	other := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"health":"true"}`))
+	}))
+	require.NoError(t, other.Listener.Close())
+	other.Listener = l
+	other.Start()
+	defer other.Close()
+	require.ErrorContains(t, common.TestStart(true), "another server")
 }

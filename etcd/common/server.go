@@ -36,6 +36,9 @@ func TestStart(removeData bool) error {
 	if server != nil {
 		return errors.New("etcd is started already")
 	}
+	if _, err := get(serverURL+"/health", &http.Transport{DisableKeepAlives: true}); err == nil {
+		return fmt.Errorf("another server is at %s already", serverURL)
+	}
 	dir := filepath.Join(os.TempDir(), "kvdb-etcd-test")
 	if removeData {
 		if err := os.RemoveAll(dir); err != nil {

@@ -7,6 +7,7 @@
 //	go run ./examples/quickstart -backend bolt-kv -option Path=tour.db -domain my/app
 //	go run ./examples/quickstart -backend etcdv3-kv -endpoints http://127.0.0.1:2379
 //	go run ./examples/quickstart -backend consul-kv -endpoints http://127.0.0.1:8500
+//	go run ./examples/quickstart -backend zookeeper-kv -endpoints 127.0.0.1:2181
 //
 // It works in a domain of its own below the one given, and empties that at the
 // end. Without a path, bolt gets a file in a temporary folder.
@@ -32,10 +33,11 @@ import (
 	etcdv2 "github.com/portworx/kvdb/etcd/v2"
 	etcdv3 "github.com/portworx/kvdb/etcd/v3"
 	"github.com/portworx/kvdb/mem"
+	"github.com/portworx/kvdb/zookeeper"
 )
 
 // backends are those that the program imports.
-var backends = strings.Join([]string{bolt.Name, mem.Name, etcdv3.Name, etcdv2.Name, consul.Name}, ", ")
+var backends = strings.Join([]string{bolt.Name, mem.Name, etcdv3.Name, etcdv2.Name, consul.Name, zookeeper.Name}, ", ")
 
 // timeLimit bounds the whole tour.
 const timeLimit = time.Minute

@@ -7,13 +7,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb/test/servers"
-	"github.com/portworx/kvdb/zookeeper"
 )
 
 func TestTourOfZooKeeper(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{})
 	var w strings.Builder
-	err := run(t.Context(), &w, []string{"-backend", zookeeper.Name, "-endpoints", strings.Join(cluster.Endpoints(), ",")})
+	err := run(t.Context(), &w, []string{"-backend", "zookeeper-kv", "-endpoints", strings.Join(cluster.Endpoints(), ",")})
 	require.NoError(t, err, w.String())
 	require.Contains(t, w.String(), "All as expected")
 }

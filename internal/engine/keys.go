@@ -24,6 +24,9 @@ func (i *instance) key(key string) (string, error) {
 		if full, err = i.limits.CheckKey(full); err != nil {
 			return "", illegalKey(key, err)
 		}
+		if len(full) <= len(i.prefix) {
+			return "", illegalKey(key, errors.New("it has nothing but slashes"))
+		}
 	}
 	if i.limits.MaxKey > 0 && len(full) > i.limits.MaxKey {
 		return "", illegalKey(key, fmt.Errorf("it has %d bytes with its domain, the store holds %d", len(full), i.limits.MaxKey))
