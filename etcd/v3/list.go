@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -94,6 +95,7 @@ func (s *store) scan(ctx context.Context, prefix string, o driver.ListOptions,
 	if o.Limit > 0 {
 		r.Limit = int64(o.Limit)
 	}
+	heldLocks := sync.OnceValues(func() ([]string, error) { return s.heldLocks(ctx, prefix, r.Revision) })
 	for {
 		reply, err := s.rangeOf(ctx, r)
 		if err != nil {
@@ -102,15 +104,17 @@ func (s *store) scan(ctx context.Context, prefix string, o driver.ListOptions,
 		if r.Revision == 0 {
 			r.Revision, r.Serializable = reply.Header.Revision, false
 		}
-		kvs, err := s.withoutLocks(ctx, prefix, reply.Kvs, r)
+		if reply.More { // the next request, while the reply has its locks and markers
+			r.Key = append(bytes.Clone(reply.Kvs[len(reply.Kvs)-1].Key), 0)
+			r.Limit = nextLimit(reply)
+		}
+		kvs, err := s.withoutLocks(reply.Kvs, o.KeysOnly, heldLocks)
 		if err != nil {
 			return err
 		}
 		if !visit(kvs, r.Revision, reply.More) || !reply.More {
 			return nil
 		}
-		r.Key = append(bytes.Clone(reply.Kvs[len(reply.Kvs)-1].Key), 0)
-		r.Limit = nextLimit(reply)
 	}
 }
 
@@ -119,17 +123,17 @@ func nextLimit(reply *pb.RangeResponse) int64 {
 	return max(1, pageBytes*int64(len(reply.Kvs))/int64(max(1, reply.Size())))
 }
 
-// withoutLocks removes locks and markers from what was read with r. To tell
-// locks, it reads the values when r did not.
-func (s *store) withoutLocks(ctx context.Context, prefix string, kvs []*mvccpb.KeyValue, r *pb.RangeRequest) ([]*mvccpb.KeyValue, error) {
+// withoutLocks removes locks and markers from what was read; kvs is of no use
+// then. When it has no values, heldLocks tells which keys are locks.
+func (s *store) withoutLocks(kvs []*mvccpb.KeyValue, keysOnly bool, heldLocks func() ([]string, error)) ([]*mvccpb.KeyValue, error) {
 	kvs = slices.DeleteFunc(kvs, func(kv *mvccpb.KeyValue) bool { return isMarker(kv.Key) })
 	if !slices.ContainsFunc(kvs, s.maybeLock) {
 		return kvs, nil
 	}
-	if !r.KeysOnly {
+	if !keysOnly {
 		return slices.DeleteFunc(kvs, s.isLock), nil
 	}
-	locks, err := s.heldLocks(ctx, prefix, r.Revision)
+	locks, err := heldLocks()
 	if err != nil {
 		return nil, err
 	}
