@@ -3,6 +3,7 @@ package kvdb
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 )
@@ -88,6 +89,11 @@ func (c *updatesCollector) collect(prefix string, _ interface{}, pair *KVPair, e
 func (c *updatesCollector) Stop() { c.stop() }
 
 func (c *updatesCollector) ReplayUpdates(callbacks []ReplayCb) (uint64, error) {
+	for _, cb := range callbacks {
+		if cb.WatchCB == nil {
+			return c.startIndex, fmt.Errorf("%w: no replay callback given", ErrIllegal)
+		}
+	}
 	c.mu.Lock()
 	updates, watchErr := c.updates, c.err
 	c.mu.Unlock()

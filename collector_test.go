@@ -254,3 +254,10 @@ func TestCollectorStopOfOther(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, keys)
 }
+
+func TestCollectorWithoutCallback(t *testing.T) {
+	c := collect(t, newMem(t, nil), "", 0)
+	version, err := c.ReplayUpdates([]kvdb.ReplayCb{{}})
+	require.ErrorIs(t, err, kvdb.ErrIllegal)
+	require.Zero(t, version)
+}

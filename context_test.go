@@ -56,6 +56,33 @@ func TestWithContextOfView(t *testing.T) {
 	}
 }
 
+// watchedContext counts who waits for its end.
+type watchedContext struct {
+	context.Context
+	done    chan struct{} // never closed
+	waiting int
+}
+
+func (c *watchedContext) Done() <-chan struct{} { return c.done }
+
+func (c *watchedContext) AfterFunc(func()) func() bool {
+	c.waiting++
+	return func() bool { c.waiting--; return true }
+}
+
+// A view needs no Close: a context that lives on keeps nothing of it.
+func TestWithContextLeavesNothing(t *testing.T) {
+	kv := newMem(t, nil)
+	outer := &watchedContext{Context: context.Background(), done: make(chan struct{})}
+	inner := &watchedContext{Context: context.Background(), done: make(chan struct{})}
+	view := kvdb.WithContext(outer, kv)
+	for range 10 {
+		put(t, kvdb.WithContext(inner, view), "a")
+	}
+	require.Zero(t, outer.waiting)
+	require.Zero(t, inner.waiting)
+}
+
 // A lock wait ends with the context; a lock that was got does not.
 func TestWithContextLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

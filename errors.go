@@ -78,7 +78,7 @@ var (
 	// that was sent and never answered: it may have happened or not, and the
 	// library could not find out.
 	ErrUnknownOutcome = errors.New("Outcome of the write is unknown")
-	// ErrClosed is the error of every call on an instance after its Close.
+	// ErrClosed is the error of every call that needs the store after Close.
 	ErrClosed = errors.New("Kvdb instance is closed")
 	// ErrNoQuorum kvdb has lost quorum
 	ErrNoQuorum = errors.New("KVDB connection failed, either node has " +

@@ -50,6 +50,9 @@ func AddWrapper(
 	kvdb Kvdb,
 	options map[string]string,
 ) (Kvdb, error) {
+	if kvdb == nil {
+		return nil, fmt.Errorf("%w: no instance to wrap given", ErrIllegal)
+	}
 	if _, w := findWrapper(wrapper, kvdb); w != nil {
 		return kvdb, fmt.Errorf("wrapper %s is already in the chain: %w", wrapper, ErrExist)
 	}

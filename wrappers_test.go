@@ -96,6 +96,11 @@ func TestAddWrapper(t *testing.T) {
 	require.Len(t, chain(kv), 2)
 }
 
+func TestAddWrapperToNothing(t *testing.T) {
+	_, err := kvdb.AddWrapper(kvdb.Wrapper_Log, nil, nil)
+	require.ErrorIs(t, err, kvdb.ErrIllegal)
+}
+
 func TestAddWrapperFails(t *testing.T) {
 	broken := errors.New("broken")
 	name := kvdb.WrapperName(unusedName())

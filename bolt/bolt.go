@@ -5,7 +5,9 @@
 //
 // One process at a time owns a file: New in another one fails after 3 s with an
 // error that wraps kvdb.ErrNoConnection. Instances of one process may share a
-// file, also by different names of it: they see the same pairs, events and locks.
+// file, also by different paths to it: they see the same pairs, events and locks.
+// (Defragment puts a new file in the place of the one at the path. Another hard
+// link keeps the old one.)
 //
 // Concurrent writers share commits: 64 of them write about as fast as the disk
 // syncs 32 times as often. Each key written or deleted has an index of its own,

@@ -95,6 +95,9 @@ func (db *database) swap(old, compact *boltFile) error {
 	if err != nil {
 		return err
 	}
+	if at, err := os.Stat(db.path); err != nil || !os.SameFile(at, info) {
+		return errors.Join(fmt.Errorf("%s is not the file that is open any more", db.path), err)
+	}
 	if err := compact.raw.Chmod(info.Mode().Perm()); err != nil {
 		return err
 	}

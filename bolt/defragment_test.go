@@ -300,6 +300,19 @@ func TestDefragmentBehindALink(t *testing.T) {
 	require.Equal(t, map[string]string{"key": "value"}, contents(t, openAt(t, path)))
 }
 
+// A file that took the place of the open one is not overwritten.
+func TestDefragmentOfAMovedFile(t *testing.T) {
+	path := tempFile(t)
+	moved := openAt(t, path)
+	require.NoError(t, os.Rename(path, path+".moved"))
+	kv := openAt(t, path)
+	_, err := kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	require.ErrorContains(t, moved.Defragment("", 0), "not the file that is open")
+	closeKvdb(t, kv)
+	require.Equal(t, map[string]string{"key": "value"}, contents(t, openAt(t, path)))
+}
+
 func TestControllerWithoutCluster(t *testing.T) {
 	kv := openAt(t, tempFile(t))
 	_, err := kv.AddMember("", "", "")

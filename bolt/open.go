@@ -25,7 +25,8 @@ const (
 	openTimeout = 3 * time.Second
 	fileMode    = 0o600
 	// compactSuffix is behind the path of the file that Defragment writes.
-	compactSuffix = ".compact"
+	// Nobody else's file should be called so: one that is there is deleted.
+	compactSuffix = ".kvdb-defragment"
 )
 
 // mapSize is the address space set aside for the file. bbolt cannot map more of

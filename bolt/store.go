@@ -47,8 +47,8 @@ func newStore(db *database) *store {
 func (s *store) Limits() driver.Limits { return limits }
 
 // token is an index of its own, which no restart gives out again.
-func (s *store) token() (index uint64, err error) {
-	err = s.db.update(s.db.lifetime, &write{apply: func(t *txn) error {
+func (s *store) token(ctx context.Context) (index uint64, err error) {
+	err = s.db.update(ctx, &write{apply: func(t *txn) error {
 		t.index++
 		index = t.index
 		return nil

@@ -94,7 +94,7 @@ func (s *store) rlock() error {
 }
 
 // bump makes an index of its own.
-func (s *store) bump() (uint64, error) {
+func (s *store) bump(context.Context) (uint64, error) {
 	if err := s.lock(); err != nil {
 		return 0, err
 	}

@@ -60,6 +60,17 @@ func calls(kv kvdb.Kvdb) map[string]func() error {
 		},
 		"IsKeyLocked": func() error { _, _, err := kv.IsKeyLocked("lock"); return err },
 		"Serialize":   func() error { _, err := kv.Serialize(); return err },
+		"AddMember":   func() error { _, err := kv.AddMember("127.0.0.1", "1", "new"); return err },
+		"AddLearner":  func() error { _, err := kv.AddLearner("127.0.0.1", "1", "new"); return err },
+		"UpdateMember": func() error {
+			_, err := kv.UpdateMember("127.0.0.1", "1", "new")
+			return err
+		},
+		"RemoveMember":     func() error { return kv.RemoveMember("new", "127.0.0.1") },
+		"RemoveMemberByID": func() error { return kv.RemoveMemberByID(1 << 40) },
+		"ListMembers":      func() error { _, err := kv.ListMembers(); return err },
+		"SetEndpoints":     func() error { return kv.SetEndpoints(kv.GetEndpoints()) },
+		"Defragment":       func() error { return kv.Defragment("", 1) },
 	}
 }
 

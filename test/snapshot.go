@@ -245,6 +245,12 @@ func snapshotSnapPutAndDelete(e *env) {
 	pair, err := snapshot.Get("key")
 	e.NoError(err)
 	e.pairIs("Get after SnapPut", pair, "key", "2", kvdb.KVGet, 1, 2)
+	late := kvdb.KVPair{Key: "late", Value: []byte("value"), CreatedIndex: 1 << 40, ModifiedIndex: 1 << 41}
+	_, err = snapshot.SnapPut(&late)
+	e.NoError(err)
+	_, index, err := snapshot.Snapshot(nil, true)
+	e.NoError(err)
+	e.Greater(index, late.ModifiedIndex)
 	old, err := snapshot.Delete("key")
 	e.NoError(err)
 	e.Equal("2", string(old.Value))

@@ -257,7 +257,11 @@ func writesUpdateNeverCreates(e *env) {
 
 // Bad input is an error and no panic.
 func writesNilPairs(e *env) {
+	pair, unknown := e.put("key", "value"), kvdb.KVFlags(1<<40)
 	for call, f := range map[string]func() error{
+		"CompareAndSet, no such flag":    func() error { _, err := e.kv.CompareAndSet(pair, unknown, nil); return err },
+		"CompareAndDelete, no such flag": func() error { _, err := e.kv.CompareAndDelete(pair, unknown); return err },
+
 		"CompareAndSet":    func() error { _, err := e.kv.CompareAndSet(nil, kvdb.KVModifiedIndex, nil); return err },
 		"CompareAndDelete": func() error { _, err := e.kv.CompareAndDelete(nil, 0); return err },
 		"SnapPut":          func() error { _, err := e.kv.SnapPut(nil); return err },
@@ -267,4 +271,5 @@ func writesNilPairs(e *env) {
 	} {
 		e.NotPanics(func() { e.Error(f(), call) }, call)
 	}
+	e.holds("key", "value")
 }

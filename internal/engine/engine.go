@@ -31,8 +31,8 @@ type Config struct {
 type Kvdb struct {
 	*instance
 	ctx context.Context
-	// outer is the view that this one is a view of, nil for an instance's. Its
-	// context ends ctx too, but a moment later.
+	// outer is the view that this one is a view of, nil for an instance's. Every
+	// call obeys its context too.
 	outer *Kvdb
 }
 
@@ -98,14 +98,11 @@ func (i *instance) Capabilities() int { return i.limits.Capabilities }
 
 // BindContext implements kvdb.ContextBinder.
 func (kv *Kvdb) BindContext(ctx context.Context) kvdb.Kvdb {
-	if kv.ctx == kv.lifetime {
-		return &Kvdb{instance: kv.instance, ctx: ctx}
+	view := &Kvdb{instance: kv.instance, ctx: ctx}
+	if kv.ctx != kv.lifetime {
+		view.outer = kv
 	}
-	view, cancel := context.WithCancelCause(ctx)
-	outer := kv.ctx
-	detach := context.AfterFunc(outer, func() { cancel(context.Cause(outer)) })
-	context.AfterFunc(view, func() { detach() }) // outer may outlive many views
-	return &Kvdb{instance: kv.instance, ctx: view, outer: kv}
+	return view
 }
 
 // begin starts a call: it returns the context for the store, which ends with
@@ -115,7 +112,11 @@ func (kv *Kvdb) begin() (context.Context, context.CancelFunc, error) {
 		return nil, nil, err
 	}
 	if kv.limits.OpTimeout == 0 {
-		return kv.ctx, func() {}, nil
+		if kv.ctx == kv.lifetime {
+			return kv.ctx, func() {}, nil
+		}
+		ctx, cancel := kv.merged()
+		return ctx, cancel, nil
 	}
 	if kv.ctx == kv.lifetime { // the usual case costs one context
 		ctx, cancel := context.WithTimeout(kv.ctx, kv.limits.OpTimeout)
@@ -147,14 +148,23 @@ func (kv *Kvdb) usable() error {
 	return nil
 }
 
-// merged returns a context that ends with the view's and with the instance.
+// merged returns a context that ends with the view's, with those of the views
+// that it is a view of, and with the instance. Nothing of it is left after cancel.
 func (kv *Kvdb) merged() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(kv.ctx)
 	if kv.ctx == kv.lifetime {
 		return ctx, func() { cancel(nil) }
 	}
-	detach := context.AfterFunc(kv.lifetime, func() { cancel(kvdb.ErrClosed) })
-	return ctx, func() { detach(); cancel(nil) }
+	detach := []func() bool{context.AfterFunc(kv.lifetime, func() { cancel(kvdb.ErrClosed) })}
+	for view := kv.outer; view != nil; view = view.outer {
+		detach = append(detach, context.AfterFunc(view.ctx, func() { cancel(context.Cause(view.ctx)) }))
+	}
+	return ctx, func() {
+		for _, f := range detach {
+			f()
+		}
+		cancel(nil)
+	}
 }
 
 // launch runs f on a goroutine that Close waits for; false after Close.

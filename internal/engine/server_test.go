@@ -41,6 +41,7 @@ func newServer() *server {
 	s := &server{
 		locks: locktable.New(), log: eventlog.New(math.MaxInt, 0), tree: tree.New(),
 		serving: make(chan struct{}), clients: map[*remote]struct{}{},
+		index: 1, // a watch from now on asks for what is after an index that is not 0
 	}
 	close(s.serving)
 	return s
@@ -116,7 +117,7 @@ func (s *server) endWatches() {
 	}
 }
 
-func (s *server) bump() (uint64, error) {
+func (s *server) bump(context.Context) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.index++

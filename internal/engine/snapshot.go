@@ -55,6 +55,7 @@ type snapshotStore struct {
 	mu    sync.RWMutex // protects what is below
 	tree  *tree.Tree
 	index uint64 // of the snapshot, 0 when it is none of one moment
+	last  uint64 // the largest index of what SnapPut has put
 }
 
 var (
@@ -147,6 +148,7 @@ func (s *snapshotStore) Children(_ context.Context, dir, sep string) ([]string, 
 func (s *snapshotStore) SnapPut(_ context.Context, key string, pair *kvdb.KVPair) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.last = max(s.last, pair.CreatedIndex, pair.ModifiedIndex)
 	s.tree.Set(key, &tree.Record{
 		Value: bytes.Clone(pair.Value), Created: pair.CreatedIndex, Modified: pair.ModifiedIndex,
 	})
@@ -174,7 +176,11 @@ func (s *snapshotStore) Snapshot(_ context.Context, prefixes []string, consisten
 	if !consistent {
 		return s.tree.Select(prefixes), 0, nil
 	}
-	return s.tree.Select(prefixes), s.index, nil
+	index := s.index
+	if s.last >= index {
+		index = s.last + 1 // of each pair is less
+	}
+	return s.tree.Select(prefixes), index, nil
 }
 
 func (s *snapshotStore) Put(context.Context, driver.Write) (driver.Indexes, error) {

@@ -29,10 +29,10 @@ func (kv *Kvdb) Update(key string, value interface{}, ttl uint64) (*kvdb.KVPair,
 
 // CompareAndSet writes kvp.Value at kvp.Key if the conditions hold.
 func (kv *Kvdb) CompareAndSet(kvp *kvdb.KVPair, flags kvdb.KVFlags, prevValue []byte) (*kvdb.KVPair, error) {
-	if kvp == nil {
-		return nil, errNoPair
+	cond, err := indexCond(kvp, flags)
+	if err != nil {
+		return nil, err
 	}
-	cond := indexCond(kvp, flags)
 	cond.HasValue, cond.Value = prevValue != nil, prevValue
 	cond.Present = true
 	if flags&kvdb.KVModifiedIndex != 0 && kvp.ModifiedIndex == 0 {
@@ -51,16 +51,24 @@ func (kv *Kvdb) CompareAndSet(kvp *kvdb.KVPair, flags kvdb.KVFlags, prevValue []
 
 var errNoPair = fmt.Errorf("%w: no pair given", kvdb.ErrIllegal)
 
+// knownFlags are all that there are.
+const knownFlags = kvdb.KVPrevExists | kvdb.KVCreatedIndex | kvdb.KVModifiedIndex | kvdb.KVTTL
+
 // indexCond compares the indexes that flags name. One of 0 is no pair's.
-func indexCond(kvp *kvdb.KVPair, flags kvdb.KVFlags) driver.Cond {
-	var cond driver.Cond
+func indexCond(kvp *kvdb.KVPair, flags kvdb.KVFlags) (cond driver.Cond, err error) {
+	if kvp == nil {
+		return cond, errNoPair
+	}
+	if unknown := flags &^ knownFlags; unknown != 0 {
+		return cond, fmt.Errorf("%w: flags %#x", kvdb.ErrIllegal, uint64(unknown))
+	}
 	if flags&kvdb.KVModifiedIndex != 0 {
 		cond.Modified = orNone(kvp.ModifiedIndex)
 	}
 	if flags&kvdb.KVCreatedIndex != 0 {
 		cond.Created = orNone(kvp.CreatedIndex)
 	}
-	return cond
+	return cond, nil
 }
 
 func orNone(index uint64) uint64 {
@@ -150,10 +158,10 @@ func (kv *Kvdb) Delete(key string) (*kvdb.KVPair, error) {
 
 // CompareAndDelete removes the pair at kvp.Key if the conditions hold.
 func (kv *Kvdb) CompareAndDelete(kvp *kvdb.KVPair, flags kvdb.KVFlags) (*kvdb.KVPair, error) {
-	if kvp == nil {
-		return nil, errNoPair
+	cond, err := indexCond(kvp, flags)
+	if err != nil {
+		return nil, err
 	}
-	cond := indexCond(kvp, flags)
 	if flags&(kvdb.KVModifiedIndex|kvdb.KVCreatedIndex) == 0 {
 		cond.HasValue, cond.Value = true, kvp.Value
 	}

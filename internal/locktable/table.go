@@ -104,16 +104,16 @@ func (t *Table) release(key string) {
 // Session holds the locks of one instance.
 type Session struct {
 	table *Table
-	token func() (uint64, error)
+	token func(context.Context) (uint64, error)
 
-	mu     sync.RWMutex // protects what is below; taken before the table's
+	mu     sync.Mutex // protects what is below; taken before the table's
 	leases map[*lease]struct{}
 	closed bool
 }
 
 // NewSession returns a session without locks. token makes a fencing token,
 // larger than all it made before; it is called by who has got a lock.
-func (t *Table) NewSession(token func() (uint64, error)) *Session {
+func (t *Table) NewSession(token func(context.Context) (uint64, error)) *Session {
 	return &Session{table: t, token: token, leases: map[*lease]struct{}{}}
 }
 
@@ -126,7 +126,7 @@ func (s *Session) Lock(ctx context.Context, key, owner string, wait time.Duratio
 	if err := s.table.acquire(ctx, key, w, wait); err != nil {
 		return nil, err
 	}
-	token, err := s.token()
+	token, err := s.token(ctx)
 	if err != nil {
 		s.table.release(key)
 		return nil, err
@@ -148,10 +148,36 @@ func (s *Session) Close() {
 	defer s.mu.Unlock()
 	s.closed = true
 	for l := range s.leases {
+		if s.idle(context.Background(), l) != nil {
+			continue // it was released meanwhile
+		}
 		close(l.lost)
+		delete(s.leases, l)
 		s.table.release(l.key)
 	}
-	clear(s.leases)
+}
+
+// idle waits until no call of Held needs l; an error when l is not held, or ctx
+// ends. Its caller holds s.mu, which is given up meanwhile.
+func (s *Session) idle(ctx context.Context, l *lease) error {
+	for {
+		if _, held := s.leases[l]; !held {
+			return kvdb.ErrInvalidLock
+		}
+		if l.guards == 0 {
+			return nil
+		}
+		unguarded := l.unguarded
+		s.mu.Unlock()
+		select {
+		case <-unguarded:
+		case <-ctx.Done():
+		}
+		s.mu.Lock()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // lease implements driver.Lease.
@@ -160,37 +186,68 @@ type lease struct {
 	key     string
 	token   uint64
 	lost    chan struct{}
+
+	// Protected by the session's mu: the calls of Held that need it, what is closed
+	// when there is none any more, and the calls of Release, which let no more in.
+	guards    int
+	unguarded chan struct{}
+	releasing int
 }
 
 func (l *lease) Token() uint64 { return l.token }
 
 func (l *lease) Lost() <-chan struct{} { return l.lost }
 
-func (l *lease) Release(context.Context) error {
+func (l *lease) Release(ctx context.Context) error {
 	l.session.mu.Lock()
 	defer l.session.mu.Unlock()
-	if _, held := l.session.leases[l]; !held {
-		return kvdb.ErrInvalidLock
+	l.releasing++
+	defer func() { l.releasing-- }()
+	if err := l.session.idle(ctx, l); err != nil {
+		return err
 	}
 	delete(l.session.leases, l)
 	l.session.table.release(l.key)
 	return nil
 }
 
-// Held runs f while no lock of the session is given up, if all of locks are
-// held; else it returns kvdb.ErrInvalidLock. Several calls may run at a time: f
-// may wait for a disk.
+// Held runs f while none of locks is given up, if all of them are held and
+// nobody is about to release one; else it returns kvdb.ErrInvalidLock. Several calls may run at a time: f may wait for a
+// disk.
 func (s *Session) Held(locks []driver.Lease, f func() error) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, l := range locks {
+	leases, err := s.guard(locks)
+	if err != nil {
+		return err
+	}
+	defer s.unguard(leases)
+	return f()
+}
+
+func (s *Session) guard(locks []driver.Lease) ([]*lease, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	leases := make([]*lease, len(locks))
+	for i, l := range locks {
 		own, ok := l.(*lease)
-		if !ok {
-			return kvdb.ErrInvalidLock
+		if _, held := s.leases[own]; !ok || !held || own.releasing > 0 || s.closed {
+			return nil, kvdb.ErrInvalidLock
 		}
-		if _, held := s.leases[own]; !held {
-			return kvdb.ErrInvalidLock
+		leases[i] = own
+	}
+	for _, l := range leases {
+		if l.guards++; l.guards == 1 {
+			l.unguarded = make(chan struct{})
 		}
 	}
-	return f()
+	return leases, nil
+}
+
+func (s *Session) unguard(leases []*lease) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range leases {
+		if l.guards--; l.guards == 0 {
+			close(l.unguarded)
+		}
+	}
 }

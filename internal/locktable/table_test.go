@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // tokens makes fencing tokens as a store does.
 type tokens struct{ last atomic.Uint64 }
 
-func (t *tokens) next() (uint64, error) { return t.last.Add(1), nil }
+func (t *tokens) next(context.Context) (uint64, error) { return t.last.Add(1), nil }
 
 func newSession() (*Table, *Session) {
 	table := New()
@@ -252,7 +252,7 @@ func TestCloseMeetsGrant(t *testing.T) {
 func TestNoToken(t *testing.T) {
 	table := New()
 	broken := errors.New("no token")
-	s := table.NewSession(func() (uint64, error) { return 0, broken })
+	s := table.NewSession(func(context.Context) (uint64, error) { return 0, broken })
 	_, err := s.Lock(t.Context(), "k", "me", 0)
 	require.Equal(t, broken, err)
 	require.Empty(t, table.locks)

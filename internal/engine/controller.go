@@ -1,0 +1,70 @@
+package engine
+
+import "github.com/portworx/kvdb"
+
+// The store's Controller takes no context, so these look at the view's, and at
+// Close, before the call only.
+
+// AddMember implements kvdb.Controller.
+func (kv *Kvdb) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	if err := kv.usable(); err != nil {
+		return nil, err
+	}
+	return kv.Controller.AddMember(nodeIP, nodePeerPort, nodeName)
+}
+
+// AddLearner implements kvdb.Controller.
+func (kv *Kvdb) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	if err := kv.usable(); err != nil {
+		return nil, err
+	}
+	return kv.Controller.AddLearner(nodeIP, nodePeerPort, nodeName)
+}
+
+// RemoveMember implements kvdb.Controller.
+func (kv *Kvdb) RemoveMember(nodeName, nodeIP string) error {
+	if err := kv.usable(); err != nil {
+		return err
+	}
+	return kv.Controller.RemoveMember(nodeName, nodeIP)
+}
+
+// RemoveMemberByID implements kvdb.Controller.
+func (kv *Kvdb) RemoveMemberByID(memberID uint64) error {
+	if err := kv.usable(); err != nil {
+		return err
+	}
+	return kv.Controller.RemoveMemberByID(memberID)
+}
+
+// UpdateMember implements kvdb.Controller.
+func (kv *Kvdb) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	if err := kv.usable(); err != nil {
+		return nil, err
+	}
+	return kv.Controller.UpdateMember(nodeIP, nodePeerPort, nodeName)
+}
+
+// ListMembers implements kvdb.Controller.
+func (kv *Kvdb) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
+	if err := kv.usable(); err != nil {
+		return nil, err
+	}
+	return kv.Controller.ListMembers()
+}
+
+// SetEndpoints implements kvdb.Controller.
+func (kv *Kvdb) SetEndpoints(endpoints []string) error {
+	if err := kv.usable(); err != nil {
+		return err
+	}
+	return kv.Controller.SetEndpoints(endpoints)
+}
+
+// Defragment implements kvdb.Controller.
+func (kv *Kvdb) Defragment(endpoint string, timeout int) error {
+	if err := kv.usable(); err != nil {
+		return err
+	}
+	return kv.Controller.Defragment(endpoint, timeout)
+}
