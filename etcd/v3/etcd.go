@@ -6,7 +6,10 @@
 // kvdb.CertKeyFileKey, or an endpoint that begins with https://, turn TLS on.
 //
 // Each operation is one request, and one more when it has a TTL, for that needs
-// a lease. Calls return within 10 s. All watches of an instance share one stream,
+// a lease. When the key is overwritten or deleted its lease is revoked in the
+// background; it stays until the TTL ends when a transaction or DeleteTree does
+// that, and when a transaction wrote several keys with that TTL. Calls return
+// within 10 s. All watches of an instance share one stream,
 // all its locks one lease of 16 s. A TTL is at least 5 s, for smaller leases
 // expire late. An expired key is seen as deleted.
 //

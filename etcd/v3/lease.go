@@ -30,7 +30,7 @@ const (
 // that it chooses itself have bits of a member's ID and of the time there.
 const (
 	forKey   = 0x6b764f4e // one key, which is written once under it
-	forKeys  = 0x6b764d41 // keys that are written under it in one transaction
+	forKeys  = 0x6b764d41 // several keys, which one transaction writes under it
 	forHeld  = 0x6b764845 // what this instance holds: locks, markers
 	tagShift = 32
 )
@@ -64,10 +64,11 @@ func (s *store) grant(ctx context.Context, ttl time.Duration, tag int64) (int64,
 
 // retire revokes, in the background, the lease that a key was under before it
 // was written anew or deleted: it would live on until its TTL ends. It must be
-// one of a TTL that has no other keys. What cannot be done soon is left to the
-// TTL.
+// one that never had another key: whether one of several keys has others still,
+// nobody can tell, for etcd answers that from what a member knows, which may just
+// have been the leader. What cannot be done soon is left to the TTL.
 func (s *store) retire(before *mvccpb.KeyValue) {
-	if before == nil || before.Lease>>tagShift != forKey && before.Lease>>tagShift != forKeys {
+	if before == nil || before.Lease>>tagShift != forKey {
 		return
 	}
 	select {
@@ -81,21 +82,11 @@ func (s *store) retire(before *mvccpb.KeyValue) {
 		// Close waits for it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.lifetime), revokeTimeout)
 		defer cancel()
-		if lease>>tagShift == forKey || s.isEmpty(ctx, lease) {
-			_, _ = s.revoke(ctx, lease)
-		}
+		_, _ = s.revoke(ctx, lease)
 	})
 	if !started {
 		<-s.retiring
 	}
-}
-
-// isEmpty tells whether no key is under a lease.
-func (s *store) isEmpty(ctx context.Context, lease int64) bool {
-	reply, err := read(ctx, s, func(ctx context.Context) (*pb.LeaseTimeToLiveResponse, error) {
-		return s.lease.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: lease, Keys: true}, s.callOpts...)
-	})
-	return err == nil && len(reply.Keys) == 0
 }
 
 // revoke ends a lease, and what is under it.

@@ -1,15 +1,19 @@
 package etcdv3
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -244,44 +248,46 @@ func TestLeases(t *testing.T) {
 	require.Zero(t, leases(t, client), "after Close")
 }
 
+// unaware is what a leader that was suspended answers: no key is under a lease.
+type unaware struct{ pb.LeaseClient }
+
+func (unaware) LeaseTimeToLive(_ context.Context, r *pb.LeaseTimeToLiveRequest, _ ...grpc.CallOption) (*pb.LeaseTimeToLiveResponse, error) {
+	return &pb.LeaseTimeToLiveResponse{ID: r.ID, TTL: 1000, GrantedTTL: 1000}, nil
+}
+
 // The lease of a key that is overwritten stays while another key is under it:
 // one of the same transaction, or what another program made of it.
 func TestLeaseOfSeveralKeys(t *testing.T) {
-	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
-	kv, err := New("", cluster.Endpoints(), nil, nil)
+	s, err := open("", cluster.Endpoints(), nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, kvdb.Close(kv)) }()
+	s.lease = unaware{s.lease}
 
-	tx, err := kv.TxNew()
-	require.NoError(t, err)
-	for _, key := range []string{"a", "b"} {
-		_, err := tx.Put(key, "value", 1000)
-		require.NoError(t, err)
-	}
-	require.NoError(t, tx.Commit())
-	require.Equal(t, 1, leases(t, client))
+	const ttl = 1000 * time.Second
+	require.NoError(t, s.Commit(t.Context(), nil, []driver.Write{
+		{Key: "a", TTL: ttl}, {Key: "b", TTL: ttl}, {Key: "c", TTL: ttl}, {Key: "alone", TTL: 2 * ttl}, {Key: "kept"},
+	}, nil))
+	require.Equal(t, 2, leases(t, client))
 	granted, err := client.Grant(t.Context(), 1000)
 	require.NoError(t, err)
 	_, err = client.Put(t.Context(), "other", "value", clientv3.WithLease(granted.ID))
 	require.NoError(t, err)
-	for _, key := range []string{"a", "other"} {
-		_, err = kv.Put(key, "changed", 0)
+	for _, key := range []string{"a", "other", "alone"} {
+		_, err = s.Put(t.Context(), driver.Write{Key: key})
 		require.NoError(t, err)
 	}
-	// A later one shows that the first ones were looked at.
-	_, err = kv.Put("later", "value", 1000)
+	_, err = s.Delete(t.Context(), "b", driver.Cond{})
 	require.NoError(t, err)
-	_, err = kv.Delete("later")
+	require.NoError(t, s.Close()) // when all is revoked
+	reply, err := client.Get(t.Context(), "", clientv3.WithPrefix())
 	require.NoError(t, err)
-	eventually(t, "the later lease stays", func() bool { return leases(t, client) == 2 })
-	pair, err := kv.Get("b")
-	require.NoError(t, err)
-	require.Equal(t, "value", string(pair.Value))
-	_, err = kv.Delete("b")
-	require.NoError(t, err)
-	eventually(t, "a lease without keys stays", func() bool { return leases(t, client) == 1 })
+	keys := []string{}
+	for _, kv := range reply.Kvs {
+		keys = append(keys, string(kv.Key))
+	}
+	require.Equal(t, []string{"a", "alone", "c", "kept", "other"}, keys)
+	require.Equal(t, 2, leases(t, client), "of a, b and c, and of another program")
 	kept, err := client.TimeToLive(t.Context(), granted.ID)
 	require.NoError(t, err)
 	require.Positive(t, kept.TTL, "the lease of another program")

@@ -28,6 +28,10 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 		// knows itself; one with a read asks the leader.
 		r.Success = []*pb.RequestOp{get(r.Compare[0].Key, true)}
 	}
+	sharing := map[time.Duration]int{} // TTL → keys that have it
+	for _, w := range writes {
+		sharing[w.TTL]++
+	}
 	leases := map[time.Duration]int64{}
 	discard := func() {
 		for _, id := range leases {
@@ -36,7 +40,11 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 	}
 	for _, w := range writes {
 		if w.TTL > 0 && leases[w.TTL] == 0 {
-			id, err := s.grant(ctx, w.TTL, forKeys)
+			tag := int64(forKeys)
+			if sharing[w.TTL] == 1 {
+				tag = forKey
+			}
+			id, err := s.grant(ctx, w.TTL, tag)
 			if err != nil {
 				discard()
 				return err
