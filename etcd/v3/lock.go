@@ -14,8 +14,8 @@ import (
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-// disownTime is how long an attempt to lock that was given up is watched over:
-// its request may still be on the way.
+// disownTime is how long a lock key is watched over after a request to lock had no
+// answer: it may still be on the way.
 const disownTime = time.Minute
 
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
@@ -79,15 +79,19 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*lease, *ho
 			}}}},
 			Failure: []*pb.RequestOp{get(key, false)},
 		}
-		reply, err := read(ctx, s, func(ctx context.Context) (*pb.TxnResponse, error) { return s.kv.Txn(ctx, r, s.callOpts...) })
+		tries := 0
+		reply, err := read(ctx, s, func(ctx context.Context) (*pb.TxnResponse, error) {
+			tries++
+			return s.kv.Txn(ctx, r, s.callOpts...)
+		})
+		if tries > 1 || errors.Is(err, kvdb.ErrNoConnection) || err != nil && ctx.Err() != nil {
+			s.disown(se, lockKey)
+		}
 		switch {
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			se.expire()
 			continue
 		case err != nil:
-			if errors.Is(err, kvdb.ErrNoConnection) || ctx.Err() != nil {
-				s.disown(se, lockKey)
-			}
 			return nil, nil, err
 		case reply.Succeeded:
 			return s.newLease(se, lockKey, reply.Header.Revision), nil, nil
@@ -118,8 +122,10 @@ func (s *store) deleteLock(ctx context.Context, kv *mvccpb.KeyValue) (deleted bo
 	return err == nil && reply.Succeeded, err
 }
 
-// disown sees to it that an attempt that was given up leaves no lock that
-// nobody holds. (A later attempt of this instance takes such a lock over.)
+// disown sees to it that a request without an answer, which may arrive when the
+// attempt was given up, or has obtained the lock by another request and released
+// it, leaves no lock that nobody holds. (A later attempt of this instance takes
+// such a lock over.)
 func (s *store) disown(se *session, lockKey string) {
 	s.launch(func() {
 		ctx, cancel := context.WithTimeout(se.ctx, disownTime)

@@ -1,11 +1,17 @@
 package etcdv3
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/test/servers"
@@ -221,6 +227,59 @@ func TestLockAttemptGivenUp(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, kv.Unlock(next))
 	require.NoError(t, kv.Unlock(first))
+}
+
+// late keeps the first transaction back, which seems to be lost, until it is
+// released.
+type late struct {
+	pb.KVClient
+	kept             atomic.Bool
+	release, arrived chan struct{}
+	looks            chan struct{} // has an element for each Range
+}
+
+func (l *late) Txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOption) (*pb.TxnResponse, error) {
+	if !l.kept.CompareAndSwap(false, true) {
+		return l.KVClient.Txn(ctx, r, opts...)
+	}
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		defer close(l.arrived)
+		<-l.release
+		_, _ = l.KVClient.Txn(ctx, r, opts...)
+	}()
+	return nil, status.Error(codes.Unavailable, "the connection is lost")
+}
+
+func (l *late) Range(ctx context.Context, r *pb.RangeRequest, opts ...grpc.CallOption) (*pb.RangeResponse, error) {
+	defer func() { l.looks <- struct{}{} }()
+	return l.KVClient.Range(ctx, r, opts...)
+}
+
+// The first request of an attempt to lock arrives when the second one has obtained
+// the lock. That is kept as long as it is held, and leaves none that nobody holds.
+func TestLockRequestArrivesLate(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Etcd(t, servers.Options{})
+	s, err := open("d", cluster.Endpoints(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	l := &late{KVClient: s.kv, release: make(chan struct{}), arrived: make(chan struct{}), looks: make(chan struct{}, 1000)}
+	s.kv = l
+	lock, err := s.Lock(t.Context(), "d/key", "me", time.Second)
+	require.NoError(t, err)
+	for range 3 {
+		receive(t, l.looks, "a look for a lock that nobody holds")
+	}
+	require.NoError(t, lock.Release(t.Context()), "it was held until now")
+	close(l.release)
+	receive(t, l.arrived, "the first request")
+	other := instance(t, cluster, "d", nil)
+	began := time.Now()
+	pair, err := other.LockWithTimeout("key", "other", patience, 0)
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), 8*time.Second, "it was not kept alive")
+	require.NoError(t, other.Unlock(pair))
 }
 
 // Locks of the domain are no pairs of it, whatever they are asked for by.
