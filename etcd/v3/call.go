@@ -8,8 +8,10 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/retry"
@@ -58,17 +60,25 @@ func (a *attempt) sent() bool { return a.peer.Addr != nil }
 
 // intercept is the interceptor that attempts rely on.
 func intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
-		// Of several tries of the client library's it stays: gRPC sets it when there
-		// was a connection.
-		opts = append(opts, grpc.Peer(&a.peer))
-		if a.needsLeader {
-			// clientv3.WithRequireLeader does the same, and copies the metadata that the
-			// client library adds.
-			ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
-		}
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok {
+		return invoke(ctx, method, req, reply, cc, opts...)
 	}
-	return invoke(ctx, method, req, reply, cc, opts...)
+	// Of several tries of the client library's it stays: gRPC sets it when there
+	// was a connection.
+	opts = append(opts, grpc.Peer(&a.peer))
+	if a.needsLeader {
+		// clientv3.WithRequireLeader does the same, and copies the metadata that the
+		// client library adds.
+		ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
+	}
+	err := invoke(ctx, method, req, reply, cc, opts...)
+	if c := status.Code(err); (c == codes.Canceled || c == codes.DeadlineExceeded) && ctx.Err() == nil {
+		// Not the caller has given up, but a proxy, for example. The client library
+		// would send the request again, whatever it is.
+		err = status.Error(codes.Unknown, err.Error())
+	}
+	return err
 }
 
 // write makes a request that changes something. It is tried again only while it

@@ -2,13 +2,18 @@ package etcdv3
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/test/servers"
@@ -60,6 +65,40 @@ func TestRequestEndsAtServer(t *testing.T) {
 		require.False(t, receive(t, h.begun, "the request"))
 		receive(t, h.ended, "the end of the request")
 		cancel()
+	}
+}
+
+// losing lets the first request of a method run, and loses its answer: what comes
+// is what a proxy sends that gives up, or the end of the connection.
+func losing(method string, code codes.Code) dialOption {
+	var lost atomic.Bool
+	return grpc.WithChainUnaryInterceptor(func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		err := invoke(ctx, m, req, reply, cc, opts...)
+		if strings.HasSuffix(m, "/"+method) && lost.CompareAndSwap(false, true) && err == nil {
+			return status.Error(code, "there is no answer")
+		}
+		return err
+	})
+}
+
+// A write whose answer is lost is sent once, whoever it was that lost it.
+func TestAnswerIsLost(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	for _, code := range []codes.Code{codes.Unavailable, codes.Canceled, codes.DeadlineExceeded} {
+		for method, call := range map[string]func(kvdb.Kvdb) error{
+			"Put":         func(kv kvdb.Kvdb) error { _, err := kv.Put("key", "new", 0); return err },
+			"DeleteRange": func(kv kvdb.Kvdb) error { _, err := kv.Delete("key"); return err },
+			"Txn":         func(kv kvdb.Kvdb) error { _, err := kv.Update("key", "new", 0); return err },
+		} {
+			t.Run(fmt.Sprint(method, code), func(t *testing.T) {
+				requests := &counter{}
+				_, err := instance(t, cluster, "d", nil).Put("key", "value", 0)
+				require.NoError(t, err)
+				kv := instance(t, cluster, "d", nil, losing(method, code), grpc.WithChainUnaryInterceptor(requests.intercept))
+				require.ErrorIs(t, call(kv), kvdb.ErrUnknownOutcome)
+				require.Equal(t, 1, requests.take()[method])
+			})
+		}
 	}
 }
 
