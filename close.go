@@ -6,7 +6,8 @@ import "io"
 // ErrWatchStopped, its locks are released, its connections and goroutines are
 // gone when Close returns. Every later call on kv is ErrClosed; a second Close
 // does nothing. It reaches through wrappers that do not implement io.Closer
-// themselves, and does nothing for a backend that does not.
+// themselves, and does nothing for a backend that does not. (A mock is asked for
+// its WrappedKvdb.)
 //
 // Close waits for callbacks that are running; one that does not return within
 // 10 s is reported in the error. Closing a view made by WithContext, or a

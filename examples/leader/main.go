@@ -9,6 +9,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/portworx/kvdb"
@@ -16,9 +17,10 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	log.Print(run(ctx, fmt.Sprint("daemon-", os.Getpid()), os.Args[1:]))
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if err := run(ctx, fmt.Sprint("daemon-", os.Getpid()), os.Args[1:]); err != nil {
+		log.Fatal(err)
+	}
 }
 
 func run(ctx context.Context, name string, endpoints []string) error {
@@ -28,9 +30,10 @@ func run(ctx context.Context, name string, endpoints []string) error {
 	}
 	go follow(ctx, kv, name)
 	for ; ctx.Err() == nil; time.Sleep(time.Second) {
-		lock, err := kvdb.WithContext(ctx, kv).LockWithTimeout("leader", name, time.Minute, 0)
+		view := kvdb.WithContext(ctx, kv)
+		lock, err := view.LockWithTimeout("leader", name, time.Minute, 0)
 		if err == nil {
-			err = errors.Join(lead(ctx, kv, name, lock), kv.Unlock(lock))
+			err = errors.Join(lead(ctx, view, name, lock), kv.Unlock(lock))
 		} // else another one leads, or the store is away
 		log.Printf("%s waits: %v", name, err)
 	}
@@ -45,19 +48,17 @@ func lead(ctx context.Context, kv kvdb.Kvdb, name string, lock *kvdb.KVPair) err
 		tx, err := kv.TxNew()
 		if err == nil {
 			_, err = tx.Put("work", fmt.Sprintf("piece %d by %s, token %d", n, name, held.Token()), 0)
-			err = errors.Join(err, kvdb.TxGuard(tx, lock))
-		}
-		if err == nil {
-			err = tx.Commit()
-		}
-		select {
-		case <-time.After(time.Second):
-		case <-held.Lost(): // the next transaction fails
-		case <-ctx.Done():
-			err = ctx.Err()
+			if err = errors.Join(err, kvdb.TxGuard(tx, lock)); err == nil {
+				err = tx.Commit()
+			}
 		}
 		if err != nil {
 			return err
+		}
+		select { // the next transaction fails after the latter two
+		case <-time.After(time.Second):
+		case <-held.Lost():
+		case <-ctx.Done():
 		}
 	}
 }
