@@ -30,10 +30,9 @@ func run(ctx context.Context, name string, endpoints []string) error {
 	}
 	go follow(ctx, kv, name)
 	for ; ctx.Err() == nil; time.Sleep(time.Second) {
-		view := kvdb.WithContext(ctx, kv)
-		lock, err := view.LockWithTimeout("leader", name, time.Minute, 0)
+		lock, err := kvdb.WithContext(ctx, kv).LockWithTimeout("leader", name, time.Minute, 0)
 		if err == nil {
-			err = errors.Join(lead(ctx, view, name, lock), kv.Unlock(lock))
+			err = errors.Join(lead(ctx, kvdb.WithContext(ctx, kv), name, lock), kv.Unlock(lock))
 		} // else another one leads, or the store is away
 		log.Printf("%s waits: %v", name, err)
 	}
