@@ -43,7 +43,7 @@ func (kv *Kvdb) LockWithTimeout(key, lockerID string, lockTryDuration, lockHoldD
 	}
 	h := &heldLock{
 		instance: kv.instance, lease: lease, key: key, owner: lockerID,
-		since: time.Now(), done: make(chan struct{}),
+		since: time.Now().Round(0), done: make(chan struct{}),
 	}
 	if !kv.launch(func() { h.watch(lockHoldDuration) }) {
 		return nil, kvdb.ErrClosed // the store's Close releases the lease
@@ -77,7 +77,7 @@ type heldLock struct {
 	instance   *instance
 	lease      driver.Lease
 	key, owner string
-	since      time.Time
+	since      time.Time     // without the monotonic clock, to be printed
 	done       chan struct{} // closed by the Unlock that ends it
 
 	mu       sync.Mutex // one Unlock at a time; protects released and done's closing
