@@ -70,7 +70,7 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 	}
 	s := &store{
 		client: client,
-		kv:     clientv3.RetryKVClient(client), lease: clientv3.RetryLeaseClient(client),
+		kv:     pb.NewKVClient(client.ActiveConnection()), lease: pb.NewLeaseClient(client.ActiveConnection()),
 		watcher:  pb.NewWatchClient(client.ActiveConnection()),
 		callOpts: []grpc.CallOption{grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(math.MaxInt32)},
 		domain:   domain, locks: domain + domain, secure: secure, stale: stale, retries: retries,

@@ -11,6 +11,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
@@ -246,6 +247,19 @@ func TestLeases(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, kvdb.Close(kv))
 	require.Zero(t, leases(t, client), "after Close")
+}
+
+// Neither does one of a write that has succeeded, when the answer that it is there
+// was lost.
+func TestLeaseWhoseAnswerIsLost(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	client := raw(t, cluster)
+	for i, code := range []codes.Code{codes.Unavailable, codes.Canceled} {
+		kv := instance(t, cluster, "d", nil, losing("LeaseGrant", code))
+		_, err := kv.Put(code.String(), "value", 1000)
+		require.NoError(t, err)
+		eventually(t, "the lease of the first request stays", func() bool { return leases(t, client) == i+1 })
+	}
 }
 
 // unaware is what a leader that was suspended answers: no key is under a lease.

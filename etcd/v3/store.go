@@ -29,7 +29,7 @@ const (
 type store struct {
 	client *clientv3.Client
 	// The services of the client, in the form that shares values and does not
-	// copy them.
+	// copy them, and sends nothing again but when the login has expired.
 	kv       pb.KVClient
 	lease    pb.LeaseClient
 	watcher  pb.WatchClient
