@@ -109,18 +109,16 @@ func readError(reply *http.Response) error {
 }
 
 // follow calls tell with the events after an index, up to another one or until it
-// returns false. Each is a request. It rides out lost connections.
+// returns false. Each is a request. When there is none at the last index it waits
+// for one that is later. It rides out lost connections.
 func (p *pool) follow(ctx context.Context, path string, recursive bool, after, upTo uint64, tell func(*client.Response) (more bool, err error)) error {
 	return p.ride(ctx, func() (more bool, err error) {
 		if after >= upTo {
 			return false, nil
 		}
-		event, err := p.next(ctx, path, recursive, after, upTo)
-		if event == nil || err != nil {
+		event, _, err := p.next(ctx, path, recursive, after)
+		if err != nil || event.Node.ModifiedIndex > upTo {
 			return false, err
-		}
-		if event.Node.ModifiedIndex > upTo {
-			return false, nil
 		}
 		more, err = tell(event)
 		after = event.Node.ModifiedIndex
@@ -128,25 +126,21 @@ func (p *pool) follow(ctx context.Context, path string, recursive bool, after, u
 	})
 }
 
-// next waits for the first event after an index; nil when it is certain that there
-// is none up to another one.
-func (p *pool) next(ctx context.Context, path string, recursive bool, after, upTo uint64) (*client.Response, error) {
+// next waits for the first event after an index. When that fails there was none up to
+// settled, as far as the pulse tells.
+func (p *pool) next(ctx context.Context, path string, recursive bool, after uint64) (event *client.Response, settled uint64, err error) {
 	m, _ := p.Current()
-	v := m.visit(ctx, upTo)
+	v := m.visit(ctx)
 	defer v.end()
 	f, err := v.listen(path, recursive, after+1)
 	if err == nil {
 		defer f.body.Close()
-		event, err := f.next()
-		if err == nil {
+		if event, err = f.next(); err == nil {
 			_, _ = io.Copy(io.Discard, f.body) // the connection can be used again
-			return event, nil
+			return event, 0, nil
 		}
 	}
-	if ctx.Err() == nil && context.Cause(v.ctx) == errSettled {
-		return nil, nil
-	}
-	return nil, v.failure(ctx, err)
+	return nil, v.settled.Load(), v.failure(ctx, err)
 }
 
 // ride calls f until it wants no more. While it fails for lack of a connection it

@@ -1,6 +1,7 @@
 package etcdv2
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -110,7 +111,7 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("the answer is lost")
 	}
 	if isGated {
-		reply.Body = gated{reply.Body, gate}
+		reply.Body = gated{reply.Body, r.Context().Done(), gate}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -118,7 +119,7 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	return reply, nil
 }
 
-// hold makes answers unreadable until gate is closed.
+// hold makes answers to come unreadable until gate is closed.
 func (n *network) hold(which func(*http.Request) bool, gate <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -172,18 +173,28 @@ func (n *network) count(kind func(*http.Request) bool) int {
 
 func waits(r *http.Request) bool { return r.URL.Query().Get("wait") == "true" }
 
+func streams(r *http.Request) bool { return r.URL.Query().Has("stream") }
+
+func asksHistory(r *http.Request) bool { return r.URL.Query().Has("waitIndex") }
+
+func nothing(*http.Request) bool { return false }
+
 func everything(*http.Request) bool { return true }
 
 func pulses(r *http.Request) bool { return r.URL.Path == "/v2/keys"+pingKey }
 
-// gated is a body that is read when a gate is open.
+// gated is a body that can be read when a gate is open.
 type gated struct {
 	io.ReadCloser
-	gate <-chan struct{}
+	givenUp, gate <-chan struct{}
 }
 
 func (g gated) Read(p []byte) (int, error) {
-	<-g.gate
+	select {
+	case <-g.gate:
+	case <-g.givenUp:
+		return 0, context.Canceled
+	}
 	return g.ReadCloser.Read(p)
 }
 

@@ -26,6 +26,10 @@ const (
 	idleConns = 128
 )
 
+// keepAlive ends a connection that has been dead for 20 s, on which nobody would
+// notice that events do not come.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 5 * time.Second, Count: 3}
+
 // wrapper goes around the transport of all requests; nil for none.
 type wrapper func(http.RoundTripper) http.RoundTripper
 
@@ -51,7 +55,7 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 	// It does not bound the number of connections: watches keep theirs busy, and
 	// must not be in the way of other calls.
 	transport := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive}).DialContext,
 		TLSClientConfig:     config,
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConnsPerHost: idleConns,

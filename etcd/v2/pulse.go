@@ -2,7 +2,6 @@ package etcdv2
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
@@ -22,9 +21,6 @@ const (
 	majorityPulse = 3
 )
 
-// errSettled is the cause of the end of a visit that has nothing to wait for.
-var errSettled = errors.New("there is no event up to the index")
-
 // visit is a request that waits for events of a member. When nothing comes,
 // nobody would know whether nothing happens or the member is gone, or up to which
 // index nothing has happened. The pulse of the member tells.
@@ -34,18 +30,16 @@ type visit struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	begun  atomic.Bool // the answer has begun
-	// upTo is the last index that is of interest.
-	upTo uint64
 	// settled is an index up to which all events have arrived, or 0: one that the
-	// member had reached at a pulse, when nothing has come until the next one. asked
-	// is the index at the last pulse. What comes makes both 0.
+	// member had reached at a pulse, when nothing has come until the next one. It is
+	// no proof: the pulse has another connection, and this one may be dead or late.
+	// asked is the index at the last pulse. What comes makes both 0.
 	asked, settled atomic.Uint64
 }
 
-// visit begins a visit, which its caller must end. When it is certain that there is
-// no event up to an index any more, its cause is errSettled.
-func (m *member) visit(ctx context.Context, upTo uint64) *visit {
-	v := &visit{member: m, upTo: upTo}
+// visit begins a visit, which its caller must end.
+func (m *member) visit(ctx context.Context) *visit {
+	v := &visit{member: m}
 	v.ctx, v.cancel = context.WithCancelCause(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -116,9 +110,6 @@ func (m *member) begun() []*visit {
 func (v *visit) settle(index uint64) {
 	if before := v.asked.Swap(index); before > 0 {
 		v.settled.Store(before)
-		if before >= v.upTo {
-			v.cancel(errSettled)
-		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -39,6 +38,7 @@ type stream struct {
 
 	// Of the goroutine that runs run:
 	after  uint64 // all events up to it were told
+	quiet  uint64 // there was none after it up to this one, as far as the pulse tells
 	listed uint64 // the index of the list at the beginning
 	known  known
 }
@@ -65,24 +65,28 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 	return w, nil
 }
 
-// list finds out what is there of what is watched, since before the wait index.
-func (w *stream) list(ctx context.Context) (err error) {
-	var nodes []*client.Node
+// nodes returns the keys that are there of what is watched, and the index of the
+// state that they are of.
+func (w *stream) nodes(ctx context.Context) ([]*client.Node, uint64, error) {
 	if w.request.Prefix {
-		nodes, w.listed, err = w.store.nodesBelow(ctx, w.request.Key, false)
-	} else {
-		var reply *client.Response
-		reply, err = w.store.get(ctx, w.path, client.GetOptions{Quorum: true})
-		switch {
-		case isMissing(err):
-			w.listed, err = answer(err).Index, nil
-		case err == nil:
-			w.listed = reply.Index
-			if !reply.Node.Dir {
-				nodes = []*client.Node{reply.Node}
-			}
-		}
+		return w.store.nodesBelow(ctx, w.request.Key, false)
 	}
+	reply, err := w.store.get(ctx, w.path, client.GetOptions{Quorum: true})
+	switch {
+	case isMissing(err):
+		return nil, answer(err).Index, nil
+	case err != nil:
+		return nil, 0, err
+	case reply.Node.Dir:
+		return nil, reply.Index, nil
+	}
+	return []*client.Node{reply.Node}, reply.Index, nil
+}
+
+// list finds out what is there of what is watched, since before the wait index.
+func (w *stream) list(ctx context.Context) error {
+	nodes, index, err := w.nodes(ctx)
+	w.listed = index
 	for _, n := range nodes {
 		if w.request.After == 0 || n.ModifiedIndex <= w.request.After {
 			w.known[keyOf(n)] = struct{}{}
@@ -106,7 +110,7 @@ func (w *stream) run() {
 // short, and there are no more of them meanwhile.
 func (w *stream) session() (more bool, err error) {
 	m, _ := w.store.pool.Current()
-	v := m.visit(w.ctx, math.MaxUint64)
+	v := m.visit(w.ctx)
 	live := newQueue[*client.Response]()
 	var reading sync.WaitGroup
 	defer reading.Wait()
@@ -115,18 +119,16 @@ func (w *stream) session() (more bool, err error) {
 	if err != nil {
 		return true, v.failure(w.ctx, err)
 	}
-	until := uint64(0) // all that the connection has brought is complete up to it
+	until := uint64(0) // nothing has followed what the connection has brought, up to it
 	reading.Go(func() {
 		defer f.body.Close()
 		err := v.read(f, live)
 		until = v.settled.Load()
 		live.end(err)
 	})
-	take := func(event *client.Response) (bool, error) { return true, w.take(event) }
-	if err := w.store.pool.follow(w.ctx, w.path, w.request.Prefix, w.after, f.began, take); err != nil {
+	if err := w.catchUp(f.began); err != nil {
 		return false, err
 	}
-	w.after = max(w.after, f.began)
 	for err == nil {
 		var events []*client.Response
 		events, err = live.take(w.ctx)
@@ -139,11 +141,49 @@ func (w *stream) session() (more bool, err error) {
 	if w.ctx.Err() != nil {
 		return false, context.Cause(w.ctx)
 	}
-	w.after = max(w.after, until)
+	w.quiet = max(w.quiet, until)
 	if err == errDoubt {
 		return true, nil
 	}
 	return true, v.failure(w.ctx, err)
+}
+
+// catchUp tells the events of the past, up to an index. That there are no more is
+// certain when a later one comes: until then it waits.
+func (w *stream) catchUp(upTo uint64) error {
+	return w.store.pool.ride(w.ctx, func() (more bool, err error) {
+		if w.after >= upTo {
+			return false, nil
+		}
+		event, settled, err := w.store.pool.next(w.ctx, w.path, w.request.Prefix, w.after)
+		w.quiet = max(w.quiet, settled)
+		switch {
+		case codeOf(err) == client.ErrorCodeEventIndexCleared && w.quiet > w.after:
+			return true, w.skip()
+		case err != nil:
+			return false, err
+		case event.Node.ModifiedIndex > upTo:
+			w.after = event.Node.ModifiedIndex - 1
+			return false, nil
+		}
+		return true, w.take(event)
+	})
+}
+
+// skip goes on from where the history begins again that the server remembers, if the
+// pulse tells that nothing has happened before, and what is there does not belie it.
+func (w *stream) skip() error {
+	nodes, _, err := w.nodes(w.ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if n.ModifiedIndex > w.after && n.ModifiedIndex <= w.quiet {
+			return kvdb.ErrWatchRevisionCompacted
+		}
+	}
+	w.after = w.quiet
+	return nil
 }
 
 // read adds the events of a stream to a queue, and returns why there are no more.

@@ -78,6 +78,75 @@ func TestCutOffWatch(t *testing.T) {
 	}
 }
 
+// lose makes a watch whose connection is dead while the pulse is well. What f does is
+// lost with it. The watch has another connection when lose returns.
+func lose(t *testing.T, n *network, watch func() <-chan told, f func()) <-chan told {
+	t.Helper()
+	gate := make(chan struct{})
+	n.hold(streams, gate)
+	events := watch()
+	f()
+	seen := n.count(pulses)
+	eventually(t, "no pulse", func() bool { return n.count(pulses) >= seen+4 })
+	n.hold(nil, nil)
+	n.cut(nothing)
+	close(gate)
+	eventually(t, "no other connection", func() bool { return n.count(streams) == 2 })
+	return events
+}
+
+// Events that were lost with a dead connection are told all the same.
+func TestDeadWatch(t *testing.T) {
+	t.Parallel()
+	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
+	kv := instance(t, cluster, "dead", nil, n.wrap)
+	index(kv.Put("dir/key", "value", 0))
+	var updated uint64
+	events := lose(t, n, func() <-chan told { return watch(t, kv, "dir/", 0) }, func() {
+		updated = index(kv.Put("dir/key", "value", 0))
+	})
+	later := index(kv.Put("dir/key", "value", 0))
+	require.Equal(t, event(kvdb.KVSet, "dir/key", updated), receive(t, events))
+	require.Equal(t, event(kvdb.KVSet, "dir/key", later), receive(t, events))
+}
+
+// When the server does not remember them either, the watch says so.
+func TestDeadWatchWithoutHistory(t *testing.T) {
+	t.Parallel()
+	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
+	kv := instance(t, cluster, "dead", nil, n.wrap)
+	index(kv.Put("dir/key", "value", 0))
+	events := lose(t, n, func() <-chan told { return watch(t, kv, "dir/", 0) }, func() {
+		index(kv.Put("dir/key", "value", 0))
+		for range 1100 {
+			index(kv.Put("noise", "value", 0))
+		}
+	})
+	require.Equal(t, told{err: kvdb.ErrWatchRevisionCompacted}, receive(t, events))
+}
+
+// An answer about the past that stays away for long after its header is no sign that
+// nothing happened.
+func TestLateHistory(t *testing.T) {
+	t.Parallel()
+	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
+	kv := instance(t, cluster, "late", nil, n.wrap)
+	created := index(kv.Put("dir/key", "value", 0))
+	updated := index(kv.Put("dir/key", "value", 0))
+	deleted := index(kv.Delete("dir/key"))
+	gate := make(chan struct{})
+	n.hold(asksHistory, gate)
+	events := watch(t, kv, "dir/key", created)
+	eventually(t, "no pulse", func() bool { return n.count(pulses) >= 4 })
+	close(gate)
+	again := index(kv.Put("dir/key", "value", 0))
+	for _, want := range []told{
+		event(kvdb.KVSet, "dir/key", updated), event(kvdb.KVDelete, "dir/key", deleted), event(kvdb.KVCreate, "dir/key", again),
+	} {
+		require.Equal(t, want, receive(t, events))
+	}
+}
+
 // A watch from the past catches up while others write more than the server
 // remembers.
 func TestCatchUp(t *testing.T) {
