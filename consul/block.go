@@ -54,7 +54,9 @@ func (p *pool) block(ctx context.Context, f request) error {
 	if fateOf(err, true) == failover.Refused {
 		return refusal(err)
 	}
-	p.Avoid(e)
+	if ctx.Err() == nil { // else it is not the endpoint that has failed
+		p.Avoid(e)
+	}
 	return failover.NotReached(ctx, err)
 }
 

@@ -133,6 +133,29 @@ func TestNothingIsSentTwice(t *testing.T) {
 	}
 }
 
+// That a lock is given up says nothing about the endpoint that watches it.
+func TestUnlockKeepsEndpoint(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	o, other := observe(t, cluster.Endpoints()[0]), observe(t, cluster.Endpoints()[0])
+	kv := open(t, "pool", []string{o.URL, other.URL}, nil)
+	lock, err := kv.Lock("lock")
+	require.NoError(t, err)
+	watched := func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return o.blocking > 0
+	}
+	eventually(t, "nobody watches the lock", watched)
+	require.NoError(t, kv.Unlock(lock))
+	eventually(t, "the lock is watched still", func() bool { return !watched() })
+	for range 10 { // the client may learn a little later that its query has ended
+		_, err = kv.Put("key", "value", 0)
+		require.NoError(t, err)
+	}
+	require.Empty(t, other.take())
+}
+
 // One that does not answer at all costs a read a few seconds, once.
 func TestSilentEndpoint(t *testing.T) {
 	cluster := servers.Consul(t, servers.Options{Members: 3})
