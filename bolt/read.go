@@ -167,8 +167,10 @@ func (s *store) Children(ctx context.Context, dir, sep string) (names []string, 
 
 // children skips all that is below a name in one step.
 func (s *scan) children(dir, sep string) ([]string, error) {
-	names := []string{}
+	names, last := make([]string, 0, 64), ""
+	sorted := true           // and each once
 	var text strings.Builder // the names are parts of it, which saves allocations
+	text.Grow(512)
 	for from, more := "", true; more; {
 		more = false
 		err := s.each(dir, from, func(key []byte, _ tree.Record) bool {
@@ -180,6 +182,7 @@ func (s *scan) children(dir, sep string) ([]string, error) {
 				return true
 			}
 			names = append(names, name)
+			sorted, last = sorted && last < name, name
 			if name == rest {
 				return true
 			}
@@ -189,6 +192,9 @@ func (s *scan) children(dir, sep string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if sorted {
+		return names, nil
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil

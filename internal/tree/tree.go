@@ -108,7 +108,7 @@ const maxSteps = 16
 // must be that of all keys that begin with it and sep: they are skipped, so that
 // it costs O(names), however many keys are below them.
 func (t *Tree) Children(dir, sep string, name func(rest, sep string) string) []string {
-	names := make([]string, 0, 16)
+	names := make([]string, 0, 64)
 	sorted := true // and each once
 	var seek seeker
 	child, shared, steps := "", false, 0 // shared: sep follows the child in a key
