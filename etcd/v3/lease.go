@@ -19,11 +19,11 @@ const (
 )
 
 // revokeTimeout bounds the wait for a lease to be revoked that would expire
-// anyway, maxRetiring the number of those that are revoked at a time because
-// their keys were overwritten.
+// anyway, maxRevoking the number of those that are revoked at a time in the
+// background.
 const (
 	revokeTimeout = 2 * time.Second
-	maxRetiring   = 256
+	maxRevoking   = 256
 )
 
 // What the upper 32 bits of the IDs of leases say, which etcd lets us choose. Those
@@ -35,8 +35,8 @@ const (
 	tagShift = 32
 )
 
-// grant returns a new lease. Its ID is chosen here, so that a request without an
-// answer can be sent again: it makes no second lease.
+// grant returns a new lease. Its ID is chosen here, so that one whose answer was
+// lost can be discarded.
 func (s *store) grant(ctx context.Context, ttl time.Duration, tag int64) (int64, error) {
 	r := &pb.LeaseGrantRequest{TTL: int64(ttl / time.Second)}
 	for {
@@ -47,12 +47,13 @@ func (s *store) grant(ctx context.Context, ttl time.Duration, tag int64) (int64,
 			return s.lease.LeaseGrant(ctx, r, s.callOpts...)
 		})
 		switch {
-		case errors.Is(err, rpctypes.ErrLeaseExist) && tries == 1:
-			continue // somebody else's
-		case errors.Is(err, rpctypes.ErrLeaseExist): // the answer to an earlier try was lost
-			return r.ID, nil
+		case errors.Is(err, rpctypes.ErrLeaseExist): // somebody else's, or that of an earlier try
+			if tries > 1 {
+				s.discardUnused(r.ID)
+			}
+			continue
 		case err != nil:
-			s.discard(r.ID)
+			s.discardUnused(r.ID)
 			return 0, err
 		case reply.TTL > r.TTL:
 			s.discard(r.ID)
@@ -62,30 +63,51 @@ func (s *store) grant(ctx context.Context, ttl time.Duration, tag int64) (int64,
 	}
 }
 
-// retire revokes, in the background, the lease that a key was under before it
-// was written anew or deleted: it would live on until its TTL ends. It must be
-// one that never had another key: whether one of several keys has others still,
-// nobody can tell, for etcd answers that from what a member knows, which may just
-// have been the leader. What cannot be done soon is left to the TTL.
+// retire revokes the lease that a key was under before it was written anew or
+// deleted: it would live on until its TTL ends. It must be one that never had
+// another key: whether one of several keys has others still, nobody can tell, for
+// etcd answers that from what a member knows, which may just have been the leader.
 func (s *store) retire(before *mvccpb.KeyValue) {
-	if before == nil || before.Lease>>tagShift != forKey {
-		return
+	if before != nil && before.Lease>>tagShift == forKey {
+		s.discard(before.Lease)
 	}
+}
+
+// discard revokes a lease that nobody needs.
+func (s *store) discard(lease int64) {
+	s.soon(func(ctx context.Context) { _, _ = s.revoke(ctx, lease) })
+}
+
+// discardUnused revokes a lease that may have been granted. If it was not, it may
+// by chance be somebody else's, but then it has a key.
+func (s *store) discardUnused(lease int64) {
+	s.soon(func(ctx context.Context) {
+		reply, err := read(ctx, s, func(ctx context.Context) (*pb.LeaseTimeToLiveResponse, error) {
+			return s.lease.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: lease, Keys: true}, s.callOpts...)
+		})
+		if err == nil && len(reply.Keys) == 0 {
+			_, _ = s.revoke(ctx, lease)
+		}
+	})
+}
+
+// soon runs f, which revokes a lease, in the background. What cannot be revoked
+// soon, or is too much at a time, is left to its TTL.
+func (s *store) soon(f func(context.Context)) {
 	select {
-	case s.retiring <- struct{}{}:
+	case s.revoking <- struct{}{}:
 	default:
 		return
 	}
-	lease := before.Lease
 	started := s.launch(func() {
-		defer func() { <-s.retiring }()
+		defer func() { <-s.revoking }()
 		// Close waits for it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.lifetime), revokeTimeout)
 		defer cancel()
-		_, _ = s.revoke(ctx, lease)
+		f(ctx)
 	})
 	if !started {
-		<-s.retiring
+		<-s.revoking
 	}
 }
 
@@ -94,14 +116,4 @@ func (s *store) revoke(ctx context.Context, lease int64) (*pb.LeaseRevokeRespons
 	return read(ctx, s, func(ctx context.Context) (*pb.LeaseRevokeResponse, error) {
 		return s.lease.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: lease}, s.callOpts...)
 	})
-}
-
-// discard revokes a lease that nobody needs, in the background when that does
-// not work at once. One that was never granted does no harm.
-func (s *store) discard(lease int64) {
-	ctx, cancel := context.WithTimeout(s.lifetime, revokeTimeout)
-	defer cancel()
-	if _, err := s.revoke(ctx, lease); errors.Is(err, kvdb.ErrNoConnection) {
-		s.background(func(ctx context.Context) error { _, err := s.revoke(ctx, lease); return err })
-	}
 }

@@ -1,20 +1,15 @@
 package etcdv3
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -181,128 +176,4 @@ func pageKey(i int) string {
 		i /= 10
 	}
 	return string(digits)
-}
-
-// No lease stays behind: not of locks, nor of writes that failed or whose key was
-// overwritten.
-func TestLeases(t *testing.T) {
-	t.Parallel()
-	cluster := servers.Etcd(t, servers.Options{})
-	client := raw(t, cluster)
-	require.Zero(t, leases(t, client))
-	kv, err := New("leases", cluster.Endpoints(), nil, nil)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, kvdb.Close(kv)) }()
-	for range 1000 {
-		pair, err := kv.Lock("lock")
-		require.NoError(t, err)
-		require.NoError(t, kv.Unlock(pair))
-	}
-	require.Equal(t, 1, leases(t, client), "after 1000 locks")
-	for range 20 {
-		_, err := kv.Create("key", "value", 0)
-		if err != nil {
-			require.Equal(t, kvdb.ErrExist, err)
-		}
-		_, err = kv.Create("key", "value", 1000)
-		require.Equal(t, kvdb.ErrExist, err)
-		_, err = kv.Update("none", "value", 1000)
-		require.Equal(t, kvdb.ErrNotFound, err)
-		tx, err := kv.TxNew()
-		require.NoError(t, err)
-		_, err = tx.Get("key")
-		require.NoError(t, err)
-		_, err = tx.Put("other", "value", 1000)
-		require.NoError(t, err)
-		_, err = kv.Put("key", "changed", 0)
-		require.NoError(t, err)
-		require.Equal(t, kvdb.ErrModified, tx.Commit())
-		_, _, err = kv.Snapshot(nil, true)
-		require.NoError(t, err)
-	}
-	require.Equal(t, 1, leases(t, client), "after writes that failed, and snapshots")
-	for range 1000 {
-		_, err := kv.Put("key", "value", 1000)
-		require.NoError(t, err)
-	}
-	_, err = kv.Put("key", "for ever", 0)
-	require.NoError(t, err)
-	large := strings.Repeat("v", 2*smallValue)
-	for range 20 {
-		pair, err := kv.Create("short", large, 1000)
-		require.NoError(t, err)
-		_, err = kv.CompareAndSet(&kvdb.KVPair{Key: "short", Value: []byte(large), ModifiedIndex: pair.ModifiedIndex, TTL: 1000},
-			kvdb.KVModifiedIndex|kvdb.KVTTL, nil)
-		require.NoError(t, err)
-		_, err = kv.Update("short", "small", 1000)
-		require.NoError(t, err)
-		_, err = kv.Delete("short")
-		require.NoError(t, err)
-	}
-	eventually(t, "leases of overwritten keys stay", func() bool { return leases(t, client) == 1 })
-	pair, err := kv.Get("key")
-	require.NoError(t, err)
-	require.Equal(t, "for ever", string(pair.Value))
-	_, err = kv.Lock("lock")
-	require.NoError(t, err)
-	require.NoError(t, kvdb.Close(kv))
-	require.Zero(t, leases(t, client), "after Close")
-}
-
-// Neither does one of a write that has succeeded, when the answer that it is there
-// was lost.
-func TestLeaseWhoseAnswerIsLost(t *testing.T) {
-	cluster := servers.Etcd(t, servers.Options{})
-	client := raw(t, cluster)
-	for i, code := range []codes.Code{codes.Unavailable, codes.Canceled} {
-		kv := instance(t, cluster, "d", nil, losing("LeaseGrant", code))
-		_, err := kv.Put(code.String(), "value", 1000)
-		require.NoError(t, err)
-		eventually(t, "the lease of the first request stays", func() bool { return leases(t, client) == i+1 })
-	}
-}
-
-// unaware is what a leader that was suspended answers: no key is under a lease.
-type unaware struct{ pb.LeaseClient }
-
-func (unaware) LeaseTimeToLive(_ context.Context, r *pb.LeaseTimeToLiveRequest, _ ...grpc.CallOption) (*pb.LeaseTimeToLiveResponse, error) {
-	return &pb.LeaseTimeToLiveResponse{ID: r.ID, TTL: 1000, GrantedTTL: 1000}, nil
-}
-
-// The lease of a key that is overwritten stays while another key is under it:
-// one of the same transaction, or what another program made of it.
-func TestLeaseOfSeveralKeys(t *testing.T) {
-	cluster := servers.Etcd(t, servers.Options{})
-	client := raw(t, cluster)
-	s, err := open("", cluster.Endpoints(), nil)
-	require.NoError(t, err)
-	s.lease = unaware{s.lease}
-
-	const ttl = 1000 * time.Second
-	require.NoError(t, s.Commit(t.Context(), nil, []driver.Write{
-		{Key: "a", TTL: ttl}, {Key: "b", TTL: ttl}, {Key: "c", TTL: ttl}, {Key: "alone", TTL: 2 * ttl}, {Key: "kept"},
-	}, nil))
-	require.Equal(t, 2, leases(t, client))
-	granted, err := client.Grant(t.Context(), 1000)
-	require.NoError(t, err)
-	_, err = client.Put(t.Context(), "other", "value", clientv3.WithLease(granted.ID))
-	require.NoError(t, err)
-	for _, key := range []string{"a", "other", "alone"} {
-		_, err = s.Put(t.Context(), driver.Write{Key: key})
-		require.NoError(t, err)
-	}
-	_, err = s.Delete(t.Context(), "b", driver.Cond{})
-	require.NoError(t, err)
-	require.NoError(t, s.Close()) // when all is revoked
-	reply, err := client.Get(t.Context(), "", clientv3.WithPrefix())
-	require.NoError(t, err)
-	keys := []string{}
-	for _, kv := range reply.Kvs {
-		keys = append(keys, string(kv.Key))
-	}
-	require.Equal(t, []string{"a", "alone", "c", "kept", "other"}, keys)
-	require.Equal(t, 2, leases(t, client), "of a, b and c, and of another program")
-	kept, err := client.TimeToLive(t.Context(), granted.ID)
-	require.NoError(t, err)
-	require.Positive(t, kept.TTL, "the lease of another program")
 }

@@ -45,7 +45,7 @@ type store struct {
 	attempts    keyed         // to lock a lock key
 	sessionTurn chan struct{} // has an element while somebody uses present
 	present     *session      // the last session, or nil
-	retiring    chan struct{} // has an element for each lease that is retired at the moment
+	revoking    chan struct{} // has an element for each lease that is revoked in the background
 
 	lifetime context.Context // ends with Close
 	end      context.CancelCauseFunc
