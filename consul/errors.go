@@ -23,6 +23,7 @@ var notRunTexts = []string{
 	"timed out enqueuing operation",
 	"rpc error getting client", // no connection to the leader
 	"No known Consul servers",
+	"rate limit exceeded", // with a 503, which by itself may be a proxy's, of a request that was cut off
 	"ACL system must be bootstrapped", // by a leader that does not know its tokens yet
 }
 
@@ -37,7 +38,7 @@ func fateOf(err error, sent bool) failover.Fate {
 			}
 		}
 		switch {
-		case status.Code == http.StatusTooManyRequests, status.Code == http.StatusServiceUnavailable:
+		case status.Code == http.StatusTooManyRequests:
 			return failover.NotRun
 		case status.Code < http.StatusInternalServerError:
 			return failover.Refused

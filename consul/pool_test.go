@@ -63,6 +63,9 @@ func TestNothingIsSentTwice(t *testing.T) {
 		"500": func(w http.ResponseWriter, r *http.Request) {
 			answer(w, r, http.StatusInternalServerError, "raft apply failed: leadership lost while committing log")
 		},
+		"503": func(w http.ResponseWriter, r *http.Request) {
+			answer(w, r, http.StatusServiceUnavailable, "upstream connect error or disconnect/reset before headers")
+		},
 		"502": func(w http.ResponseWriter, r *http.Request) { answer(w, r, http.StatusBadGateway, "") },
 	} {
 		for call, f := range map[string]func(kv kvdb.Kvdb) error{

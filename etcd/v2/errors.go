@@ -44,7 +44,7 @@ func fateOf(err error, sent bool) failover.Fate {
 	switch {
 	case errors.As(err, &refusal), errors.As(err, &failed) && failed.isEmptyOntoDirectory():
 		return failover.Refused
-	case failed != nil && (failed.status == http.StatusServiceUnavailable || failed.etcd.Code == client.ErrorCodeLeaderElect):
+	case failed != nil && (failed.isProxyWithoutMembers() || failed.etcd.Code == client.ErrorCodeLeaderElect):
 		return failover.NotRun
 	case failed != nil:
 		return failover.Perhaps
@@ -58,6 +58,12 @@ func fateOf(err error, sent bool) failover.Fate {
 // an empty value, which it refuses in its own way.
 func (e *serverError) isEmptyOntoDirectory() bool {
 	return e.etcd.Code == client.ErrorCodeRaftInternal && strings.Contains(e.etcd.Cause, "Not a file")
+}
+
+// isProxyWithoutMembers recognizes the answer of etcd's own proxy to a request that
+// it has sent to nobody. Other proxies have the status for one that was cut off, too.
+func (e *serverError) isProxyWithoutMembers() bool {
+	return e.status == http.StatusServiceUnavailable && strings.Contains(e.etcd.Message, "zero endpoints")
 }
 
 // answer is what etcd answered a request for keys with, when that is an error.

@@ -103,6 +103,7 @@ func TestBrokenAnswers(t *testing.T) {
 		"other JSON":        {http.StatusOK, `{"a":1}`, "no node"},
 		"half an answer":    {http.StatusOK, `{"action":"get","node":{"key":"/broken/`, "json"},
 		"a proxy's trouble": {http.StatusBadGateway, "bad gateway", "bad gateway"},
+		"a cut-off":         {http.StatusServiceUnavailable, "upstream connect error", "upstream"},
 		"etcd's trouble":    {http.StatusInternalServerError, `{"errorCode":300,"message":"Raft Internal Error","cause":"timed out"}`, "timed out"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,6 +123,11 @@ func TestBrokenAnswers(t *testing.T) {
 			require.Error(t, err)
 		})
 	}
+	// etcd's own proxy sends nothing when it knows no member.
+	n.answer(http.StatusServiceUnavailable, `{"message":"httpproxy: zero endpoints currently available"}`)
+	_, err = kv.Put("key", "value", 0)
+	require.ErrorIs(t, err, kvdb.ErrNoConnection)
+	n.mend()
 	pair, err := kv.Put("key", "at last", 0)
 	require.NoError(t, err)
 	last := event(kvdb.KVSet, "key", pair.ModifiedIndex)
