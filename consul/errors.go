@@ -23,7 +23,7 @@ var notRunTexts = []string{
 	"timed out enqueuing operation",
 	"rpc error getting client", // no connection to the leader
 	"No known Consul servers",
-	"rate limit exceeded", // with a 503, which by itself may be a proxy's, of a request that was cut off
+	"rate limit exceeded",             // with a 503, which by itself may be a proxy's, of a request that was cut off
 	"ACL system must be bootstrapped", // by a leader that does not know its tokens yet
 }
 

@@ -138,7 +138,7 @@ func (l *lease) Release(ctx context.Context) error {
 // releaseLater goes on with a Release that has failed: who waits for the lock
 // must get it though its holder does not call again.
 func (l *lease) releaseLater(ctx context.Context) {
-	for ctx.Err() == nil && !l.isLost() {
+	for backoff := newBackoff(); backoff.Wait(ctx) == nil && !l.isLost(); {
 		l.mu.Lock()
 		err := l.releaseLocked(ctx)
 		l.mu.Unlock()

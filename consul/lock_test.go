@@ -339,6 +339,34 @@ func TestLocksSurviveLeaderChange(t *testing.T) {
 	}
 }
 
+// An Unlock that Consul refuses is tried again, but not again and again.
+func TestUnlockRefused(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	kv := open(t, "locks", []string{o.URL}, nil)
+	other := open(t, "locks", cluster.Endpoints(), nil)
+	lock, err := kv.Lock("key")
+	require.NoError(t, err)
+	var refused atomic.Int32
+	o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1/txn" {
+			return false
+		}
+		refused.Add(1)
+		answer(w, r, http.StatusForbidden, "ACL not found")
+		return true
+	})
+	began := time.Now()
+	require.ErrorContains(t, kv.Unlock(lock), "ACL not found")
+	eventually(t, "nobody tries again", func() bool { return refused.Load() > 6 })
+	require.Greater(t, time.Since(began), 500*time.Millisecond, "tried without a pause")
+	o.intercept(nil)
+	lock, err = other.LockWithTimeout("key", "other", await, 0)
+	require.NoError(t, err)
+	require.NoError(t, other.Unlock(lock))
+}
+
 // A lock that was given up while Consul could not be reached is free soon after
 // it can.
 func TestUnlockDuringOutage(t *testing.T) {
