@@ -7,6 +7,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
@@ -74,18 +75,23 @@ func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 }
 
 func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error) {
-	lease := int64(0)
-	if w.TTL > 0 {
-		var err error
-		if lease, err = s.grant(ctx, w.TTL, forKey); err != nil {
+	if w.TTL == 0 {
+		return s.put(ctx, w, 0)
+	}
+	for {
+		lease, err := s.grant(ctx, w.TTL, forKey)
+		if err != nil {
 			return driver.Indexes{}, err
 		}
+		indexes, err := s.put(ctx, w, lease)
+		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			continue // the request took longer than the TTL, and has written nothing
+		}
+		if err != nil && !errors.Is(err, kvdb.ErrUnknownOutcome) {
+			s.discard(lease)
+		}
+		return indexes, err
 	}
-	indexes, err := s.put(ctx, w, lease)
-	if err != nil && lease != 0 && !errors.Is(err, kvdb.ErrUnknownOutcome) {
-		s.discard(lease)
-	}
-	return indexes, err
 }
 
 func (s *store) put(ctx context.Context, w driver.Write, lease int64) (driver.Indexes, error) {

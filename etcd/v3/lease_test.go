@@ -189,6 +189,58 @@ func TestLeasesDuringOutage(t *testing.T) {
 	require.NoError(t, cluster.All()[0].Clients().Heal())
 }
 
+// slow has leases expire before the first request that writes under them arrives.
+type slow struct {
+	pb.KVClient
+	leases pb.LeaseClient
+	first  atomic.Bool
+}
+
+func (l *slow) expire(ctx context.Context, lease int64) {
+	if lease != 0 && l.first.CompareAndSwap(false, true) {
+		_, _ = l.leases.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: lease})
+	}
+}
+
+func (l *slow) Put(ctx context.Context, r *pb.PutRequest, opts ...grpc.CallOption) (*pb.PutResponse, error) {
+	l.expire(ctx, r.Lease)
+	return l.KVClient.Put(ctx, r, opts...)
+}
+
+func (l *slow) Txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOption) (*pb.TxnResponse, error) {
+	for _, op := range r.Success {
+		l.expire(ctx, op.GetRequestPut().GetLease())
+	}
+	return l.KVClient.Txn(ctx, r, opts...)
+}
+
+// A write that takes longer than its TTL has another lease then.
+func TestLeaseExpiresBeforeItsWrite(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	client := raw(t, cluster)
+	s, err := open("", cluster.Endpoints(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	kv := s.kv
+	for name, write := range map[string]func(driver.Write) error{
+		"put":    func(w driver.Write) error { _, err := s.Put(t.Context(), w); return err },
+		"create": func(w driver.Write) error { w.Cond.Absent = true; _, err := s.Put(t.Context(), w); return err },
+		"commit": func(w driver.Write) error {
+			return s.Commit(t.Context(), nil, []driver.Write{w, {Key: w.Key + "/other", TTL: 2 * w.TTL}}, nil)
+		},
+	} {
+		s.kv = &slow{KVClient: kv, leases: s.lease}
+		require.NoError(t, write(driver.Write{Key: name, TTL: 1000 * time.Second}), name)
+		reply, err := client.Get(t.Context(), name)
+		require.NoError(t, err)
+		require.Len(t, reply.Kvs, 1, name)
+		ttl, err := client.TimeToLive(t.Context(), clientv3.LeaseID(reply.Kvs[0].Lease))
+		require.NoError(t, err)
+		require.EqualValues(t, 1000, ttl.GrantedTTL)
+	}
+	eventually(t, "a lease stays that was not made use of", func() bool { return leases(t, client) == 4 })
+}
+
 // unaware is what a leader that was suspended answers: no key is under a lease.
 type unaware struct{ pb.LeaseClient }
 

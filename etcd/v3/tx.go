@@ -6,6 +6,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
@@ -13,6 +14,16 @@ import (
 
 // Commit implements driver.Transactor.
 func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
+	for {
+		err := s.commit(ctx, reads, writes, locks)
+		if !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return err
+		}
+		// The request took longer than a TTL, and has written nothing.
+	}
+}
+
+func (s *store) commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
 	r := &pb.TxnRequest{}
 	for _, l := range locks {
 		l := l.(*lease)
