@@ -105,7 +105,9 @@ func (s *store) commitTransaction(ctx context.Context, t *transaction) error {
 		case !errors.As(err, &c):
 			return err
 		case c.op < len(t.leases)*leaseGuards:
-			return kvdb.ErrInvalidLock
+			if err := t.leases[c.op/leaseGuards].learn(ctx); err != nil {
+				return err
+			}
 		case c.op < len(guards):
 			return kvdb.ErrModified
 		}

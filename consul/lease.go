@@ -185,6 +185,22 @@ func (l *lease) releaseLocked(ctx context.Context) error {
 	return nil
 }
 
+// learn notes that another program has written to the key, which does not take the
+// lock. When it is not held any more the error is kvdb.ErrInvalidLock.
+func (l *lease) learn(ctx context.Context) error {
+	now, err := l.store.look(ctx, l.key)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.released || l.isLost() || !l.ours(now) {
+		return kvdb.ErrInvalidLock
+	}
+	l.modified = now.ModifyIndex
+	return nil
+}
+
 // remove returns the operations that delete a key that has not changed since it
 // had the index. That its session goes is a change too.
 func remove(key string, modified uint64) api.TxnOps {

@@ -224,6 +224,12 @@ func TestLostByForce(t *testing.T) {
 	require.NoError(t, err)
 	_, err = client.KV().Put(&api.KVPair{Key: "locks/key", Value: []byte("scribble"), Flags: api.LockFlagValue}, nil)
 	require.NoError(t, err)
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	require.NoError(t, kvdb.TxGuard(tx, pair))
+	_, err = tx.Put("guarded", "value", 0)
+	require.NoError(t, err)
+	require.NoError(t, tx.Commit())
 	require.NoError(t, kv.Unlock(pair))
 	notLost(t, pair)
 }
