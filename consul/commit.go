@@ -38,13 +38,14 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 // transaction is what Commit is to do.
 type transaction struct {
 	reads  map[string]uint64 // key → ModifyIndex, 0 for none
+	locked map[string]uint64 // those of reads that are locks → ModifyIndex
 	writes []write
 	ttls   []driver.Write // as given, in the order of writes
 	leases []*lease
 }
 
 func (s *store) newTransaction(reads []driver.Read, writes []driver.Write, locks []driver.Lease) (*transaction, error) {
-	t := &transaction{reads: map[string]uint64{}, ttls: writes}
+	t := &transaction{reads: map[string]uint64{}, locked: map[string]uint64{}, ttls: writes}
 	for _, r := range reads {
 		t.reads[r.Key] = r.Modified
 	}
@@ -109,7 +110,9 @@ func (s *store) commitTransaction(ctx context.Context, t *transaction) error {
 				return err
 			}
 		case c.op < len(guards):
-			return kvdb.ErrModified
+			if err := s.learnLock(ctx, t, guards[c.op].KV.Key); err != nil {
+				return err
+			}
 		}
 		// Somebody else has written to a key of ours: if it is one that was read,
 		// the next look tells.
@@ -117,6 +120,26 @@ func (s *store) commitTransaction(ctx context.Context, t *transaction) error {
 			return failover.NotReached(ctx, err)
 		}
 	}
+}
+
+// learnLock notes that a key that was read as nothing is a lock at present, or nothing
+// again. Otherwise it has changed.
+func (s *store) learnLock(ctx context.Context, t *transaction, key string) error {
+	if t.reads[key] != 0 {
+		return kvdb.ErrModified
+	}
+	now, err := s.look(ctx, key)
+	switch {
+	case err != nil:
+		return err
+	case now == nil:
+		delete(t.locked, key)
+	case isLock(now):
+		t.locked[key] = now.ModifyIndex
+	default:
+		return kvdb.ErrModified
+	}
+	return nil
 }
 
 // leaseGuards is how many operations it takes to see that a lock is held: the key
@@ -140,6 +163,7 @@ func (t *transaction) guards() api.TxnOps {
 		written[w.key] = true
 	}
 	for key, modified := range t.reads {
+		modified = max(modified, t.locked[key])
 		switch {
 		case written[key]:
 		case modified == 0:
@@ -174,7 +198,7 @@ func (s *store) lookAll(ctx context.Context, t *transaction) ([]*api.KVPair, err
 		}
 		modified, read := t.reads[p.Key]
 		switch {
-		case read && modified == 0 && p.ModifyIndex != 0 && !isFree(p),
+		case read && modified == 0 && p.ModifyIndex != 0 && !isLock(p),
 			read && modified != 0 && p.ModifyIndex != modified:
 			return nil, kvdb.ErrModified
 		case isLock(p) && !isFree(p):

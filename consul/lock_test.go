@@ -139,6 +139,21 @@ func TestLockAndValueExclude(t *testing.T) {
 			require.Equal(t, f.want, f.call(), call)
 		}
 	}
+	// There is no value, and a transaction that has seen that may go on.
+	tx, err := other.TxNew()
+	require.NoError(t, err)
+	_, err = tx.Get("key")
+	require.Equal(t, kvdb.ErrNotFound, err)
+	_, err = tx.Put("elsewhere", "x", 0)
+	require.NoError(t, err)
+	require.NoError(t, tx.Commit())
+	tx, err = other.TxNew()
+	require.NoError(t, err)
+	_, err = tx.Get("key")
+	require.Equal(t, kvdb.ErrNotFound, err)
+	_, err = tx.Put("key", "x", 0)
+	require.NoError(t, err)
+	require.Equal(t, kvdb.ErrInvalidLock, tx.Commit())
 	notLost(t, pair)
 	locked, owner, err := other.IsKeyLocked("key")
 	require.NoError(t, err)
