@@ -20,9 +20,9 @@ const (
 	// watchPatience is how long watches ride out a store that cannot be reached.
 	watchPatience = 50 * time.Second
 	// answerTime is how long a member may take to answer on the watch stream,
-	// pingAfter is the silence after which it is asked for an answer.
+	// pingEvery is how often it is asked for an answer.
 	answerTime = 5 * time.Second
-	pingAfter  = 10 * time.Second
+	pingEvery  = 10 * time.Second
 	// hubIdle is how long the stream is kept open without a watch.
 	hubIdle = 30 * time.Second
 	// maxQueued is how many bytes of events may wait for a slow callback. Then the
@@ -35,7 +35,8 @@ const (
 // keeps any number of events in memory for a slow consumer, tells nobody that
 // it has lost the server, and needs several goroutines for each watch.)
 type hub struct {
-	s *store
+	s         *store
+	pingEvery time.Duration // set before the first watch
 
 	mu      sync.Mutex // protects what is below, and what watch and hubStream say
 	watches map[*watch]struct{}
@@ -53,12 +54,12 @@ type hubStream struct {
 	wake     chan struct{}      // has an element when requests has
 	creating []int64            // whose answers are to come, in that order
 	answerBy time.Time          // zero when no answer is awaited
-	heard    time.Time          // when the last message came
+	pinged   time.Time          // when the last ping was sent, or the stream begun
 	up       bool               // one came
 }
 
 func newHub(s *store) *hub {
-	return &hub{s: s, watches: map[*watch]struct{}{}, byID: map[int64]*watch{}}
+	return &hub{s: s, pingEvery: pingEvery, watches: map[*watch]struct{}{}, byID: map[int64]*watch{}}
 }
 
 // add registers w. It is false after the store's Close.
@@ -149,7 +150,7 @@ func (h *hub) serve() (up bool, err error) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(h.s.lifetime))
 	stream := &hubStream{
 		cancel: cancel, wake: make(chan struct{}, 1),
-		answerBy: time.Now().Add(answerTime), heard: time.Now(),
+		answerBy: time.Now().Add(answerTime), pinged: time.Now(),
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -167,6 +168,9 @@ func (h *hub) serve() (up bool, err error) {
 		if !w.parked {
 			h.create(w)
 		}
+	}
+	if len(h.byID) == 0 && len(h.watches) > 0 { // all are parked: nothing else would be answered
+		h.ping()
 	}
 	h.mu.Unlock()
 	for err == nil {
@@ -228,7 +232,7 @@ func (h *hub) supervise(ctx context.Context, stream *hubStream) {
 		switch {
 		case !stream.answerBy.IsZero() && now.After(stream.answerBy), idle > hubIdle:
 			stream.cancel()
-		case stream.answerBy.IsZero() && now.Sub(stream.heard) > pingAfter && h.stream == stream && len(h.byID) > 0:
+		case stream.answerBy.IsZero() && now.Sub(stream.pinged) > h.pingEvery && h.stream == stream && len(h.watches) > 0:
 			h.ping()
 		}
 		h.mu.Unlock()
@@ -238,13 +242,16 @@ func (h *hub) supervise(ctx context.Context, stream *hubStream) {
 // ping makes the server answer: it creates a watch, which is cancelled again,
 // because that is always answered. And it asks how far the watches have come, so
 // that those that see no events do not fall behind a compaction; etcd answers
-// that only when all have come as far as the store. The caller holds mu.
+// that only when all have come as far as the store. (It may answer before it sends
+// events up to there, until 3.4.25 and 3.5.8: so the answer is not taken for those
+// that do see events.) There is a watch. The caller holds mu.
 func (h *hub) ping() {
 	var keys keyRange
-	for _, w := range h.byID {
+	for w := range h.watches {
 		keys = w.keys // which the user may read
-		w.asked = w.live
+		w.asked, w.busy = w.live && !w.busy, false
 	}
+	h.stream.pinged = time.Now()
 	h.lastID++
 	h.stream.create(&pb.WatchCreateRequest{Key: keys.key, RangeEnd: keys.end, WatchId: h.lastID})
 	h.stream.enqueue(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}})
@@ -274,7 +281,7 @@ func (s *hubStream) cancelWatch(id int64) {
 func (h *hub) receive(stream *hubStream, m *pb.WatchResponse) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	stream.up, stream.heard, stream.answerBy = true, time.Now(), time.Time{}
+	stream.up, stream.answerBy = true, time.Time{}
 	switch {
 	case m.Created:
 		return h.created(stream, m)

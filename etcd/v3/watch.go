@@ -30,7 +30,8 @@ type watch struct {
 	tail   []*mvccpb.Event // of the last revision, of which more is to come
 	id     int64           // on the hub's stream, 0 for none
 	live   bool            // the server has created it there
-	asked  bool            // it was live when the server was asked for its progress
+	asked  bool            // the server was asked for its progress, and no event came since
+	busy   bool            // events came since the last ping
 	parked bool            // taken off the stream until queue is empty
 	err    error           // it has ended
 
@@ -41,7 +42,7 @@ type watch struct {
 
 // leave takes the watch off the stream. The caller holds the hub's mutex.
 func (w *watch) leave() {
-	w.id, w.live, w.asked, w.tail = 0, false, false, nil
+	w.id, w.live, w.asked, w.busy, w.tail = 0, false, false, false, nil
 }
 
 func (w *watch) signal() {
@@ -56,6 +57,7 @@ func (w *watch) signal() {
 // caller holds the hub's mutex.
 func (w *watch) push(m *pb.WatchResponse) {
 	events := m.Events
+	w.asked, w.busy = false, true
 	if len(w.tail) > 0 {
 		events = append(w.tail, events...)
 		w.tail = nil

@@ -149,29 +149,88 @@ func TestSlowWatchCompacted(t *testing.T) {
 }
 
 // A watch that sees no events, while others write, survives a compaction and a
-// reconnect: it is told how far it has come.
+// reconnect: it is told how far it has come, also when the stream is never silent.
 func TestQuietWatchOverCompaction(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
-	kv := instance(t, cluster, "quiet", nil)
-	quiet := events(t, kv, "quiet/", 0)
-	var pair *kvdb.KVPair
-	var err error
-	deadline := time.Now().Add(pingAfter + 3*time.Second)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for ; time.Now().Before(deadline); <-tick.C {
-		pair, err = kv.Put("busy", "value", 0)
+	for _, busy := range []bool{false, true} {
+		s, err := open("", cluster.Endpoints(), nil)
 		require.NoError(t, err)
+		defer func() { require.NoError(t, s.Close()) }()
+		s.hub.pingEvery = time.Second
+		stream, err := s.Watch(t.Context(), driver.WatchRequest{Key: "quiet/", Prefix: true})
+		require.NoError(t, err)
+		quiet := stream.(*watch)
+		defer quiet.Close()
+		if busy {
+			beside, err := s.Watch(t.Context(), driver.WatchRequest{Key: "busy"})
+			require.NoError(t, err)
+			defer beside.Close()
+		}
+		put := func(key string) int64 {
+			indexes, err := s.Put(t.Context(), driver.Write{Key: key})
+			require.NoError(t, err)
+			return int64(indexes.Modified)
+		}
+		next := func() int64 {
+			s.hub.mu.Lock()
+			defer s.hub.mu.Unlock()
+			return quiet.next
+		}
+		began := put("busy")
+		eventually(t, "it is not told how far it has come", func() bool { return put("busy") > 0 && next() > began+10 })
+		require.NoError(t, s.Compact(t.Context(), uint64(next()-1)))
+		require.NoError(t, cluster.All()[0].Clients().Cut())
+		require.NoError(t, cluster.All()[0].Clients().Heal())
+		eventually(t, "no write succeeds", func() bool {
+			_, err := s.Put(t.Context(), driver.Write{Key: "quiet/key"})
+			return err == nil
+		})
+		pairs, err := quiet.Next()
+		require.NoError(t, err, "the watch is over")
+		require.Equal(t, "quiet/key", pairs[0].Key)
 	}
-	// Up to what the last ping has told.
-	require.NoError(t, kv.Compact(pair.ModifiedIndex-50))
+}
+
+// While its callback hangs and there is no other one, a watch knows that the store
+// can be reached again after its stream broke: so it is not given up.
+func TestSlowWatchOverReconnect(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Etcd(t, servers.Options{})
+	s, err := open("", cluster.Endpoints(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	stream, err := s.Watch(t.Context(), driver.WatchRequest{Key: "slow/", Prefix: true})
+	require.NoError(t, err)
+	defer stream.Close()
+	state := func() (parked bool, on *hubStream, up bool) {
+		s.hub.mu.Lock()
+		defer s.hub.mu.Unlock()
+		return stream.(*watch).parked, s.hub.stream, s.hub.stream != nil && s.hub.stream.up
+	}
+	writes, value := 0, make([]byte, 256<<10)
+	eventually(t, "all events are in memory", func() bool {
+		_, err := s.Put(t.Context(), driver.Write{Key: fmt.Sprintf("slow/%03d", writes), Value: value})
+		require.NoError(t, err)
+		writes++
+		parked, _, _ := state()
+		return parked
+	})
+	_, before, _ := state()
 	require.NoError(t, cluster.All()[0].Clients().Cut())
 	require.NoError(t, cluster.All()[0].Clients().Heal())
-	eventually(t, "no write succeeds", func() bool { _, err = kv.Put("quiet/key", "value", 0); return err == nil })
-	event := receive(t, quiet, "the event")
-	require.NotNil(t, event, "the watch is over")
-	require.Equal(t, "quiet/key", event.Key)
+	eventually(t, "the server is not known to be back", func() bool {
+		_, on, up := state()
+		return up && on != before
+	})
+	for seen := 0; seen < writes; {
+		pairs, err := stream.Next()
+		require.NoError(t, err)
+		for _, pair := range pairs {
+			require.Equal(t, fmt.Sprintf("slow/%03d", seen), pair.Key)
+			seen++
+		}
+	}
 }
 
 // A member that goes silent, with its connections open, is noticed by the watch,
