@@ -208,7 +208,8 @@ func (s *store) lookAll(ctx context.Context, t *transaction) ([]*api.KVPair, err
 	return over, nil
 }
 
-// CheckTx implements driver.TxChecker.
+// CheckTx implements driver.TxChecker. It does not know what is at the keys, and
+// counts the least that a write takes; Commit, which looks, may find that it is more.
 func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
 	t, err := s.newTransaction(reads, writes, locks)
 	if err != nil {
@@ -219,7 +220,7 @@ func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driv
 		if t.ttls[i].TTL > 0 {
 			w.session = sampleSession
 		}
-		// As over a key that is there, which takes most often what over none does.
+		// As over another value, which takes what over none does.
 		ops = append(ops, w.onto(&api.KVPair{ModifyIndex: driver.NoIndex, Flags: touchFlags})...)
 	}
 	return checkSize(ops)

@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -144,6 +145,44 @@ func TestPrepare(t *testing.T) {
 		require.NoError(t, kv.DeleteTree(""))
 	}
 	require.Empty(t, ttlSessions(sessions(t, raw(t, cluster.All()[0])), 64))
+}
+
+// Over what is there already a write takes more operations, as the README says.
+func TestTxOverTheSame(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	kv := open(t, "tx", cluster.Endpoints(), nil)
+	commit := func(n int, ttl uint64) error {
+		tx, err := kv.TxNew()
+		require.NoError(t, err)
+		for i := range n {
+			_, err := tx.Put(fmt.Sprint(i), "value", ttl)
+			require.NoError(t, err)
+		}
+		require.NoError(t, tx.Prepare())
+		return tx.Commit()
+	}
+	for _, c := range []struct {
+		fit int
+		ttl uint64
+	}{{maxTxOps / 2, 0}, {maxTxOps / 3, 60}} {
+		for range 2 {
+			require.NoError(t, commit(c.fit, c.ttl))
+		}
+		before, err := kv.Enumerate("")
+		require.NoError(t, err)
+		require.NoError(t, commit(c.fit, c.ttl))
+		after, err := kv.Enumerate("")
+		require.NoError(t, err)
+		for i := range after {
+			require.Greater(t, after[i].ModifiedIndex, before[i].ModifiedIndex)
+			require.Equal(t, before[i].CreatedIndex, after[i].CreatedIndex)
+		}
+		_, err = kv.Put(fmt.Sprint(c.fit), "value", c.ttl)
+		require.NoError(t, err)
+		require.ErrorIs(t, commit(c.fit+1, c.ttl), kvdb.ErrTooLarge)
+		require.NoError(t, kv.DeleteTree(""))
+	}
 }
 
 // ttlSessions are those of names beyond the first n that belong to keys.

@@ -47,7 +47,8 @@ func (w write) onto(p *api.KVPair) api.TxnOps {
 	case p.Session == "" && w.session != "":
 		return api.TxnOps{unchanged, w.final(api.KVSet)}
 	case p.Session == "" && p.Flags == 0 && bytes.Equal(p.Value, w.value):
-		return append(api.TxnOps{unchanged}, w.change()...)
+		touch := op(api.KVTxnOp{Verb: api.KVCAS, Key: w.key, Flags: touchFlags, Index: p.ModifyIndex})
+		return api.TxnOps{touch, w.final(api.KVSet)}
 	case p.Session == "":
 		return api.TxnOps{op(api.KVTxnOp{Verb: api.KVCAS, Key: w.key, Value: w.value, Index: p.ModifyIndex})}
 	case w.session != "":
