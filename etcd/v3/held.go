@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/portworx/kvdb"
@@ -80,13 +81,8 @@ func (l *lease) leave(s state) {
 
 // watch waits until the key changes, which is the end of the lock.
 func (l *lease) watch(ctx context.Context) {
-	w := l.session.s.newWatch(ctx, keyRange{key: []byte(l.key)}, l.revision+1)
-	if w == nil {
-		return
-	}
-	defer w.Close()
-	if events, _ := w.take(); len(events) == 0 {
-		return // it ended otherwise
+	if !l.awaitEnd(ctx) {
+		return // nobody will tell
 	}
 	l.mu.Lock()
 	if l.releasing {
@@ -96,6 +92,28 @@ func (l *lease) watch(ctx context.Context) {
 	}
 	l.mu.Unlock()
 	l.session.remove(l)
+}
+
+// awaitEnd waits until the key has changed; false when that will not be told.
+func (l *lease) awaitEnd(ctx context.Context) bool {
+	s := l.session.s
+	for after := l.revision; ; {
+		err := s.awaitChange(ctx, l.key, after)
+		if !errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
+			return err == nil
+		}
+		// History does not tell: look, and watch from there.
+		reply, err := s.rangeOf(ctx, &pb.RangeRequest{Key: []byte(l.key)})
+		switch {
+		case errors.Is(err, kvdb.ErrNoConnection): // and again
+		case err != nil:
+			return false
+		case len(reply.Kvs) == 0 || !l.is(reply.Kvs[0]):
+			return true
+		default:
+			after = reply.Header.Revision
+		}
+	}
 }
 
 func (l *lease) Release(ctx context.Context) error {

@@ -35,7 +35,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 			continue
 		}
 		if waiting.Err() == nil {
-			s.awaitChange(waiting, lockKey, holder.revision)
+			_ = s.awaitChange(waiting, lockKey, holder.revision) // whatever ends the wait: look
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -159,15 +159,19 @@ func (s *store) removeStray(ctx context.Context, se *session, lockKey string) er
 	return err
 }
 
-// awaitChange waits until somebody changes a key after a revision, or ctx ends.
-func (s *store) awaitChange(ctx context.Context, key string, after int64) {
+// awaitChange waits until somebody changes a key after a revision. An error says
+// why that will not be told.
+func (s *store) awaitChange(ctx context.Context, key string, after int64) error {
 	w := s.newWatch(ctx, keyRange{key: []byte(key)}, after+1)
 	if w == nil {
-		return
+		return kvdb.ErrClosed
 	}
 	defer w.Close()
-	// Whatever ends the wait, the caller looks at the key.
-	_, _ = w.take()
+	events, err := w.take()
+	if len(events) > 0 {
+		return nil
+	}
+	return err
 }
 
 func (s *store) LockOwner(ctx context.Context, key string) (string, bool, error) {

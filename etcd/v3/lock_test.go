@@ -131,6 +131,29 @@ func TestLockRemovedByForce(t *testing.T) {
 	require.NoError(t, kv.Unlock(kept))
 }
 
+// The holder hears of it also when history is cut before its watch begins.
+func TestLockRemovedByForceAfterCompaction(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	client := raw(t, cluster)
+	kv := instance(t, cluster, "d", nil)
+	first, err := kv.Lock("first")
+	require.NoError(t, err)
+	second, err := kv.Lock("second")
+	require.NoError(t, err)
+	_, err = client.Put(t.Context(), "other", "v")
+	require.NoError(t, err)
+	reply, err := client.Put(t.Context(), "other", "v")
+	require.NoError(t, err)
+	_, err = client.Compact(t.Context(), reply.Header.Revision)
+	require.NoError(t, err)
+	for key, lock := range map[string]*kvdb.KVPair{"first": first, "second": second} {
+		_, err = client.Delete(t.Context(), "d/d/"+key)
+		require.NoError(t, err)
+		receive(t, lostOf(t, lock), "the news that the lock is removed")
+		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(lock))
+	}
+}
+
 // A lock is kept for longer than its lease would last, by one lease that is
 // refreshed, whether or not somebody looks at it.
 func TestLockIsKept(t *testing.T) {
