@@ -15,6 +15,9 @@ const (
 	// maxValue is what a request to etcd may have by default, in bytes, less room
 	// for the key.
 	maxValue = 1536<<10 - 4<<10
+	// maxTTL keeps times of expiry within what the server can express: what is beyond
+	// would expire at once.
+	maxTTL = 100 * 365 * 24 * time.Hour
 	// closeTimeout bounds how long Close waits for locks to be released.
 	closeTimeout = 5 * time.Second
 )
@@ -49,7 +52,7 @@ func newStore(p *pool, stale bool) *store {
 // Limits implements driver.Store.
 func (s *store) Limits() driver.Limits {
 	return driver.Limits{
-		MaxValue: maxValue, CheckKey: checkKey, CheckPrefix: checkPrefix,
+		MaxValue: maxValue, MaxTTL: maxTTL, CheckKey: checkKey, CheckPrefix: checkPrefix,
 		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: opTimeout,
 	}
 }

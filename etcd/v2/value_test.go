@@ -1,9 +1,14 @@
 package etcdv2
 
 import (
+	"math"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
 )
 
 // Text is kept as it is, for other programs; whatever is written is read.
@@ -17,6 +22,22 @@ func TestValues(t *testing.T) {
 		require.Equal(t, binary, string(decode(encode([]byte(binary)))))
 	}
 	require.Equal(t, encodedMark+"?", string(decode(encodedMark+"?")), "written by somebody else")
+}
+
+// The longest TTL is one that the server can express.
+func TestLongTTL(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Etcd35(t, servers.Options{})
+	kv := instance(t, cluster, "ttl", nil, nil)
+	_, err := kv.Put("key", "value", uint64(maxTTL/time.Second))
+	require.NoError(t, err)
+	reply, err := raw(t, cluster).Get(t.Context(), "/ttl/key", nil)
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(maxTTL), *reply.Node.Expiration, time.Minute)
+	for _, ttl := range []uint64{uint64(maxTTL/time.Second) + 1, uint64(math.MaxInt64 / time.Second)} {
+		_, err = kv.Put("key", "value", ttl)
+		require.Equal(t, kvdb.ErrTTLNotSupported, err)
+	}
 }
 
 func TestKeys(t *testing.T) {
