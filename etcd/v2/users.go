@@ -35,49 +35,54 @@ func (s *store) AddUser(ctx context.Context, username, password string) error {
 	if password == "" {
 		return kvdb.ErrNoPassword
 	}
-	// etcd takes the addition of a user that is there as a change of the password.
-	err := s.admin(ctx, username, func(ctx context.Context, l *line) error {
-		_, err := l.users.GetUser(ctx, username)
-		return err
-	})
-	switch {
-	case err == nil:
-		return fmt.Errorf("user %q: %w", username, kvdb.ErrExist)
-	case !errors.Is(err, kvdb.ErrNotFound):
-		return err
+	// etcd takes the addition of a user that is there as a change of the password. A
+	// role that is there may let into much: a new user begins with nothing.
+	for _, get := range []func(context.Context, *line) error{
+		func(ctx context.Context, l *line) error { _, err := l.users.GetUser(ctx, username); return err },
+		func(ctx context.Context, l *line) error { _, err := l.roles.GetRole(ctx, username); return err },
+	} {
+		switch err := s.admin(ctx, username, get); {
+		case err == nil:
+			return fmt.Errorf("user %q: %w", username, kvdb.ErrExist)
+		case !errors.Is(err, kvdb.ErrNotFound):
+			return err
+		}
 	}
-	// A role that is there may let into much: a new user begins with nothing.
-	if err := s.admin(ctx, username, func(ctx context.Context, l *line) error { return l.roles.AddRole(ctx, username) }); err != nil {
-		return err
-	}
-	err = s.admin(ctx, username, func(ctx context.Context, l *line) error {
-		_, err := l.roles.GrantRoleKV(ctx, username, []string{loginPath(username)}, client.ReadPermission)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	err = s.admin(ctx, username, func(ctx context.Context, l *line) error { return l.users.AddUser(ctx, username, password) })
-	if err == nil {
-		err = s.admin(ctx, username, func(ctx context.Context, l *line) error {
+	// The user comes first, and goes last: RemoveUser ends what was done half.
+	for _, add := range []func(context.Context, *line) error{
+		func(ctx context.Context, l *line) error { return l.users.AddUser(ctx, username, password) },
+		func(ctx context.Context, l *line) error { return l.roles.AddRole(ctx, username) },
+		func(ctx context.Context, l *line) error {
+			_, err := l.roles.GrantRoleKV(ctx, username, []string{loginPath(username)}, client.ReadPermission)
+			return err
+		},
+		func(ctx context.Context, l *line) error {
 			_, err := l.users.GrantUser(ctx, username, []string{username})
 			return err
-		})
+		},
+	} {
+		if err := s.admin(ctx, username, add); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
-// RemoveUser implements driver.UserAdmin. The role goes with the user.
+// RemoveUser implements driver.UserAdmin. The role goes with the user, who must not
+// have one that is not there: etcd does not tell that from a user who is not there.
 func (s *store) RemoveUser(ctx context.Context, username string) error {
-	err := s.admin(ctx, username, func(ctx context.Context, l *line) error { return l.users.RemoveUser(ctx, username) })
-	if err != nil {
+	err := s.admin(ctx, username, func(ctx context.Context, l *line) error {
+		_, err := l.users.RevokeUser(ctx, username, []string{username})
+		return err
+	})
+	if err != nil && !errors.Is(err, kvdb.ErrExist) { // that he does not have the role is a conflict
 		return err
 	}
 	err = s.admin(ctx, username, func(ctx context.Context, l *line) error { return l.roles.RemoveRole(ctx, username) })
-	if errors.Is(err, kvdb.ErrNotFound) {
-		return nil
+	if err != nil && !errors.Is(err, kvdb.ErrNotFound) {
+		return err
 	}
-	return err
+	return s.admin(ctx, username, func(ctx context.Context, l *line) error { return l.users.RemoveUser(ctx, username) })
 }
 
 // GrantAccess implements driver.UserAdmin. It adds to what the user may do in the

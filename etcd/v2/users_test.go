@@ -3,6 +3,7 @@ package etcdv2
 import (
 	"context"
 	"maps"
+	"net/http"
 	"testing"
 	"time"
 
@@ -38,6 +39,44 @@ func withUsers(t *testing.T, members int) (*servers.Cluster, map[string]string) 
 	require.NoError(t, err)
 	require.NoError(t, client.NewAuthAPI(c).Enable(ctx))
 	return cluster, options
+}
+
+// A user that was added or removed by half can be removed, and added again.
+func TestHalfAUser(t *testing.T) {
+	t.Parallel()
+	cluster, options := withUsers(t, 1)
+	n := &network{}
+	root := instance(t, cluster, "users", options, n.wrap)
+	for _, step := range []struct{ method, path string }{
+		{http.MethodPut, "/v2/auth/users/user"}, {http.MethodPut, "/v2/auth/roles/user"},
+		{http.MethodDelete, "/v2/auth/users/user"}, {http.MethodDelete, "/v2/auth/roles/user"},
+	} {
+		for nth := range 2 {
+			seen := 0
+			n.cut(func(r *http.Request) bool {
+				if r.Method != step.method || r.URL.Path != step.path {
+					return false
+				}
+				seen++
+				return seen > nth
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			err := kvdb.WithContext(ctx, root).AddUser("user", "password")
+			if err == nil {
+				err = kvdb.WithContext(ctx, root).RemoveUser("user")
+			}
+			cancel()
+			n.mend()
+			if step.method == http.MethodPut || nth == 0 { // each is removed once
+				require.Error(t, err, "%v %d", step, nth)
+			}
+			if err = root.RemoveUser("user"); err != nil {
+				require.ErrorIs(t, err, kvdb.ErrNotFound)
+			}
+			require.NoError(t, root.AddUser("user", "password"), "%v %d", step, nth)
+			require.NoError(t, root.RemoveUser("user"))
+		}
+	}
 }
 
 // A user may do in a subtree what was granted, all that is done in it, until it is
