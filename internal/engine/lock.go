@@ -78,7 +78,7 @@ type heldLock struct {
 	lease      driver.Lease
 	key, owner string
 	since      time.Time     // without the monotonic clock, to be printed
-	done       chan struct{} // closed by the Unlock that ends it
+	done       chan struct{} // closed by the first Unlock
 
 	mu       sync.Mutex // one Unlock at a time; protects released and done's closing
 	released bool
@@ -91,7 +91,7 @@ func (h *heldLock) Token() uint64 { return h.lease.Token() }
 func (h *heldLock) Lost() <-chan struct{} { return h.lease.Lost() }
 
 // watch reports to the fatal callback that the lock is lost, or held for too
-// long, until it is unlocked or the instance is closed.
+// long, until Unlock is called or the instance is closed.
 func (h *heldLock) watch(holdLimit time.Duration) {
 	var tooLong <-chan time.Time
 	if holdLimit > 0 {
@@ -123,14 +123,13 @@ func (h *heldLock) fatal(err error, format string, args ...interface{}) {
 }
 
 func (h *heldLock) unlock(ctx context.Context) error {
-	err := h.lease.Release(ctx)
-	if err == nil || errors.Is(err, kvdb.ErrInvalidLock) {
-		select {
-		case <-h.done:
-		default:
-			close(h.done)
-		}
+	// Who has asked for this does not hold the lock any more, whatever comes of it.
+	select {
+	case <-h.done:
+	default:
+		close(h.done)
 	}
+	err := h.lease.Release(ctx)
 	h.released = err == nil
 	return err
 }

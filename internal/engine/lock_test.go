@@ -80,6 +80,9 @@ func TestUnlockAgain(t *testing.T) {
 		require.NoError(t, err)
 		lease.release = func() error { return kvdb.ErrNoConnection }
 		require.ErrorIs(t, kv.Unlock(pair), kvdb.ErrNoConnection)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Empty(t, fatal, "it is given up")
 		lease.release = func() error { return nil }
 		require.NoError(t, kv.Unlock(pair))
 		require.NoError(t, kv.Unlock(pair))
@@ -87,6 +90,27 @@ func TestUnlockAgain(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		require.Empty(t, fatal, "it is held no more")
+		require.NoError(t, kv.Close())
+	})
+}
+
+// The store may find a lock lost that it could not release in time: it is nobody's
+// any more who had to be told.
+func TestLostAfterUnlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease := newFakeLease()
+		kv, fatal := leased(t, lease)
+		pair, err := kv.Lock("key")
+		require.NoError(t, err)
+		lease.release = func() error { return kvdb.ErrNoConnection }
+		require.ErrorIs(t, kv.Unlock(pair), kvdb.ErrNoConnection)
+		synctest.Wait()
+		close(lease.lost)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Empty(t, fatal)
+		lease.release = func() error { return kvdb.ErrInvalidLock }
+		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
 		require.NoError(t, kv.Close())
 	})
 }
