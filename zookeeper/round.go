@@ -59,6 +59,11 @@ func (w *stream) take() []*finding {
 	}
 	level := make([]*finding, 0, len(w.dirty))
 	for path, d := range w.dirty {
+		if _, found := w.nodes[path]; !found && path != w.root {
+			// It is gone, and not subscribed to any more. If it is there again, the list
+			// of children above it has changed.
+			continue
+		}
 		level = append(level, &finding{path: path, dirt: d})
 	}
 	w.dirty, w.all = map[string]dirt{}, false

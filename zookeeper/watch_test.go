@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -98,3 +99,98 @@ func watchRecreated(t *testing.T, reads int) {
 		require.Equal(t, key(i), pair.Key)
 	}
 }
+
+// Keys are below one watch, and each is that of another one. What happens to them
+// after they were deleted and created again, just when the one has read that they
+// are gone and the other waits for that, is told to both.
+func TestWatchOfKeysThatAreWatchedTwice(t *testing.T) {
+	const n = 32
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	o := observe(t, member)
+	kv, other := instance(t, "d", []string{o.Addr().String()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
+	put := func(key, value string) {
+		_, err := other.Put(key, value, 0)
+		require.NoError(t, err)
+	}
+	for _, key := range []string{"dir/one", "dir/two"} {
+		put(key, "first")
+	}
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("dir/key-%02d", i)
+		put(keys[i], "first")
+	}
+	seen := events(t, kv, "dir/", 0)
+	for _, key := range keys {
+		require.NoError(t, kv.WatchKey(key, 0, nil, func(_ string, _ interface{}, _ *kvdb.KVPair, err error) error { return err }))
+	}
+
+	var mu sync.Mutex
+	counts := map[traffic]int{}
+	note := func(q traffic) {
+		mu.Lock()
+		defer mu.Unlock()
+		q.conn = 0
+		counts[q]++
+	}
+	// await waits until all those keys have been asked for, or told of, so often.
+	await := func(times int, operation string, keys ...string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, key := range keys {
+				if counts[traffic{0, operation, "/d/" + key}] < times {
+					return false
+				}
+			}
+			return true
+		}, patience, time.Millisecond, "%s of %s", operation, keys)
+	}
+	held := map[string]chan struct{}{"/d/dir/one": make(chan struct{}), "/d/dir/two": make(chan struct{})}
+	o.intercept(func(q traffic) <-chan struct{} {
+		if q.operation != "getData" || held[q.path] == nil {
+			return nil
+		}
+		note(traffic{0, "held", q.path})
+		return held[q.path]
+	}, note)
+	put("dir/one", "second")
+	await(1, "held", "dir/one")
+	put("dir/two", "second")
+	for _, key := range keys {
+		_, err := other.Delete(key)
+		require.NoError(t, err)
+	}
+	await(1, event, "dir", "dir/two")
+	await(1, "exists", keys...) // the watches of the keys wait for their creation
+	close(held["/d/dir/one"])   // the next round of the other one has been told of it all
+	await(1, "held", "dir/two")
+	await(1, "getChildren", "dir")
+	await(3, "getData", keys...) // two of them are its own
+	for _, key := range keys {
+		put(key, "again")
+	}
+	await(2, event, append([]string{"dir"}, keys...)...)
+	close(held["/d/dir/two"])
+	for _, value := range []string{"again", "last"} {
+		missing := map[string]bool{}
+		for _, key := range keys {
+			missing[key] = true
+			if value == "last" {
+				put(key, value)
+			}
+		}
+		for len(missing) > 0 {
+			pair := receive(t, seen, fmt.Sprintf("%q of %d keys", value, len(missing)))
+			require.NotNil(t, pair)
+			if string(pair.Value) == value {
+				delete(missing, pair.Key)
+			}
+		}
+	}
+}
+
+// A watch that is about to begin obeys its context while the server does not answer it.
+// The session of watches lives as long as the server likes its sessions to be.
+// What the server keeps for watches that are over is released.
