@@ -293,8 +293,12 @@ func ownerOf(data []byte) (string, bool) {
 }
 
 // awaitForeign waits until another release of this library frees its lock at
-// path.
+// path, or above it.
 func (s *store) awaitForeign(ctx context.Context, path string, deadline time.Time) error {
+	path, err := s.foreignLock(ctx, path)
+	if err != nil || path == "" {
+		return err
+	}
 	late := time.Until(deadline) <= 0
 	if !late {
 		w, err := s.hub.subscribe(ctx)
@@ -321,6 +325,25 @@ func (s *store) awaitForeign(ctx context.Context, path string, deadline time.Tim
 		return kvdb.ErrInvalidLock
 	}
 	return &driver.HeldError{Owner: owner}
+}
+
+// foreignLock returns the path of the lock of another release at path, or above
+// it; "" when there is none any more.
+func (s *store) foreignLock(ctx context.Context, path string) (string, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	for ; path != "/"; path = parent(path) {
+		stat, _, err := s.look(ctx, path, false, true)
+		switch {
+		case err != nil:
+			return "", err
+		case stat != nil && isEphemeral(stat):
+			return path, nil
+		case stat != nil:
+			return "", nil // nor is there one above: it would have no children
+		}
+	}
+	return "", nil
 }
 
 // watchLease loses a lease when somebody deletes its znode.

@@ -185,3 +185,43 @@ func TestLockThatIsGivenUp(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, other.Unlock(pair))
 }
+
+// A key below one that another release has locked cannot be locked: that is told
+// in time, and who waits for it waits for an event.
+func TestLockBelowALockOfAnotherRelease(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	o := observe(t, member)
+	kv, conn := instance(t, "d", []string{o.Addr().String()}, nil), raw(t, member)
+	_, err := kv.Put("beside", "value", 0)
+	require.NoError(t, err)
+	_, err = conn.Create("/d/lock", []byte(`{"LockerID":"theirs"}`), zk.FlagEphemeral, zk.WorldACL(zk.PermAll))
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for _, wait := range []time.Duration{0, 100 * time.Millisecond} {
+		_, err := kvdb.WithContext(ctx, kv).LockWithTimeout("lock/a/b", "ours", wait, 0)
+		require.ErrorIs(t, err, kvdb.ErrExist)
+		require.ErrorContains(t, err, "theirs")
+	}
+	watched := make(chan struct{}, 100)
+	o.intercept(nil, func(q traffic) {
+		if q == (traffic{q.conn, "getData", "/d/lock"}) {
+			watched <- struct{}{}
+		}
+	})
+	o.take()
+	done := make(chan error, 1)
+	go func() {
+		pair, err := kv.LockWithTimeout("lock/a/b", "ours", patience, 0)
+		if err == nil {
+			err = kv.Unlock(pair)
+		}
+		done <- err
+	}()
+	receive(t, watched, "the watch")
+	require.NoError(t, conn.Delete("/d/lock", -1))
+	require.NoError(t, receive(t, done, "the lock"))
+	require.Less(t, len(o.take()), 50, "requests")
+}
+
+// Who waits for a lock through the end of its session still gets it.
