@@ -20,7 +20,6 @@ const dialTimeout = 2 * time.Second
 type client struct {
 	conn  *zk.Conn
 	ended <-chan zk.Event // closed when the last goroutine of conn is over
-	hosts *hosts
 	tls   *tls.Config
 	once  bool // it shall not connect again
 	// told gets the client's events, in order with replies: what a reply shows has
@@ -47,7 +46,7 @@ type client struct {
 }
 
 type clientConfig struct {
-	servers        []string
+	servers        *addresses
 	sessionTimeout time.Duration
 	tls            *tls.Config
 	once           bool
@@ -61,10 +60,9 @@ func connect(cfg clientConfig, credentials []byte) (*client, error) {
 		login: make(chan struct{}), up: make(chan struct{}), sending: map[string]*flush{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.hosts = newHosts(c.ctx, cfg.servers)
 	var err error
-	c.conn, c.ended, err = zk.Connect(cfg.servers, cfg.sessionTimeout, zk.WithHostProvider(c.hosts), zk.WithDialer(c.dial),
-		zk.WithEventCallback(c.event), zk.WithLogger(silent{}), zk.WithLogInfo(false))
+	c.conn, c.ended, err = zk.Connect(cfg.servers.get(), cfg.sessionTimeout,
+		zk.WithHostProvider(newHosts(c.ctx, cfg.servers)), zk.WithDialer(c.dial), zk.WithEventCallback(c.event), zk.WithLogger(silent{}), zk.WithLogInfo(false))
 	if err != nil {
 		c.cancel()
 		return nil, err

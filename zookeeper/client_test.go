@@ -19,7 +19,7 @@ func TestCloseWhileTheConnectionBreaks(t *testing.T) {
 	for range 10 {
 		o := observe(t, member)
 		c, err := connect(clientConfig{
-			servers: []string{o.Addr().String()}, sessionTimeout: sessionTimeout, told: func(zk.Event) {},
+			servers: &addresses{all: []string{o.Addr().String()}}, sessionTimeout: sessionTimeout, told: func(zk.Event) {},
 		}, nil)
 		require.NoError(t, err)
 		require.NoError(t, c.connected(t.Context()))

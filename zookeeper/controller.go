@@ -350,7 +350,7 @@ func (s *store) SetEndpoints(endpoints []string) error {
 	if err != nil {
 		return err
 	}
-	s.main.hosts.set(servers)
+	s.servers.set(servers)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.endpoints = append([]string{}, endpoints...)

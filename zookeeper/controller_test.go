@@ -1,6 +1,8 @@
 package zookeeper
 
 import (
+	"encoding/binary"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +100,39 @@ func TestSetEndpoints(t *testing.T) {
 	require.Equal(t, "key", receive(t, seen, "the event").Key)
 }
 
+// Watches, too, find the servers that an instance is told of while they are
+// looking for the old ones.
+func TestSetEndpointsInAnOutage(t *testing.T) {
+	t.Parallel() // it mostly waits
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	o := observe(t, member)
+	address := o.Addr().String()
+	kv := instance(t, "d", []string{address}, nil)
+	seen := events(t, kv, "", 0)
+	o.kill()
+	gone, err := net.Listen("tcp", address)
+	require.NoError(t, err)
+	defer gone.Close()
+	for looking := false; !looking; {
+		conn, err := gone.Accept()
+		require.NoError(t, err)
+		messages(conn, func(_ bool, message []byte) error {
+			// Length, version and zxid come before the timeout.
+			timeout := time.Duration(binary.BigEndian.Uint32(message[16:])) * time.Millisecond
+			looking = timeout == watchSessionTimeout
+			return net.ErrClosed
+		})
+		require.NoError(t, conn.Close())
+	}
+	require.NoError(t, kv.SetEndpoints([]string{member.Endpoint()}))
+	require.Eventually(t, func() bool {
+		_, err := kv.Put("key", "value", 0)
+		return err == nil
+	}, patience, 100*time.Millisecond)
+	require.Equal(t, "key", receive(t, seen, "the event").Key)
+}
+
+// The addresses of a member, of which there may be several.
 // Servers that do not allow to be reconfigured say so.
 func TestReconfigurationIsOff(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{Config: []string{"reconfigEnabled=false", "standaloneEnabled=false"}})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,10 +22,31 @@ type hosts struct {
 	ctx  context.Context // ends with the client
 	wait retry.Backoff   // of Next, which has one caller
 
-	mu      sync.Mutex // protects what is below
-	servers []string   // host:port
-	next    int        // number of the next one to try
-	failed  int        // tried in vain since the last connection
+	servers *addresses
+
+	mu     sync.Mutex // protects what is below
+	next   int        // number of the next one to try
+	failed int        // tried in vain since the last connection
+}
+
+// addresses are those of the servers, which an instance's clients share.
+type addresses struct {
+	mu  sync.Mutex // protects all
+	all []string   // host:port
+}
+
+// set replaces the servers.
+func (a *addresses) set(servers []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.all = servers
+}
+
+// get returns the servers.
+func (a *addresses) get() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.all // which nobody changes
 }
 
 // parseServers returns the addresses host:port of endpoints, in any order.
@@ -53,44 +73,27 @@ func parseServers(endpoints []string) ([]string, error) {
 	return servers, nil
 }
 
-func newHosts(ctx context.Context, servers []string) *hosts {
+func newHosts(ctx context.Context, servers *addresses) *hosts {
 	return &hosts{ctx: ctx, servers: servers, wait: retry.Backoff{Min: 50 * time.Millisecond, Max: time.Second}}
-}
-
-// set replaces the servers.
-func (h *hosts) set(servers []string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.servers, h.next = servers, 0
-}
-
-// all returns the servers.
-func (h *hosts) all() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Clone(h.servers)
 }
 
 // Init implements zk.HostProvider.
 func (h *hosts) Init([]string) error { return nil }
 
 // Len implements zk.HostProvider.
-func (h *hosts) Len() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.servers)
-}
+func (h *hosts) Len() int { return len(h.servers.get()) }
 
 // Next implements zk.HostProvider. When all servers were tried in vain it says
 // so, with which the client gives up the requests that it could not send, and
 // waits for a second more.
 func (h *hosts) Next() (server string, inVain bool) {
+	servers := h.servers.get()
 	h.mu.Lock()
-	inVain = h.failed >= len(h.servers)
+	inVain = h.failed >= len(servers)
 	if inVain {
 		h.failed = 0
 	}
-	server = h.servers[h.next%len(h.servers)]
+	server = servers[h.next%len(servers)]
 	h.next++
 	h.failed++
 	h.mu.Unlock()

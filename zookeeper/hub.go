@@ -135,7 +135,7 @@ func (h *hub) run() {
 func (h *hub) session() error {
 	x := &session{lost: make(chan struct{})}
 	cfg := clientConfig{
-		servers: h.s.main.hosts.all(), sessionTimeout: watchSessionTimeout, tls: h.o.tls, once: true,
+		servers: &h.s.servers, sessionTimeout: watchSessionTimeout, tls: h.o.tls, once: true,
 		told: func(e zk.Event) { h.told(x, e) },
 	}
 	var err error

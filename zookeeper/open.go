@@ -43,8 +43,9 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 	s.counts.known = map[int]int32{}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.leases.start(s)
+	s.servers.set(servers)
 	s.hub = newHub(s, o)
-	cfg := clientConfig{servers: servers, sessionTimeout: sessionTimeout, tls: o.tls, told: s.leases.told}
+	cfg := clientConfig{servers: &s.servers, sessionTimeout: sessionTimeout, tls: o.tls, told: s.leases.told}
 	if s.main, err = connect(cfg, o.credentials); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ const (
 // store implements driver.Store.
 type store struct {
 	main    *client
+	servers addresses
 	hub     *hub
 	acl     []zk.ACL
 	stale   bool // reads need not see the latest writes
