@@ -42,6 +42,22 @@ func (s *store) keep(ctx context.Context, path string) error {
 	}
 }
 
+// keeping are the operations that go with another write of a key with that stat:
+// should the Put that made a container a key have ended before it made the keep,
+// it is made first.
+func (s *store) keeping(ctx context.Context, path string, stat *zk.Stat) ([]any, error) {
+	// What was written when it was created was created as a key.
+	if stat.Cversion == 0 && (stat.Version > 1 || stat.Mzxid == stat.Czxid) {
+		return nil, nil
+	}
+	if !s.kept.has(path) {
+		if err := s.keep(ctx, path); err != nil {
+			return nil, err
+		}
+	}
+	return []any{&zk.CheckVersionRequest{Path: keepPath(path), Version: -1}}, nil
+}
+
 // filled are the operations that make a directory a key, if it has that version.
 func (s *store) filled(path string, value []byte, version int32) []any {
 	return []any{

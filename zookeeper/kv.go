@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-zookeeper/zk"
 
@@ -153,7 +154,7 @@ func (s *store) create(ctx context.Context, path string, w driver.Write) (driver
 // not be the latest state: when that is not what it saw, the version tells.
 func (s *store) update(ctx context.Context, path string, w driver.Write) (driver.Indexes, error) {
 	for latest := false; ; latest = true {
-		ops, err := s.compared(ctx, path, w.Cond)
+		compared, err := s.compared(ctx, path, w.Cond)
 		if err != nil {
 			return driver.Indexes{}, err
 		}
@@ -161,11 +162,19 @@ func (s *store) update(ctx context.Context, path string, w driver.Write) (driver
 		if err != nil {
 			return driver.Indexes{}, err
 		}
-		indexes, failed, err := s.replace(ctx, path, w.Value, stat.Version, ops)
+		keeping, err := s.keeping(ctx, path, stat)
+		switch {
+		case errors.Is(err, zk.ErrNoNode):
+			continue
+		case err != nil:
+			return driver.Indexes{}, err
+		}
+		indexes, failed, err := s.replace(ctx, path, w.Value, stat.Version, slices.Concat(compared, keeping))
 		if err == nil {
 			return indexes, nil
 		}
-		if err := s.moved(path, failed < len(ops), err); err != nil {
+		s.kept.remove(path)
+		if err := s.moved(path, failed < len(compared), err); err != nil {
 			return driver.Indexes{}, err
 		}
 	}

@@ -248,3 +248,85 @@ func TestCallThatIsGivenUp(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+// interruptedPut makes the directory /d/dir a key by a Put that ends before it
+// has made what keeps the server from removing it.
+func interruptedPut(t *testing.T, member *servers.Member, dir string) {
+	t.Helper()
+	o := observe(t, member)
+	kv := instance(t, "d", []string{o.Addr().String()}, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o.intercept(func(q traffic) <-chan struct{} {
+		if q.path != "/d/"+dir+"/%kvdb/keep" {
+			return nil
+		}
+		cancel()
+		return make(chan struct{})
+	}, nil)
+	_, err := kvdb.WithContext(ctx, kv).Put(dir, "written", 0)
+	require.ErrorIs(t, err, context.Canceled)
+	o.kill()
+}
+
+// A key whose directory the server would remove, because the Put that made it a
+// key was interrupted, stays once another write of it has succeeded.
+func TestWriteAfterAnInterruptedPut(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
+	writes := map[string]func(key string) error{
+		"Put":    func(key string) error { _, err := kv.Put(key, "acknowledged", 0); return err },
+		"Update": func(key string) error { _, err := kv.Update(key, "acknowledged", 0); return err },
+		"CompareAndSet": func(key string) error {
+			_, err := kv.CompareAndSet(&kvdb.KVPair{Key: key, Value: []byte("acknowledged")}, 0, []byte("written"))
+			return err
+		},
+		"Tx": func(key string) error {
+			tx, err := kv.TxNew()
+			require.NoError(t, err)
+			_, err = tx.Put(key, "acknowledged", 0)
+			require.NoError(t, err)
+			return tx.Commit()
+		},
+	}
+	for name, write := range writes {
+		_, err := kv.Put(name+"/key", "value", 0)
+		require.NoError(t, err)
+		interruptedPut(t, member, name)
+		require.NoError(t, write(name))
+	}
+	// A directory that never had anything in it, for whose creation another
+	// program has just made it.
+	_, err := conn.CreateContainer("/d/empty", nil, zk.FlagContainer, zk.WorldACL(zk.PermAll))
+	require.NoError(t, err)
+	interruptedPut(t, member, "empty")
+	require.NoError(t, writes["Update"]("empty"))
+	writes["empty"] = nil
+	_, err = kv.Put("empty/key", "value", 0)
+	require.NoError(t, err)
+	for name := range writes {
+		_, err = kv.Delete(name + "/key")
+		require.NoError(t, err)
+	}
+	for range 2 { // the server removes containers in rounds
+		_, err = kv.Put("another/key", "value", 0)
+		require.NoError(t, err)
+		_, err = kv.Delete("another/key")
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			exists, _, err := conn.Exists("/d/another")
+			return err == nil && !exists
+		}, patience, 50*time.Millisecond)
+	}
+	for name := range writes {
+		pair, err := kv.Get(name)
+		require.NoError(t, err, name)
+		require.Equal(t, "acknowledged", string(pair.Value), name)
+	}
+}
+
+// A Put has written, and then the store cannot be reached any more. Nobody may
+// conclude that it has not.
+// An instance without a domain leaves the server's own znodes alone.
+// A server that refuses a write because a quota is used up has answered.
+// A snapshot, which may take long, does not begin during an outage.

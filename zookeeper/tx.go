@@ -67,6 +67,13 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 				return errForeignLock(pathOf(w.Key))
 			}
 			ops = append(ops, s.written(w, stats[w.Key])...)
+			if stat := stats[w.Key]; stat != nil && isKey(stat) {
+				keeping, err := s.keeping(ctx, pathOf(w.Key), stat)
+				if err != nil && !isMoved(err) { // else the request fails, too
+					return err
+				}
+				ops = append(ops, keeping...)
+			}
 		}
 		_, failed, err := s.multi(ctx, ops...)
 		switch {
@@ -81,6 +88,9 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 				s.counts.forget(generation(pathOf(r.Key)))
 			}
 		case errors.Is(err, zk.ErrNoNode):
+			for _, w := range writes {
+				s.kept.remove(pathOf(w.Key))
+			}
 			if err := s.makeDirectories(ctx, reads, writes, stats); err != nil {
 				return err
 			}
