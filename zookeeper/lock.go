@@ -31,12 +31,18 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	}
 	deadline := time.Now().Add(max(wait, 0))
 	path := pathOf(key)
-	p, err := s.enqueue(ctx, path, value, deadline)
-	if err != nil {
-		return nil, err
-	}
-	turn, err := s.awaitTurn(ctx, &p, deadline)
-	if err != nil {
+	var p place
+	var turn turn
+	for {
+		if p, err = s.enqueue(ctx, path, value, deadline); err != nil {
+			return nil, err
+		}
+		if turn, err = s.awaitTurn(ctx, &p, deadline); err == nil {
+			break
+		}
+		if errors.Is(err, errPlaceLost) && time.Now().Before(deadline) {
+			continue // there is time for another one
+		}
 		s.leave(func() { s.discard(p.path) })
 		return nil, err
 	}

@@ -225,3 +225,34 @@ func TestLockBelowALockOfAnotherRelease(t *testing.T) {
 }
 
 // Who waits for a lock through the end of its session still gets it.
+func TestWaiterOfALostSession(t *testing.T) {
+	t.Parallel() // it mostly waits
+	member := servers.ZooKeeper(t, servers.Options{Config: []string{"maxSessionTimeout=4000"}}).All()[0]
+	o := observe(t, member)
+	holder, kv := instance(t, "d", []string{member.Endpoint()}, nil), instance(t, "d", []string{o.Addr().String()}, nil)
+	held, err := holder.LockWithTimeout("lock", "holder", 0, 0)
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		pair, err := kv.LockWithTimeout("lock", "waiter", 2*patience, 0)
+		if err == nil {
+			err = kv.Unlock(pair)
+		}
+		done <- err
+	}()
+	conn := raw(t, member)
+	queued := func(n int) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			names, _, err := conn.Children("/d/lock/%kvdb")
+			return err == nil && len(names) == n
+		}, patience, 10*time.Millisecond)
+	}
+	queued(2)
+	o.cut(true)
+	queued(1) // the session has expired
+	o.cut(false)
+	require.Eventually(t, func() bool { _, err := kv.Put("key", "value", 0); return err == nil }, patience, 10*time.Millisecond)
+	require.NoError(t, holder.Unlock(held))
+	require.NoError(t, receive(t, done, "the lock"))
+}
