@@ -88,7 +88,11 @@ func (s *store) set(ctx context.Context, path string, value []byte) (driver.Inde
 	case isEphemeral(stat):
 		return driver.Indexes{}, errForeignLock(path)
 	case maybeContainer(stat):
-		err = s.keep(ctx, path)
+		if err = s.keep(ctx, path); err != nil && !errors.Is(err, zk.ErrNoNode) {
+			// The value is written, but may not stay: kvdb.ErrNoConnection would say that
+			// it is not.
+			err = fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, withCause(ctx, errors.New(err.Error())))
+		}
 	}
 	return indexesOf(stat), err
 }

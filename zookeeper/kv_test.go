@@ -327,6 +327,28 @@ func TestWriteAfterAnInterruptedPut(t *testing.T) {
 
 // A Put has written, and then the store cannot be reached any more. Nobody may
 // conclude that it has not.
+func TestPutThatIsCutOff(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	o := observe(t, member)
+	kv, conn := instance(t, "d", []string{o.Addr().String()}, nil), raw(t, member)
+	_, err := kv.Put("dir/key", "value", 0)
+	require.NoError(t, err)
+	o.intercept(func(q traffic) <-chan struct{} {
+		if q.path == "/d/dir/%kvdb/keep" {
+			o.cut(true)
+		}
+		return nil
+	}, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err = kvdb.WithContext(ctx, kv).Put("dir", "written", 0)
+	require.ErrorIs(t, err, kvdb.ErrUnknownOutcome)
+	require.NotErrorIs(t, err, kvdb.ErrNoConnection)
+	data, _, err := conn.Get("/d/dir")
+	require.NoError(t, err)
+	require.Equal(t, "written", string(data), "the case that is tested")
+}
+
 // An instance without a domain leaves the server's own znodes alone.
 // A server that refuses a write because a quota is used up has answered.
 // A snapshot, which may take long, does not begin during an outage.
