@@ -350,5 +350,54 @@ func TestPutThatIsCutOff(t *testing.T) {
 }
 
 // An instance without a domain leaves the server's own znodes alone.
+func TestServersOwnZnodes(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	kv, conn := instance(t, "", []string{member.Endpoint()}, nil), raw(t, member)
+	const quota = "/zookeeper/quota/d/zookeeper_limits"
+	for _, path := range []string{"/zookeeper/quota/d", quota} {
+		_, err := conn.Create(path, []byte("count=5,bytes=-1"), 0, zk.WorldACL(zk.PermAll))
+		require.NoError(t, err)
+	}
+	_, err := kv.Put("zookeeper-key", "value", 0)
+	require.NoError(t, err)
+	ignore := func(_ string, _ interface{}, _ *kvdb.KVPair, err error) error { return err }
+	for call, f := range map[string]func(key string) error{
+		"Get":        func(key string) error { _, err := kv.Get(key); return err },
+		"Put":        func(key string) error { _, err := kv.Put(key, "value", 0); return err },
+		"Delete":     func(key string) error { _, err := kv.Delete(key); return err },
+		"WatchKey":   func(key string) error { return kv.WatchKey(key, 0, nil, ignore) },
+		"DeleteTree": kv.DeleteTree,
+		"Keys":       func(key string) error { _, err := kv.Keys(key, ""); return err },
+		"Enumerate":  func(key string) error { _, err := kv.Enumerate(key + "/"); return err },
+		"WatchTree":  func(key string) error { return kv.WatchTree(key+"/", 0, nil, ignore) },
+		"Snapshot":   func(key string) error { _, _, err := kv.Snapshot([]string{key + "/"}, true); return err },
+	} {
+		for _, key := range []string{"zookeeper", "zookeeper/quota/d", "/zookeeper//quota/d"} {
+			require.ErrorIs(t, f(key), kvdb.ErrIllegal, "%s %s", call, key)
+		}
+	}
+	for _, prefix := range []string{"", "zoo", "zookeeper"} {
+		pairs, err := kv.Enumerate(prefix)
+		require.NoError(t, err)
+		require.Len(t, pairs, 1, prefix)
+		require.Equal(t, "zookeeper-key", pairs[0].Key)
+		require.NoError(t, kv.WatchTree(prefix, 0, nil, ignore))
+	}
+	names, err := kv.Keys("", "")
+	require.NoError(t, err)
+	require.Equal(t, []string{"zookeeper-key"}, names)
+	snapshot, _, err := kv.Snapshot(nil, true)
+	require.NoError(t, err)
+	pairs, err := snapshot.Enumerate("")
+	require.NoError(t, err)
+	require.Len(t, pairs, 1)
+	require.NoError(t, kv.DeleteTree(""))
+	_, err = kv.Get("zookeeper-key")
+	require.Equal(t, kvdb.ErrNotFound, err)
+	exists, _, err := conn.Exists(quota)
+	require.NoError(t, err)
+	require.True(t, exists)
+}
+
 // A server that refuses a write because a quota is used up has answered.
 // A snapshot, which may take long, does not begin during an outage.

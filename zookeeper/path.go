@@ -64,7 +64,7 @@ func checkKey(key string) (string, error) {
 	if last := folded[strings.LastIndexByte(folded, '/')+1:]; reserved(last) {
 		return "", fmt.Errorf("it has the component %q", last)
 	}
-	if folded == system || strings.HasPrefix(folded, system+"/") {
+	if folded == system {
 		return "", fmt.Errorf("/%s is the server's own", system)
 	}
 	return folded, nil
@@ -90,6 +90,9 @@ func checkPrefix(prefix string) (string, error) {
 		if component != "" {
 			folded.WriteString(component + "/")
 		}
+	}
+	if strings.HasPrefix(folded.String(), system+"/") {
+		return "", fmt.Errorf("/%s is the server's own", system)
 	}
 	return folded.String(), nil
 }
