@@ -89,8 +89,8 @@ func (s *store) call(ctx context.Context, repeatable bool, r request) error {
 	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
 	var err error
 	for n := 0; ; n++ {
-		if s.main.await(ctx) != nil || ctx.Err() != nil {
-			return notReached(ctx, err)
+		if err := s.reach(ctx, err); err != nil {
+			return err
 		}
 		err = s.main.run(ctx, r)
 		switch fate := fateOf(err); {
@@ -103,6 +103,21 @@ func (s *store) call(ctx context.Context, repeatable bool, r request) error {
 			return notReached(ctx, err)
 		}
 	}
+}
+
+// reach waits until requests can be sent, for opTimeout at most: a call that may
+// take longer, once it is under way, does not begin during an outage. before is
+// the error of the last request.
+func (s *store) reach(ctx context.Context, before error) error {
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > opTimeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, opTimeout)
+		defer cancel()
+	}
+	if s.main.await(ctx) != nil || ctx.Err() != nil {
+		return notReached(ctx, before)
+	}
+	return nil
 }
 
 // run sends a request and waits for its end or the context's.

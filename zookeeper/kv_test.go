@@ -401,3 +401,14 @@ func TestServersOwnZnodes(t *testing.T) {
 
 // A server that refuses a write because a quota is used up has answered.
 // A snapshot, which may take long, does not begin during an outage.
+func TestSnapshotInAnOutage(t *testing.T) {
+	t.Parallel() // it mostly waits
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	kv := instance(t, "d", []string{member.Endpoint()}, nil)
+	require.NoError(t, member.Kill())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, _, err := kvdb.WithContext(ctx, kv).Snapshot(nil, true)
+	require.ErrorIs(t, err, kvdb.ErrNoConnection)
+	require.NoError(t, ctx.Err())
+}
