@@ -25,7 +25,9 @@ type finding struct {
 func (w *stream) round(x *session) error {
 	level, before := w.take(), w.horizon
 	for len(level) > 0 {
-		err := parallel(w.ctx, len(level), func(i int) error { return w.fetch(x, level[i]) })
+		err := x.run(w.ctx, func(*zk.Conn) error {
+			return parallel(w.ctx, len(level), func(i int) error { return w.fetch(x, level[i]) })
+		})
 		if err != nil {
 			w.broken()
 			return err

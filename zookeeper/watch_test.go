@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"sync"
@@ -192,5 +193,27 @@ func TestWatchOfKeysThatAreWatchedTwice(t *testing.T) {
 }
 
 // A watch that is about to begin obeys its context while the server does not answer it.
+func TestWatchThatIsGivenUp(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	o := observe(t, member)
+	kv := instance(t, "d", []string{o.Addr().String()}, nil)
+	ignore := func(_ string, _ interface{}, _ *kvdb.KVPair, err error) error { return err }
+	require.NoError(t, kv.WatchKey("another", 0, nil, ignore)) // the session is there
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	answer := make(chan struct{})
+	o.intercept(func(q traffic) <-chan struct{} {
+		if q != (traffic{q.conn, "getData", "/d/key"}) {
+			return nil
+		}
+		cancel()
+		return answer
+	}, nil)
+	done := make(chan error, 1)
+	go func() { done <- kvdb.WithContext(ctx, kv).WatchKey("key", 0, nil, ignore) }()
+	defer close(answer)
+	require.ErrorIs(t, receive(t, done, "the end of the call"), context.Canceled)
+}
+
 // The session of watches lives as long as the server likes its sessions to be.
 // What the server keeps for watches that are over is released.
