@@ -29,8 +29,9 @@ var errAbandoned = errors.New("no answer in time")
 const reconfiguring = "unknown error: -14"
 
 // refusals are answers that ZooKeeper's client has no names for: not
-// implemented, a reconfiguration without a quorum, and one during another.
-var refusals = []string{"unknown error: -6", "unknown error: -13", reconfiguring}
+// implemented, a reconfiguration without a quorum, one during another, and a
+// quota that is used up.
+var refusals = []string{"unknown error: -6", "unknown error: -13", reconfiguring, "unknown error: -125"}
 
 func fateOf(err error) fate {
 	switch {

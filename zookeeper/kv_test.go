@@ -400,6 +400,29 @@ func TestServersOwnZnodes(t *testing.T) {
 }
 
 // A server that refuses a write because a quota is used up has answered.
+func TestQuota(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{Config: []string{"enforceQuota=true"}}).All()[0]
+	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
+	_, err := kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	for _, znode := range [][2]string{
+		{"/zookeeper/quota/d", ""},
+		{"/zookeeper/quota/d/zookeeper_limits", "count=-1,bytes=-1=;byteHardLimit=10;countHardLimit=-1"},
+		{"/zookeeper/quota/d/zookeeper_stats", "count=1,bytes=5"},
+	} {
+		_, err := conn.Create(znode[0], []byte(znode[1]), 0, zk.WorldACL(zk.PermAll))
+		require.NoError(t, err)
+	}
+	_, err = kv.Put("key", "a value that is too long", 0)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, kvdb.ErrUnknownOutcome)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err = kvdb.WithContext(ctx, kv).LockWithTimeout("lock", "somebody with a name that is too long", 0, 0)
+	require.Error(t, err)
+	require.NoError(t, ctx.Err(), "it does not try again and again")
+}
+
 // A snapshot, which may take long, does not begin during an outage.
 func TestSnapshotInAnOutage(t *testing.T) {
 	t.Parallel() // it mostly waits

@@ -125,6 +125,7 @@ func (s *store) takePlace(ctx context.Context, p *place, value []byte) error {
 	mark := queueName + rand.Text() + "-"
 	created := s.main.readings.begin(child(p.queue, mark))
 	defer created.end()
+	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
 	for {
 		var path string
 		err := s.write(ctx, func(c *zk.Conn) (err error) {
@@ -146,6 +147,8 @@ func (s *store) takePlace(ctx context.Context, p *place, value []byte) error {
 		case name != "":
 			p.path = child(p.queue, name)
 			return nil
+		case again.Wait(ctx) != nil:
+			return notReached(ctx, nil)
 		}
 	}
 }
