@@ -125,7 +125,7 @@ func (c *client) dial(network, address string, _ time.Duration) (net.Conn, error
 	c.socket = socket
 	c.dials.Add(1)
 	c.readings.reset()
-	return &tap{Conn: socket, watcher: c}, nil
+	return &tap{Conn: socket, watcher: c, pingedOnly: c.once}, nil
 }
 
 func (c *client) event(e zk.Event) {

@@ -33,6 +33,8 @@ type tap struct {
 	net.Conn
 	watcher tapWatcher
 
+	pingedOnly bool // the client sends nothing but its pings, when it has nothing to ask
+
 	greeted bool // of Write: the first message was sent
 	// Of Read: the beginning of a message, how much of it is there, how much of
 	// the rest is to come, and whether the first message was read.
@@ -40,6 +42,7 @@ type tap struct {
 	have    int
 	rest    int
 	greeter bool
+	timeout time.Duration // of the session; the client's pings are a third of it apart
 }
 
 type tapWatcher interface {
@@ -103,7 +106,8 @@ func (t *tap) message() {
 	t.rest = max(int(binary.BigEndian.Uint32(t.head[:]))-16, 0)
 	if !t.greeter {
 		t.greeter = true
-		t.watcher.granted(time.Duration(binary.BigEndian.Uint32(t.head[8:])) * time.Millisecond)
+		t.timeout = time.Duration(binary.BigEndian.Uint32(t.head[8:])) * time.Millisecond
+		t.watcher.granted(t.timeout)
 	} else if zxid := int64(binary.BigEndian.Uint64(t.head[8:])); zxid > 0 {
 		t.watcher.reached(binary.BigEndian.Uint32(t.head[4:]), zxid)
 	}
@@ -113,8 +117,11 @@ func (t *tap) message() {
 // is sensible.
 func (t *tap) SetReadDeadline(deadline time.Time) error {
 	limit := time.Now().Add(silence)
-	if !t.greeter {
+	switch {
+	case !t.greeter:
 		limit = time.Now().Add(handshake)
+	case t.pingedOnly:
+		limit = time.Now().Add(max(silence, t.timeout/2))
 	}
 	if deadline.After(limit) {
 		deadline = limit

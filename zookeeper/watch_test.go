@@ -216,4 +216,17 @@ func TestWatchThatIsGivenUp(t *testing.T) {
 }
 
 // The session of watches lives as long as the server likes its sessions to be.
+func TestIdleWatch(t *testing.T) {
+	t.Parallel() // it mostly waits
+	member := servers.ZooKeeper(t, servers.Options{Config: []string{"minSessionTimeout=18000", "maxSessionTimeout=18000"}}).All()[0]
+	o := observe(t, member)
+	kv := instance(t, "d", []string{o.Addr().String()}, nil)
+	events(t, kv, "", 0)
+	require.Never(t, func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return o.accepted != 2 // one for calls, one for watches
+	}, 10*time.Second, 50*time.Millisecond)
+}
+
 // What the server keeps for watches that are over is released.
