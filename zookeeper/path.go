@@ -101,9 +101,10 @@ func reserved(component string) bool {
 	return component == "." || component == ".." || component == own
 }
 
-// illegal are the characters that ZooKeeper, or its client, does not take.
+// illegal are the characters that ZooKeeper, or its client, does not take. Those
+// from U+10000 on are two surrogates for the server.
 func illegal(c rune) bool {
-	return c <= 0x1f || 0x7f <= c && c <= 0x9f || 0xd800 <= c && c <= 0xf8ff || 0xfff0 <= c && c <= 0xffff
+	return c <= 0x1f || 0x7f <= c && c <= 0x9f || 0xd800 <= c && c <= 0xf8ff || 0xfff0 <= c
 }
 
 // isEphemeral tells whether a znode belongs to a session.
