@@ -20,6 +20,9 @@ const (
 	// watchSessionTimeout is that of the session of the watches. Nothing is lost
 	// with it: a shorter one notices sooner that a server is dead.
 	watchSessionTimeout = 9 * time.Second
+	// maxIdle is how many watches that nobody waits for any more may be at the
+	// server, besides twice the number of paths that are watched.
+	maxIdle = 10000
 )
 
 // hub is the session of an instance's watches. It has one connection, and when
@@ -28,9 +31,10 @@ const (
 // becomes of watches when a connection is made again (ZooKeeper's client sends
 // them all, with an index that may be too new by then).
 type hub struct {
-	s     *store
-	o     settings
-	start sync.Once
+	s       *store
+	o       settings
+	maxIdle int
+	start   sync.Once
 
 	mu       sync.Mutex // protects what is below
 	current  *session   // nil: there is none at the moment
@@ -54,8 +58,9 @@ type watcher interface {
 // session is one of ZooKeeper's client, with one connection.
 type session struct {
 	*client
-	lost  chan struct{} // closed when the connection is
-	began bool          // it had a connection; for the client's events only
+	end   context.CancelFunc // lets another session take its place
+	lost  chan struct{}      // closed when the connection is
+	began bool               // it had a connection; for the client's events only
 }
 
 // arm is a watch at the server, which fires once.
@@ -70,7 +75,7 @@ type armState struct{ set bool }
 
 func newHub(s *store, o settings) *hub {
 	return &hub{
-		s: s, o: o, changed: make(chan struct{}),
+		s: s, o: o, maxIdle: maxIdle, changed: make(chan struct{}),
 		watchers: map[watcher]struct{}{}, paths: map[string]map[watcher]struct{}{}, arms: map[arm]*armState{},
 	}
 }
@@ -110,8 +115,14 @@ func (h *hub) unsubscribe(w watcher, path string) {
 
 func (h *hub) unsubscribeLocked(w watcher, path string) {
 	delete(h.paths[path], w)
-	if len(h.paths[path]) == 0 {
-		delete(h.paths, path)
+	if len(h.paths[path]) > 0 {
+		return
+	}
+	delete(h.paths, path)
+	// A path has two watches at most. They are at the server until they fire, or
+	// the session ends.
+	if h.current != nil && len(h.arms) > 4*len(h.paths)+h.maxIdle {
+		h.current.end()
 	}
 }
 
@@ -133,7 +144,9 @@ func (h *hub) run() {
 
 // session makes a session and returns when it is over.
 func (h *hub) session() error {
-	x := &session{lost: make(chan struct{})}
+	ctx, cancel := context.WithCancel(h.s.lifetime)
+	defer cancel()
+	x := &session{end: cancel, lost: make(chan struct{})}
 	cfg := clientConfig{
 		servers: &h.s.servers, sessionTimeout: watchSessionTimeout, tls: h.o.tls, once: true,
 		told: func(e zk.Event) { h.told(x, e) },
@@ -143,8 +156,6 @@ func (h *hub) session() error {
 		return err
 	}
 	defer x.close()
-	ctx, cancel := context.WithCancel(h.s.lifetime)
-	defer cancel()
 	go func() {
 		select {
 		case <-x.lost:

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -230,3 +231,30 @@ func TestIdleWatch(t *testing.T) {
 }
 
 // What the server keeps for watches that are over is released.
+func TestWatchesThatAreOver(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	s, err := open([]string{member.Endpoint()}, nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	s.hub.maxIdle = 50
+	lives, err := s.Watch(t.Context(), driver.WatchRequest{Key: "d/key"})
+	require.NoError(t, err)
+	defer lives.Close()
+	before, err := s.hub.use(t.Context())
+	require.NoError(t, err)
+	for i := range 100 {
+		w, err := s.Watch(t.Context(), driver.WatchRequest{Key: fmt.Sprintf("d/key-%d", i)})
+		require.NoError(t, err)
+		w.Close()
+	}
+	receive(t, before.lost, "the end of the session")
+	s.hub.mu.Lock()
+	require.LessOrEqual(t, len(s.hub.arms), 4+s.hub.maxIdle+1)
+	s.hub.mu.Unlock()
+	written, err := s.Put(t.Context(), driver.Write{Key: "d/key", Value: []byte("value")})
+	require.NoError(t, err)
+	told, err := lives.Next()
+	require.NoError(t, err)
+	require.Len(t, told, 1)
+	require.Equal(t, written.Modified, told[0].ModifiedIndex)
+}
