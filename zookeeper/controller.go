@@ -81,6 +81,7 @@ func parseMember(number, value string) (member, error) {
 	server, client, _ := strings.Cut(value, ";")
 	m := member{id: id, line: value, observer: strings.HasSuffix(server, ":observer")}
 	address := strings.TrimSuffix(strings.TrimSuffix(server, ":observer"), ":participant")
+	address, _, _ = strings.Cut(address, "|") // the first of several
 	i := strings.LastIndexByte(address, ':')
 	if m.host, m.port, err = net.SplitHostPort(address[:max(i, 0)]); err != nil {
 		return member{}, err
@@ -206,7 +207,10 @@ func (s *store) reconfigure(plan func(members []member) (change, error)) (map[st
 			members, version, err := s.config(ctx)
 			switch {
 			case made && err != nil:
-				return err
+				// It is not certain any more what is in force; kvdb.ErrNoConnection would say
+				// that the change was not made.
+				return fmt.Errorf("%w: reconfigured, but the members cannot be read: %w",
+					kvdb.ErrUnknownOutcome, withCause(ctx, errors.New(err.Error())))
 			case made, err == nil && unknown != nil && sent.holds(members):
 				for _, m := range members {
 					urls[strconv.FormatUint(m.id, 10)] = []string{net.JoinHostPort(m.host, m.port)}

@@ -133,6 +133,25 @@ func TestSetEndpointsInAnOutage(t *testing.T) {
 }
 
 // The addresses of a member, of which there may be several.
+func TestParseMember(t *testing.T) {
+	for value, want := range map[string]member{
+		"host:2888:3888:participant;2181":                        {host: "host", port: "2888", client: "host:2181"},
+		"host:2888:3888;0.0.0.0:2181":                            {host: "host", port: "2888", client: "host:2181"},
+		"host:2888:3888:observer;other:2181":                     {host: "host", port: "2888", client: "other:2181", observer: true},
+		"host:2888:3888|more:2889:3889:participant;0.0.0.0:2181": {host: "host", port: "2888", client: "host:2181"},
+		"[::1]:2888:3888|[::2]:2888:3888:observer;[::]:2181":     {host: "::1", port: "2888", client: "[::1]:2181", observer: true},
+	} {
+		want.id, want.line = 7, value
+		got, err := parseMember("7", value)
+		require.NoError(t, err, value)
+		require.Equal(t, want, got)
+	}
+	for _, value := range []string{"", "host", "host:2888", "|"} {
+		_, err := parseMember("7", value)
+		require.Error(t, err, value)
+	}
+}
+
 // Servers that do not allow to be reconfigured say so.
 func TestReconfigurationIsOff(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{Config: []string{"reconfigEnabled=false", "standaloneEnabled=false"}})

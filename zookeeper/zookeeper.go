@@ -51,7 +51,7 @@ func Version(string, map[string]string) (string, error) { return kvdb.ZookeeperV
 // host:port. It takes the options kvdb.UsernameKey and PasswordKey (digest
 // authentication; what the instance creates is then for that user alone),
 // RetryCountKey (the number of times that a request is sent again when it
-// certainly had no effect; without it until the time limit of the call),
+// certainly had no effect; without it, or with 0, until the time limit of the call),
 // ReadConsistency, TransportScheme ("https" or "tls": TLS), CAFileKey or
 // TrustedCAFileKey, CertFileKey, CertKeyFileKey, CAAuthAddress (the name that the
 // servers' certificates must have) and InsecureSkipVerify.
