@@ -154,13 +154,13 @@ func (x *lease) Release(ctx context.Context) error {
 	x.endWatch()
 	x.released = true
 	// To delete it twice does no harm.
-	sentBefore := false
+	sentBefore := false // and may have run
 	err := x.s.call(ctx, true, func(c *zk.Conn) error {
 		err := c.Delete(x.path, -1)
 		if errors.Is(err, zk.ErrNoNode) && sentBefore {
 			return nil
 		}
-		sentBefore = true
+		sentBefore = sentBefore || fateOf(err) == perhaps
 		return err
 	})
 	switch {
