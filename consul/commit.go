@@ -15,6 +15,10 @@ import (
 // Commit implements driver.Transactor. It looks at the keys that are to be
 // written, in one request, and writes if nothing has changed since, in another.
 func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.calls.Done()
 	t, err := s.newTransaction(reads, writes, locks)
 	if err != nil {
 		return err

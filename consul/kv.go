@@ -112,6 +112,10 @@ func check(c driver.Cond, p *api.KVPair) error {
 
 // Put implements driver.Store.
 func (s *store) Put(ctx context.Context, dw driver.Write) (driver.Indexes, error) {
+	if err := s.begin(); err != nil {
+		return driver.Indexes{}, err
+	}
+	defer s.calls.Done()
 	w := write{key: dw.Key, value: dw.Value}
 	if dw.TTL > 0 {
 		if err := s.createTTLSession(ctx, &w, dw.TTL); err != nil {

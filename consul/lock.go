@@ -14,6 +14,10 @@ import (
 
 // Lock implements driver.Store.
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	defer s.calls.Done()
 	deadline := time.Now().Add(wait)
 	backoff := newBackoff()
 	var over *api.KVPair // what is at the key: nothing, or a lock that is free

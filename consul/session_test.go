@@ -103,6 +103,33 @@ func TestCloseKeepsTTL(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A write with a TTL that Close ends, and that has not run, leaves no session behind.
+func TestCloseEndsWriteWithTTL(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	o := observe(t, cluster.Endpoints()[0])
+	kv, err := New("ttl", []string{o.URL}, nil, nil)
+	require.NoError(t, err)
+	_, err = kv.Put("key", "value", 3600)
+	require.NoError(t, err)
+	asked := make(chan struct{}, 1)
+	o.intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1/kv/ttl/key" {
+			return false
+		}
+		asked <- struct{}{}
+		<-r.Context().Done()
+		return true
+	})
+	done := make(chan error, 1)
+	go func() { _, err := kv.Put("key", "again", 3600); done <- err }()
+	receive(t, asked, "the look at what is there")
+	require.NoError(t, kvdb.Close(kv))
+	require.ErrorIs(t, receive(t, done, "Put"), kvdb.ErrClosed)
+	require.Len(t, ttlSessions(sessions(t, client), 0), 1)
+}
+
 // The session of an instance that has nothing to do ends.
 func TestUselessSessionEnds(t *testing.T) {
 	t.Parallel()

@@ -47,8 +47,10 @@ type store struct {
 	late    context.Context
 	endLate context.CancelFunc
 
-	mu         sync.Mutex // orders background against Close
-	closed     bool
+	mu         sync.Mutex // orders begin and launch against Close
+	closing    bool       // no call begins any more
+	closed     bool       // nothing is launched any more
+	calls      sync.WaitGroup
 	goroutines sync.WaitGroup
 }
 
@@ -138,6 +140,18 @@ func (s *store) saw(index uint64) {
 	}
 }
 
+// begin begins a call that may leave something to be done in the background. It ends
+// with calls.Done. Close, which comes when the contexts of calls have ended, waits.
+func (s *store) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return kvdb.ErrClosed
+	}
+	s.calls.Add(1)
+	return nil
+}
+
 // background runs f on a goroutine that Close waits for, for a minute at most
 // or a while after Close.
 func (s *store) background(f func(ctx context.Context)) {
@@ -160,6 +174,10 @@ func (s *store) launch(f func()) {
 // Close implements driver.Store. It ends the session of the locks, and with it
 // the locks.
 func (s *store) Close() error {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	s.calls.Wait()
 	s.locks.close()
 	s.writer.close()
 	s.mu.Lock()
