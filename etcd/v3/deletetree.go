@@ -18,18 +18,21 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 		})
 		return err
 	}
-	// One request when nothing is where locks are. Else the reply tells what
-	// is, and the next request spares the locks unless something changed there.
-	unchanged := createdAt(locks.key, pb.Compare_EQUAL, 0)
+	// One request when nothing has a lease where locks are, however busy others are
+	// there: without a domain that is everywhere. Else the reply tells what is there,
+	// and the next request spares the locks unless something changed.
+	safe := &pb.Compare{
+		Key: locks.key, Result: pb.Compare_EQUAL, Target: pb.Compare_LEASE, TargetUnion: &pb.Compare_Lease{Lease: 0},
+	}
 	ranges := []keyRange{everything}
 	for {
-		unchanged.RangeEnd = locks.end
+		safe.RangeEnd = locks.end
 		then := make([]*pb.RequestOp, len(ranges))
 		for i, r := range ranges {
 			then[i] = deleteOp(&pb.DeleteRangeRequest{Key: r.key, RangeEnd: r.end})
 		}
 		reply, err := s.txn(ctx, &pb.TxnRequest{
-			Compare: []*pb.Compare{unchanged}, Success: then,
+			Compare: []*pb.Compare{safe}, Success: then,
 			Failure: []*pb.RequestOp{rangeOp(&pb.RangeRequest{Key: locks.key, RangeEnd: locks.end})},
 		})
 		if err != nil || reply.Succeeded {
@@ -37,7 +40,7 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 		}
 		kvs := reply.Responses[0].GetResponseRange().Kvs
 		ranges = s.around(everything, kvs)
-		unchanged = &pb.Compare{
+		safe = &pb.Compare{
 			Key: locks.key, Result: pb.Compare_LESS, Target: pb.Compare_MOD,
 			TargetUnion: &pb.Compare_ModRevision{ModRevision: reply.Header.Revision + 1},
 		}

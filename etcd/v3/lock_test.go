@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -387,6 +388,33 @@ func TestDeleteTreeAroundLocks(t *testing.T) {
 	pairs, err := kv.Enumerate("")
 	require.NoError(t, err)
 	require.Empty(t, pairs)
+}
+
+// crowded has somebody write a key before each transaction of ours.
+type crowded struct{ pb.KVClient }
+
+func (l crowded) Txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOption) (*pb.TxnResponse, error) {
+	if _, err := l.Put(ctx, &pb.PutRequest{Key: []byte("dir/busy")}); err != nil {
+		return nil, err
+	}
+	return l.KVClient.Txn(ctx, r, opts...)
+}
+
+// DeleteTree is made however quickly others write where it deletes, though that is
+// where locks may be.
+func TestDeleteTreeOfABusyDirectory(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	s, err := open("", cluster.Endpoints(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	s.kv = crowded{s.kv}
+	_, err = s.Put(t.Context(), driver.Write{Key: "dir/key"})
+	require.NoError(t, err)
+	ctx, cancel := contextWithTimeout(t, 5*time.Second)
+	defer cancel()
+	require.NoError(t, s.DeletePrefix(ctx, "dir/"))
+	_, err = s.Get(t.Context(), "dir/key")
+	require.Equal(t, kvdb.ErrNotFound, err)
 }
 
 // Without a domain locks and pairs are in one place.
