@@ -33,29 +33,37 @@ func (s *store) AddUser(ctx context.Context, username, password string) error {
 		// It may let into much: a new user begins with nothing.
 		err = fmt.Errorf("a role of that name: %w", err)
 	}
-	if err == nil {
-		_, err = write(ctx, s, func(ctx context.Context) (*clientv3.AuthUserGrantRoleResponse, error) {
-			return s.client.UserGrantRole(ctx, username, username)
-		})
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, kvdb.ErrUnknownOutcome):
+		return userError(username, err) // RemoveUser removes what there is
+	case err != nil:
 		return errors.Join(userError(username, err), s.deleteUser(ctx, username))
+	}
+	_, err = write(ctx, s, func(ctx context.Context) (*clientv3.AuthUserGrantRoleResponse, error) {
+		return s.client.UserGrantRole(ctx, username, username)
+	})
+	if err != nil {
+		return errors.Join(userError(username, err), s.RemoveUser(ctx, username))
 	}
 	return nil
 }
 
-// RemoveUser implements driver.UserAdmin. The role goes with the user.
+// RemoveUser implements driver.UserAdmin. The role goes with the user, and before
+// it: who was cut short can call again, and no role is left to be in the way of a
+// later user of that name.
 func (s *store) RemoveUser(ctx context.Context, username string) error {
-	if err := s.deleteUser(ctx, username); err != nil {
-		return err
-	}
-	_, err := write(ctx, s, func(ctx context.Context) (*clientv3.AuthRoleDeleteResponse, error) {
-		return s.client.RoleDelete(ctx, username)
+	_, err := read(ctx, s, func(ctx context.Context) (*clientv3.AuthUserGetResponse, error) {
+		return s.client.UserGet(ctx, username)
 	})
-	if errors.Is(err, rpctypes.ErrRoleNotFound) {
-		return nil
+	if err == nil {
+		_, err = write(ctx, s, func(ctx context.Context) (*clientv3.AuthRoleDeleteResponse, error) {
+			return s.client.RoleDelete(ctx, username)
+		})
 	}
-	return userError(username, err)
+	if err != nil && !errors.Is(err, rpctypes.ErrRoleNotFound) {
+		return userError(username, err)
+	}
+	return s.deleteUser(ctx, username)
 }
 
 func (s *store) deleteUser(ctx context.Context, username string) error {

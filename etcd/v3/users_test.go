@@ -1,14 +1,19 @@
 package etcdv3
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/test/servers"
@@ -117,6 +122,37 @@ func TestUserErrors(t *testing.T) {
 	users, err := client.UserList(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []string{"root"}, users.Users)
+}
+
+// Whichever request is refused, or has its answer lost, the user can be removed
+// then and added again.
+func TestUserRequestFails(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
+	for _, method := range []string{"UserAdd", "RoleAdd", "UserGrantRole", "UserGet", "RoleDelete", "UserDelete"} {
+		refuse := grpc.WithChainUnaryInterceptor(func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			if !strings.HasSuffix(m, "/"+method) {
+				return invoke(ctx, m, req, reply, cc, opts...)
+			}
+			const other = "/etcdserverpb.Auth/AuthStatus" // the server is asked something, and answers
+			if err := invoke(ctx, other, &pb.AuthStatusRequest{}, &pb.AuthStatusResponse{}, cc, opts...); err != nil {
+				return err
+			}
+			return status.Error(codes.PermissionDenied, "refused")
+		})
+		for name, option := range map[string]dialOption{"refused": refuse, "lost": losing(method, codes.Unavailable)} {
+			kv, failing := instance(t, cluster, "d", nil), instance(t, cluster, "d", nil, option)
+			user := method + name
+			if err := failing.AddUser(user, "password"); err == nil {
+				_ = failing.RemoveUser(user)
+			}
+			if err := kv.RemoveUser(user); err != nil {
+				require.ErrorIs(t, err, kvdb.ErrNotFound, user)
+			}
+			require.NoError(t, kv.AddUser(user, "password"), user)
+			require.NoError(t, kv.GrantUserAccess(user, kvdb.ReadPermission, "dir"), user)
+			require.NoError(t, kv.RemoveUser(user), user)
+		}
+	}
 }
 
 // A login that has expired is renewed, for requests and for watches.
