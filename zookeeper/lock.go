@@ -33,15 +33,16 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	path := pathOf(key)
 	var p place
 	var turn turn
-	for {
+	for last := false; ; {
 		if p, err = s.enqueue(ctx, path, value, deadline); err != nil {
 			return nil, err
 		}
 		if turn, err = s.awaitTurn(ctx, &p, deadline); err == nil {
 			break
 		}
-		if errors.Is(err, errPlaceLost) && time.Now().Before(deadline) {
-			continue // there is time for another one
+		if errors.Is(err, errPlaceLost) && !last {
+			last = !time.Now().Before(deadline) // it tells who holds the lock, at least
+			continue
 		}
 		s.leave(func() { s.discard(p.path) })
 		return nil, err

@@ -256,3 +256,30 @@ func TestWaiterOfALostSession(t *testing.T) {
 	require.NoError(t, holder.Unlock(held))
 	require.NoError(t, receive(t, done, "the lock"))
 }
+
+// A waiter whose place in the queue is gone says who holds the lock, when its time
+// is over.
+func TestWaiterWithoutAPlace(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	holder, waiter := instance(t, "d", []string{member.Endpoint()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
+	held, err := holder.LockWithTimeout("lock", "the holder", 0, 0)
+	require.NoError(t, err)
+	conn := raw(t, member)
+	queue := func() []string {
+		names, _, err := conn.Children("/d/lock/%kvdb")
+		require.NoError(t, err)
+		return waiting(names)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := waiter.LockWithTimeout("lock", "waiter", 2*time.Second, 0)
+		done <- err
+	}()
+	require.Eventually(t, func() bool { return len(queue()) == 2 }, patience, time.Millisecond)
+	require.NoError(t, conn.Delete("/d/lock/%kvdb/"+queue()[1], -1))
+	err = receive(t, done, "the end of the wait")
+	require.ErrorIs(t, err, kvdb.ErrExist)
+	require.ErrorContains(t, err, "the holder")
+	require.Len(t, queue(), 1)
+	require.NoError(t, holder.Unlock(held))
+}
