@@ -40,6 +40,10 @@ func lockOwner(value string) (string, bool) {
 
 // Lock implements driver.Store.
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
+	if err := s.beginLock(); err != nil {
+		return nil, err
+	}
+	defer s.locking.Done()
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	value, err := json.Marshal(lockNode{common.LockerIDInfo{LockerID: owner}, rand.Text()})

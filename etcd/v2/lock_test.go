@@ -125,6 +125,27 @@ func TestUnlockDuringOutage(t *testing.T) {
 	require.NoError(t, other.Unlock(next))
 }
 
+// A request for a lock that Close ends leaves no lock behind.
+func TestCloseEndsLock(t *testing.T) {
+	t.Parallel()
+	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
+	kv, err := newInstance("close", cluster.Endpoints(), nil, nil, n.wrap)
+	require.NoError(t, err)
+	other := instance(t, cluster, "close", nil, nil)
+	n.hold(func(r *http.Request) bool { return r.Method == http.MethodPut }, nil)
+	done := make(chan error, 1)
+	go func() { _, err := kv.Lock("key"); done <- err }()
+	eventually(t, "not locked", func() bool {
+		locked, _, err := other.IsKeyLocked("key")
+		return err == nil && locked
+	})
+	require.NoError(t, kvdb.Close(kv))
+	require.ErrorIs(t, receive(t, done), kvdb.ErrClosed)
+	lock, err := other.LockWithTimeout("key", "other", 0, 0)
+	require.NoError(t, err)
+	require.NoError(t, other.Unlock(lock))
+}
+
 // A lock is lost in time when the store cannot be reached: before others can get
 // it.
 func TestLockLostInTime(t *testing.T) {

@@ -18,7 +18,8 @@ const (
 	// maxTTL keeps times of expiry within what the server can express: what is beyond
 	// would expire at once.
 	maxTTL = 100 * 365 * 24 * time.Hour
-	// closeTimeout bounds how long Close waits for locks to be released.
+	// closeTimeout bounds how long Close waits for locks to be released and for what
+	// is done in the background.
 	closeTimeout = 5 * time.Second
 )
 
@@ -30,8 +31,14 @@ type store struct {
 	lifetime context.Context // ends with cause kvdb.ErrClosed at Close
 	end      context.CancelCauseFunc
 
-	mu         sync.Mutex // protects what is below
-	closed     bool
+	// late is for what must be done after a call, and a while after Close.
+	late    context.Context
+	endLate context.CancelFunc
+
+	mu         sync.Mutex // protects what is below, and orders Lock and launch against Close
+	closing    bool       // no call of Lock begins any more
+	closed     bool       // nothing is launched any more
+	locking    sync.WaitGroup
 	goroutines sync.WaitGroup
 	leases     map[*lease]struct{} // that are held
 }
@@ -45,6 +52,7 @@ var (
 func newStore(p *pool, stale bool) *store {
 	s := &store{pool: p, stale: stale, leases: map[*lease]struct{}{}}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
+	s.late, s.endLate = context.WithCancel(context.Background())
 	p.lifetime, p.launch = s.lifetime, s.launch
 	return s
 }
@@ -68,10 +76,23 @@ func (s *store) launch(f func()) bool {
 	return true
 }
 
-// background runs f, again while etcd cannot be reached, for limit at most.
+// beginLock begins a call of Lock, which ends with locking.Done. Close, which comes
+// when the contexts of calls have ended, waits: a lock may be left to be removed.
+func (s *store) beginLock() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return kvdb.ErrClosed
+	}
+	s.locking.Add(1)
+	return nil
+}
+
+// background runs f, again while etcd cannot be reached, for limit at most or a while
+// after Close.
 func (s *store) background(limit time.Duration, f func(context.Context) error) {
 	s.launch(func() {
-		ctx, cancel := context.WithTimeout(s.lifetime, limit)
+		ctx, cancel := context.WithTimeout(s.late, limit)
 		defer cancel()
 		backoff := retry.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
 		for backoff.Wait(ctx) == nil {
@@ -86,23 +107,28 @@ func (s *store) background(limit time.Duration, f func(context.Context) error) {
 // Close implements driver.Store.
 func (s *store) Close() error {
 	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	s.locking.Wait()
+	s.mu.Lock()
 	s.closed = true
 	held := s.leases
 	s.leases = map[*lease]struct{}{}
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
+	timer := time.AfterFunc(closeTimeout, s.endLate)
 	var releasing sync.WaitGroup
 	for l := range held {
 		l.lose()
 		releasing.Go(func() {
 			// What cannot be removed expires.
-			_, _ = l.removeNode(ctx)
+			_, _ = l.removeNode(s.late)
 		})
 	}
 	releasing.Wait()
 	s.end(kvdb.ErrClosed)
 	s.goroutines.Wait()
+	timer.Stop()
+	s.endLate()
 	s.pool.transport.CloseIdleConnections()
 	return nil
 }
