@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/authpb"
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -124,47 +123,59 @@ func (s *store) RevokeAccess(ctx context.Context, username string, p kvdb.Permis
 }
 
 func (s *store) changeAccess(ctx context.Context, username, subtree string, change func(access) access) error {
-	keys := s.subtree(subtree)
 	role, err := read(ctx, s, func(ctx context.Context) (*clientv3.AuthRoleGetResponse, error) {
 		return s.client.RoleGet(ctx, username)
 	})
 	if err != nil {
 		return userError(username, err)
 	}
-	now := access(0)
-	for _, p := range role.Perm {
-		if string(p.Key) != string(keys.key) || string(p.RangeEnd) != string(keys.end) {
-			continue
+	for _, keys := range s.subtree(subtree) {
+		now := access(0)
+		for _, p := range role.Perm {
+			if string(p.Key) != string(keys.key) || string(p.RangeEnd) != string(keys.end) {
+				continue
+			}
+			for a, permission := range permissions {
+				if permission == p.PermType {
+					now = a
+				}
+			}
 		}
-		for a, permission := range permissions {
-			if permission == p.PermType {
-				now = a
+		if want := change(now); want != now {
+			if err := s.setAccess(ctx, username, keys, want); err != nil {
+				return userError(username, err)
 			}
 		}
 	}
-	switch want := change(now); {
-	case want == now:
-		return nil
-	case want == 0:
-		_, err = write(ctx, s, func(ctx context.Context) (*pb.AuthRoleRevokePermissionResponse, error) {
-			reply, err := s.client.RoleRevokePermission(ctx, username, string(keys.key), string(keys.end))
-			return (*pb.AuthRoleRevokePermissionResponse)(reply), err
-		})
-	default:
-		_, err = write(ctx, s, func(ctx context.Context) (*pb.AuthRoleGrantPermissionResponse, error) {
-			reply, err := s.client.RoleGrantPermission(ctx, username, string(keys.key), string(keys.end),
-				clientv3.PermissionType(permissions[want]))
-			return (*pb.AuthRoleGrantPermissionResponse)(reply), err
-		})
-	}
-	return userError(username, err)
+	return nil
 }
 
-// subtree is the keys below a directory, which is named as dir, dir/ or dir/*.
-func (s *store) subtree(full string) keyRange {
+// setAccess replaces what a user may do with a range that was granted, or gives it.
+func (s *store) setAccess(ctx context.Context, username string, keys keyRange, want access) (err error) {
+	if want == 0 {
+		_, err = write(ctx, s, func(ctx context.Context) (*clientv3.AuthRoleRevokePermissionResponse, error) {
+			return s.client.RoleRevokePermission(ctx, username, string(keys.key), string(keys.end))
+		})
+	} else {
+		_, err = write(ctx, s, func(ctx context.Context) (*clientv3.AuthRoleGrantPermissionResponse, error) {
+			return s.client.RoleGrantPermission(ctx, username, string(keys.key), string(keys.end),
+				clientv3.PermissionType(permissions[want]))
+		})
+	}
+	return err
+}
+
+// subtree is the keys below a directory, which is named as dir, dir/ or dir/*, and
+// those of their locks. A slash at the beginning is part of the name, as it is of
+// that of a key.
+func (s *store) subtree(full string) []keyRange {
 	dir := strings.TrimSuffix(strings.TrimPrefix(full, s.domain), "*")
-	if dir = strings.Trim(dir, kvdb.DefaultSeparator); dir != "" {
+	if dir = strings.TrimRight(dir, kvdb.DefaultSeparator); dir != "" {
 		dir += kvdb.DefaultSeparator
 	}
-	return below(s.domain + dir)
+	keys, locks := s.domain+dir, s.locks+dir
+	if strings.HasPrefix(locks, keys) {
+		return []keyRange{below(keys)}
+	}
+	return []keyRange{below(keys), below(locks)}
 }

@@ -48,12 +48,13 @@ func TestWrongLogin(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// dir, dir/ and dir/* all mean everything below dir, and nothing else.
+// dir, dir/ and dir/* all mean everything below dir, with its locks, and nothing
+// else.
 func TestSubtrees(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
 	admin := instance(t, cluster, "d", withUsers(t, cluster))
 	outside := instance(t, cluster, "", as("root", "secret"))
-	keys := []string{"dir", "dir/key", "dir/sub/key", "dirt", "dirt/key", "other/dir/key"}
+	keys := []string{"dir", "dir/key", "dir/sub/key", "dirt", "dirt/key", "other/dir/key", "/dir/key"}
 	for _, key := range keys {
 		_, err := admin.Put(key, "value", 0)
 		require.NoError(t, err)
@@ -74,6 +75,13 @@ func TestSubtrees(t *testing.T) {
 				require.Equal(t, inside && write, err == nil, "put %s: %v", key, err)
 				_, err = root.Get(key)
 				require.ErrorIs(t, err, rpctypes.ErrPermissionDenied)
+				_, _, err = kv.IsKeyLocked(key)
+				require.Equal(t, inside && read, err == nil, "is %s locked: %v", key, err)
+				lock, err := kv.LockWithTimeout(key, user, 0, 0)
+				require.Equal(t, inside && read && write, err == nil, "lock %s: %v", key, err)
+				if err == nil {
+					require.NoError(t, kv.Unlock(lock))
+				}
 			}
 			require.Equal(t, read, kv.WatchTree("dir/", 0, nil, func(string, interface{}, *kvdb.KVPair, error) error {
 				return errors.New("over")
@@ -92,6 +100,13 @@ func TestSubtrees(t *testing.T) {
 		require.NoError(t, admin.RevokeUsersAccess(user, kvdb.ReadWritePermission, "dir"))
 		may(false, false)
 	}
+	// A slash at the beginning is part of the name.
+	require.NoError(t, admin.GrantUserAccess("b", kvdb.ReadPermission, "/dir"))
+	slash := instance(t, cluster, "d", as("b", "password"))
+	_, err := slash.Get("/dir/key")
+	require.NoError(t, err)
+	_, err = slash.Get("dir/key")
+	require.Error(t, err)
 	require.NoError(t, admin.GrantUserAccess("a", kvdb.ReadWritePermission, ""))
 	kv := instance(t, cluster, "d", as("a", "password"))
 	pairs, err := kv.Enumerate("")
