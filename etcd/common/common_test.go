@@ -63,6 +63,15 @@ func TestRetryCount(t *testing.T) {
 	require.ErrorContains(t, err, kvdb.RetryCountKey)
 }
 
+// A password in an endpoint is not shown.
+func TestUserInEndpoint(t *testing.T) {
+	for _, endpoint := range []string{"http://user:secret@host:1", "user:secret@host", "ftp://user:secret@host", "http://user:%secret@host"} {
+		_, err := common.Endpoints([]string{"http://other:1", endpoint}, false)
+		require.ErrorContains(t, err, kvdb.UsernameKey)
+		require.NotContains(t, err.Error(), "secret")
+	}
+}
+
 func TestVersion(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"etcdserver":"3.6.16","etcdcluster":"3.6.0"}`: kvdb.EtcdVersion3,

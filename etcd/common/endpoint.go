@@ -26,6 +26,9 @@ func Endpoints(endpoints []string, tlsEnabled bool) ([]string, error) {
 	}
 	urls := make([]string, len(endpoints))
 	for i, endpoint := range endpoints {
+		if strings.Contains(endpoint, "@") { // what is before it may be a secret
+			return nil, fmt.Errorf("an endpoint has a user in it: the options %s and %s are for that", kvdb.UsernameKey, kvdb.PasswordKey)
+		}
 		u, err := endpointURL(endpoint, secure)
 		if err != nil {
 			return nil, fmt.Errorf("endpoint %q: %w", endpoint, err)
