@@ -88,6 +88,9 @@ func parseTLS(options map[string]string) (*tls.Config, error) {
 
 // url returns the scheme, host, port and path that an address stands for.
 func (o settings) url(address string) (*url.URL, error) {
+	if strings.Contains(address, "@") { // what is before it may be a secret
+		return nil, fmt.Errorf("an endpoint has a user in it: the option %s is for that", kvdb.ACLTokenKey)
+	}
 	full := address
 	if !strings.Contains(address, "://") {
 		full = o.scheme + "://" + address

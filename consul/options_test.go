@@ -44,6 +44,11 @@ func TestBadOptions(t *testing.T) {
 		_, err := New("", []string{"127.0.0.1:1"}, options, nil)
 		require.True(t, err == kvdb.ErrAuthNotSupported)
 	}
+	for _, endpoint := range []string{"http://user:secret@127.0.0.1:1", "user:secret@host", "ftp://user:secret@host", "http://user:%secret@host"} {
+		_, err := New("", []string{"127.0.0.1:1", endpoint}, nil, nil)
+		require.ErrorContains(t, err, kvdb.ACLTokenKey)
+		require.NotContains(t, err.Error(), "secret")
+	}
 	for _, endpoints := range [][]string{nil, {}, {""}, {"http://"}, {"ftp://127.0.0.1:1"}, {"127.0.0.1:1", ""}, {"127.0.0.1:x"}} {
 		_, err := New("", endpoints, nil, nil)
 		require.Error(t, err, "%q", endpoints)
