@@ -399,6 +399,28 @@ func TestServersOwnZnodes(t *testing.T) {
 	require.True(t, exists)
 }
 
+// What the server, or its client, does not take is refused before it is sent. The
+// server looks at UTF-16.
+func TestIllegalCharacters(t *testing.T) {
+	for c, legal := range map[rune]bool{
+		0: false, '\n': false, ' ': true, 0x7f: false, 0x9f: false, 0xa0: true, 'é': true, '界': true, 0xd7ff: true,
+		0xe000: false, 0xf900: true, 0xffef: true, 0xfff0: false, 0xffff: false, 0x10000: false, '😀': false, 0x10ffff: false,
+	} {
+		_, err := checkKey("key-" + string(c))
+		require.Equal(t, legal, err == nil, "%U", c)
+		_, err = checkPrefix("prefix-" + string(c))
+		require.Equal(t, legal, err == nil, "%U", c)
+	}
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	kv := instance(t, "d", []string{member.Endpoint()}, nil)
+	for _, c := range []rune{' ', 0xa0, 'é', '界', 0xd7ff, 0xf900, 0xffef} {
+		_, err := kv.Put("key-"+string(c), "value", 0)
+		require.NoError(t, err, "%U", c)
+		_, err = kv.Get("key-" + string(c))
+		require.NoError(t, err, "%U", c)
+	}
+}
+
 // A server that refuses a write because a quota is used up has answered.
 func TestQuota(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"enforceQuota=true"}}).All()[0]
