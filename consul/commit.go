@@ -208,6 +208,9 @@ func (s *store) lookAll(ctx context.Context, t *transaction) ([]*api.KVPair, err
 		case isLock(p) && !isFree(p):
 			return nil, kvdb.ErrInvalidLock
 		}
+		if err := s.checkHolder(ctx, over[i]); err != nil {
+			return nil, err
+		}
 	}
 	return over, nil
 }

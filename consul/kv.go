@@ -110,6 +110,24 @@ func check(c driver.Cond, p *api.KVPair) error {
 	return c.Check(p.CreateIndex, p.ModifyIndex, p.Value)
 }
 
+// checkHolder returns kvdb.ErrInvalidLock when p is another program's lock without the
+// flags of one: its session holds it. When the session is one that deletes what it
+// holds, it is a value with a TTL, as other releases write it.
+func (s *store) checkHolder(ctx context.Context, p *api.KVPair) error {
+	if p == nil || p.Session == "" || p.Flags == ttlFlags {
+		return nil
+	}
+	var holder *api.SessionEntry
+	_, err := s.query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+		holder, meta, err = c.Session().Info(p.Session, q)
+		return meta, err
+	})
+	if err == nil && holder != nil && holder.Behavior != api.SessionBehaviorDelete {
+		err = kvdb.ErrInvalidLock
+	}
+	return err
+}
+
 // Put implements driver.Store.
 func (s *store) Put(ctx context.Context, dw driver.Write) (driver.Indexes, error) {
 	if err := s.begin(); err != nil {
@@ -178,7 +196,10 @@ func (s *store) settle(ctx context.Context, key string, c driver.Cond, ops api.T
 		if over, err = s.look(ctx, key); err != nil {
 			return nil, err
 		}
-		if err = check(c, over); err != nil {
+		if err = check(c, over); err == nil {
+			err = s.checkHolder(ctx, over)
+		}
+		if err != nil {
 			return nil, err
 		}
 		ops = onto(over)

@@ -90,8 +90,7 @@ func TestLocksOfOtherPrograms(t *testing.T) {
 	require.Equal(t, value.ModifiedIndex, value.CreatedIndex)
 }
 
-// A key that a session holds without the flags of a lock is taken for one by who
-// wants to lock it.
+// A key that a session holds without the flags of a lock is one, and is not written.
 func TestHeldWithoutFlags(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -107,6 +106,24 @@ func TestHeldWithoutFlags(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, locked)
 	require.Equal(t, "them", owner)
+	for call, write := range map[string]func() error{
+		"Put":          func() error { _, err := kv.Put("key", "us", 0); return err },
+		"Put with TTL": func() error { _, err := kv.Put("key", "us", 60); return err },
+		"Update":       func() error { _, err := kv.Update("key", "us", 0); return err },
+		"Delete":       func() error { _, err := kv.Delete("key"); return err },
+		"Tx": func() error {
+			tx, err := kv.TxNew()
+			require.NoError(t, err)
+			_, err = tx.Put("key", "us", 0)
+			require.NoError(t, err)
+			return tx.Commit()
+		},
+	} {
+		require.Equal(t, kvdb.ErrInvalidLock, write(), call)
+	}
+	now, _, err := client.KV().Get("locks/key", nil)
+	require.NoError(t, err)
+	require.Equal(t, session, now.Session)
 }
 
 // A value has no place where a lock is, nor a lock where a value is.
