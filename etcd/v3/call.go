@@ -58,6 +58,13 @@ func (a *attempt) Deadline() (deadline time.Time, ok bool) { return time.Time{},
 
 func (a *attempt) sent() bool { return a.peer.Addr != nil }
 
+// mayHaveRun tells whether the request of an attempt may have run although there is
+// no answer but err.
+func mayHaveRun(ctx context.Context, err error) bool {
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	return err != nil && ok && fateOf(ctx, err, a.sent()) == perhaps
+}
+
 // intercept is the interceptor that attempts rely on.
 func intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	a, ok := ctx.Value(attemptKey{}).(*attempt)

@@ -79,12 +79,13 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*lease, *ho
 			}}}},
 			Failure: []*pb.RequestOp{get(key, false)},
 		}
-		tries := 0
+		unanswered := false // a request, which may still be on the way
 		reply, err := read(ctx, s, func(ctx context.Context) (*pb.TxnResponse, error) {
-			tries++
-			return s.kv.Txn(ctx, r, s.callOpts...)
+			reply, err := s.kv.Txn(ctx, r, s.callOpts...)
+			unanswered = unanswered || mayHaveRun(ctx, err)
+			return reply, err
 		})
-		if tries > 1 || errors.Is(err, kvdb.ErrNoConnection) || err != nil && ctx.Err() != nil {
+		if unanswered {
 			s.disown(se, lockKey)
 		}
 		switch {

@@ -2,6 +2,7 @@ package etcdv3
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -256,28 +257,30 @@ func TestLockAttemptGivenUp(t *testing.T) {
 // late keeps the first transaction back, which seems to be lost, until it is
 // released.
 type late struct {
-	pb.KVClient
 	kept             atomic.Bool
 	release, arrived chan struct{}
-	looks            chan struct{} // has an element for each Range
+	looks            chan struct{} // has an element for each read
 }
 
-func (l *late) Txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOption) (*pb.TxnResponse, error) {
-	if !l.kept.CompareAndSwap(false, true) {
-		return l.KVClient.Txn(ctx, r, opts...)
+func (l *late) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	const read = "/etcdserverpb.KV/Range"
+	if method == read {
+		defer func() { l.looks <- struct{}{} }()
 	}
-	ctx = context.WithoutCancel(ctx)
+	if !strings.HasSuffix(method, "/Txn") || !l.kept.CompareAndSwap(false, true) {
+		return invoke(ctx, method, req, reply, cc, opts...)
+	}
+	late := context.WithoutCancel(ctx)
 	go func() {
 		defer close(l.arrived)
 		<-l.release
-		_, _ = l.KVClient.Txn(ctx, r, opts...)
+		_ = invoke(late, method, req, &pb.TxnResponse{}, cc)
 	}()
-	return nil, status.Error(codes.Unavailable, "the connection is lost")
-}
-
-func (l *late) Range(ctx context.Context, r *pb.RangeRequest, opts ...grpc.CallOption) (*pb.RangeResponse, error) {
-	defer func() { l.looks <- struct{}{} }()
-	return l.KVClient.Range(ctx, r, opts...)
+	// Something is sent, at least.
+	if err := invoke(ctx, read, &pb.RangeRequest{Key: []byte("key")}, &pb.RangeResponse{}, cc, opts...); err != nil {
+		return err
+	}
+	return status.Error(codes.Unavailable, "the connection is lost")
 }
 
 // The first request of an attempt to lock arrives when the second one has obtained
@@ -285,11 +288,11 @@ func (l *late) Range(ctx context.Context, r *pb.RangeRequest, opts ...grpc.CallO
 func TestLockRequestArrivesLate(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
-	s, err := open("d", cluster.Endpoints(), nil)
+	l := &late{release: make(chan struct{}), arrived: make(chan struct{}), looks: make(chan struct{}, 1000)}
+	s, err := open("d", cluster.Endpoints(), nil, grpc.WithChainUnaryInterceptor(l.intercept))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close()) }()
-	l := &late{KVClient: s.kv, release: make(chan struct{}), arrived: make(chan struct{}), looks: make(chan struct{}, 1000)}
-	s.kv = l
+	receive(t, l.looks, "the one of open")
 	lock, err := s.Lock(t.Context(), "d/key", "me", time.Second)
 	require.NoError(t, err)
 	for range 3 {
