@@ -182,8 +182,8 @@ type Lease interface {
 	Lost() <-chan struct{}
 	// Release gives the lock up: kvdb.ErrInvalidLock, and nothing is touched,
 	// when it is not held any more. After an error that wraps
-	// kvdb.ErrNoConnection it may be called again. The engine makes one call at a
-	// time.
+	// kvdb.ErrNoConnection it may be called again; the store goes on to release
+	// the lock by itself. The engine makes one call at a time.
 	Release(ctx context.Context) error
 }
 
