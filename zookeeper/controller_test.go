@@ -132,6 +132,38 @@ func TestSetEndpointsInAnOutage(t *testing.T) {
 	require.Equal(t, "key", receive(t, seen, "the event").Key)
 }
 
+// A change of the members that was made is not said to be none because they cannot
+// be read afterwards.
+func TestReconfigurationThatIsNotReadBack(t *testing.T) {
+	t.Parallel() // it mostly waits
+	member := servers.ZooKeeper(t, servers.Options{Config: []string{"standaloneEnabled=false"}}).All()[0]
+	o := observe(t, member)
+	user, password, _ := strings.Cut(servers.SuperUser, ":")
+	kv := instance(t, "d", []string{o.Addr().String()}, map[string]string{kvdb.UsernameKey: user, kvdb.PasswordKey: password})
+	infos, err := kv.ListMembers()
+	require.NoError(t, err)
+	require.Len(t, infos, 1)
+	reads, answer := 0, make(chan struct{})
+	defer close(answer)
+	o.intercept(func(q traffic) <-chan struct{} {
+		if q.path != configPath {
+			return nil
+		}
+		if reads++; reads == 1 {
+			return nil
+		}
+		return answer
+	}, nil)
+	for _, info := range infos {
+		host, port, err := net.SplitHostPort(info.PeerUrls[0])
+		require.NoError(t, err)
+		_, err = kv.UpdateMember(host, port, info.Name)
+		require.ErrorIs(t, err, kvdb.ErrUnknownOutcome)
+		require.NotErrorIs(t, err, kvdb.ErrNoConnection)
+		require.ErrorContains(t, err, "reconfigured")
+	}
+}
+
 // The addresses of a member, of which there may be several.
 func TestParseMember(t *testing.T) {
 	for value, want := range map[string]member{
