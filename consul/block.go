@@ -38,6 +38,9 @@ type blocked struct{ cancel context.CancelCauseFunc }
 // block makes a request that is answered when there is news. Unlike call it
 // does not try again. An endpoint that does not answer pings any more ends it.
 func (p *pool) block(ctx context.Context, f request) error {
+	if ctx.Err() != nil { // after Close nobody waits for guards any more
+		return failover.NotReached(ctx, context.Cause(ctx))
+	}
 	e, _ := p.Current()
 	query, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -109,7 +110,7 @@ type observer struct {
 	proxy *httputil.ReverseProxy
 
 	mu       sync.Mutex // protects what is below
-	requests []string   // that have arrived: method and path
+	requests []string   // that have arrived: method and path, and "?index" when it blocks
 	blocking int        // of them, blocking queries under way
 	most     int        // the most that blocking was
 	// before is called for each request, unless nil. When it returns true it has
@@ -137,7 +138,11 @@ func (o *observer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	blocks := r.URL.Query().Has("index")
 	o.mu.Lock()
-	o.requests = append(o.requests, r.Method+" "+r.URL.Path)
+	request := r.Method + " " + r.URL.Path
+	if blocks {
+		request += "?index"
+	}
+	o.requests = append(o.requests, request)
 	if blocks {
 		o.blocking++
 		o.most = max(o.most, o.blocking)
@@ -161,6 +166,12 @@ func (o *observer) take() []string {
 	requests := o.requests
 	o.requests = nil
 	return requests
+}
+
+// atOnce are the requests that do not block: whether a lock is watched depends on how
+// long it is held.
+func atOnce(requests []string) []string {
+	return slices.DeleteFunc(slices.Clone(requests), func(r string) bool { return strings.HasSuffix(r, "?index") })
 }
 
 // intercept makes f look at each request first.

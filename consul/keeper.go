@@ -26,7 +26,8 @@ const (
 // keeper keeps a session alive for an instance as long as it is of use.
 type keeper struct {
 	store *store
-	name  string // of its sessions
+	name  string        // of its sessions
+	idle  time.Duration // idleTime
 
 	making chan struct{} // has an element while a session is made
 
@@ -37,7 +38,7 @@ type keeper struct {
 }
 
 func newKeeper(s *store, name string) *keeper {
-	return &keeper{store: s, name: name, making: make(chan struct{}, 1), kept: map[*session]struct{}{}}
+	return &keeper{store: s, name: name, idle: idleTime, making: make(chan struct{}, 1), kept: map[*session]struct{}{}}
 }
 
 // session is a session of Consul that is kept alive.
@@ -153,7 +154,7 @@ func (s *session) useless() bool {
 	k := s.keeper
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(s.leases) > 0 || k.current == s && time.Since(s.used) < idleTime {
+	if len(s.leases) > 0 || k.current == s && time.Since(s.used) < k.idle {
 		return false
 	}
 	s.retireLocked()

@@ -140,6 +140,19 @@ func TestUselessSessionEnds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, len(sessions(t, client)))
 	s := storeOf(t, cluster)
+	require.Equal(t, 30*time.Second, s.writer.idle, "as the documentation says")
+	s.writer.idle = 3 * renewInterval / 2
+	idle, err := s.writer.session(t.Context())
+	require.NoError(t, err)
+	began := time.Now()
+	eventually(t, "it is used for a while", func() bool {
+		used, err := s.writer.session(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, idle.id, used.id, "the session of one that has something to do")
+		return time.Since(began) > 2*s.writer.idle
+	})
+	receive(t, idle.ended, "the end of a session that nobody uses")
+	eventually(t, "Consul has it still", func() bool { return len(sessions(t, client)) == 1 })
 	held, err := s.locks.session(t.Context())
 	require.NoError(t, err)
 	held.retire()
@@ -251,7 +264,7 @@ func TestExpiryOfALateWrite(t *testing.T) {
 	for key, after := range gone {
 		t.Logf("%s lived for %v", key, after)
 		require.Greater(t, after, minTTL-100*time.Millisecond, key) // Put returns a little later than it writes
-		require.Less(t, after, minTTL+time.Second, key)
+		require.Less(t, after, minTTL+5*time.Second, key)           // a busy machine is slow; a session may live twice as long
 	}
 }
 
