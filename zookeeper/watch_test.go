@@ -227,7 +227,7 @@ func TestIdleWatch(t *testing.T) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		return o.accepted != 2 // one for calls, one for watches
-	}, 10*time.Second, 50*time.Millisecond)
+	}, 7500*time.Millisecond, 50*time.Millisecond) // the first ping is due after 6 s
 }
 
 // What the server keeps for watches that are over is released.
