@@ -31,6 +31,7 @@ type env struct {
 	traits Traits
 	domain string
 	kv     kvdb.Kvdb // an instance with that domain
+	first  int       // the endpoint that instances opened from now on get first
 
 	instances   []kvdb.Kvdb // to be closed at the end
 	recorders   []*recorder // of their watches
@@ -69,7 +70,12 @@ func (e *env) openWith(domain string, options map[string]string, cb kvdb.FatalEr
 // tryOpen is openWith for an Init that may fail.
 func (e *env) tryOpen(domain string, options map[string]string, cb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 	all := e.options(options)
-	kv, err := e.suite.Init(domain, e.suite.Endpoints, all, cb)
+	endpoints := e.suite.Endpoints
+	if len(endpoints) > 0 {
+		n := e.first % len(endpoints)
+		endpoints = slices.Concat(endpoints[n:], endpoints[:n])
+	}
+	kv, err := e.suite.Init(domain, endpoints, all, cb)
 	if err != nil {
 		return nil, err
 	}

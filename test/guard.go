@@ -42,7 +42,7 @@ func guardHeld(e *env) {
 // A transaction tied to a lock that is not held any more writes nothing.
 func guardNotHeld(e *env) {
 	lock := e.lock(e.kv, "lock", "me")
-	released, taken := e.guarded(lock), e.guarded(lock)
+	released, taken, empty := e.guarded(lock), e.guarded(lock), e.guarded(lock)
 	if released == nil {
 		return
 	}
@@ -52,6 +52,7 @@ func guardNotHeld(e *env) {
 	}
 	e.NoError(e.kv.Unlock(lock))
 	e.is(kvdb.ErrInvalidLock, released.Commit())
+	e.is(kvdb.ErrInvalidLock, empty.Commit())
 	e.missing("key", "key2")
 	next := e.lock(e.peer(), "lock", "next")
 	e.is(kvdb.ErrInvalidLock, taken.Commit())

@@ -14,6 +14,7 @@ import (
 
 var lockGroup = group{name: "Locks", calls: "Lock, LockWithID, LockWithTimeout, Unlock, IsKeyLocked", cases: []testCase{
 	{name: "OneHolder", run: lockOneHolder},
+	{name: "SameOwner", run: lockSameOwner},
 	{name: "Pair", run: lockPair},
 	{name: "IsKeyLocked", run: lockIsKeyLocked},
 	{name: "TryDuration", run: lockTryDuration},
@@ -110,6 +111,37 @@ func lockOneHolder(e *env) {
 	})
 	e.holds("count", strconv.Itoa(callers*rounds))
 	e.isLocked("key", "")
+}
+
+// A lock is not for whoever gives the holder's ID: Lock gives the same to all.
+func lockSameOwner(e *env) {
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	first, err := e.kv.Lock("key")
+	e.NoError(err)
+	for _, kv := range kvs {
+		_, err := kv.LockWithTimeout("key", "locked", 50*time.Millisecond, 0)
+		e.ErrorIs(err, kvdb.ErrExist)
+	}
+	var holders atomic.Int32
+	done := make(chan error, 1)
+	go func() {
+		done <- errors.Join(concurrently(6, func(i int) error {
+			pair, err := kvs[i%2].Lock("key")
+			if err != nil {
+				return err
+			}
+			if n := holders.Add(1); n != 1 {
+				return fmt.Errorf("%d holders", n)
+			}
+			for range 20 { // the others get a chance to break in
+				runtime.Gosched()
+			}
+			holders.Add(-1)
+			return kvs[i%2].Unlock(pair)
+		})...)
+	}()
+	e.NoError(e.kv.Unlock(first))
+	e.NoError(wait(e, done, "all who lock"))
 }
 
 func lockPair(e *env) {

@@ -131,7 +131,7 @@ func (c *chronicle) check() {
 // every write happens once or not at all.
 func outageWatch(f fault) func(e *env) {
 	return func(e *env) {
-		c := e.chronicle()
+		c, changes := e.chronicle(), e.changes()
 		for range 3 {
 			c.until(20, 0)
 			end := e.strike(f, e.everyMember()...)
@@ -139,6 +139,7 @@ func outageWatch(f fault) func(e *env) {
 			end()
 			c.until(20, 0)
 		}
+		changes.check()
 		c.check()
 	}
 }
@@ -208,6 +209,16 @@ func outageLockIsLost(e *env) {
 	cb, calls := fatals()
 	kv := e.openWith(e.domain, nil, cb)
 	pair := e.lock(kv, "lock", "me")
+	var guarded []kvdb.Tx // tied to the lock before it is lost
+	if !e.traits.NoTx && !e.traits.SingleKeyTx {
+		for range 2 {
+			tx, err := kv.TxNew()
+			e.NoError(err)
+			e.NoError(kvdb.TxGuard(tx, pair))
+			e.txWrites(tx, "guarded", "value")
+			guarded = append(guarded, tx)
+		}
+	}
 	end := e.strike(stopped, e.everyMember()...)
 	waitFor(e, e.held(pair).Lost(), deathLimit+patience, "the news that the lock is lost")
 	report := wait(e, calls, "the fatal callback")
@@ -215,9 +226,16 @@ func outageLockIsLost(e *env) {
 	e.Contains(report.text, "lock")
 	end()
 	e.recovers()
+	if guarded != nil {
+		e.is(kvdb.ErrInvalidLock, guarded[0].Commit()) // though nobody else has it yet
+	}
 	next, err := e.peer().LockWithTimeout("lock", "next", recovery, 0)
 	e.NoError(err)
 	e.Greater(next.ModifiedIndex, pair.ModifiedIndex)
+	if guarded != nil {
+		e.is(kvdb.ErrInvalidLock, guarded[1].Commit())
+		e.missing("guarded")
+	}
 	e.is(kvdb.ErrInvalidLock, kv.Unlock(pair))
 	e.isLocked("lock", "next")
 	e.Empty(calls)

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -11,6 +12,7 @@ var readGroup = group{name: "Reads", calls: "Get, GetVal, Enumerate, Keys", case
 	{name: "Sorted", run: readsSorted},
 	{name: "Nothing", run: readsNothing},
 	{name: "SeeEarlierWrites", run: readsSeeEarlierWrites},
+	{name: "SeeWritesOfPeers", run: readsSeeWritesOfPeers},
 	{name: "EnumerateIsOneMoment", run: readsEnumerateIsOneMoment},
 	{name: "KeysIsOneMoment", run: readsKeysIsOneMoment},
 	{name: "Many", run: readsMany},
@@ -59,6 +61,27 @@ func readsSeeEarlierWrites(e *env) {
 		names, err := peer.Keys("", "")
 		e.NoError(err)
 		e.Len(names, i+2)
+	}
+}
+
+// Instances on different members, of which some lag behind, see it too.
+func readsSeeWritesOfPeers(e *env) {
+	kvs := []kvdb.Kvdb{e.kv}
+	for range 5 {
+		e.first++
+		kvs = append(kvs, e.peer())
+	}
+	for round := range 60 {
+		value := strconv.Itoa(round)
+		pair, err := kvs[round%len(kvs)].Put("key", value, 0)
+		e.NoError(err)
+		e.concurrently(len(kvs), func(i int) error {
+			read, err := kvs[i].Get("key")
+			if err == nil && read.ModifiedIndex != pair.ModifiedIndex {
+				err = fmt.Errorf("a read saw %q after %q", read.Value, value)
+			}
+			return err
+		})
 	}
 }
 

@@ -2,6 +2,8 @@ package test
 
 import (
 	"strconv"
+	"strings"
+	"sync"
 
 	"github.com/portworx/kvdb"
 )
@@ -10,6 +12,8 @@ var resumeGroup = group{name: "Resume", calls: "watches from an index", cases: [
 	{name: "FromAnIndex", run: resumeFromAnIndex},
 	{name: "OneKey", run: resumeOneKey},
 	{name: "PastDeletion", run: resumePastDeletion},
+	{name: "FromARead", run: resumeFromARead},
+	{name: "Recreated", run: resumeRecreated},
 	{name: "FromNow", run: resumeFromNow},
 	{name: "FromTheFuture", run: resumeFromTheFuture},
 	{name: "WithoutGapOrRepeat", run: resumeWithoutGapOrRepeat},
@@ -88,6 +92,98 @@ func resumePastDeletion(e *env) {
 	e.Equal(kvdb.KVDelete, event.Action)
 	e.Equal(old.KVDBIndex, event.ModifiedIndex)
 	e.Equal("end", r.next().Key)
+}
+
+// Who reads, and watches from the index of the reply, sees all that came later:
+// nothing is in neither.
+func resumeFromARead(e *env) {
+	e.put("dir/key", "1")
+	pair := e.holds("dir/key", "1")
+	pairs, err := e.kv.Enumerate("dir/")
+	e.NoError(err)
+	later := e.put("dir/key", "2")
+	for _, index := range []uint64{pair.KVDBIndex, pairs[0].KVDBIndex} {
+		e.Equal(later.ModifiedIndex, e.watchTree("dir/", index).next().ModifiedIndex)
+	}
+
+	type read struct {
+		content map[string]uint64 // key → ModifiedIndex
+		rest    *recorder
+	}
+	var reads []read
+	e.put("storm/0", "first")
+	finish := e.startStorm()
+	for range 10 {
+		pairs, err := e.kv.Enumerate("storm/")
+		e.NoError(err)
+		content := map[string]uint64{}
+		for _, pair := range pairs {
+			content[pair.Key] = pair.ModifiedIndex
+		}
+		reads = append(reads, read{content, e.watchTree("storm/", pairs[0].KVDBIndex)})
+	}
+	written := finish()
+	e.put("storm/last", "value")
+	pairs, err = e.kv.Enumerate("storm/")
+	e.NoError(err)
+	for _, r := range reads {
+		events := map[uint64]bool{}
+		for _, event := range r.rest.until("storm/last") {
+			events[event.ModifiedIndex] = true
+			r.content[event.Key] = event.ModifiedIndex
+		}
+		for _, pair := range pairs {
+			e.Equal(pair.ModifiedIndex, r.content[pair.Key], "the last state of %s", pair.Key)
+		}
+		if e.traits.FoldedUpdates {
+			continue
+		}
+		for index, what := range written {
+			key, _, _ := strings.Cut(what, "=")
+			e.True(events[index] || index <= r.content[key], "event %d", index)
+		}
+	}
+}
+
+// A key that comes and goes faster than the callback is, or in the past, is a
+// deletion and a creation each time, and no update.
+func resumeRecreated(e *env) {
+	start := e.put("dir/before", "value")
+	released := make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	defer release()
+	live := e.record(func(int, event) error { <-released; return nil })
+	e.NoError(e.kv.WatchTree("dir/", start.ModifiedIndex, nil, live.callback))
+	e.put("dir/key", "seen")
+	e.Equal("dir/key", live.next().Key)
+	actions := []kvdb.KVAction{kvdb.KVCreate}
+	for range 3 {
+		_, err := e.kv.Delete("dir/key")
+		e.NoError(err)
+		e.put("dir/key", "new")
+		e.put("dir/key", "changed")
+		actions = append(actions, kvdb.KVDelete, kvdb.KVCreate, kvdb.KVSet)
+	}
+	last := e.holds("dir/key", "changed").ModifiedIndex
+	past := e.watchTree("dir/", start.ModifiedIndex)
+	e.put("dir/end", "value")
+	actions = append(actions, kvdb.KVCreate)
+	release()
+	for r, want := range map[*recorder][]kvdb.KVAction{live: actions[1:], past: actions} {
+		events := r.until("dir/end")
+		var seen []kvdb.KVAction
+		for _, event := range events {
+			seen = append(seen, event.Action)
+		}
+		if !e.traits.FoldedUpdates {
+			e.Equal(want, seen)
+			continue
+		}
+		e.Equal(last, events[len(events)-2].ModifiedIndex)
+		if r == live {
+			e.Contains(seen, kvdb.KVDelete, "the deletion of a key that was seen")
+		}
+	}
 }
 
 // With wait index 0 a watch gets what comes; some stores give the history first.

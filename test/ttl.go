@@ -87,7 +87,8 @@ func ttlExpiry(e *env) {
 	for call, write := range e.withTTL() {
 		key := "x-" + call
 		if call != "Create" {
-			e.put(key, "before")
+			_, err := e.kv.Put(key, "before", 100*ttl) // which the later write makes shorter
+			e.NoError(err)
 		}
 		pair, err := write(key, ttl)
 		e.NoError(err, call)

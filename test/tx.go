@@ -19,6 +19,7 @@ var txGroup = group{name: "Transactions", calls: "TxNew, Tx", cases: []testCase{
 	{name: "BadInput", run: inTx(txBadInput)},
 	{name: "Counter", run: inTx(txCounter)},
 	{name: "AllOrNone", run: inTx(txAllOrNone)},
+	{name: "ReadsAreChecked", run: inTx(txReadsAreChecked)},
 }}
 
 // inTx is a case about transactions where there are some.
@@ -187,6 +188,10 @@ func txNoConflict(e *env) {
 	tx = e.tx()
 	e.txHolds(tx, "key", "read and written")
 	e.NoError(tx.Commit(), "one that only read")
+	tx = e.tx()
+	e.txHolds(tx, "key", "read and written")
+	e.put("key", "meanwhile")
+	e.is(kvdb.ErrModified, tx.Commit())
 }
 
 func txAbort(e *env) {

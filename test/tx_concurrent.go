@@ -49,6 +49,31 @@ func txCounter(e *env) {
 	e.holds("key", strconv.Itoa(callers*increments))
 }
 
+// Of two that read the same keys, and each write another one, the second to
+// commit fails: what it only read has changed.
+func txReadsAreChecked(e *env) {
+	if e.traits.SingleKeyTx {
+		return // asserted in another case
+	}
+	kvs := []kvdb.Kvdb{e.kv, e.peer()}
+	keys := []string{"one", "two"}
+	for range 10 {
+		e.put("one", "before")
+		e.put("two", "before")
+		var txs []kvdb.Tx
+		for i, kv := range kvs {
+			tx, err := kv.TxNew()
+			e.NoError(err)
+			e.txHolds(tx, "one", "before")
+			e.txHolds(tx, "two", "before")
+			e.txWrites(tx, keys[i], "after")
+			txs = append(txs, tx)
+		}
+		errs := concurrently(2, func(i int) error { return txs[i].Commit() })
+		e.ElementsMatch([]error{nil, kvdb.ErrModified}, errs)
+	}
+}
+
 // While money moves between accounts, nobody sees their sum change.
 func txAllOrNone(e *env) {
 	if e.traits.SingleKeyTx {

@@ -195,6 +195,13 @@ func (t *tx) Commit() error {
 	if len(t.writes) == 0 && len(t.reads) == 0 && len(t.locks) == 0 {
 		return nil
 	}
+	for _, lock := range t.locks {
+		select {
+		case <-lock.Lost(): // the store may have it still, but its holder was told otherwise
+			return kvdb.ErrInvalidLock
+		default:
+		}
+	}
 	return t.kv.run(t.commit)
 }
 

@@ -89,7 +89,6 @@ func Run(t *testing.T, c Config) {
 	l.running.Wait()
 	require.Less(t, slowest, c.Recovery)
 	l.check(first, stream)
-	require.Positive(t, l.counted.Load())
 	t.Logf("%d calls, %d failed, the slowest took %v; %d writes acknowledged, %d with an unknown outcome; %d locks; counted to %d",
 		l.calls, l.failed, l.slowest, len(l.acked), len(l.unknown), l.locks, l.counted.Load())
 }

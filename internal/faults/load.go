@@ -31,6 +31,7 @@ type load struct {
 	failed  int
 	holders map[*kvdb.KVPair]struct{}
 	locks   int
+	token   uint64 // the largest so far
 }
 
 func newLoad(t *testing.T, ctx context.Context, bound time.Duration) *load {
@@ -104,6 +105,7 @@ func (l *load) write(kv kvdb.Kvdb, writer int) {
 // one that comes into effect late changes nothing that came after it.
 func (l *load) count(kv kvdb.Kvdb) {
 	var at *kvdb.KVPair
+	unknown := uint64(0) // the index that steps with an unknown outcome were bound to, if any
 	for l.ctx.Err() == nil {
 		if at == nil && l.call("Get", func() (err error) { at, err = kv.Get("counter"); return err }) != nil {
 			continue
@@ -118,8 +120,15 @@ func (l *load) count(kv kvdb.Kvdb) {
 		at = nil
 		_ = l.call("CompareAndSet", func() error {
 			pair, err := kv.CompareAndSet(&next, kvdb.KVModifiedIndex, nil)
-			if errors.Is(err, kvdb.ErrModified) { // an earlier step came late
+			if errors.Is(err, kvdb.ErrModified) && unknown == next.ModifiedIndex { // an earlier step came late
 				return nil
+			}
+			if errors.Is(err, kvdb.ErrModified) {
+				l.t.Errorf("the count was changed, and no earlier step came late")
+				return nil
+			}
+			if errors.Is(err, kvdb.ErrUnknownOutcome) {
+				unknown = next.ModifiedIndex
 			}
 			if err == nil {
 				l.counted.Store(i + 1)
@@ -151,6 +160,10 @@ func (l *load) lock(kv kvdb.Kvdb, owner string) {
 	for l.ctx.Err() == nil {
 		pair, err := kv.LockWithTimeout("lock", owner, 2*time.Second, 0)
 		if err != nil {
+			if l.ctx.Err() == nil && !errors.Is(err, kvdb.ErrExist) && !errors.Is(err, kvdb.ErrNoConnection) &&
+				!errors.Is(err, kvdb.ErrUnknownOutcome) {
+				l.t.Errorf("Lock: %v", err)
+			}
 			continue
 		}
 		lost := pair.Lock.(kvdb.HeldLock).Lost()
@@ -180,11 +193,27 @@ func (l *load) enter(pair *kvdb.KVPair, owner string) {
 		}
 	}
 	l.holders[pair] = struct{}{}
+	select {
+	case <-pair.Lock.(kvdb.HeldLock).Lost():
+	default:
+		if pair.ModifiedIndex <= l.token {
+			l.t.Errorf("the token %d comes after %d", pair.ModifiedIndex, l.token)
+		}
+	}
+	l.token = max(l.token, pair.ModifiedIndex)
 }
 
 // check asserts that the watch saw each write once, in order, and that what was
 // acknowledged is there.
 func (l *load) check(kv kvdb.Kvdb, stream <-chan *kvdb.KVPair) {
+	require.Positive(l.t, l.counted.Load(), "nobody counted")
+	require.Positive(l.t, l.locks, "nobody had the lock")
+	require.NotEmpty(l.t, l.acked, "nothing was written")
+	counter, err := kv.Get("counter")
+	require.NoError(l.t, err)
+	count, err := strconv.ParseInt(string(counter.Value), 10, 64)
+	require.NoError(l.t, err)
+	require.GreaterOrEqual(l.t, count, l.counted.Load(), "the count went back")
 	end, err := kv.Put("keys/end", "keys/end", 0)
 	require.NoError(l.t, err)
 	l.acked["keys/end"] = end.ModifiedIndex

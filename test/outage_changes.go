@@ -1,0 +1,150 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/portworx/kvdb"
+)
+
+// changes is writers who change and delete keys of their own through all that
+// happens to the server. As nobody else writes a key its history is known, up to
+// a write with an unknown outcome: after that the writer takes another key.
+type changes struct {
+	e       *env
+	watched *recorder // sees it from the start
+	stop    func()    // ends the writers
+
+	mu        sync.Mutex          // protects what is below
+	histories map[string][]change // of each key
+	wrong     []error             // that no write may return
+}
+
+// change is a write that was acknowledged, or, as the last one of a key, one
+// with an unknown outcome.
+type change struct {
+	value   string // "" for a delete
+	index   uint64 // 0 when it is not known
+	unknown bool
+}
+
+// changes starts the writers.
+func (e *env) changes() *changes {
+	c := &changes{e: e, histories: map[string][]change{}, watched: e.watchTree("changes/", e.index())}
+	ctx, cancel := context.WithCancel(e.t.Context())
+	var writers sync.WaitGroup
+	for writer := range 4 {
+		writers.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				c.life(ctx, fmt.Sprintf("changes/%d-%d", writer, i))
+			}
+		})
+	}
+	c.stop = func() { cancel(); writers.Wait() }
+	e.t.Cleanup(c.stop)
+	return c
+}
+
+// life writes key until the outcome of a write is unknown.
+func (c *changes) life(ctx context.Context, key string) {
+	kv, last := c.e.kv, uint64(0)
+	for i := 0; ctx.Err() == nil; {
+		done := change{value: fmt.Sprint(key, " ", i)}
+		var pair *kvdb.KVPair
+		var err error
+		switch i % 6 {
+		case 0, 3:
+			pair, err = kv.Put(key, done.value, 0)
+		case 1:
+			pair, err = kv.Update(key, done.value, 0)
+		case 4:
+			set := &kvdb.KVPair{Key: key, Value: []byte(done.value), ModifiedIndex: last}
+			pair, err = kv.CompareAndSet(set, kvdb.KVModifiedIndex, nil)
+		default:
+			done.value = ""
+			pair, err = kv.Delete(key)
+		}
+		c.mu.Lock()
+		switch {
+		case err == nil:
+			if done.index = pair.ModifiedIndex; done.value == "" {
+				done.index = pair.KVDBIndex
+			}
+			last = done.index
+			c.histories[key] = append(c.histories[key], done)
+			i++
+		case errors.Is(err, kvdb.ErrUnknownOutcome):
+			done.unknown = true
+			c.histories[key] = append(c.histories[key], done)
+		case !errors.Is(err, kvdb.ErrNoConnection):
+			c.wrong = append(c.wrong, fmt.Errorf("write %d of %s: %w", i, key, err))
+			done.unknown = true
+		}
+		c.mu.Unlock()
+		if done.unknown {
+			return
+		}
+	}
+}
+
+// check asserts that the watch saw what was written, each write once, and that
+// what it saw last is what the store has.
+func (c *changes) check() {
+	e := c.e
+	e.t.Helper()
+	c.stop()
+	e.Empty(c.wrong)
+	now := map[string]*kvdb.KVPair{}
+	pairs, err := e.kv.Enumerate("changes/")
+	e.NoError(err)
+	for _, pair := range pairs {
+		now[pair.Key] = pair
+	}
+	e.put("changes/end", "changes/end")
+	seen := map[string][]*kvdb.KVPair{}
+	for _, event := range c.watched.until("changes/end") {
+		seen[event.Key] = append(seen[event.Key], event)
+	}
+	delete(seen, "changes/end")
+	for key, events := range seen {
+		e.isHistory(key, events, c.histories[key])
+	}
+	for key, history := range c.histories {
+		events, last := seen[key], history[len(history)-1]
+		switch pair := now[key]; {
+		case len(events) == 0:
+			e.Nil(pair, "%s is there, and has no event", key)
+		case pair != nil: // a request that was held up may have come later
+			e.GreaterOrEqual(events[len(events)-1].ModifiedIndex, pair.ModifiedIndex, "the last event of %s", key)
+		case !last.unknown || last.value == "":
+			e.Equal(kvdb.KVDelete, events[len(events)-1].Action, "the last event of %s, which is gone", key)
+		}
+	}
+}
+
+// isHistory asserts that events are those of a key's history, in order, none
+// twice, and none left out but where updates are folded.
+func (e *env) isHistory(key string, events []*kvdb.KVPair, history []change) {
+	e.t.Helper()
+	next := 0
+	for _, event := range events {
+		value := string(event.Value)
+		if event.Action == kvdb.KVDelete {
+			value = ""
+		}
+		for e.traits.FoldedUpdates && next < len(history) && history[next].value != value {
+			next++
+		}
+		e.Less(next, len(history), "%s: %s was told twice, or not written", key, value)
+		e.Equal(history[next].value, value, "write %d of %s", next, key)
+		if history[next].index > 0 && !(value == "" && e.traits.FoldedUpdates) {
+			e.Equal(history[next].index, event.ModifiedIndex, "write %d of %s", next, key)
+		}
+		next++
+	}
+	if !e.traits.FoldedUpdates && next < len(history) {
+		e.True(next == len(history)-1 && history[next].unknown, "write %d of %s is no event", next, key)
+	}
+}
