@@ -61,9 +61,7 @@ func (s *store) read(ctx context.Context, r request) error {
 	return s.sync(ctx, r)
 }
 
-// sync sends reads behind a sync. A server that follows answers that when it has
-// applied all that the leader had committed; the leader does at once, though it
-// may still be about to apply what another server has acknowledged already.
+// sync sends reads behind a sync.
 func (s *store) sync(ctx context.Context, r request) error {
 	return s.call(ctx, true, func(c *zk.Conn) error {
 		f := s.main.flush()

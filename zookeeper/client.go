@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
@@ -13,15 +14,20 @@ import (
 	"github.com/go-zookeeper/zk"
 )
 
-const dialTimeout = 2 * time.Second
+const (
+	dialTimeout = 2 * time.Second
+	// roleTimeout bounds how long a server may take to say whether it leads.
+	roleTimeout = 500 * time.Millisecond
+)
 
 // client is ZooKeeper's client with what it does not tell. It connects again by
 // itself, and asks for a new session when the old one has expired.
 type client struct {
-	conn  *zk.Conn
-	ended <-chan zk.Event // closed when the last goroutine of conn is over
-	tls   *tls.Config
-	once  bool // it shall not connect again
+	conn    *zk.Conn
+	ended   <-chan zk.Event // closed when the last goroutine of conn is over
+	servers *addresses
+	tls     *tls.Config
+	once    bool // it shall not connect again
 	// told gets the client's events, in order with replies: what a reply shows has
 	// been told before. It must not block.
 	told func(zk.Event)
@@ -56,7 +62,7 @@ type clientConfig struct {
 // connect returns a client that is about to connect. credentials may be nil.
 func connect(cfg clientConfig, credentials []byte) (*client, error) {
 	c := &client{
-		tls: cfg.tls, once: cfg.once, told: cfg.told,
+		servers: cfg.servers, tls: cfg.tls, once: cfg.once, told: cfg.told,
 		login: make(chan struct{}), up: make(chan struct{}), sending: map[string]*flush{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -102,20 +108,16 @@ func (c *client) dial(network, address string, _ time.Duration) (net.Conn, error
 	if over {
 		return nil, errOnce
 	}
-	socket, err := new(net.Dialer).DialContext(ctx, network, address)
+	socket, err := c.connectTo(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	if c.tls != nil {
-		config := c.tls.Clone()
-		if config.ServerName == "" {
-			config.ServerName, _, _ = net.SplitHostPort(address) // hosts made it
-		}
-		secure := tls.Client(socket, config)
-		if err := secure.HandshakeContext(ctx); err != nil {
-			return nil, errors.Join(err, socket.Close())
-		}
-		socket = secure
+	switch other, err := c.follower(ctx, network, address); {
+	case err != nil:
+		return nil, errors.Join(err, socket.Close())
+	case other != nil:
+		_ = socket.Close()
+		socket = other
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,6 +128,55 @@ func (c *client) dial(network, address string, _ time.Duration) (net.Conn, error
 	c.dials.Add(1)
 	c.readings.reset()
 	return &tap{Conn: socket, watcher: c, pingedOnly: c.once}, nil
+}
+
+func (c *client) connectTo(ctx context.Context, network, address string) (net.Conn, error) {
+	socket, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil || c.tls == nil {
+		return socket, err
+	}
+	config := c.tls.Clone()
+	if config.ServerName == "" {
+		config.ServerName, _, _ = net.SplitHostPort(address) // hosts made it
+	}
+	secure := tls.Client(socket, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, socket.Close())
+	}
+	return secure, nil
+}
+
+// follower returns a connection to a server that follows when the one at address
+// does not, nil when it does, or no other one can be reached. A server that leads
+// answers a sync at once, though it may still be about to apply what others have
+// applied and acknowledged; those that follow wait until they have applied all of
+// it. A server closes its connections when its role changes, and is no good before
+// it has one.
+func (c *client) follower(ctx context.Context, network, address string) (net.Conn, error) {
+	servers := c.servers.get()
+	if len(servers) == 1 {
+		return nil, nil
+	}
+	connect := func(ctx context.Context, address string) (net.Conn, error) { return c.connectTo(ctx, network, address) }
+	ask := func(address string) (mode string, err error) {
+		ctx, cancel := context.WithTimeout(ctx, roleTimeout)
+		defer cancel()
+		return ask(ctx, connect, address)
+	}
+	switch mode, err := ask(address); {
+	case errors.Is(err, errNotServing):
+		return nil, err
+	case mode != leader: // or it does not tell
+		return nil, nil
+	}
+	for _, i := range rand.Perm(len(servers)) {
+		if mode, err := ask(servers[i]); err == nil && mode != "" && mode != leader {
+			if socket, err := connect(ctx, servers[i]); err == nil {
+				return socket, nil
+			}
+		}
+	}
+	return nil, nil
 }
 
 func (c *client) event(e zk.Event) {

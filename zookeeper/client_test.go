@@ -8,6 +8,7 @@ import (
 	"github.com/go-zookeeper/zk"
 	"github.com/stretchr/testify/require"
 
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -53,4 +54,43 @@ func TestCloseWhileTheConnectionBreaks(t *testing.T) {
 		receive(t, closed, "the end of the client")
 		asking.Wait()
 	}
+}
+
+// An instance asks a server that follows: one that leads may answer a read before
+// it has applied what another one has acknowledged.
+func TestConnectsToAFollower(t *testing.T) {
+	cluster := servers.ZooKeeper(t, servers.Options{Members: 3})
+	connected := func(s *store) string {
+		s.main.mu.Lock()
+		defer s.main.mu.Unlock()
+		return s.main.socket.RemoteAddr().String()
+	}
+	old, err := cluster.Leader(t.Context())
+	require.NoError(t, err)
+	stores := make([]*store, 6)
+	for i := range stores {
+		stores[i], err = open(cluster.Endpoints(), nil)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, stores[i].Close()) }()
+		require.NoError(t, stores[i].main.await(t.Context()))
+		require.NotEqual(t, old.Endpoint(), connected(stores[i]))
+	}
+	require.NoError(t, old.Kill())
+	for _, s := range stores {
+		require.Eventually(t, func() bool {
+			_, err := s.Put(t.Context(), driver.Write{Key: "key", Value: []byte("value")})
+			return err == nil
+		}, patience, 10*time.Millisecond)
+	}
+	leader, err := cluster.Leader(t.Context())
+	require.NoError(t, err)
+	for _, s := range stores {
+		require.NotEqual(t, leader.Endpoint(), connected(s))
+	}
+	// One that knows of no other server makes do with the leader.
+	s, err := open([]string{leader.Endpoint(), old.Endpoint()}, nil)
+	require.NoError(t, err)
+	require.NoError(t, s.main.await(t.Context()))
+	require.Equal(t, leader.Endpoint(), connected(s))
+	require.NoError(t, s.Close())
 }

@@ -141,25 +141,45 @@ func (m member) info(ctx context.Context) *kvdb.MemberInfo {
 	return info
 }
 
-// ask asks a member whether it serves and leads, with the command srvr, which
-// servers answer by default. ZooKeeper's client cannot read all their answers.
+// ask asks a member whether it serves and leads.
 func (m member) ask(ctx context.Context) (serves, leads bool) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", m.client)
+	mode, err := ask(ctx, func(ctx context.Context, address string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
+	}, m.client)
+	return err == nil && mode != "", mode == leader
+}
+
+// leader is the mode of a server that leads.
+const leader = "leader"
+
+// errNotServing: a server is not, or not yet, a part of an ensemble with a leader.
+var errNotServing = errors.New("the server does not serve at the moment")
+
+// ask asks a server for its mode with the command srvr, which servers answer by
+// default. ZooKeeper's client cannot read all their answers.
+func ask(ctx context.Context, dial func(ctx context.Context, address string) (net.Conn, error), address string) (mode string, err error) {
+	conn, err := dial(ctx, address)
 	if err != nil {
-		return false, false
+		return "", err
 	}
 	defer conn.Close()
-	if conn.SetDeadline(time.Now().Add(askTimeout)) != nil {
-		return false, false
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return "", err
+		}
 	}
 	if _, err := io.WriteString(conn, "srvr"); err != nil {
-		return false, false
+		return "", err
 	}
 	answer, err := io.ReadAll(conn)
-	_, mode, serves := strings.Cut(string(answer), "Mode: ")
-	return err == nil && serves, strings.HasPrefix(mode, "leader")
+	if strings.Contains(string(answer), "not currently serving") {
+		return "", errNotServing
+	}
+	_, mode, _ = strings.Cut(string(answer), "Mode: ")
+	mode, _, _ = strings.Cut(mode, "\n")
+	return mode, err
 }
 
 func (m member) name() string { return fmt.Sprintf("server.%d", m.id) }
