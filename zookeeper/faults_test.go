@@ -78,8 +78,12 @@ func TestFaults(t *testing.T) {
 			case <-time.After(between):
 			}
 			mu.Lock()
-			f := instances[i%2]
+			all := instances
 			mu.Unlock()
+			if len(all) == 0 {
+				continue // they are about to be opened
+			}
+			f := all[i%len(all)]
 			before := f.store.main.conn.SessionID()
 			f.cut(t.Context(), cutTime)
 			back, cancel := context.WithTimeout(t.Context(), patience)

@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"net"
@@ -122,6 +123,16 @@ func (o *observer) relay(client net.Conn) {
 	if !o.track(client) || !o.track(server) {
 		return
 	}
+	begin := make([]byte, 4)
+	if _, err := io.ReadFull(client, begin); err != nil {
+		return
+	}
+	if string(begin) == "srvr" { // a command, whose answer is text
+		if _, err := server.Write(begin); err == nil {
+			_, _ = io.Copy(client, server)
+		}
+		return
+	}
 	r := &relayed{o: o, client: client, server: server, asked: map[uint32]traffic{}}
 	o.mu.Lock()
 	o.accepted++
@@ -142,7 +153,7 @@ func (o *observer) relay(client net.Conn) {
 	})
 	over := make(chan struct{})
 	defer close(over)
-	messages(client, func(first bool, message []byte) error {
+	messages(io.MultiReader(bytes.NewReader(begin), client), func(first bool, message []byte) error {
 		if first {
 			return r.send(message)
 		}
