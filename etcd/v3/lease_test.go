@@ -171,7 +171,7 @@ func TestLeasesDuringOutage(t *testing.T) {
 	kv := instance(t, cluster, "d", nil)
 	require.NoError(t, cluster.All()[0].Clients().Cut())
 	before := runtime.NumGoroutine()
-	const writes, limit = 500, 500 * time.Millisecond
+	const writes, limit = 200, 500 * time.Millisecond
 	began, done := time.Now(), make(chan error, writes)
 	for range writes {
 		go func() {

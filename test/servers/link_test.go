@@ -128,7 +128,7 @@ func TestLinkBlackhole(t *testing.T) {
 }
 
 func TestLinkDelay(t *testing.T) {
-	const delay = 50 * time.Millisecond
+	const delay = 500 * time.Millisecond // much, for a slow machine
 	l, addr := echoLink(t)
 	conn := dial(t, addr)
 	l.Delay(delay)
