@@ -1,0 +1,88 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// waiter waits for the deletion of a znode.
+type waiter struct {
+	h       *hub
+	wake    chan struct{} // has an element after something happened
+	deleted atomic.Bool   // what happened was the deletion
+}
+
+// subscribe returns a waiter, to be closed.
+func (h *hub) subscribe(ctx context.Context) (*waiter, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	w := &waiter{h: h, wake: make(chan struct{}, 1)}
+	h.add(w)
+	return w, nil
+}
+
+func (w *waiter) close() { w.h.remove(w) }
+
+func (w *waiter) fired(_ string, event zk.EventType) {
+	if event == zk.EventNodeDeleted {
+		w.deleted.Store(true)
+	}
+	w.broken()
+}
+
+func (w *waiter) failed(error) {}
+
+func (w *waiter) broken() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// awaitDeletion returns when there is no znode at path, or was none since it was
+// called, or errTooLate at deadline, if that is not zero.
+func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.Time) error {
+	w.deleted.Store(false) // no event comes before it subscribes
+	w.h.subscribePath(w, path)
+	defer w.h.unsubscribe(w, path)
+	if !deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, deadline, errTooLate)
+		defer cancel()
+	}
+	for {
+		x, err := w.h.use(ctx)
+		if err != nil {
+			return err
+		}
+		err = x.run(ctx, func(*zk.Conn) error {
+			// The path may be younger than what this session has seen.
+			f := x.flush()
+			if err := f.begun(ctx); err != nil {
+				return err
+			}
+			_, _, err := w.h.get(x, path)
+			if flushErr := f.end(ctx); flushErr != nil {
+				return flushErr
+			}
+			return err
+		})
+		if errors.Is(err, zk.ErrNoNode) {
+			return nil
+		}
+		select {
+		case <-w.wake:
+			if w.deleted.Load() {
+				return nil
+			}
+		case <-x.lost:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
