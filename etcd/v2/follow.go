@@ -127,7 +127,7 @@ func (p *pool) follow(ctx context.Context, path string, recursive bool, after, u
 }
 
 // next waits for the first event after an index. When that fails there was none up to
-// settled, as far as the pulse tells.
+// settled.
 func (p *pool) next(ctx context.Context, path string, recursive bool, after uint64) (event *client.Response, settled uint64, err error) {
 	m, _ := p.Current()
 	v := m.visit(ctx)
@@ -140,7 +140,7 @@ func (p *pool) next(ctx context.Context, path string, recursive bool, after uint
 			return event, 0, nil
 		}
 	}
-	return nil, v.settled.Load(), v.failure(ctx, err)
+	return nil, v.settled(), v.failure(ctx, err)
 }
 
 // ride calls f until it wants no more. While it fails for lack of a connection it

@@ -177,8 +177,6 @@ func streams(r *http.Request) bool { return r.URL.Query().Has("stream") }
 
 func asksHistory(r *http.Request) bool { return r.URL.Query().Has("waitIndex") }
 
-func nothing(*http.Request) bool { return false }
-
 func everything(*http.Request) bool { return true }
 
 func pulses(r *http.Request) bool { return r.URL.Path == "/v2/keys"+pingKey }
@@ -201,9 +199,14 @@ func (g gated) Read(p []byte) (int, error) {
 // eventually waits until condition holds that no event tells of.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
+	eventuallyWithin(t, await, what, condition)
+}
+
+func eventuallyWithin(t *testing.T, limit time.Duration, what string, condition func() bool) {
+	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(await); !condition(); <-tick.C {
+	for deadline := time.Now().Add(limit); !condition(); <-tick.C {
 		require.True(t, time.Now().Before(deadline), what)
 	}
 }

@@ -22,13 +22,15 @@ const (
 	openTimeout = 8 * time.Second
 	// dialTimeout bounds how long a connection may take to be made.
 	dialTimeout = 3 * time.Second
+	// keepAliveTime is how long a connection can be dead before that is noticed.
+	keepAliveTime = 20 * time.Second
 	// idleConns is how many connections to a member are kept for requests to come.
 	idleConns = 128
 )
 
-// keepAlive ends a connection that has been dead for 20 s, on which nobody would
-// notice that events do not come.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 5 * time.Second, Count: 3}
+// keepAlive ends a connection that has been dead for keepAliveTime, on which nobody
+// would notice that events do not come.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: keepAliveTime / 4, Interval: keepAliveTime / 4, Count: 3}
 
 // wrapper goes around the transport of all requests; nil for none.
 type wrapper func(http.RoundTripper) http.RoundTripper

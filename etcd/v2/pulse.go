@@ -2,6 +2,7 @@ package etcdv2
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,12 @@ const (
 	// that is cut off from the others has no events. For the rest it is enough that
 	// the member answers.
 	majorityPulse = 3
+	// settlePulses is how many pulses without an event make sure that none is under
+	// way: the last begins settleTime after the first. In twice the time of keepAlive
+	// a connection has ended or has brought what was lost on it, which TCP sends again
+	// at intervals that double.
+	settlePulses = 1 + int(settleTime/pulseTime)
+	settleTime   = 2 * keepAliveTime
 )
 
 // visit is a request that waits for events of a member. When nothing comes,
@@ -30,11 +37,11 @@ type visit struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	begun  atomic.Bool // the answer has begun
-	// settled is an index up to which all events have arrived, or 0: one that the
-	// member had reached at a pulse, when nothing has come until the next one. It is
-	// no proof: the pulse has another connection, and this one may be dead or late.
-	// asked is the index at the last pulse. What comes makes both 0.
-	asked, settled atomic.Uint64
+
+	mu sync.Mutex // protects what is below
+	// indexes are those that the member had reached at the last pulses since an event
+	// has come, settlePulses at the most.
+	indexes []uint64
 }
 
 // visit begins a visit, which its caller must end.
@@ -108,15 +115,30 @@ func (m *member) begun() []*visit {
 
 // settle takes note of the member's index at a pulse.
 func (v *visit) settle(index uint64) {
-	if before := v.asked.Swap(index); before > 0 {
-		v.settled.Store(before)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.indexes) == settlePulses {
+		v.indexes = v.indexes[1:]
 	}
+	v.indexes = append(v.indexes, index)
 }
 
 // unsettle takes note of an event.
 func (v *visit) unsettle() {
-	v.asked.Store(0)
-	v.settled.Store(0)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.indexes = nil
+}
+
+// settled returns an index up to which all events have arrived, or 0. That holds for
+// a connection that ends at the member. Behind a proxy it may be dead all the same.
+func (v *visit) settled() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.indexes) < settlePulses {
+		return 0
+	}
+	return v.indexes[0]
 }
 
 // ask returns the index that the member has reached; 0 when the user may not ask.

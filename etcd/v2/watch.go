@@ -39,9 +39,15 @@ type stream struct {
 	// Of the goroutine that runs run:
 	after  uint64 // all events up to it were told
 	quiet  uint64 // there was none after it up to this one, as far as the pulse tells
+	gap    gap    // that was taken to be quiet, last
 	listed uint64 // the index of the list at the beginning
 	known  known
 }
+
+// gap is a range of indexes, after one and up to another.
+type gap struct{ after, upTo uint64 }
+
+func (g gap) has(index uint64) bool { return index > g.after && index <= g.upTo }
 
 // known is the keys that exist, as the events and the list at the beginning tell.
 // The event of a deleted directory does not name its keys.
@@ -123,7 +129,7 @@ func (w *stream) session() (more bool, err error) {
 	reading.Go(func() {
 		defer f.body.Close()
 		err := v.read(f, live)
-		until = v.settled.Load()
+		until = v.settled()
 		live.end(err)
 	})
 	if err := w.catchUp(f.began); err != nil {
@@ -173,17 +179,36 @@ func (w *stream) catchUp(upTo uint64) error {
 // skip goes on from where the history begins again that the server remembers, if the
 // pulse tells that nothing has happened before, and what is there does not belie it.
 func (w *stream) skip() error {
+	w.gap = gap{w.after, w.quiet}
 	nodes, _, err := w.nodes(w.ctx)
 	if err != nil {
 		return err
 	}
+	gone := maps.Clone(w.known)
 	for _, n := range nodes {
-		if n.ModifiedIndex > w.after && n.ModifiedIndex <= w.quiet {
+		if w.gap.has(n.ModifiedIndex) {
 			return kvdb.ErrWatchRevisionCompacted
 		}
+		delete(gone, keyOf(n))
+	}
+	if len(gone) > 0 { // perhaps since, but who knows
+		return kvdb.ErrWatchRevisionCompacted
 	}
 	w.after = w.quiet
 	return nil
+}
+
+// belies tells whether an event shows that there was one in the gap.
+func (w *stream) belies(event *client.Response) bool {
+	key := keyOf(event.Node)
+	switch {
+	case w.gap == gap{}, isEndOfDirectory(event), event.Node.Dir, !w.wants(key):
+		return false
+	case event.PrevNode != nil:
+		return w.gap.has(event.PrevNode.ModifiedIndex)
+	}
+	_, isKnown := w.known[key]
+	return isKnown
 }
 
 // read adds the events of a stream to a queue, and returns why there are no more.
@@ -213,6 +238,9 @@ func (w *stream) take(event *client.Response) error {
 	index := event.Node.ModifiedIndex
 	if index <= w.after { // some are sent twice
 		return nil
+	}
+	if w.belies(event) {
+		return kvdb.ErrWatchRevisionCompacted
 	}
 	if index <= w.listed && isEndOfDirectory(event) && event.PrevNode.CreatedIndex <= w.request.After {
 		if err := w.learn(event); err != nil {

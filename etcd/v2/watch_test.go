@@ -1,6 +1,7 @@
 package etcdv2
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -30,13 +31,14 @@ func TestQuietWatch(t *testing.T) {
 	kv := instance(t, cluster, "quiet", nil, n.wrap)
 	start := index(kv.Put("quiet/key", "value", 0))
 	quiet := watch(t, kv, "quiet/", 0)
-	for range 2 {
+	noise := func() {
 		for range 600 {
 			index(kv.Put("noise", "value", 0))
 		}
-		seen := n.count(pulses)
-		eventually(t, "no pulse", func() bool { return n.count(pulses) >= seen+3 })
 	}
+	noise()
+	settles(t, n)
+	noise()
 	require.NoError(t, cluster.All()[0].Kill())
 	require.NoError(t, cluster.All()[0].Start())
 	var updated uint64
@@ -78,21 +80,27 @@ func TestCutOffWatch(t *testing.T) {
 	}
 }
 
+// settles waits for so many pulses that a watch relies on them.
+func settles(t *testing.T, n *network) {
+	t.Helper()
+	seen := n.count(pulses)
+	eventuallyWithin(t, settleTime+await, "no pulses", func() bool { return n.count(pulses) >= seen+settlePulses+2 })
+}
+
 // lose makes a watch whose connection is dead while the pulse is well. What f does is
-// lost with it. The watch has another connection when lose returns.
-func lose(t *testing.T, n *network, watch func() <-chan told, f func()) <-chan told {
+// lost with it. The watch gets another connection after later.
+func lose(t *testing.T, n *network, watch, f, later func()) {
 	t.Helper()
 	gate := make(chan struct{})
 	n.hold(streams, gate)
-	events := watch()
+	watch()
 	f()
-	seen := n.count(pulses)
-	eventually(t, "no pulse", func() bool { return n.count(pulses) >= seen+4 })
+	settles(t, n)
 	n.hold(nil, nil)
-	n.cut(nothing)
+	n.cut(waits)
 	close(gate)
-	eventually(t, "no other connection", func() bool { return n.count(streams) >= 2 })
-	return events
+	later()
+	n.mend()
 }
 
 // Events that were lost with a dead connection are told all the same.
@@ -100,32 +108,61 @@ func TestDeadWatch(t *testing.T) {
 	t.Parallel()
 	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
 	kv := instance(t, cluster, "dead", nil, n.wrap)
-	index(kv.Put("dir/key", "value", 0))
-	var updated uint64
-	events := lose(t, n, func() <-chan told { return watch(t, kv, "dir/", 0) }, func() {
-		updated = index(kv.Put("dir/key", "value", 0))
-	})
-	later := index(kv.Put("dir/key", "value", 0))
+	put := func() uint64 { return index(kv.Put("dir/key", "value", 0)) }
+	put()
+	var events <-chan told
+	var updated, later uint64
+	lose(t, n, func() { events = watch(t, kv, "dir/", 0) }, func() { updated = put() }, func() { later = put() })
 	require.Equal(t, event(kvdb.KVSet, "dir/key", updated), receive(t, events))
 	require.Equal(t, event(kvdb.KVSet, "dir/key", later), receive(t, events))
 }
 
-// When the server does not remember them either, the watch says so. (If a pulse came
-// late, on a slow machine, it had another connection in time.)
+// When the server does not remember them either, the watch says so, as soon as what is
+// there or the next event shows it. (If a pulse came late, on a slow machine, the watch
+// had another connection in time.)
 func TestDeadWatchWithoutHistory(t *testing.T) {
 	t.Parallel()
 	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
 	kv := instance(t, cluster, "dead", nil, n.wrap)
-	index(kv.Put("dir/key", "value", 0))
-	var updated uint64
-	events := lose(t, n, func() <-chan told { return watch(t, kv, "dir/", 0) }, func() {
-		updated = index(kv.Put("dir/key", "value", 0))
+	put := func(key string) uint64 { return index(kv.Put(key, "value", 0)) }
+	remove := func(key string) uint64 { return index(kv.Delete(key)) }
+	nothing := func(string) uint64 { return 0 }
+	cases := []struct {
+		lost   func(key string) uint64
+		action kvdb.KVAction
+		later  func(key string) uint64
+		events <-chan told
+		at     uint64
+	}{
+		{lost: put, action: kvdb.KVSet, later: nothing},
+		{lost: put, action: kvdb.KVSet, later: put},
+		{lost: put, action: kvdb.KVSet, later: remove},
+		{lost: remove, action: kvdb.KVDelete, later: nothing},
+		{lost: remove, action: kvdb.KVDelete, later: put},
+	}
+	key := func(i int) string { return fmt.Sprint(i, "/key") }
+	for i := range cases {
+		put(key(i))
+	}
+	lose(t, n, func() {
+		for i := range cases {
+			cases[i].events = watch(t, kv, fmt.Sprint(i, "/"), 0)
+		}
+	}, func() {
+		for i, c := range cases {
+			cases[i].at = c.lost(key(i))
+		}
 		for range 1100 {
-			index(kv.Put("noise", "value", 0))
+			put("noise")
+		}
+	}, func() {
+		for i, c := range cases {
+			c.later(key(i))
 		}
 	})
-	index(kv.Put("dir/key", "value", 0))
-	require.Contains(t, []told{{err: kvdb.ErrWatchRevisionCompacted}, event(kvdb.KVSet, "dir/key", updated)}, receive(t, events))
+	for i, c := range cases {
+		require.Contains(t, []told{{err: kvdb.ErrWatchRevisionCompacted}, event(c.action, key(i), c.at)}, receive(t, c.events))
+	}
 }
 
 // An answer about the past that stays away for long after its header is no sign that
