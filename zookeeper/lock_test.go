@@ -40,6 +40,14 @@ func TestLockOfAnotherRelease(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, pairs, 1)
 
+	_, err = kv.Put("dir/lock/below", "value", 0)
+	require.ErrorIs(t, err, kvdb.ErrInvalidLock)
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	_, err = tx.Put("dir/lock/below", "value", 0)
+	require.NoError(t, err)
+	require.ErrorIs(t, tx.Commit(), kvdb.ErrInvalidLock)
+
 	obtained := make(chan *kvdb.KVPair, 1)
 	go func() {
 		pair, _ := kv.LockWithTimeout("dir/lock", "ours", patience, 0)

@@ -60,9 +60,7 @@ func (s state) step(in input, out output) (bool, state) {
 		return s.transaction(in, out)
 	}
 	e := &s.entries[in.key]
-	if !s.settle(in, out, in.key, s.saysPresent(in, out)) {
-		return false, s
-	}
+	s.settle(in, out, in.key, s.saysPresent(in, out))
 	present := e.present()
 	want := s.expected(in, present)
 	if want == errEither {
@@ -111,16 +109,15 @@ func (s state) saysPresent(in input, out output) *bool {
 }
 
 // settle lets the key expire if that is due, or if it may be and the outcome
-// says so. It returns false when the outcome contradicts the clock.
-func (s *state) settle(in input, out output, key int, saysPresent *bool) bool {
+// says so.
+func (s *state) settle(in input, out output, key int, saysPresent *bool) {
 	e := &s.entries[key]
 	if e.latest == 0 || out.at < e.earliest {
-		return true
+		return
 	}
 	if in.at > e.latest || saysPresent != nil && !*saysPresent {
 		*e = entry{}
 	}
-	return true
 }
 
 // errEither: success and ErrModified are both possible.
