@@ -141,18 +141,33 @@ func (l *load) count(kv kvdb.Kvdb) {
 
 func (l *load) read(kv kvdb.Kvdb) {
 	seen := int64(0)
-	for l.ctx.Err() == nil {
+	for n := 0; l.ctx.Err() == nil; n++ {
 		least := max(seen, l.counted.Load())
+		what, read := "Get", kv.Get
+		if n%2 == 1 {
+			what, read = "Enumerate", func(key string) (*kvdb.KVPair, error) { return only(kv.Enumerate(key)) }
+		}
 		var pair *kvdb.KVPair
-		if l.call("Get", func() (err error) { pair, err = kv.Get("counter"); return err }) != nil {
+		if l.call(what, func() (err error) { pair, err = read("counter"); return err }) != nil {
 			continue
 		}
 		count, err := strconv.ParseInt(string(pair.Value), 10, 64)
 		if err != nil || count < least {
-			l.t.Errorf("a read saw %q after %d", pair.Value, least)
+			l.t.Errorf("%s saw %q after %d", what, pair.Value, least)
 		}
 		seen = count
 	}
+}
+
+// only returns the one pair of a list.
+func only(pairs kvdb.KVPairs, err error) (*kvdb.KVPair, error) {
+	if err == nil && len(pairs) != 1 {
+		err = fmt.Errorf("there are %d pairs", len(pairs))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return pairs[0], nil
 }
 
 // lock holds the lock again and again. Nobody else does, who has not lost it.

@@ -23,15 +23,16 @@ var mutants = map[string]func(kvdb.Kvdb) kvdb.Kvdb{
 	"should have":               func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, withAGap} },
 	"was told twice":            func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, twice} },
 	"is not greater":            func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, outOfOrder()} },
-	"a read saw":                func(kv kvdb.Kvdb) kvdb.Kvdb { return &staleReads{Kvdb: kv} },
+	"Get saw":                   func(kv kvdb.Kvdb) kvdb.Kvdb { return &staleReads{Kvdb: kv} },
+	"Enumerate saw":             func(kv kvdb.Kvdb) kvdb.Kvdb { return &staleLists{Kvdb: kv} },
 	"another one too":           func(kv kvdb.Kvdb) kvdb.Kvdb { return &sharedLocks{Kvdb: kv} },
 	"the token":                 func(kv kvdb.Kvdb) kvdb.Kvdb { return oldTokens{kv} },
 	"nobody had the lock":       func(kv kvdb.Kvdb) kvdb.Kvdb { return noLocks{kv} },
-	"Lock: out of order":        func(kv kvdb.Kvdb) kvdb.Kvdb { return brokenLocks{kv} },
+	"Lock: out of order":        func(kv kvdb.Kvdb) kvdb.Kvdb { return &brokenLocks{Kvdb: kv} },
 	"nothing was written":       func(kv kvdb.Kvdb) kvdb.Kvdb { return noCreates{kv} },
 	"keys/":                     func(kv kvdb.Kvdb) kvdb.Kvdb { return &lostWrites{Kvdb: kv} },
-	"Create: Key already":       func(kv kvdb.Kvdb) kvdb.Kvdb { return createsTwice{kv} },
-	"no earlier step came late": func(kv kvdb.Kvdb) kvdb.Kvdb { return setsTwice{kv} },
+	"Create: Key already":       func(kv kvdb.Kvdb) kvdb.Kvdb { return &createsTwice{Kvdb: kv} },
+	"no earlier step came late": func(kv kvdb.Kvdb) kvdb.Kvdb { return &setsTwice{Kvdb: kv} },
 	"":                          func(kv kvdb.Kvdb) kvdb.Kvdb { return kv },
 }
 
@@ -87,21 +88,39 @@ func outOfOrder() func(cb kvdb.WatchCB) kvdb.WatchCB {
 	}
 }
 
-type staleReads struct {
-	kvdb.Kvdb
-	calls atomic.Int64
-	old   atomic.Pointer[kvdb.KVPair]
+// stale is what was read once, and is returned again and again later.
+type stale[T any] struct {
+	some
+	old atomic.Pointer[T]
 }
 
-func (m *staleReads) Get(key string) (*kvdb.KVPair, error) {
-	pair, err := m.Kvdb.Get(key)
-	if n := m.calls.Add(1); n == 50 {
-		m.old.Store(pair)
-	} else if old := m.old.Load(); old != nil && n%50 == 0 {
-		return old, nil
+func (m *stale[T]) read(latest T, err error) (T, error) {
+	if m.now() && !m.old.CompareAndSwap(nil, &latest) {
+		return *m.old.Load(), nil
 	}
-	return pair, err
+	return latest, err
 }
+
+type staleReads struct {
+	kvdb.Kvdb
+	stale[*kvdb.KVPair]
+}
+
+func (m *staleReads) Get(key string) (*kvdb.KVPair, error) { return m.read(m.Kvdb.Get(key)) }
+
+type staleLists struct {
+	kvdb.Kvdb
+	stale[kvdb.KVPairs]
+}
+
+func (m *staleLists) Enumerate(prefix string) (kvdb.KVPairs, error) {
+	return m.read(m.Kvdb.Enumerate(prefix))
+}
+
+// some lets one call of two go wrong.
+type some struct{ calls atomic.Int64 }
+
+func (m *some) now() bool { return m.calls.Add(1)%2 == 0 }
 
 type sharedLocks struct {
 	kvdb.Kvdb
@@ -129,11 +148,14 @@ func (m noLocks) LockWithTimeout(string, string, time.Duration, time.Duration) (
 	return nil, kvdb.ErrExist
 }
 
-type brokenLocks struct{ kvdb.Kvdb }
+type brokenLocks struct {
+	kvdb.Kvdb
+	some
+}
 
-func (m brokenLocks) LockWithTimeout(key, owner string, try, hold time.Duration) (*kvdb.KVPair, error) {
+func (m *brokenLocks) LockWithTimeout(key, owner string, try, hold time.Duration) (*kvdb.KVPair, error) {
 	pair, err := m.Kvdb.LockWithTimeout(key, owner, try, hold)
-	if err == nil && pair.ModifiedIndex%5 == 0 {
+	if err == nil && m.now() {
 		_ = m.Unlock(pair)
 		return nil, errors.New("out of order")
 	}
@@ -147,21 +169,27 @@ func (m noCreates) Create(string, interface{}, uint64) (*kvdb.KVPair, error) {
 	return nil, kvdb.ErrNoConnection
 }
 
-type createsTwice struct{ kvdb.Kvdb }
+type createsTwice struct {
+	kvdb.Kvdb
+	some
+}
 
-func (m createsTwice) Create(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
+func (m *createsTwice) Create(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
 	pair, err := m.Kvdb.Create(key, value, ttl)
-	if err == nil && pair.ModifiedIndex%50 == 0 {
+	if err == nil && m.now() {
 		return m.Kvdb.Create(key, value, ttl)
 	}
 	return pair, err
 }
 
-type setsTwice struct{ kvdb.Kvdb }
+type setsTwice struct {
+	kvdb.Kvdb
+	some
+}
 
-func (m setsTwice) CompareAndSet(pair *kvdb.KVPair, flags kvdb.KVFlags, prev []byte) (*kvdb.KVPair, error) {
+func (m *setsTwice) CompareAndSet(pair *kvdb.KVPair, flags kvdb.KVFlags, prev []byte) (*kvdb.KVPair, error) {
 	set, err := m.Kvdb.CompareAndSet(pair, flags, prev)
-	if err == nil && set.ModifiedIndex%50 == 0 {
+	if err == nil && m.now() {
 		return m.Kvdb.CompareAndSet(pair, flags, prev)
 	}
 	return set, err
@@ -169,6 +197,7 @@ func (m setsTwice) CompareAndSet(pair *kvdb.KVPair, flags kvdb.KVFlags, prev []b
 
 type lostWrites struct {
 	kvdb.Kvdb
+	some
 	once sync.Once
 }
 
@@ -183,7 +212,7 @@ func (m *lostWrites) WatchTree(prefix string, waitIndex uint64, opaque interface
 
 func (m *lostWrites) Create(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
 	pair, err := m.Kvdb.Create(key, value, ttl)
-	if err == nil && pair.ModifiedIndex > 200 {
+	if err == nil && m.now() {
 		m.once.Do(func() { _, _ = m.Delete(key) })
 	}
 	return pair, err
@@ -219,7 +248,7 @@ func TestMutant(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, kvdb.Close(sound)) }()
 	kv := mutants[says](sound)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	l := newLoad(t, ctx, patience)
 	stream := l.start(kv, kv)
