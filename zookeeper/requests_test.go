@@ -78,16 +78,20 @@ func TestRequests(t *testing.T) {
 		require.Len(t, pairs, 101)
 		return err
 	})
-	tx := func() error {
+	tx := func(keys ...string) error {
 		tx, err := kv.TxNew()
 		require.NoError(t, err)
-		for _, key := range []string{"dir/1", "dir/2"} {
+		for _, key := range keys {
 			_, err = tx.Put(key, "value", 0)
 			require.NoError(t, err)
 		}
 		return tx.Commit()
 	}
-	check("a transaction", []string{"sync", "exists", "exists", "multi"}, tx)
+	check("a transaction", []string{"sync", "exists", "exists", "multi"}, func() error { return tx("dir/1", "dir/2") })
+	try := []string{"sync", "exists", "exists", "exists", "multi"}
+	check("a transaction in a new directory", slices.Concat(try, []string{"createContainer"}, try), func() error {
+		return tx("made/1", "made/2", "made/3")
+	})
 	check("Lock and Unlock", []string{"create", "getChildren", "delete"}, lock)
 	check("IsKeyLocked", []string{"sync", "getChildren"}, func() error { _, _, err := kv.IsKeyLocked("lock"); return err })
 	want = []string{"sync", "getChildren", "multi"}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/go-zookeeper/zk"
 
@@ -179,26 +181,22 @@ func (s *store) written(w driver.Write, stat *zk.Stat) []any {
 	return s.filled(path, w.Value, stat.Version)
 }
 
-// makeDirectories makes the directories that a transaction may lack.
+// makeDirectories makes the directories that a transaction may lack, each once.
 func (s *store) makeDirectories(ctx context.Context, reads []driver.Read, writes []driver.Write, stats map[string]*zk.Stat) error {
+	needed := map[string]struct{}{}
 	for _, r := range reads {
 		if stats[r.Key] == nil {
-			if err := s.makeContainers(ctx, parent(pathOf(r.Key)), s.acl); err != nil {
-				return err
-			}
+			needed[parent(pathOf(r.Key))] = struct{}{}
 		}
 	}
 	for _, w := range writes {
-		path := parent(pathOf(w.Key))
-		if stat := stats[w.Key]; stat != nil {
-			if stat.DataLength > 0 {
-				continue
-			}
-			path = child(pathOf(w.Key), own)
-		}
-		if err := s.makeContainers(ctx, path, s.acl); err != nil {
-			return err
+		switch stat := stats[w.Key]; {
+		case stat == nil:
+			needed[parent(pathOf(w.Key))] = struct{}{}
+		case stat.DataLength == 0:
+			needed[child(pathOf(w.Key), own)] = struct{}{}
 		}
 	}
-	return nil
+	paths := slices.Collect(maps.Keys(needed))
+	return parallel(ctx, len(paths), func(i int) error { return s.makeContainers(ctx, paths[i], s.acl) })
 }
