@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -58,20 +59,20 @@ func (s *store) deleteAll(ctx context.Context, m *moment, prefix string) (again 
 // createGenerations makes the generations that the operations count deletions
 // in.
 func (s *store) createGenerations(ctx context.Context, ops []any) error {
+	counted := map[int]struct{}{}
 	for _, op := range ops {
 		if set, ok := op.(*zk.SetDataRequest); ok && strings.HasPrefix(set.Path, parent(generationPath(0))) {
-			stat, _, err := s.look(ctx, set.Path, false, false)
-			if err != nil {
-				return err
-			}
-			if stat == nil {
-				if err := s.createGeneration(ctx, generationOf(set.Path)); err != nil {
-					return err
-				}
-			}
+			counted[generationOf(set.Path)] = struct{}{}
 		}
 	}
-	return nil
+	numbers := slices.Collect(maps.Keys(counted))
+	return parallel(ctx, len(numbers), func(i int) error {
+		stat, _, err := s.look(ctx, generationPath(numbers[i]), false, false)
+		if err == nil && stat == nil {
+			err = s.createGeneration(ctx, numbers[i])
+		}
+		return err
+	})
 }
 
 // deletions are the operations that delete all keys with the prefix, one group a

@@ -108,13 +108,17 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 
 // generationChecks are the checks of the generations of what was read.
 func (s *store) generationChecks(ctx context.Context, reads []driver.Read) ([]any, error) {
+	found := make([]*zk.CheckVersionRequest, len(reads))
+	err := parallel(ctx, len(reads), func(i int) (err error) {
+		found[i], err = s.checkGeneration(ctx, pathOf(reads[i].Key))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	var checks []any
 	seen := map[string]bool{}
-	for _, r := range reads {
-		check, err := s.checkGeneration(ctx, pathOf(r.Key))
-		if err != nil {
-			return nil, err
-		}
+	for _, check := range found {
 		if !seen[check.Path] {
 			seen[check.Path] = true
 			checks = append(checks, check)
