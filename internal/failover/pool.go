@@ -117,6 +117,7 @@ type Attempt[E any] func(ctx context.Context, e E, begun func()) (sent bool, err
 // answer that is an error is returned as it is.
 func (p *Pool[E]) Call(ctx context.Context, k Kind, f Attempt[E]) error {
 	backoff := p.backoff
+	var before error // of the last attempt that had its time
 	for try := 1; ; try++ {
 		e, n := p.Current()
 		sent, err := attempt(ctx, k, e, f)
@@ -135,8 +136,11 @@ func (p *Pool[E]) Call(ctx context.Context, k Kind, f Attempt[E]) error {
 		if fate == Perhaps && k == Once {
 			return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, withCause(ctx, err))
 		}
+		if before == nil || !errors.Is(err, context.DeadlineExceeded) {
+			before = err
+		}
 		if ctx.Err() != nil || try > p.retries || try%n == 0 && backoff.Wait(ctx) != nil {
-			return NotReached(ctx, err)
+			return NotReached(ctx, before)
 		}
 	}
 }

@@ -109,6 +109,25 @@ func TestGivenUp(t *testing.T) {
 	require.Equal(t, "a", e)
 }
 
+// The error of a call that ran out of time tells what went wrong before that.
+func TestOutOfTime(t *testing.T) {
+	for _, k := range []failover.Kind{failover.Once, failover.Repeatable} {
+		p := newPool(9, "a", "b")
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		err := p.Call(ctx, k, func(ctx context.Context, e string, _ func()) (bool, error) {
+			if e == "a" {
+				return false, errDown
+			}
+			<-ctx.Done()
+			return false, ctx.Err()
+		})
+		require.ErrorIs(t, err, errDown)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, kvdb.ErrNoConnection)
+	}
+}
+
 // An endpoint that is silent costs a read a while, and a write all its time. One
 // that has begun to answer may take its time.
 func TestSilence(t *testing.T) {
