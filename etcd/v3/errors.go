@@ -29,6 +29,7 @@ func fateOf(ctx context.Context, err error, sent bool) fate {
 	case errors.Is(rpctypes.Error(err), rpctypes.ErrNoLeader), // refused at the door, for requests that require one
 		errors.Is(rpctypes.Error(err), rpctypes.ErrUnhealthy), // the same for changes of members, until all are connected
 		errors.Is(rpctypes.Error(err), rpctypes.ErrTooManyRequests),
+		errors.Is(rpctypes.Error(err), rpctypes.ErrAuthOldRevision), // users were changed since it was sent
 		status.Convert(err).Message() == status.Convert(rpctypes.ErrGRPCNotSupportedForLearner).Message():
 		return notRun
 	case !sent && ctx.Err() != nil:

@@ -63,6 +63,11 @@ func (s *store) txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, err
 	return write(ctx, s, func(ctx context.Context) (*pb.TxnResponse, error) { return s.kv.Txn(ctx, r, s.callOpts...) })
 }
 
+// readTxn is txn for one that changes nothing.
+func (s *store) readTxn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
+	return read(ctx, s, func(ctx context.Context) (*pb.TxnResponse, error) { return s.kv.Txn(ctx, r, s.callOpts...) })
+}
+
 func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 	reply, err := s.rangeOf(ctx, &pb.RangeRequest{Key: []byte(key), Serializable: s.stale})
 	if err != nil {
@@ -88,7 +93,7 @@ func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error)
 			continue // the request took longer than the TTL, and has written nothing
 		}
 		if err != nil && !errors.Is(err, kvdb.ErrUnknownOutcome) {
-			s.discard(lease)
+			s.discard(ctx, lease)
 		}
 		return indexes, err
 	}
@@ -106,7 +111,7 @@ func (s *store) put(ctx context.Context, w driver.Write, lease int64) (driver.In
 		if err != nil {
 			return driver.Indexes{}, err
 		}
-		s.retire(reply.PrevKv)
+		s.retire(ctx, reply.PrevKv)
 		return indexes(reply.Header.Revision, reply.PrevKv), nil
 	}
 	then := []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: put}}}
@@ -125,7 +130,7 @@ func (s *store) put(ctx context.Context, w driver.Write, lease int64) (driver.In
 		return indexes(reply.Header.Revision, nil), nil
 	default:
 		before := found(reply, 0)
-		s.retire(before)
+		s.retire(ctx, before)
 		return indexes(reply.Header.Revision, before), nil
 	}
 }
@@ -150,7 +155,7 @@ func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KV
 		if err != nil {
 			return nil, err
 		}
-		return s.deleted(reply, reply.Header.Revision)
+		return s.deleted(ctx, reply, reply.Header.Revision)
 	}
 	reply, err := s.txn(ctx, &pb.TxnRequest{
 		Compare: compares,
@@ -163,14 +168,14 @@ func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KV
 	if !reply.Succeeded {
 		return nil, failed(c, found(reply, 0))
 	}
-	return s.deleted(reply.Responses[0].GetResponseDeleteRange(), reply.Header.Revision)
+	return s.deleted(ctx, reply.Responses[0].GetResponseDeleteRange(), reply.Header.Revision)
 }
 
-func (s *store) deleted(reply *pb.DeleteRangeResponse, revision int64) (*kvdb.KVPair, error) {
+func (s *store) deleted(ctx context.Context, reply *pb.DeleteRangeResponse, revision int64) (*kvdb.KVPair, error) {
 	if len(reply.PrevKvs) == 0 {
 		return nil, kvdb.ErrNotFound
 	}
-	s.retire(reply.PrevKvs[0])
+	s.retire(ctx, reply.PrevKvs[0])
 	return pairOf(reply.PrevKvs[0], revision), nil
 }
 

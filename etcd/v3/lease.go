@@ -49,14 +49,14 @@ func (s *store) grant(ctx context.Context, ttl time.Duration, tag int64) (int64,
 		switch {
 		case errors.Is(err, rpctypes.ErrLeaseExist): // somebody else's, or that of an earlier try
 			if tries > 1 {
-				s.discardUnused(r.ID)
+				s.discardUnused(ctx, r.ID)
 			}
 			continue
 		case err != nil:
-			s.discardUnused(r.ID)
+			s.discardUnused(ctx, r.ID)
 			return 0, err
-		case reply.TTL > r.TTL:
-			s.discard(r.ID)
+		case reply.TTL > r.TTL && tag != forHeld: // what is held ends when it is let go
+			s.discard(ctx, r.ID)
 			return 0, kvdb.ErrTTLNotSupported // the server has a larger minimum
 		}
 		return r.ID, nil
@@ -67,21 +67,21 @@ func (s *store) grant(ctx context.Context, ttl time.Duration, tag int64) (int64,
 // deleted: it would live on until its TTL ends. It must be one that never had
 // another key: whether one of several keys has others still, nobody can tell, for
 // etcd answers that from what a member knows, which may just have been the leader.
-func (s *store) retire(before *mvccpb.KeyValue) {
+func (s *store) retire(ctx context.Context, before *mvccpb.KeyValue) {
 	if before != nil && before.Lease>>tagShift == forKey {
-		s.discard(before.Lease)
+		s.discard(ctx, before.Lease)
 	}
 }
 
 // discard revokes a lease that nobody needs.
-func (s *store) discard(lease int64) {
-	s.soon(func(ctx context.Context) { _, _ = s.revoke(ctx, lease) })
+func (s *store) discard(ctx context.Context, lease int64) {
+	s.soon(ctx, func(ctx context.Context) { _, _ = s.revoke(ctx, lease) })
 }
 
 // discardUnused revokes a lease that may have been granted. If it was not, it may
 // by chance be somebody else's, but then it has a key.
-func (s *store) discardUnused(lease int64) {
-	s.soon(func(ctx context.Context) {
+func (s *store) discardUnused(ctx context.Context, lease int64) {
+	s.soon(ctx, func(ctx context.Context) {
 		reply, err := read(ctx, s, func(ctx context.Context) (*pb.LeaseTimeToLiveResponse, error) {
 			return s.lease.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: lease, Keys: true}, s.callOpts...)
 		})
@@ -91,13 +91,18 @@ func (s *store) discardUnused(lease int64) {
 	})
 }
 
-// soon runs f, which revokes a lease, in the background. What cannot be revoked
-// soon, or is too much at a time, is left to its TTL.
-func (s *store) soon(f func(context.Context)) {
+// soon runs f, which revokes a lease, in the background. While that is too much at
+// a time it waits, until ctx ends: leases must not pile up behind many writers. What
+// cannot be revoked soon is left to its TTL.
+func (s *store) soon(ctx context.Context, f func(context.Context)) {
 	select {
 	case s.revoking <- struct{}{}:
 	default:
-		return
+		select {
+		case s.revoking <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
 	}
 	started := s.launch(func() {
 		defer func() { <-s.revoking }()

@@ -2,7 +2,9 @@ package etcdv3
 
 import (
 	"context"
+	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -284,4 +287,67 @@ func TestLeaseOfSeveralKeys(t *testing.T) {
 	kept, err := client.TimeToLive(t.Context(), granted.ID)
 	require.NoError(t, err)
 	require.Positive(t, kept.TTL, "the lease of another program")
+}
+
+// gated keeps the ends of leases back until gate is closed.
+type gated struct {
+	pb.LeaseClient
+	gate chan struct{}
+}
+
+func (l gated) LeaseRevoke(ctx context.Context, r *pb.LeaseRevokeRequest, opts ...grpc.CallOption) (*pb.LeaseRevokeResponse, error) {
+	<-l.gate
+	return l.LeaseClient.LeaseRevoke(context.WithoutCancel(ctx), r, opts...)
+}
+
+// More writers than leases that can be revoked at a time leave none behind either.
+func TestLeasesOfManyWriters(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	client := raw(t, cluster)
+	s, err := open("", cluster.Endpoints(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	s.revoking = make(chan struct{}, 2)
+	l := gated{s.lease, make(chan struct{})}
+	s.lease = l
+	const writers = 5
+	key := func(i int) string { return fmt.Sprint("key", i) }
+	for i := range writers {
+		_, err := s.Put(t.Context(), driver.Write{Key: key(i), TTL: 1000 * time.Second})
+		require.NoError(t, err)
+	}
+	done := make(chan error, writers)
+	for i := range writers {
+		go func() {
+			_, err := s.Put(t.Context(), driver.Write{Key: key(i)})
+			done <- err
+		}()
+	}
+	eventually(t, "not all keys are overwritten", func() bool {
+		reply, err := client.Get(t.Context(), "key", clientv3.WithPrefix())
+		require.NoError(t, err)
+		return !slices.ContainsFunc(reply.Kvs, func(kv *mvccpb.KeyValue) bool { return kv.Lease != 0 })
+	})
+	close(l.gate)
+	for range writers {
+		require.NoError(t, receive(t, done, "the end of a write"))
+	}
+	eventually(t, "leases of overwritten keys stay", func() bool { return leases(t, client) == 0 })
+}
+
+// A server whose elections take long grants no short lease. What is held only, and
+// given back, may have a longer one.
+func TestLongLeases(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Etcd(t, servers.Options{Args: []string{"--election-timeout=12000"}}) // 18 s
+	client := raw(t, cluster)
+	kv := instance(t, cluster, "d", nil)
+	_, err := kv.Put("key", "value", 16)
+	require.Equal(t, kvdb.ErrTTLNotSupported, err)
+	_, _, err = kv.Snapshot(nil, true)
+	require.NoError(t, err)
+	pair, err := kv.Lock("key")
+	require.NoError(t, err)
+	require.NoError(t, kv.Unlock(pair))
+	eventually(t, "a lease stays but for that of locks", func() bool { return leases(t, client) == 1 })
 }

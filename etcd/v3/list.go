@@ -23,7 +23,7 @@ const (
 
 func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
 	page, err := s.list(ctx, prefix, o)
-	if errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
+	for errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
 		// The revision is gone that the list began at: begin anew.
 		o.At = 0
 		page, err = s.list(ctx, prefix, o)

@@ -1,13 +1,16 @@
 package etcdv3
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -65,4 +68,38 @@ func TestLocksOnPages(t *testing.T) {
 		}
 		require.Equal(t, keysOf(all[:10]), keysOf(paged))
 	}
+}
+
+// compacting has the history cut before each of the first later pages.
+type compacting struct {
+	pb.KVClient
+	times int
+}
+
+func (l *compacting) Range(ctx context.Context, r *pb.RangeRequest, opts ...grpc.CallOption) (*pb.RangeResponse, error) {
+	if r.Revision != 0 && l.times > 0 {
+		l.times--
+		reply, err := l.Put(ctx, &pb.PutRequest{Key: []byte("other")})
+		if err != nil {
+			return nil, err
+		}
+		if _, err = l.Compact(ctx, &pb.CompactionRequest{Revision: reply.Header.Revision}); err != nil {
+			return nil, err
+		}
+	}
+	return l.KVClient.Range(ctx, r, opts...)
+}
+
+// A list begins anew as often as history is cut while it is read.
+func TestListWhileCompacted(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	const pairs = firstPage + 100
+	fill(t, instance(t, cluster, "", nil), "k/", pairs)
+	s, err := open("", cluster.Endpoints(), nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	s.kv = &compacting{s.kv, 3}
+	page, err := s.List(t.Context(), "k/", driver.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, page.Pairs, pairs)
 }

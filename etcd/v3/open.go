@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,7 +75,7 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 		watcher:  pb.NewWatchClient(client.ActiveConnection()),
 		callOpts: []grpc.CallOption{grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(math.MaxInt32)},
 		domain:   domain, locks: domain + domain, secure: secure, stale: stale, retries: retries,
-		attempts: keyed{busy: map[string]chan struct{}{}}, sessionTurn: make(chan struct{}, 1), revoking: make(chan struct{}, maxRevoking), endpoints: endpoints,
+		attempts: keyed{busy: map[string]chan struct{}{}}, sessionTurn: make(chan struct{}, 1), revoking: make(chan struct{}, maxRevoking), endpoints: slices.Clone(endpoints),
 	}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.hub = newHub(s)

@@ -24,9 +24,12 @@ func TestRegistered(t *testing.T) {
 	version, err := kvdb.Version(Name, cluster.Endpoints()[0], nil)
 	require.NoError(t, err)
 	require.Equal(t, kvdb.EtcdVersion3, version)
-	kv, err := kvdb.New(Name, "d", cluster.Endpoints(), nil, nil)
+	endpoints := cluster.Endpoints()
+	kv, err := kvdb.New(Name, "d", endpoints, nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, Name, kv.String())
+	endpoints[0] = "changed"
+	require.Equal(t, cluster.Endpoints(), kv.GetEndpoints())
 	require.NoError(t, kvdb.Close(kv))
 }
 

@@ -82,7 +82,7 @@ func (s *store) writeMarker(ctx context.Context, key string) (int64, error) {
 	marker := &pb.PutRequest{Key: []byte(key), Lease: lease}
 	_, err = write(ctx, s, func(ctx context.Context) (*pb.PutResponse, error) { return s.kv.Put(ctx, marker, s.callOpts...) })
 	if err != nil {
-		s.discard(lease)
+		s.discard(ctx, lease)
 		return 0, err
 	}
 	reply, err := s.revoke(ctx, lease)

@@ -60,6 +60,7 @@ var (
 	_ driver.Store       = (*store)(nil)
 	_ driver.ChildLister = (*store)(nil)
 	_ driver.Transactor  = (*store)(nil)
+	_ driver.TxChecker   = (*store)(nil)
 	_ driver.Compacter   = (*store)(nil)
 	_ driver.UserAdmin   = (*store)(nil)
 	_ kvdb.Controller    = (*store)(nil)

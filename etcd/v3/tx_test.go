@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/test/servers"
@@ -71,4 +72,31 @@ func TestServerLimits(t *testing.T) {
 	client := raw(t, cluster)
 	eventually(t, "the lease of a write that failed stays", func() bool { return leases(t, client) == 0 })
 	require.Equal(t, map[string]int{"LeaseGrant": 1, "LeaseRevoke": 1, "Txn": 5, "Range": 1}, requests.take(), "nothing is sent twice")
+}
+
+// A key that is read and written is in the request twice.
+func TestPrepareCountsWhatIsSent(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	kv := instance(t, cluster, "d", nil)
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	for i := range 100 {
+		key := fmt.Sprint(i, strings.Repeat("k", 12<<10))
+		_, err := tx.Get(key)
+		require.Equal(t, kvdb.ErrNotFound, err)
+		_, err = tx.Put(key, "value", 0)
+		require.NoError(t, err)
+	}
+	require.ErrorIs(t, tx.Prepare(), kvdb.ErrTooLarge)
+}
+
+// A transaction that writes nothing is asked again when its answer is lost.
+func TestAnswerOfReadsIsLost(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	kv := instance(t, cluster, "d", nil, losing("Txn", codes.Unavailable))
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	_, err = tx.Get("key")
+	require.Equal(t, kvdb.ErrNotFound, err)
+	require.NoError(t, tx.Commit())
 }

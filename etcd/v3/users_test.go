@@ -196,3 +196,24 @@ func TestExpiredLogin(t *testing.T) {
 	require.Equal(t, pair.ModifiedIndex, receive(t, first, "the event").ModifiedIndex)
 	require.Equal(t, pair.ModifiedIndex, receive(t, second, "the event").ModifiedIndex)
 }
+
+// A write that users were changed before is refused, as often as the client library
+// sends it: it has not run, and is sent again.
+func TestWriteWhileUsersChange(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
+	refused := 0
+	kv := instance(t, cluster, "d", withUsers(t, cluster), grpc.WithChainUnaryInterceptor(func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		if !strings.HasSuffix(m, "/Put") || refused == tries {
+			return invoke(ctx, m, req, reply, cc, opts...)
+		}
+		refused++
+		const other = "/etcdserverpb.Auth/AuthStatus" // the server is asked something, and answers
+		if err := invoke(ctx, other, &pb.AuthStatusRequest{}, &pb.AuthStatusResponse{}, cc, opts...); err != nil {
+			return err
+		}
+		return rpctypes.ErrGRPCAuthOldRevision
+	}))
+	_, err := kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	require.Equal(t, tries, refused)
+}

@@ -106,6 +106,11 @@ func (h *heldLock) watch(holdLimit time.Duration) {
 		case <-h.instance.lifetime.Done():
 			return
 		case <-h.lease.Lost():
+			select {
+			case <-h.done: // the Unlock may have found it out
+				return
+			default:
+			}
 			h.fatal(kvdb.ErrLockRefreshFailed, "Lock %s of %s, held since %v, is lost",
 				h.key, h.owner, h.since)
 			return

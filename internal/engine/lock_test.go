@@ -170,3 +170,20 @@ func TestOneWaiterInTheStore(t *testing.T) {
 		require.NoError(t, kv.Close())
 	})
 }
+
+// Nor is anybody told when it is the Unlock that finds the lock lost.
+func TestLostByUnlock(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			lease := newFakeLease()
+			kv, fatal := leased(t, lease)
+			pair, err := kv.Lock("key")
+			require.NoError(t, err)
+			lease.release = func() error { close(lease.lost); return kvdb.ErrInvalidLock }
+			require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
+			synctest.Wait()
+			require.Empty(t, fatal)
+			require.NoError(t, kv.Close())
+		})
+	}
+}
