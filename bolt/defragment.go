@@ -30,12 +30,16 @@ func (s *store) GetEndpoints() []string { return []string{s.db.path} }
 // process is killed or the machine stops, the file is the old one or the new
 // one, each of them whole.
 func (s *store) Defragment(endpoint string, timeout int) error {
+	return s.DefragmentContext(s.db.lifetime, endpoint, timeout)
+}
+
+// DefragmentContext implements driver.Defragmenter.
+func (s *store) DefragmentContext(ctx context.Context, endpoint string, timeout int) error {
 	if endpoint != "" {
 		if path, err := filepath.Abs(endpoint); err != nil || !sameFile(path, s.db.path) {
 			return fmt.Errorf("%w: defragment %q: this is not the instance's file, %s", kvdb.ErrIllegal, endpoint, s.db.path)
 		}
 	}
-	ctx := s.db.lifetime
 	if timeout < 0 {
 		return fmt.Errorf("%w: defragment: timeout %d s", kvdb.ErrIllegal, timeout)
 	} else if timeout > 0 {

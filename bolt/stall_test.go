@@ -74,7 +74,11 @@ func TestUnlockWhileTransactionWaits(t *testing.T) {
 	})
 	resume()
 	require.NoError(t, <-committed)
+	// The Unlock that came too late for its context goes on.
+	again, err := kv.LockWithTimeout("guard", "other", 20*time.Second, 0)
+	require.NoError(t, err)
 	require.NoError(t, kv.Unlock(guard), "once more")
+	require.NoError(t, kv.Unlock(again))
 	require.NoError(t, s.release())
 }
 
@@ -113,4 +117,19 @@ func TestDefragmentIsACall(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, kvdb.WithContext(ctx, kv).Defragment("", 0), context.Canceled)
+}
+
+// A Defragment that waits for its turn obeys the context, and ends with its instance.
+func TestDefragmentObeysContext(t *testing.T) {
+	path := tempFile(t)
+	kv, closed := openAt(t, path), openAt(t, path)
+	resume := stall(t, path)
+	done := make(chan error, 1)
+	go func() { done <- closed.Defragment("", 0) }()
+	within(t, 20*time.Second, func() {
+		require.ErrorIs(t, soon(t, kv).Defragment("", 0), context.DeadlineExceeded)
+	})
+	closeKvdb(t, closed)
+	within(t, 20*time.Second, func() { require.ErrorIs(t, <-done, kvdb.ErrClosed) })
+	resume()
 }

@@ -31,11 +31,12 @@ type store struct {
 }
 
 var (
-	_ driver.Store       = (*store)(nil)
-	_ driver.Transactor  = (*store)(nil)
-	_ driver.ChildLister = (*store)(nil)
-	_ driver.Compacter   = (*store)(nil)
-	_ kvdb.Controller    = (*store)(nil)
+	_ driver.Store        = (*store)(nil)
+	_ driver.Transactor   = (*store)(nil)
+	_ driver.ChildLister  = (*store)(nil)
+	_ driver.Compacter    = (*store)(nil)
+	_ driver.Defragmenter = (*store)(nil)
+	_ kvdb.Controller     = (*store)(nil)
 )
 
 func newStore(db *database) *store {

@@ -227,17 +227,18 @@ func (s *store) Compact(_ context.Context, index uint64) error {
 }
 
 // Snapshot implements driver.Store. The snapshot's index is one that no change
-// has.
+// has. Writers do not wait while the pairs are copied.
 func (s *store) Snapshot(_ context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
 	if err := s.lock(); err != nil {
 		return nil, 0, err
 	}
-	defer s.mu.Unlock()
-	if !consistent {
-		return s.tree.Select(prefixes), 0, nil
+	all, index := s.tree.Copy(), uint64(0)
+	if consistent {
+		s.index++
+		index = s.index
 	}
-	s.index++
-	return s.tree.Select(prefixes), s.index, nil
+	s.mu.Unlock()
+	return all.Select(prefixes), index, nil
 }
 
 // Lock implements driver.Store.

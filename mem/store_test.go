@@ -2,6 +2,7 @@ package mem
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -139,4 +140,38 @@ func TestPooledResultsAreEmpty(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, found.entries, 1)
 	require.False(t, found.more)
+}
+
+// Nobody waits while the pairs of a snapshot are selected.
+func TestSnapshotOfPrefixBlocksNobody(t *testing.T) {
+	s := newStore(10)
+	for i := range 50_000 {
+		_, err := s.Put(t.Context(), driver.Write{Key: fmt.Sprintf("dir/%06d", i)})
+		require.NoError(t, err)
+	}
+	blocked := func() (times int) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _, _ = s.Snapshot(t.Context(), []string{"dir/"}, true)
+		}()
+		for {
+			select {
+			case <-done:
+				return times
+			default:
+			}
+			if s.mu.TryLock() {
+				s.mu.Unlock()
+			} else {
+				times++
+			}
+		}
+	}
+	for range 20 { // whoever has the lock may lose the processor
+		if blocked() < 1000 {
+			return
+		}
+	}
+	t.Error("the store is locked while pairs are selected")
 }

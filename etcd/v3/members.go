@@ -310,8 +310,13 @@ func (s *store) GetEndpoints() []string {
 	return slices.Clone(s.endpoints)
 }
 
-// Defragment implements kvdb.Controller. A timeout of 0 or less is a minute.
+// Defragment implements kvdb.Controller.
 func (s *store) Defragment(endpoint string, timeout int) error {
+	return s.DefragmentContext(s.lifetime, endpoint, timeout)
+}
+
+// DefragmentContext implements driver.Defragmenter. A timeout of 0 or less is a minute.
+func (s *store) DefragmentContext(ctx context.Context, endpoint string, timeout int) error {
 	urls, err := s.urls([]string{endpoint})
 	if err != nil {
 		return err
@@ -320,10 +325,13 @@ func (s *store) Defragment(endpoint string, timeout int) error {
 	if timeout > 0 {
 		limit = time.Duration(timeout) * time.Second
 	}
-	ctx, cancel := context.WithTimeout(s.lifetime, limit)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if _, err := s.client.Defragment(ctx, urls[0]); err != nil {
+	if _, err := s.client.Defragment(limited, urls[0]); err != nil {
 		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if limited.Err() != nil {
 			return fmt.Errorf("%w: defragment %s within %v: %w", kvdb.ErrNoConnection, endpoint, limit, err)
 		}
 		return refusal(err)

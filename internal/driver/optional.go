@@ -96,3 +96,8 @@ type UserAdmin interface {
 
 // A Store may also implement kvdb.Controller; without it the instance has
 // kvdb.ControllerNotSupported.
+
+// Defragmenter is a kvdb.Controller whose Defragment obeys a context.
+type Defragmenter interface {
+	DefragmentContext(ctx context.Context, endpoint string, timeout int) error
+}

@@ -1,9 +1,12 @@
 package engine
 
-import "github.com/portworx/kvdb"
+import (
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
 
 // The store's Controller takes no context, so these look at the view's, and at
-// Close, before the call only.
+// Close, before the call only, but for a driver.Defragmenter.
 
 // AddMember implements kvdb.Controller.
 func (kv *Kvdb) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
@@ -63,6 +66,14 @@ func (kv *Kvdb) SetEndpoints(endpoints []string) error {
 
 // Defragment implements kvdb.Controller.
 func (kv *Kvdb) Defragment(endpoint string, timeout int) error {
+	if d, ok := kv.store.(driver.Defragmenter); ok {
+		ctx, cancel, err := kv.beginUnbounded()
+		if err != nil {
+			return err
+		}
+		defer cancel()
+		return d.DefragmentContext(ctx, endpoint, timeout)
+	}
 	if err := kv.usable(); err != nil {
 		return err
 	}

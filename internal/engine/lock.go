@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/portworx/kvdb"
@@ -43,7 +43,7 @@ func (kv *Kvdb) LockWithTimeout(key, lockerID string, lockTryDuration, lockHoldD
 	}
 	h := &heldLock{
 		instance: kv.instance, lease: lease, key: key, owner: lockerID,
-		since: time.Now().Round(0), done: make(chan struct{}),
+		since: time.Now().Round(0), done: make(chan struct{}), unlocking: make(chan struct{}, 1),
 	}
 	if !kv.launch(func() { h.watch(lockHoldDuration) }) {
 		return nil, kvdb.ErrClosed // the store's Close releases the lease
@@ -79,9 +79,8 @@ type heldLock struct {
 	key, owner string
 	since      time.Time     // without the monotonic clock, to be printed
 	done       chan struct{} // closed by the first Unlock
-
-	mu       sync.Mutex // one Unlock at a time; protects released and done's closing
-	released bool
+	unlocking  chan struct{} // has an element while an Unlock runs: one at a time
+	released   atomic.Bool
 }
 
 var _ kvdb.HeldLock = (*heldLock)(nil)
@@ -106,18 +105,30 @@ func (h *heldLock) watch(holdLimit time.Duration) {
 		case <-h.instance.lifetime.Done():
 			return
 		case <-h.lease.Lost():
-			select {
-			case <-h.done: // the Unlock may have found it out
+			if h.given() {
 				return
-			default:
 			}
 			h.fatal(kvdb.ErrLockRefreshFailed, "Lock %s of %s, held since %v, is lost",
 				h.key, h.owner, h.since)
 			return
 		case <-tooLong:
+			if h.given() {
+				return
+			}
 			h.fatal(kvdb.ErrLockHoldTimeoutTriggered, "Lock %s of %s, held since %v, is held beyond its limit of %v",
 				h.key, h.owner, h.since, holdLimit)
 		}
+	}
+}
+
+// given tells whether Unlock was called: of several things that a select finds
+// at once it takes any.
+func (h *heldLock) given() bool {
+	select {
+	case <-h.done:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -129,13 +140,11 @@ func (h *heldLock) fatal(err error, format string, args ...interface{}) {
 
 func (h *heldLock) unlock(ctx context.Context) error {
 	// Who has asked for this does not hold the lock any more, whatever comes of it.
-	select {
-	case <-h.done:
-	default:
+	if !h.given() {
 		close(h.done)
 	}
 	err := h.lease.Release(ctx)
-	h.released = err == nil
+	h.released.Store(err == nil)
 	return err
 }
 
@@ -145,12 +154,24 @@ func (kv *Kvdb) Unlock(kvp *kvdb.KVPair) error {
 	if h == nil {
 		return kvdb.ErrInvalidLock
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.released {
+	if h.released.Load() {
 		return nil
 	}
-	return kv.run(h.unlock)
+	return kv.run(func(ctx context.Context) error {
+		select {
+		case h.unlocking <- struct{}{}:
+			defer func() { <-h.unlocking }()
+		case <-ctx.Done():
+			if err := kv.usable(); err != nil {
+				return err
+			}
+			return fmt.Errorf("%w: an earlier Unlock of %q is not over: %w", kvdb.ErrNoConnection, h.key, context.Cause(ctx))
+		}
+		if h.released.Load() {
+			return nil
+		}
+		return h.unlock(ctx)
+	})
 }
 
 // held returns the lock of this instance that kvp stands for, or nil.

@@ -171,13 +171,13 @@ func TestOneWaiterInTheStore(t *testing.T) {
 	})
 }
 
-// Nor is anybody told when it is the Unlock that finds the lock lost.
-func TestLostByUnlock(t *testing.T) {
+// A lock that is lost while its Unlock runs is not reported.
+func TestLostDuringUnlock(t *testing.T) {
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
 			lease := newFakeLease()
 			kv, fatal := leased(t, lease)
-			pair, err := kv.Lock("key")
+			pair, err := kv.LockWithTimeout("key", "me", time.Second, 0)
 			require.NoError(t, err)
 			lease.release = func() error { close(lease.lost); return kvdb.ErrInvalidLock }
 			require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
@@ -186,4 +186,31 @@ func TestLostByUnlock(t *testing.T) {
 			require.NoError(t, kv.Close())
 		})
 	}
+}
+
+// An Unlock that waits for another one obeys its context.
+func TestUnlockWhileAnotherRuns(t *testing.T) {
+	lease := newFakeLease()
+	kv, _ := leased(t, lease)
+	pair, err := kv.Lock("key")
+	require.NoError(t, err)
+	running, end := make(chan struct{}), make(chan struct{})
+	lease.release = func() error { close(running); <-end; return nil }
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { first <- kv.Unlock(pair) }()
+	<-running
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	go func() { second <- kvdb.WithContext(ctx, kv).Unlock(pair) }()
+	select {
+	case err := <-second:
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	case <-time.After(20 * time.Second):
+		t.Error("Unlock does not return")
+	}
+	close(end)
+	require.NoError(t, <-first)
+	require.NoError(t, kv.Unlock(pair))
+	require.Equal(t, 1, lease.released)
+	require.NoError(t, kv.Close())
 }

@@ -188,10 +188,11 @@ type lease struct {
 	lost    chan struct{}
 
 	// Protected by the session's mu: the calls of Held that need it, what is closed
-	// when there is none any more, and the calls of Release, which let no more in.
-	guards    int
-	unguarded chan struct{}
-	releasing int
+	// when there is none any more, whether Release was called, which lets no more in,
+	// and whether the last call of Held gave the lock up in its place.
+	guards            int
+	unguarded         chan struct{}
+	releasing, passed bool
 }
 
 func (l *lease) Token() uint64 { return l.token }
@@ -201,14 +202,22 @@ func (l *lease) Lost() <-chan struct{} { return l.lost }
 func (l *lease) Release(ctx context.Context) error {
 	l.session.mu.Lock()
 	defer l.session.mu.Unlock()
-	l.releasing++
-	defer func() { l.releasing-- }()
-	if err := l.session.idle(ctx, l); err != nil {
+	l.releasing = true
+	err := l.session.idle(ctx, l)
+	if l.passed {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
+	l.release()
+	return nil
+}
+
+// release gives a lock up that is held. Its caller holds the session's mu.
+func (l *lease) release() {
 	delete(l.session.leases, l)
 	l.session.table.release(l.key)
-	return nil
 }
 
 // Held runs f while none of locks is given up, if all of them are held and
@@ -229,7 +238,7 @@ func (s *Session) guard(locks []driver.Lease) ([]*lease, error) {
 	leases := make([]*lease, len(locks))
 	for i, l := range locks {
 		own, ok := l.(*lease)
-		if _, held := s.leases[own]; !ok || !held || own.releasing > 0 || s.closed {
+		if _, held := s.leases[own]; !ok || !held || own.releasing || s.closed {
 			return nil, kvdb.ErrInvalidLock
 		}
 		leases[i] = own
@@ -246,8 +255,13 @@ func (s *Session) unguard(leases []*lease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range leases {
-		if l.guards--; l.guards == 0 {
-			close(l.unguarded)
+		if l.guards--; l.guards > 0 {
+			continue
+		}
+		close(l.unguarded)
+		if _, held := s.leases[l]; held && l.releasing { // whether or not Release still waits
+			l.passed = true
+			l.release()
 		}
 	}
 }

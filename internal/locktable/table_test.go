@@ -298,6 +298,52 @@ func TestHeldKeepsTheLock(t *testing.T) {
 	require.True(t, <-released)
 }
 
+// A Release whose context ends while Held runs is carried out after it, and no
+// other Held begins before.
+func TestReleaseGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table, s := newSession()
+		l := lockNow(t, s, "k", "me")
+		end := make(chan struct{})
+		for range 2 {
+			go func() { _ = s.Held([]driver.Lease{l}, func() error { <-end; return nil }) }()
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, l.Release(ctx), context.DeadlineExceeded)
+		require.Equal(t, kvdb.ErrInvalidLock, s.Held([]driver.Lease{l}, func() error { return nil }))
+		end <- struct{}{}
+		synctest.Wait()
+		_, held := table.Owner("k")
+		require.True(t, held)
+		close(end)
+		synctest.Wait()
+		_, held = table.Owner("k")
+		require.False(t, held)
+		require.NoError(t, l.Release(t.Context()))
+	})
+}
+
+// A session that is being closed lets no more Held begin.
+func TestCloseWhileHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table, s := newSession()
+		l := lockNow(t, s, "k", "me")
+		end := make(chan struct{})
+		go func() { _ = s.Held([]driver.Lease{l}, func() error { <-end; return nil }) }()
+		synctest.Wait()
+		go s.Close()
+		synctest.Wait()
+		require.Equal(t, kvdb.ErrInvalidLock, s.Held([]driver.Lease{l}, func() error { return nil }))
+		close(end)
+		synctest.Wait()
+		<-l.Lost()
+		_, held := table.Owner("k")
+		require.False(t, held)
+	})
+}
+
 // At most one holder at a time, also when many come, give up and go; tokens grow.
 func TestExclusion(t *testing.T) {
 	table := New()
