@@ -51,7 +51,8 @@ type session struct {
 	// Protected by keeper.mu.
 	used   time.Time // when it was handed out last
 	leases map[*lease]struct{}
-	over   bool // ended is closed
+	swept  map[string]bool // keys that it must not get any more, see disown
+	over   bool            // ended is closed
 }
 
 // session returns the session, and makes it if there is none.
@@ -75,7 +76,7 @@ func (k *keeper) session(ctx context.Context) (*session, error) {
 	}
 	s := &session{
 		keeper: k, id: id, ended: make(chan struct{}), wake: make(chan struct{}, 1),
-		used: time.Now(), leases: map[*lease]struct{}{},
+		used: time.Now(), leases: map[*lease]struct{}{}, swept: map[string]bool{},
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -199,11 +200,11 @@ func (s *session) finish() {
 	k.store.reap(s.id)
 }
 
-// add makes l a lease of the session, unless that is over.
+// add makes l a lease of the session, unless that is over, or removes its key.
 func (s *session) add(l *lease) error {
 	s.keeper.mu.Lock()
 	defer s.keeper.mu.Unlock()
-	if s.over {
+	if s.over || s.swept[l.key] {
 		return errSessionLost
 	}
 	s.leases[l] = struct{}{}

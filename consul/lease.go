@@ -214,6 +214,9 @@ func remove(key string, modified uint64) api.TxnOps {
 // known, leaves no lock behind: the session is used no more, and what it gets
 // yet is removed until it ends.
 func (s *session) disown(key string) {
+	s.keeper.mu.Lock()
+	s.swept[key] = true
+	s.keeper.mu.Unlock()
 	s.retire()
 	s.keeper.store.launch(func() {
 		ctx, cancel := until(s.keeper.store.lifetime, s.ended, nil)

@@ -92,7 +92,7 @@ func (s *store) deletions(m *moment, prefix string) [][]any {
 		switch {
 		case name != "" || prefix == "" || m.nodes[base] == nil:
 		case isKey(m.nodes[base].stat):
-			inside = inside && !strings.HasPrefix(n.path, child(base, own))
+			inside = inside && !strings.HasPrefix(n.path+"/", child(base, own)+"/")
 		case n.path == base:
 			inside = true
 		}

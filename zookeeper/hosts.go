@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
@@ -56,6 +57,9 @@ func parseServers(endpoints []string) ([]string, error) {
 	}
 	servers := make([]string, 0, len(endpoints))
 	for _, endpoint := range endpoints {
+		if strings.Contains(endpoint, "@") { // what is before it may be a secret
+			return nil, fmt.Errorf("an endpoint has a user in it: the options %s and %s are for that", kvdb.UsernameKey, kvdb.PasswordKey)
+		}
 		address := endpoint
 		if _, behind, ok := strings.Cut(address, "://"); ok {
 			address = behind

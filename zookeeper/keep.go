@@ -11,8 +11,9 @@ import (
 
 // The server removes a container that had children and has none any more, with
 // its value. So one that became a key gets a child that stays. Between the write
-// that makes it a key and the creation of the child there may be a moment: should
-// the server remove it just then, the write is repeated.
+// that makes it a key and the creation of the child there may be a moment: when it
+// is gone by then, by the server or by somebody's deletion, a Put does not know its
+// outcome.
 
 // maybeContainer tells whether a znode may be a container, from the stat after a
 // write of its value. The server does not tell. A znode that was created as a key

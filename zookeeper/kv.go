@@ -88,9 +88,11 @@ func (s *store) set(ctx context.Context, path string, value []byte) (driver.Inde
 	case isEphemeral(stat):
 		return driver.Indexes{}, errForeignLock(path)
 	case maybeContainer(stat):
-		if err = s.keep(ctx, path); err != nil && !errors.Is(err, zk.ErrNoNode) {
+		if err = s.keep(ctx, path); err != nil {
 			// The value is written, but may not stay: kvdb.ErrNoConnection would say that
-			// it is not.
+			// it is not. When it is gone already, it may be that the server has removed it
+			// with the container, or that somebody has deleted it, who must not find it
+			// written again.
 			err = fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, withCause(ctx, errors.New(err.Error())))
 		}
 	}

@@ -2,8 +2,6 @@ package zookeeper
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -115,38 +113,6 @@ func TestDirectories(t *testing.T) {
 	}, patience, 50*time.Millisecond, "a directory that was a key is removed")
 }
 
-// A request that is too large is refused before it is sent: the server would
-// end the connection.
-func TestTooLarge(t *testing.T) {
-	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
-	kv := instance(t, "d", []string{member.Endpoint()}, nil)
-	value := strings.Repeat("x", maxValue)
-	longest := strings.Repeat("k", maxKey-len("d/"))
-	for _, key := range []string{"short", longest, longest[:len(longest)-10] + "/dir/key"} {
-		_, err := kv.Put(key, value, 0)
-		require.NoError(t, err)
-		_, err = kv.Put(key, value, 0)
-		require.NoError(t, err)
-		pair, err := kv.CompareAndSet(&kvdb.KVPair{Key: key, Value: []byte(value)}, 0, []byte(value))
-		require.NoError(t, err)
-		_, err = kv.Delete(pair.Key)
-		require.NoError(t, err)
-		_, err = kv.Create(key, value, 0)
-		require.NoError(t, err)
-		_, err = kv.Put(key, value+"x", 0)
-		require.ErrorIs(t, err, kvdb.ErrTooLarge)
-	}
-	for n, want := range map[int]error{3: nil, 4: nil, 5: kvdb.ErrTooLarge} {
-		tx, err := kv.TxNew()
-		require.NoError(t, err)
-		for i := range n {
-			_, err := tx.Put(fmt.Sprintf("tx/%d", i), value[:len(value)/4], 0)
-			require.NoError(t, err)
-		}
-		require.ErrorIs(t, tx.Commit(), want)
-	}
-}
-
 // What an instance with a login creates is for that user.
 func TestLogin(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
@@ -173,180 +139,6 @@ func TestLogin(t *testing.T) {
 	require.NoError(t, err)
 	_, err = New("d", []string{member.Endpoint()}, map[string]string{kvdb.UsernameKey: "me"}, nil)
 	require.Equal(t, kvdb.ErrNoPassword, err)
-}
-
-// A write whose reply is lost is not sent again: whether it ran is not known.
-func TestWriteWhoseReplyIsLost(t *testing.T) {
-	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
-	o := observe(t, member)
-	kv, conn := instance(t, "d", []string{o.Addr().String()}, nil), raw(t, member)
-	_, err := kv.Put("dir/key", "value", 0)
-	require.NoError(t, err)
-	for range 2 { // the first deletion makes what counts deletions
-		_, err = kv.Delete("dir/gone")
-		require.True(t, err == nil || err == kvdb.ErrNotFound)
-		_, err = kv.Put("dir/gone", "value", 0)
-		require.NoError(t, err)
-	}
-	for name, c := range map[string]struct {
-		operation string
-		call      func() error
-	}{
-		"Put":    {"setData", func() error { _, err := kv.Put("dir/key", "put", 0); return err }},
-		"Create": {"multi", func() error { _, err := kv.Create("dir/new", "created", 0); return err }},
-		"Delete": {"multi", func() error { _, err := kv.Delete("dir/gone"); return err }},
-	} {
-		sent := 0
-		o.intercept(nil, func(q traffic) {
-			if q.operation == c.operation {
-				sent++
-				o.sever()
-			}
-		})
-		require.ErrorIs(t, c.call(), kvdb.ErrUnknownOutcome, name)
-		_, err := kv.Get("dir/key") // the instance has a connection again
-		require.NoError(t, err)
-		o.intercept(nil, nil)
-		require.Equal(t, 1, sent, name)
-	}
-	for path, version := range map[string]int32{"/d/dir/key": 2, "/d/dir/new": 1} {
-		exists, stat, err := conn.Exists(path)
-		require.NoError(t, err)
-		require.True(t, exists, path)
-		require.Equal(t, version, stat.Version, path)
-	}
-	exists, _, err := conn.Exists("/d/dir/gone")
-	require.NoError(t, err)
-	require.False(t, exists)
-}
-
-// A reply that comes after the caller has given up is for nobody, and does the
-// instance no harm.
-func TestCallThatIsGivenUp(t *testing.T) {
-	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
-	o := observe(t, member)
-	kv := instance(t, "d", []string{o.Addr().String()}, nil)
-	_, err := kv.Put("dir/key", "value", 0)
-	require.NoError(t, err)
-	for operation, call := range map[string]func(kv kvdb.Kvdb) error{
-		"multi":   func(kv kvdb.Kvdb) error { _, err := kv.Create("dir/new", "value", 0); return err },
-		"exists":  func(kv kvdb.Kvdb) error { _, err := kv.Update("dir/key", "value", 0); return err },
-		"getData": func(kv kvdb.Kvdb) error { _, err := kv.Delete("dir/key"); return err },
-	} {
-		ctx, cancel := context.WithCancel(t.Context())
-		returned := make(chan struct{})
-		o.intercept(nil, func(q traffic) {
-			if q.operation == operation {
-				cancel()
-				<-returned
-			}
-		})
-		require.ErrorIs(t, call(kvdb.WithContext(ctx, kv)), context.Canceled, operation)
-		o.intercept(nil, nil)
-		close(returned)
-		_, err := kv.Get("dir/key") // comes after the late reply
-		require.NoError(t, err)
-	}
-}
-
-// interruptedPut makes the directory /d/dir a key by a Put that ends before it
-// has made what keeps the server from removing it.
-func interruptedPut(t *testing.T, member *servers.Member, dir string) {
-	t.Helper()
-	o := observe(t, member)
-	kv := instance(t, "d", []string{o.Addr().String()}, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	o.intercept(func(q traffic) <-chan struct{} {
-		if q.path != "/d/"+dir+"/%kvdb/keep" {
-			return nil
-		}
-		cancel()
-		return make(chan struct{})
-	}, nil)
-	_, err := kvdb.WithContext(ctx, kv).Put(dir, "written", 0)
-	require.ErrorIs(t, err, context.Canceled)
-	o.kill()
-}
-
-// A key whose directory the server would remove, because the Put that made it a
-// key was interrupted, stays once another write of it has succeeded.
-func TestWriteAfterAnInterruptedPut(t *testing.T) {
-	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
-	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
-	writes := map[string]func(key string) error{
-		"Put":    func(key string) error { _, err := kv.Put(key, "acknowledged", 0); return err },
-		"Update": func(key string) error { _, err := kv.Update(key, "acknowledged", 0); return err },
-		"CompareAndSet": func(key string) error {
-			_, err := kv.CompareAndSet(&kvdb.KVPair{Key: key, Value: []byte("acknowledged")}, 0, []byte("written"))
-			return err
-		},
-		"Tx": func(key string) error {
-			tx, err := kv.TxNew()
-			require.NoError(t, err)
-			_, err = tx.Put(key, "acknowledged", 0)
-			require.NoError(t, err)
-			return tx.Commit()
-		},
-	}
-	for name, write := range writes {
-		_, err := kv.Put(name+"/key", "value", 0)
-		require.NoError(t, err)
-		interruptedPut(t, member, name)
-		require.NoError(t, write(name))
-	}
-	// A directory that never had anything in it, for whose creation another
-	// program has just made it.
-	_, err := conn.CreateContainer("/d/empty", nil, zk.FlagContainer, zk.WorldACL(zk.PermAll))
-	require.NoError(t, err)
-	interruptedPut(t, member, "empty")
-	require.NoError(t, writes["Update"]("empty"))
-	writes["empty"] = nil
-	_, err = kv.Put("empty/key", "value", 0)
-	require.NoError(t, err)
-	for name := range writes {
-		_, err = kv.Delete(name + "/key")
-		require.NoError(t, err)
-	}
-	for range 2 { // the server removes containers in rounds
-		_, err = kv.Put("another/key", "value", 0)
-		require.NoError(t, err)
-		_, err = kv.Delete("another/key")
-		require.NoError(t, err)
-		require.Eventually(t, func() bool {
-			exists, _, err := conn.Exists("/d/another")
-			return err == nil && !exists
-		}, patience, 50*time.Millisecond)
-	}
-	for name := range writes {
-		pair, err := kv.Get(name)
-		require.NoError(t, err, name)
-		require.Equal(t, "acknowledged", string(pair.Value), name)
-	}
-}
-
-// A Put has written, and then the store cannot be reached any more. Nobody may
-// conclude that it has not.
-func TestPutThatIsCutOff(t *testing.T) {
-	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
-	o := observe(t, member)
-	kv, conn := instance(t, "d", []string{o.Addr().String()}, nil), raw(t, member)
-	_, err := kv.Put("dir/key", "value", 0)
-	require.NoError(t, err)
-	o.intercept(func(q traffic) <-chan struct{} {
-		if q.path == "/d/dir/%kvdb/keep" {
-			o.cut(true)
-		}
-		return nil
-	}, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	_, err = kvdb.WithContext(ctx, kv).Put("dir", "written", 0)
-	require.ErrorIs(t, err, kvdb.ErrUnknownOutcome)
-	require.NotErrorIs(t, err, kvdb.ErrNoConnection)
-	data, _, err := conn.Get("/d/dir")
-	require.NoError(t, err)
-	require.Equal(t, "written", string(data), "the case that is tested")
 }
 
 // An instance without a domain leaves the server's own znodes alone.
@@ -399,52 +191,6 @@ func TestServersOwnZnodes(t *testing.T) {
 	require.True(t, exists)
 }
 
-// What the server, or its client, does not take is refused before it is sent. The
-// server looks at UTF-16.
-func TestIllegalCharacters(t *testing.T) {
-	for c, legal := range map[rune]bool{
-		0: false, '\n': false, ' ': true, 0x7f: false, 0x9f: false, 0xa0: true, 'é': true, '界': true, 0xd7ff: true,
-		0xe000: false, 0xf900: true, 0xffef: true, 0xfff0: false, 0xffff: false, 0x10000: false, '😀': false, 0x10ffff: false,
-	} {
-		_, err := checkKey("key-" + string(c))
-		require.Equal(t, legal, err == nil, "%U", c)
-		_, err = checkPrefix("prefix-" + string(c))
-		require.Equal(t, legal, err == nil, "%U", c)
-	}
-	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
-	kv := instance(t, "d", []string{member.Endpoint()}, nil)
-	for _, c := range []rune{' ', 0xa0, 'é', '界', 0xd7ff, 0xf900, 0xffef} {
-		_, err := kv.Put("key-"+string(c), "value", 0)
-		require.NoError(t, err, "%U", c)
-		_, err = kv.Get("key-" + string(c))
-		require.NoError(t, err, "%U", c)
-	}
-}
-
-// A server that refuses a write because a quota is used up has answered.
-func TestQuota(t *testing.T) {
-	member := servers.ZooKeeper(t, servers.Options{Config: []string{"enforceQuota=true"}}).All()[0]
-	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
-	_, err := kv.Put("key", "value", 0)
-	require.NoError(t, err)
-	for _, znode := range [][2]string{
-		{"/zookeeper/quota/d", ""},
-		{"/zookeeper/quota/d/zookeeper_limits", "count=-1,bytes=-1=;byteHardLimit=10;countHardLimit=-1"},
-		{"/zookeeper/quota/d/zookeeper_stats", "count=1,bytes=5"},
-	} {
-		_, err := conn.Create(znode[0], []byte(znode[1]), 0, zk.WorldACL(zk.PermAll))
-		require.NoError(t, err)
-	}
-	_, err = kv.Put("key", "a value that is too long", 0)
-	require.Error(t, err)
-	require.NotErrorIs(t, err, kvdb.ErrUnknownOutcome)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	_, err = kvdb.WithContext(ctx, kv).LockWithTimeout("lock", "somebody with a name that is too long", 0, 0)
-	require.Error(t, err)
-	require.NoError(t, ctx.Err(), "it does not try again and again")
-}
-
 // A snapshot, which may take long, does not begin during an outage.
 func TestSnapshotInAnOutage(t *testing.T) {
 	t.Parallel() // it mostly waits
@@ -456,4 +202,18 @@ func TestSnapshotInAnOutage(t *testing.T) {
 	_, _, err := kvdb.WithContext(ctx, kv).Snapshot(nil, true)
 	require.ErrorIs(t, err, kvdb.ErrNoConnection)
 	require.NoError(t, ctx.Err())
+}
+
+// DeleteTree of a directory that is a key too removes all that is below it.
+func TestDeleteTreeOfNamesLikeOurs(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	kv := instance(t, "d", []string{member.Endpoint()}, nil)
+	for _, key := range []string{"dir", "dir/a", "dir/%kvdbx", "dir/%kvdb-more/key"} {
+		_, err := kv.Put(key, "value", 0)
+		require.NoError(t, err)
+	}
+	require.NoError(t, kv.DeleteTree("dir"))
+	names, err := kv.Keys("dir", "")
+	require.NoError(t, err)
+	require.Empty(t, names)
 }

@@ -19,17 +19,19 @@ const keepAliveEvery = 2 * time.Second
 
 // leases are the locks that the session holds, and what is known of its life.
 //
-// The server ends a session when it has not heard of it for its timeout. It may
-// hear of a request later than it was sent, but not earlier; only a server that
-// dies may not have told the leader of the requests that it answered in the last
-// half tick. So until two thirds of the timeout after a request was sent that was
-// answered, the session is alive.
+// The leader ends a session when it has not heard of it for its timeout. It may
+// hear of a request later than it was sent, but not earlier; only what it was told
+// of in the last half tick may be lost with the server that it was sent to. A
+// server that has lost the leader goes on answering reads for a while, so these say
+// nothing: but a sync and a write are answered when the leader has had them. So until
+// two thirds of the timeout after one of those was sent that was answered, the
+// session is alive.
 type leases struct {
 	s *store
 
 	mu    sync.Mutex // protects what is below
 	held  map[*lease]struct{}
-	sent  time.Time   // of the last request that was answered
+	sent  time.Time   // of the last sync or write that was answered
 	until *time.Timer // runs loseAll when the session may be over
 }
 
@@ -47,14 +49,14 @@ func (l *leases) told(e zk.Event) {
 	}
 }
 
-// keepAlive sends requests, and notes when those that were answered were sent.
+// keepAlive sends syncs, and notes when those that were answered were sent.
 func (l *leases) keepAlive() {
 	defer l.until.Stop()
 	for {
 		ctx, cancel := context.WithTimeout(l.s.lifetime, opTimeout)
 		if l.s.main.await(ctx) == nil {
 			sent := time.Now()
-			err := l.s.main.run(ctx, func(c *zk.Conn) error { _, _, err := c.Exists("/"); return err })
+			err := l.s.main.run(ctx, func(c *zk.Conn) error { _, err := c.Sync("/"); return err })
 			if err == nil {
 				l.alive(sent)
 			}
@@ -79,11 +81,10 @@ func (l *leases) alive(sent time.Time) {
 	timeout := time.Duration(l.s.main.timeout.Load())
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if sent.Before(l.sent) {
-		return
+	if sent.After(l.sent) {
+		l.sent = sent
 	}
-	l.sent = sent
-	l.until.Reset(time.Until(sent.Add(timeout * 2 / 3)))
+	l.until.Reset(time.Until(l.sent.Add(timeout * 2 / 3)))
 }
 
 func (l *leases) add(x *lease) {

@@ -21,12 +21,11 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	deadline := time.Now().Add(max(wait, 0))
 	path := pathOf(key)
 	var p place
-	var turn turn
 	for last := false; ; {
 		if p, err = s.enqueue(ctx, path, value, deadline); err != nil {
 			return nil, err
 		}
-		if turn, err = s.awaitTurn(ctx, &p, deadline); err == nil {
+		if err = s.awaitTurn(ctx, &p, deadline); err == nil {
 			break
 		}
 		if errors.Is(err, errPlaceLost) && !last {
@@ -39,7 +38,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	watch, endWatch := context.WithCancel(s.lifetime)
 	x := &lease{s: s, path: p.path, token: uint64(p.czxid), lost: make(chan struct{}), endWatch: endWatch}
 	s.leases.add(x)
-	s.leases.alive(turn.asked)
+	s.leases.alive(p.asked)
 	if s.lifetime.Err() != nil {
 		s.leases.lose(x)
 	}
@@ -129,8 +128,11 @@ func (s *store) watchLease(ctx context.Context, x *lease) {
 		}
 		err = w.awaitDeletion(ctx, x.path, time.Time{})
 		w.close()
-		if err == nil {
+		switch {
+		case err == nil:
 			s.leases.lose(x)
+			return
+		case errors.Is(err, zk.ErrNoAuth): // somebody has changed its ACL
 			return
 		}
 	}

@@ -291,3 +291,70 @@ func TestWaiterWithoutAPlace(t *testing.T) {
 	require.Len(t, queue(), 1)
 	require.NoError(t, holder.Unlock(held))
 }
+
+// A waiter that may not read the place of the holder.
+func TestWaiterOfAnotherUser(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	anybody := instance(t, "d", []string{member.Endpoint()}, nil)
+	user := instance(t, "d", []string{member.Endpoint()}, map[string]string{kvdb.UsernameKey: "user", kvdb.PasswordKey: "password"})
+	first, err := anybody.LockWithTimeout("lock", "anybody", 0, 0)
+	require.NoError(t, err)
+	require.NoError(t, anybody.Unlock(first))
+	held, err := user.LockWithTimeout("lock", "user", 0, 0)
+	require.NoError(t, err)
+	// The server would not tell it of the release.
+	_, err = anybody.LockWithTimeout("lock", "anybody", patience, 0)
+	require.ErrorIs(t, err, zk.ErrNoAuth)
+	require.NoError(t, user.Unlock(held))
+}
+
+// A lock whose holder is cut off together with the server that it is connected to is
+// lost before somebody else gets it. The configuration is the one of ZooKeeper's
+// zoo_sample.cfg.
+func TestHolderAtAFollowerThatIsCutOff(t *testing.T) {
+	t.Parallel() // it mostly waits
+	cluster := servers.ZooKeeper(t, servers.Options{Members: 3, Config: []string{"tickTime=2000", "initLimit=10", "syncLimit=5"}})
+	leader, err := cluster.Leader(t.Context())
+	require.NoError(t, err)
+	var follower *servers.Member
+	var rest []string
+	for _, m := range cluster.All() {
+		if m != leader && follower == nil {
+			follower = m
+		} else {
+			rest = append(rest, m.Endpoint())
+		}
+	}
+	holder := instance(t, "d", []string{follower.Endpoint()}, nil)
+	other := instance(t, "d", rest, nil)
+	held, err := holder.LockWithTimeout("lock", "holder", time.Second, 0)
+	require.NoError(t, err)
+	type event struct {
+		what string
+		at   time.Time
+		err  error
+	}
+	events := make(chan event, 2)
+	go func() {
+		_, err := other.LockWithTimeout("lock", "other", time.Minute, 0)
+		events <- event{"other got it", time.Now(), err}
+	}()
+	conn := raw(t, leader)
+	require.Eventually(t, func() bool {
+		names, _, err := conn.Children("/d/lock/%kvdb")
+		return err == nil && len(names) == 2
+	}, patience, 10*time.Millisecond)
+	began := time.Now()
+	require.NoError(t, follower.Peers().Blackhole())
+	go func() {
+		<-held.Lock.(kvdb.HeldLock).Lost()
+		events <- event{"holder lost it", time.Now(), nil}
+	}()
+	first := receive(t, events, "one")
+	second := receive(t, events, "other")
+	for _, e := range []event{first, second} {
+		t.Log(e.what, e.at.Sub(began), e.err)
+	}
+	require.Equal(t, "holder lost it", first.what)
+	require.NoError(t, follower.Peers().Heal())
+}

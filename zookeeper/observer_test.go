@@ -206,7 +206,7 @@ func text(b []byte) string {
 
 func (r *relayed) see(body []byte) <-chan struct{} {
 	q := traffic{r.number, operations[binary.BigEndian.Uint32(body[4:])], text(body[8:])}
-	if q.operation == "" || q.operation == "exists" && q.path == "/" {
+	if q.operation == "" || q.path == "/" && (q.operation == "sync" || q.operation == "exists") {
 		return nil // a ping, or what keeps the session alive
 	}
 	r.mu.Lock()

@@ -99,3 +99,12 @@ func TestTLS(t *testing.T) {
 		})
 	}
 }
+
+// A secret in an endpoint is not shown.
+func TestSecretInAnEndpoint(t *testing.T) {
+	for _, endpoint := range []string{"zk://user:secret@127.0.0.1:1", "user:secret@127.0.0.1:1", "user:secret@host", "user:secret@host:x"} {
+		_, err := New("", []string{"127.0.0.1:1", endpoint}, nil, nil)
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "secret")
+	}
+}

@@ -25,7 +25,8 @@ const sequenceDigits = 10
 type place struct {
 	queue string // the znode whose children wait
 	path  string
-	czxid int64 // of path, 0 when it is not known
+	czxid int64     // of path, 0 when it is not known
+	asked time.Time // when the session was alive to create path
 }
 
 // leaveTimeout bounds how long a Lock that failed waits until its place in the
@@ -92,6 +93,7 @@ func (s *store) takePlace(ctx context.Context, p *place, value []byte) error {
 	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
 	for {
 		var path string
+		p.asked = time.Now()
 		err := s.write(ctx, func(c *zk.Conn) (err error) {
 			created.again()
 			path, err = c.Create(child(p.queue, mark), value, zk.FlagEphemeralSequential, s.acl)
@@ -167,30 +169,30 @@ func waiting(names []string) []string {
 }
 
 // awaitTurn waits until nobody is in front.
-func (s *store) awaitTurn(ctx context.Context, p *place, deadline time.Time) (turn, error) {
-	t, err := s.turn(ctx, p)
-	if err != nil || len(t.front) == 0 {
-		return t, err
+func (s *store) awaitTurn(ctx context.Context, p *place, deadline time.Time) error {
+	front, err := s.inFront(ctx, p)
+	if err != nil || len(front) == 0 {
+		return err
 	}
 	if time.Until(deadline) <= 0 {
-		return t, s.heldBy(ctx, t.front[0])
+		return s.heldBy(ctx, front[0])
 	}
 	w, err := s.hub.subscribe(ctx)
 	if err != nil {
-		return t, err
+		return err
 	}
 	defer w.close()
 	for {
-		err := w.awaitDeletion(ctx, t.front[len(t.front)-1], deadline)
+		err := w.awaitDeletion(ctx, front[len(front)-1], deadline)
 		if err != nil && !errors.Is(err, errTooLate) {
-			return t, err
+			return err
 		}
 		late := err != nil
-		if t, err = s.turn(ctx, p); err != nil || len(t.front) == 0 {
-			return t, err
+		if front, err = s.inFront(ctx, p); err != nil || len(front) == 0 {
+			return err
 		}
 		if late {
-			return t, s.heldBy(ctx, t.front[0])
+			return s.heldBy(ctx, front[0])
 		}
 	}
 }
@@ -198,19 +200,12 @@ func (s *store) awaitTurn(ctx context.Context, p *place, deadline time.Time) (tu
 // errTooLate: the deadline is over.
 var errTooLate = errors.New("too late")
 
-// turn is what is known of a place in a queue.
-type turn struct {
-	front []string  // the paths of those who are in front
-	asked time.Time // when the session was alive to tell that
-}
-
-// turn looks how far a place has come. Whoever was in front when the place was
-// taken and still is, is among those in front: the session has seen its own
+// inFront returns the paths of those who are in front of a place. Whoever was when the
+// place was taken and still is, is among them: the session has seen its own
 // place. It may show some who have left since. It completes the place.
-func (s *store) turn(ctx context.Context, p *place) (turn, error) {
+func (s *store) inFront(ctx context.Context, p *place) ([]string, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	t := turn{asked: time.Now()}
 	var names []string
 	err := s.peek(ctx, func(c *zk.Conn) (err error) {
 		if p.czxid == 0 {
@@ -228,18 +223,19 @@ func (s *store) turn(ctx context.Context, p *place) (turn, error) {
 	})
 	switch {
 	case errors.Is(err, zk.ErrNoNode):
-		return turn{}, errPlaceLost
+		return nil, errPlaceLost
 	case err != nil:
-		return turn{}, err
+		return nil, err
 	}
+	var front []string
 	for _, name := range waiting(names) {
 		path := child(p.queue, name)
 		if path == p.path {
-			return t, nil
+			return front, nil
 		}
-		t.front = append(t.front, path)
+		front = append(front, path)
 	}
-	return turn{}, errPlaceLost
+	return nil, errPlaceLost
 }
 
 // errPlaceLost: the znode in the queue is gone, for the session is, or somebody

@@ -18,7 +18,10 @@ func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driv
 	// The largest it can be: nothing is there that is written.
 	size := 0
 	for _, r := range reads {
-		size += 3*opOverhead + 2*len(r.Key) + len(generationPath(0))
+		for _, op := range s.absent(pathOf(r.Key)) {
+			size += sizeOf(op)
+		}
+		size += opOverhead + len(generationPath(0))
 	}
 	for _, w := range writes {
 		for _, op := range s.made(pathOf(w.Key), w.Value) {
@@ -167,10 +170,15 @@ func (s *store) unchanged(r driver.Read, stat *zk.Stat) ([]any, error) {
 	case stat != nil:
 		return []any{&zk.CheckVersionRequest{Path: path, Version: stat.Version}}, nil
 	}
+	return s.absent(path), nil
+}
+
+// absent are the operations that succeed if there is no znode at path.
+func (s *store) absent(path string) []any {
 	return []any{
 		&zk.CreateRequest{Path: path, Data: []byte{}, Acl: s.acl, Flags: zk.FlagPersistent},
 		&zk.DeleteRequest{Path: path, Version: 0},
-	}, nil
+	}
 }
 
 // written returns the operations of a write.

@@ -72,8 +72,11 @@ func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.T
 			}
 			return err
 		})
-		if errors.Is(err, zk.ErrNoNode) {
+		switch {
+		case errors.Is(err, zk.ErrNoNode):
 			return nil
+		case errors.Is(err, zk.ErrNoAuth): // nor would the server tell of its deletion
+			return err
 		}
 		select {
 		case <-w.wake:

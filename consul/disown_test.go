@@ -1,0 +1,109 @@
+package consul
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/hashicorp/consul/api"
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+// Two calls of one instance ask for a lock at once. That the outcome of the one is not
+// known does not take away what the other has got.
+func TestTwoRequestsForALock(t *testing.T) {
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	o := observe(t, cluster.Endpoints()[0])
+	kv := open(t, "locks", []string{o.URL}, nil)
+	other := open(t, "locks", cluster.Endpoints(), nil)
+	_, err := kv.Lock("another") // with which the session lives on
+	require.NoError(t, err)
+	asked, severed := make(chan struct{}), make(chan struct{})
+	executed, reply := make(chan struct{}), make(chan struct{})
+	// "YQ==" and "Yg==" are the owners a and b.
+	o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1/txn" {
+			return false
+		}
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		switch {
+		case bytes.Contains(body, []byte("YQ==")):
+			close(asked)
+			<-severed
+			sever(w)
+			return true
+		case bytes.Contains(body, []byte("Yg==")):
+			select {
+			case <-executed:
+				return false
+			default:
+			}
+			recorded := httptest.NewRecorder()
+			o.proxy.ServeHTTP(recorded, r)
+			close(executed)
+			<-reply
+			for name, values := range recorded.Header() {
+				w.Header()[name] = values
+			}
+			w.WriteHeader(recorded.Code)
+			_, _ = w.Write(recorded.Body.Bytes())
+			return true
+		}
+		return false
+	})
+	type outcome struct {
+		pair *kvdb.KVPair
+		err  error
+	}
+	lock := func(owner string) <-chan outcome {
+		c := make(chan outcome, 1)
+		go func() {
+			pair, err := kv.LockWithTimeout("key", owner, 0, 0)
+			c <- outcome{pair, err}
+		}()
+		return c
+	}
+	first := lock("a")
+	receive(t, asked, "the request of a")
+	second := lock("b")
+	receive(t, executed, "the request of b")
+	close(severed)
+	require.Error(t, receive(t, first, "a").err)
+	removed := false
+	for range 100 { // two seconds
+		pair, _, err := client.KV().Get("locks/key", &api.QueryOptions{RequireConsistent: true})
+		require.NoError(t, err)
+		if removed = pair == nil; removed {
+			break
+		}
+		_, _, err = client.KV().Get("locks/key", &api.QueryOptions{WaitIndex: pair.ModifyIndex, WaitTime: 20e6})
+		require.NoError(t, err)
+	}
+	var theirs *kvdb.KVPair
+	if removed {
+		var err error
+		theirs, err = other.LockWithTimeout("key", "c", 0, 0)
+		require.NoError(t, err)
+	}
+	close(reply)
+	b := receive(t, second, "b")
+	if b.err == nil && theirs != nil {
+		notLost(t, theirs)
+		select {
+		case <-lost(b.pair):
+		default:
+			require.Fail(t, "two holders: b and c")
+		}
+	}
+	o.intercept(nil)
+	if b.err == nil {
+		require.NoError(t, kv.Unlock(b.pair))
+	}
+}
