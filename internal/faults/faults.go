@@ -25,6 +25,10 @@ type Config struct {
 	// CallBound is what a call may take, Recovery what instances may take to work
 	// again once there is a leader.
 	CallBound, Recovery time.Duration
+	// Pace is how long each client waits between two writes, for stores with a short
+	// history, which must bridge the time in which a watch finds out that its member
+	// is gone.
+	Pace time.Duration
 	// Whole: each fault waits until all members serve, for servers that may lose
 	// writes when one dies while another catches up.
 	Whole bool
@@ -57,7 +61,7 @@ func Run(t *testing.T, c Config) {
 	ctx, cancel := context.WithTimeout(t.Context(), c.Duration)
 	defer cancel()
 	first, second := c.Open(), c.Open()
-	l := newLoad(t, ctx, c.CallBound)
+	l := newLoad(t, ctx, c.CallBound, c.Pace)
 	stream := l.start(first, second)
 	members := c.Cluster.All()
 	slowest := time.Duration(0)
@@ -93,7 +97,7 @@ func Run(t *testing.T, c Config) {
 		l.calls, l.failed, l.slowest, len(l.acked), len(l.unknown), l.locks, l.counted.Load())
 }
 
-// wait lets time pass, in which a fault or its end has its effects.
+// wait lets time pass, in which for example a fault or its end has its effects.
 func wait(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

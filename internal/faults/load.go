@@ -20,6 +20,7 @@ type load struct {
 	t       *testing.T
 	ctx     context.Context // ends the load
 	bound   time.Duration   // of a call
+	pace    time.Duration   // between two writes of each client, two counts, two locks
 	counted atomic.Int64    // the last count that was acknowledged
 	running sync.WaitGroup
 
@@ -32,11 +33,12 @@ type load struct {
 	holders map[*kvdb.KVPair]struct{}
 	locks   int
 	token   uint64 // the largest so far
+	ended   error  // why the watch is over
 }
 
-func newLoad(t *testing.T, ctx context.Context, bound time.Duration) *load {
+func newLoad(t *testing.T, ctx context.Context, bound, pace time.Duration) *load {
 	return &load{
-		t: t, ctx: ctx, bound: bound,
+		t: t, ctx: ctx, bound: bound, pace: pace,
 		acked: map[string]uint64{}, unknown: map[string]bool{}, holders: map[*kvdb.KVPair]struct{}{},
 	}
 }
@@ -48,6 +50,11 @@ func (l *load) start(first, second kvdb.Kvdb) <-chan *kvdb.KVPair {
 	stream := make(chan *kvdb.KVPair, 100_000)
 	require.NoError(l.t, second.WatchTree("keys/", began.ModifiedIndex, nil,
 		func(_ string, _ interface{}, pair *kvdb.KVPair, err error) error {
+			if err != nil {
+				l.mu.Lock()
+				l.ended = err
+				l.mu.Unlock()
+			}
 			stream <- pair // nil at the end
 			return err
 		}))
@@ -87,6 +94,7 @@ func (l *load) call(what string, f func() error) error {
 // write creates keys that nobody else writes.
 func (l *load) write(kv kvdb.Kvdb, writer int) {
 	for i := 0; l.ctx.Err() == nil; i++ {
+		wait(l.ctx, l.pace)
 		key := fmt.Sprintf("keys/%d/%d", writer, i)
 		var pair *kvdb.KVPair
 		err := l.call("Create", func() (err error) { pair, err = kv.Create(key, key, 0); return err })
@@ -107,6 +115,7 @@ func (l *load) count(kv kvdb.Kvdb) {
 	var at *kvdb.KVPair
 	unknown := uint64(0) // the index that steps with an unknown outcome were bound to, if any
 	for l.ctx.Err() == nil {
+		wait(l.ctx, l.pace)
 		if at == nil && l.call("Get", func() (err error) { at, err = kv.Get("counter"); return err }) != nil {
 			continue
 		}
@@ -173,6 +182,7 @@ func only(pairs kvdb.KVPairs, err error) (*kvdb.KVPair, error) {
 // lock holds the lock again and again. Nobody else does, who has not lost it.
 func (l *load) lock(kv kvdb.Kvdb, owner string) {
 	for l.ctx.Err() == nil {
+		wait(l.ctx, l.pace)
 		pair, err := kv.LockWithTimeout("lock", owner, 2*time.Second, 0)
 		if err != nil {
 			if l.ctx.Err() == nil && !errors.Is(err, kvdb.ErrExist) && !errors.Is(err, kvdb.ErrNoConnection) &&
@@ -267,7 +277,11 @@ func (l *load) receive(stream <-chan *kvdb.KVPair) *kvdb.KVPair {
 	defer timer.Stop()
 	select {
 	case event := <-stream:
-		require.NotNil(l.t, event, "the watch is over")
+		if event == nil {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			require.NoError(l.t, l.ended, "the watch is over")
+		}
 		return event
 	case <-timer.C:
 		require.FailNow(l.t, "waited in vain for an event")

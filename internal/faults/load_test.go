@@ -250,7 +250,7 @@ func TestMutant(t *testing.T) {
 	kv := mutants[says](sound)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	l := newLoad(t, ctx, patience)
+	l := newLoad(t, ctx, patience, 0)
 	stream := l.start(kv, kv)
 	l.running.Wait()
 	l.check(kv, stream)
