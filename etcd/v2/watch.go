@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/client/v2"
@@ -21,6 +22,8 @@ const (
 	// there are more. After so many a pause of doubtTime is reason to ask anew.
 	unsentEvents = 100
 	doubtTime    = 100 * time.Millisecond
+	// maxUntold bounds the keys and values of the events that wait for Next, in bytes.
+	maxUntold = 64 << 20
 )
 
 // errDoubt: events may be missing.
@@ -35,6 +38,7 @@ type stream struct {
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed when run has returned
 	told    *queue[*kvdb.KVPair]
+	untold  atomic.Int64 // the bytes of what is in told
 
 	// Of the goroutine that runs run:
 	after  uint64 // all events up to it were told
@@ -248,8 +252,20 @@ func (w *stream) take(event *client.Response) error {
 		}
 	}
 	w.after = index
-	w.told.add(w.apply(event)...)
+	pairs := w.apply(event)
+	if w.untold.Add(bytesOf(pairs)) > maxUntold {
+		return kvdb.ErrWatchRevisionCompacted
+	}
+	w.told.add(pairs...)
 	return nil
+}
+
+func bytesOf(pairs []*kvdb.KVPair) int64 {
+	n := 0
+	for _, p := range pairs {
+		n += len(p.Key) + len(p.Value)
+	}
+	return int64(n)
 }
 
 // isEnd tells whether an event is the end of a node.
@@ -341,7 +357,11 @@ func (w *stream) learn(deletion *client.Response) error {
 }
 
 // Next implements driver.Stream.
-func (w *stream) Next() ([]*kvdb.KVPair, error) { return w.told.take(w.ctx) }
+func (w *stream) Next() ([]*kvdb.KVPair, error) {
+	pairs, err := w.told.take(w.ctx)
+	w.untold.Add(-bytesOf(pairs))
+	return pairs, err
+}
 
 // Close implements driver.Stream.
 func (w *stream) Close() {

@@ -272,3 +272,29 @@ func TestPastDeleteTree(t *testing.T) {
 		require.Equal(t, want, receive(t, past))
 	}
 }
+
+// A watch whose callback does not return is told in the end that events are missing,
+// and does not keep all of them until then.
+func TestSlowCallback(t *testing.T) {
+	t.Parallel()
+	cluster, index := servers.Etcd35(t, servers.Options{}), index(t)
+	kv := instance(t, cluster, "slow", nil, nil)
+	returns, ended := make(chan struct{}), make(chan error, 1)
+	size := 0
+	require.NoError(t, kv.WatchTree("dir/", 0, nil, func(_ string, _ interface{}, pair *kvdb.KVPair, err error) error {
+		<-returns
+		if err != nil {
+			ended <- err
+			return err
+		}
+		size += len(pair.Value)
+		return nil
+	}))
+	value := strings.Repeat("x", 512<<10)
+	for range 2 * maxUntold / len(value) {
+		index(kv.Put("dir/key", value, 0))
+	}
+	close(returns)
+	require.Equal(t, kvdb.ErrWatchRevisionCompacted, receive(t, ended))
+	require.Less(t, size, maxUntold*3/2)
+}
