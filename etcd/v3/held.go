@@ -97,6 +97,7 @@ func (l *lease) watch(ctx context.Context) {
 // awaitEnd waits until the key has changed; false when that will not be told.
 func (l *lease) awaitEnd(ctx context.Context) bool {
 	s := l.session.s
+	backoff := newBackoff()
 	for after := l.revision; ; {
 		err := s.awaitChange(ctx, l.key, after)
 		if !errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
@@ -105,7 +106,7 @@ func (l *lease) awaitEnd(ctx context.Context) bool {
 		// History does not tell: look, and watch from there.
 		reply, err := s.rangeOf(ctx, &pb.RangeRequest{Key: []byte(l.key)})
 		switch {
-		case errors.Is(err, kvdb.ErrNoConnection): // and again
+		case errors.Is(err, kvdb.ErrNoConnection) && backoff.Wait(ctx) == nil: // and again
 		case err != nil:
 			return false
 		case len(reply.Kvs) == 0 || !l.is(reply.Kvs[0]):

@@ -18,8 +18,8 @@ const (
 	maxTTL = 9_000_000_000 * time.Second // etcd's
 )
 
-// revokeTimeout bounds the wait for a lease to be revoked that would expire
-// anyway, maxRevoking the number of those that are revoked at a time in the
+// revokeTimeout bounds how long Close waits for a lease to be revoked that would
+// expire anyway, maxRevoking the number of those that are revoked at a time in the
 // background.
 const (
 	revokeTimeout = 2 * time.Second
@@ -106,9 +106,10 @@ func (s *store) soon(ctx context.Context, f func(context.Context)) {
 	}
 	started := s.launch(func() {
 		defer func() { <-s.revoking }()
-		// Close waits for it.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.lifetime), revokeTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.lifetime), opTimeout)
 		defer cancel()
+		detach := context.AfterFunc(s.lifetime, func() { time.AfterFunc(revokeTimeout, cancel) })
+		defer detach()
 		f(ctx)
 	})
 	if !started {

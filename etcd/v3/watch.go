@@ -232,6 +232,7 @@ func (w *watch) hidden(e *mvccpb.Event) (bool, error) {
 // before. It tries as long as a watch rides out an outage.
 func (w *watch) wasLock(kv *mvccpb.KeyValue) (bool, error) {
 	deadline := time.Now().Add(watchPatience)
+	backoff := newBackoff()
 	for {
 		reply, err := w.h.s.rangeOf(w.ctx, &pb.RangeRequest{Key: kv.Key, Revision: kv.ModRevision - 1})
 		switch {
@@ -239,7 +240,7 @@ func (w *watch) wasLock(kv *mvccpb.KeyValue) (bool, error) {
 			return false, nil // nobody knows: better an event too many
 		case err == nil:
 			return len(reply.Kvs) > 0 && w.h.s.isLock(reply.Kvs[0]), nil
-		case !errors.Is(err, kvdb.ErrNoConnection) || time.Now().After(deadline):
+		case !errors.Is(err, kvdb.ErrNoConnection) || time.Now().After(deadline) || backoff.Wait(w.ctx) != nil:
 			return false, fmt.Errorf("look up what was deleted: %w", err)
 		}
 	}
