@@ -141,7 +141,7 @@ func TestUselessSessionEnds(t *testing.T) {
 	require.Equal(t, 1, len(sessions(t, client)))
 	s := storeOf(t, cluster)
 	require.Equal(t, 30*time.Second, s.writer.idle, "as the documentation says")
-	s.writer.idle = 3 * renewInterval / 2
+	s.writer.idle = 3 * renewInterval
 	idle, err := s.writer.session(t.Context())
 	require.NoError(t, err)
 	began := time.Now()

@@ -17,7 +17,7 @@ import (
 const (
 	dialTimeout = 2 * time.Second
 	// roleTimeout bounds how long a server may take to say whether it leads.
-	roleTimeout = 500 * time.Millisecond
+	roleTimeout = time.Second
 )
 
 // client is ZooKeeper's client with what it does not tell. It connects again by

@@ -142,6 +142,11 @@ func TestContendersThatAreCutOff(t *testing.T) {
 			}()
 			select {
 			case pair := <-locked:
+				if pair == nil { // no connection for too long
+					o.kill()
+					_ = kvdb.Close(kv)
+					continue
+				}
 				if n := holders.Add(1); n != 1 {
 					t.Errorf("%d holders", n)
 				}

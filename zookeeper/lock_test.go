@@ -280,7 +280,7 @@ func TestWaiterWithoutAPlace(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		_, err := waiter.LockWithTimeout("lock", "waiter", 2*time.Second, 0)
+		_, err := waiter.LockWithTimeout("lock", "waiter", 5*time.Second, 0)
 		done <- err
 	}()
 	require.Eventually(t, func() bool { return len(queue()) == 2 }, patience, time.Millisecond)

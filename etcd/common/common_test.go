@@ -138,7 +138,7 @@ func TestStartAndStop(t *testing.T) {
 func TestStartBesideAnother(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:2379")
 	if err != nil {
-		return // something else is there, which does as well
+		t.Skip("something else has port 2379, which the servers of TestStart use")
 	}
 	other := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"health":"true"}`))

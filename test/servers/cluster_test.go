@@ -95,7 +95,7 @@ func (b *bench) leaderBut(m *servers.Member) *servers.Member {
 	var leader *servers.Member
 	b.Eventually(func() bool {
 		var err error
-		leader, err = within(b, glimpse, b.c.Leader)
+		leader, err = within(b, 10*glimpse, b.c.Leader)
 		return err == nil && leader != m
 	}, patience, glimpse/10)
 	return leader
