@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -85,6 +86,27 @@ func TestCloseWaitsForCallbacks(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []error{kvdb.ErrWatchStopped}, ends, "and the second event is not delivered")
 		require.Equal(t, 1, stream.closed)
+	})
+}
+
+// A callback that ends its goroutine ends the watch.
+func TestWatchWhoseCallbackExits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stream *fakeStream
+		f := &fake{watch: func(ctx context.Context, _ driver.WatchRequest) (driver.Stream, error) {
+			stream = &fakeStream{ctx: ctx, events: make(chan []*kvdb.KVPair, 1)}
+			return stream, nil
+		}}
+		kv := open(t, f, nil)
+		require.NoError(t, kv.WatchKey("key", 0, nil, func(string, interface{}, *kvdb.KVPair, error) error {
+			runtime.Goexit()
+			return nil
+		}))
+		stream.events <- []*kvdb.KVPair{{Key: "domain/key"}}
+		synctest.Wait()
+		require.Equal(t, 1, stream.closed)
+		require.Error(t, stream.ctx.Err())
+		require.NoError(t, kv.Close())
 	})
 }
 

@@ -40,11 +40,9 @@ func (kv *Kvdb) watch(r driver.WatchRequest, name string, opaque interface{}, cb
 		cancel()
 		return err
 	}
-	w := &watcher{kv.instance, ctx, stream, kv.domain + name, opaque, cb}
+	w := &watcher{kv.instance, ctx, cancel, stream, kv.domain + name, opaque, cb}
 	run := func() {
 		final := w.deliver()
-		stream.Close()
-		cancel()
 		// The watch is over: what this call returns cannot matter.
 		_ = cb(w.watched, opaque, nil, final)
 	}
@@ -60,14 +58,18 @@ func (kv *Kvdb) watch(r driver.WatchRequest, name string, opaque interface{}, cb
 type watcher struct {
 	*instance
 	ctx     context.Context
+	cancel  context.CancelFunc
 	stream  driver.Stream
 	watched string // the watched key or prefix, behind the domain
 	opaque  interface{}
 	cb      kvdb.WatchCB
 }
 
-// deliver returns the error with which the watch ended.
+// deliver returns the error with which the watch ended. The watch is over also when
+// the callback ends its goroutine, as that of a test does that fails.
 func (w *watcher) deliver() error {
+	defer w.cancel()
+	defer w.stream.Close()
 	for {
 		events, err := w.stream.Next()
 		for _, event := range events {
