@@ -182,17 +182,22 @@ func (s *store) awaitTurn(ctx context.Context, p *place, deadline time.Time) err
 		return err
 	}
 	defer w.close()
+	behind := retry.Backoff{Min: time.Millisecond, Max: 200 * time.Millisecond}
 	for {
-		err := w.awaitDeletion(ctx, front[len(front)-1], deadline)
+		gone := front[len(front)-1]
+		err := w.awaitDeletion(ctx, gone, deadline)
 		if err != nil && !errors.Is(err, errTooLate) {
 			return err
 		}
-		late := err != nil
 		if front, err = s.inFront(ctx, p); err != nil || len(front) == 0 {
 			return err
 		}
-		if late {
+		if time.Until(deadline) <= 0 {
 			return s.heldBy(ctx, front[0])
+		}
+		// The watches may have another server, which is ahead of this one.
+		if front[len(front)-1] == gone && behind.Wait(ctx) != nil {
+			return context.Cause(ctx)
 		}
 	}
 }
