@@ -17,15 +17,20 @@ import (
 // never silent for so long.
 const keepAliveEvery = 2 * time.Second
 
+// keepAliveAgain is the pause after one that was not answered. On a new connection the next
+// one is sent at once, for the connection may not last.
+const keepAliveAgain = 50 * time.Millisecond
+
 // leases are the locks that the session holds, and what is known of its life.
 //
-// The leader ends a session when it has not heard of it for its timeout. It may
-// hear of a request later than it was sent, but not earlier; only what it was told
-// of in the last half tick may be lost with the server that it was sent to. A
-// server that has lost the leader goes on answering reads for a while, so these say
-// nothing: but a sync and a write are answered when the leader has had them. So until
-// two thirds of the timeout after one of those was sent that was answered, the
-// session is alive.
+// The leader ends a session when it has not heard of it for its timeout. A server
+// tells it twice a tick which sessions were active. A server that has lost the leader
+// goes on answering reads for a while, so these say nothing; but a sync and a write
+// are answered when the leader has had them, and before that it has heard of the one
+// before, or will within half a tick. So until three quarters of the timeout after one
+// of those was sent that was answered, the session is alive: the last quarter is more
+// than the pause between two of them and half a tick, if a tick is less than a sixth
+// of the timeout, as it usually is (2 s of 20 s).
 type leases struct {
 	s *store
 
@@ -53,20 +58,18 @@ func (l *leases) told(e zk.Event) {
 func (l *leases) keepAlive() {
 	defer l.until.Stop()
 	for {
+		pauses := keepAliveAgain
 		ctx, cancel := context.WithTimeout(l.s.lifetime, opTimeout)
 		if l.s.main.await(ctx) == nil {
 			sent := time.Now()
 			err := l.s.main.run(ctx, func(c *zk.Conn) error { _, err := c.Sync("/"); return err })
 			if err == nil {
 				l.alive(sent)
+				pauses = min(keepAliveEvery, time.Duration(l.s.main.timeout.Load())/6)
 			}
 		}
 		cancel()
-		every := keepAliveEvery
-		if timeout := time.Duration(l.s.main.timeout.Load()); timeout > 0 {
-			every = min(every, timeout/6)
-		}
-		pause := time.NewTimer(every)
+		pause := time.NewTimer(pauses)
 		select {
 		case <-pause.C:
 		case <-l.s.lifetime.Done():
@@ -84,7 +87,7 @@ func (l *leases) alive(sent time.Time) {
 	if sent.After(l.sent) {
 		l.sent = sent
 	}
-	l.until.Reset(time.Until(l.sent.Add(timeout * 2 / 3)))
+	l.until.Reset(time.Until(l.sent.Add(timeout * 3 / 4)))
 }
 
 func (l *leases) add(x *lease) {
