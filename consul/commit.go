@@ -155,12 +155,9 @@ const leaseGuards = 2
 func (t *transaction) guards() api.TxnOps {
 	var ops api.TxnOps
 	for _, l := range t.leases {
-		l.mu.Lock()
-		modified := l.modified
-		l.mu.Unlock()
 		ops = append(ops,
 			op(api.KVTxnOp{Verb: api.KVCheckSession, Key: l.key, Session: l.session.id}),
-			op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: l.key, Index: modified}))
+			op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: l.key, Index: l.modified.Load()}))
 	}
 	written := map[string]bool{}
 	for _, w := range t.writes {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/failover"
 )
 
 // guardDelay is how long a lock is held before its key is watched: one that is
@@ -26,11 +28,13 @@ type lease struct {
 	lost    chan struct{} // closed when the lease is lost
 	given   chan struct{} // closed when Release gets to work
 
-	giving sync.Once  // closes given
-	mu     sync.Mutex // held by who releases the key; protects what is below
 	// modified is the key's ModifyIndex; it differs from token when another program
 	// writes to the key.
-	modified uint64
+	modified atomic.Uint64
+
+	giving sync.Once     // closes given
+	turn   chan struct{} // has an element while somebody has the turn to release the key
+	// Protected by the turn:
 	released bool
 	unsure   bool // a request to remove the key may have done so
 
@@ -120,10 +124,26 @@ func until(parent context.Context, one, other <-chan struct{}) (context.Context,
 	return ctx, cancel
 }
 
+// begin takes the turn, which end gives back. Who has it may wait for an answer.
+func (l *lease) begin(ctx context.Context) error {
+	select {
+	case l.turn <- struct{}{}:
+		return nil
+	case <-l.lost:
+		return kvdb.ErrInvalidLock
+	case <-ctx.Done():
+		return failover.NotReached(ctx, failover.ErrNoAnswer)
+	}
+}
+
+func (l *lease) end() { <-l.turn }
+
 // Release implements driver.Lease.
 func (l *lease) Release(ctx context.Context) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if err := l.begin(ctx); err != nil {
+		return err
+	}
+	defer l.end()
 	if l.isLost() {
 		return kvdb.ErrInvalidLock
 	}
@@ -139,9 +159,11 @@ func (l *lease) Release(ctx context.Context) error {
 // must get it though its holder does not call again.
 func (l *lease) releaseLater(ctx context.Context) {
 	for backoff := newBackoff(); backoff.Wait(ctx) == nil && !l.isLost(); {
-		l.mu.Lock()
+		if l.begin(ctx) != nil {
+			return
+		}
 		err := l.releaseLocked(ctx)
-		l.mu.Unlock()
+		l.end()
 		if err == nil || errors.Is(err, kvdb.ErrInvalidLock) {
 			return
 		}
@@ -149,11 +171,11 @@ func (l *lease) releaseLater(ctx context.Context) {
 }
 
 // releaseLocked removes the key. A second time it does nothing: another holder's
-// key has another index. The caller holds l.mu.
+// key has another index. The caller has the turn.
 func (l *lease) releaseLocked(ctx context.Context) error {
 	backoff := newBackoff()
 	for !l.released {
-		_, err := l.store.commit(ctx, once, remove(l.key, l.modified))
+		_, err := l.store.commit(ctx, once, remove(l.key, l.modified.Load()))
 		if err == nil {
 			break
 		}
@@ -178,7 +200,7 @@ func (l *lease) releaseLocked(ctx context.Context) error {
 			l.lose()
 			return kvdb.ErrInvalidLock
 		}
-		l.modified = now.ModifyIndex
+		l.modified.Store(now.ModifyIndex)
 	}
 	l.released = true
 	l.session.remove(l)
@@ -192,12 +214,14 @@ func (l *lease) learn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if err := l.begin(ctx); err != nil {
+		return err
+	}
+	defer l.end()
 	if l.released || l.isLost() || !l.ours(now) {
 		return kvdb.ErrInvalidLock
 	}
-	l.modified = now.ModifyIndex
+	l.modified.Store(now.ModifyIndex)
 	return nil
 }
 

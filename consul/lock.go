@@ -97,9 +97,10 @@ func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair
 	s.saw(taken.ModifyIndex)
 	l := &lease{
 		store: s, session: session, key: key, token: taken.ModifyIndex,
-		created: taken.CreateIndex, modified: taken.ModifyIndex,
-		lost: make(chan struct{}), given: make(chan struct{}),
+		created: taken.CreateIndex,
+		lost:    make(chan struct{}), given: make(chan struct{}), turn: make(chan struct{}, 1),
 	}
+	l.modified.Store(taken.ModifyIndex)
 	if err := session.add(l); err != nil {
 		return nil, err
 	}

@@ -169,8 +169,17 @@ func (c *client) follower(ctx context.Context, network, address string) (net.Con
 	case mode != leader: // or it does not tell
 		return nil, nil
 	}
+	// All are asked at once: what is silent must not use up the time.
+	modes := make([]chan string, len(servers))
+	for i := range servers {
+		modes[i] = make(chan string, 1)
+		go func() {
+			mode, _ := ask(servers[i])
+			modes[i] <- mode
+		}()
+	}
 	for _, i := range rand.Perm(len(servers)) {
-		if mode, err := ask(servers[i]); err == nil && mode != "" && mode != leader {
+		if mode := <-modes[i]; mode != "" && mode != leader {
 			if socket, err := connect(ctx, servers[i]); err == nil {
 				return socket, nil
 			}

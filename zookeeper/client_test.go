@@ -1,6 +1,8 @@
 package zookeeper
 
 import (
+	"context"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -93,4 +95,34 @@ func TestConnectsToAFollower(t *testing.T) {
 	require.NoError(t, s.main.await(t.Context()))
 	require.Equal(t, leader.Endpoint(), connected(s))
 	require.NoError(t, s.Close())
+}
+
+// A server that follows is found in time also where others are silent.
+func TestFollowerBesideSilentServers(t *testing.T) {
+	cluster := servers.ZooKeeper(t, servers.Options{Members: 3})
+	leads, err := cluster.Leader(t.Context())
+	require.NoError(t, err)
+	all := []string{leads.Endpoint()}
+	for range 2 { // the system accepts connections, and nobody answers
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer l.Close()
+		all = append(all, l.Addr().String())
+	}
+	for _, m := range cluster.All() {
+		if m != leads {
+			all = append(all, m.Endpoint())
+			break
+		}
+	}
+	c := &client{servers: &addresses{all: all}}
+	for range 12 {
+		ctx, cancel := context.WithTimeout(t.Context(), dialTimeout) // as dial does
+		socket, err := c.follower(ctx, "tcp", leads.Endpoint())
+		cancel()
+		require.NoError(t, err)
+		require.NotNil(t, socket, "the client stays with the leader")
+		require.Equal(t, all[3], socket.RemoteAddr().String())
+		require.NoError(t, socket.Close())
+	}
 }

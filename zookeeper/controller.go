@@ -165,6 +165,7 @@ func ask(ctx context.Context, dial func(ctx context.Context, address string) (ne
 		return "", err
 	}
 	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return "", err

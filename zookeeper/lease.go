@@ -131,8 +131,9 @@ type lease struct {
 	lost     chan struct{}
 	endWatch context.CancelFunc
 
-	mu       sync.Mutex // one Release at a time; protects what is below
-	released bool       // its znode is deleted, or will be
+	mu        sync.Mutex // one Release at a time; protects what is below
+	releasing bool       // its znode will be deleted
+	released  bool       // it is
 }
 
 // Token implements driver.Lease.
@@ -148,17 +149,20 @@ func (x *lease) Release(ctx context.Context) error {
 	if x.released {
 		return nil
 	}
-	x.s.leases.mu.Lock()
-	_, held := x.s.leases.held[x]
-	delete(x.s.leases.held, x)
-	x.s.leases.mu.Unlock()
-	if !held {
-		return kvdb.ErrInvalidLock
+	again := x.releasing
+	if !again {
+		x.s.leases.mu.Lock()
+		_, held := x.s.leases.held[x]
+		delete(x.s.leases.held, x)
+		x.s.leases.mu.Unlock()
+		if !held {
+			return kvdb.ErrInvalidLock
+		}
+		x.endWatch()
+		x.releasing = true
 	}
-	x.endWatch()
-	x.released = true
 	// To delete it twice does no harm.
-	sentBefore := false // and may have run
+	sentBefore := again // and may have run
 	err := x.s.call(ctx, true, func(c *zk.Conn) error {
 		err := c.Delete(x.path, -1)
 		if errors.Is(err, zk.ErrNoNode) && sentBefore {
@@ -170,7 +174,9 @@ func (x *lease) Release(ctx context.Context) error {
 	switch {
 	case errors.Is(err, zk.ErrNoNode):
 		return kvdb.ErrInvalidLock
-	case err != nil:
+	case err == nil:
+		x.released = true
+	case !again:
 		x.s.launch(func() { x.s.discard(x.path) })
 	}
 	return err

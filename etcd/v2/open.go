@@ -22,8 +22,9 @@ const (
 	openTimeout = 8 * time.Second
 	// dialTimeout bounds how long a connection may take to be made.
 	dialTimeout = 3 * time.Second
-	// keepAliveTime is how long a connection can be dead before that is noticed.
-	keepAliveTime = 20 * time.Second
+	// keepAliveTime is how long a connection can be dead before that is noticed. A
+	// watch without events needs a history of twice the time, see settleTime.
+	keepAliveTime = 8 * time.Second
 	// idleConns is how many connections to a member are kept for requests to come.
 	idleConns = 128
 )

@@ -22,8 +22,10 @@ const (
 	// there are more. After so many a pause of doubtTime is reason to ask anew.
 	unsentEvents = 100
 	doubtTime    = 100 * time.Millisecond
-	// maxUntold bounds the keys and values of the events that wait for Next, in bytes.
-	maxUntold = 64 << 20
+	// maxUntold bounds the events that wait for Next, in bytes: their keys and values,
+	// and eventBytes for each.
+	maxUntold  = 64 << 20
+	eventBytes = 128
 )
 
 // errDoubt: events may be missing.
@@ -183,14 +185,14 @@ func (w *stream) catchUp(upTo uint64) error {
 // skip goes on from where the history begins again that the server remembers, if the
 // pulse tells that nothing has happened before, and what is there does not belie it.
 func (w *stream) skip() error {
-	w.gap = gap{w.after, w.quiet}
+	skipped := gap{w.after, w.quiet}
 	nodes, _, err := w.nodes(w.ctx)
 	if err != nil {
 		return err
 	}
 	gone := maps.Clone(w.known)
 	for _, n := range nodes {
-		if w.gap.has(n.ModifiedIndex) {
+		if skipped.has(n.ModifiedIndex) {
 			return kvdb.ErrWatchRevisionCompacted
 		}
 		delete(gone, keyOf(n))
@@ -198,7 +200,7 @@ func (w *stream) skip() error {
 	if len(gone) > 0 { // perhaps since, but who knows
 		return kvdb.ErrWatchRevisionCompacted
 	}
-	w.after = w.quiet
+	w.after, w.gap = w.quiet, skipped
 	return nil
 }
 
@@ -263,7 +265,7 @@ func (w *stream) take(event *client.Response) error {
 func bytesOf(pairs []*kvdb.KVPair) int64 {
 	n := 0
 	for _, p := range pairs {
-		n += len(p.Key) + len(p.Value)
+		n += eventBytes + len(p.Key) + len(p.Value)
 	}
 	return int64(n)
 }

@@ -1,6 +1,7 @@
 package etcdv2
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,8 +10,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -297,4 +300,38 @@ func TestSlowCallback(t *testing.T) {
 	close(returns)
 	require.Equal(t, kvdb.ErrWatchRevisionCompacted, receive(t, ended))
 	require.Less(t, size, maxUntold*3/2)
+}
+
+// A gap that was not skipped after all belies nothing.
+func TestGapNotSkipped(t *testing.T) {
+	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
+	s, err := open("gap", cluster.Endpoints(), nil, n.wrap)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w := &stream{store: s, ctx: ctx, request: driver.WatchRequest{Key: "dir/", Prefix: true}, path: "/dir",
+		known: known{"dir/key": {}}, told: newQueue[*kvdb.KVPair](), after: 10, quiet: 20}
+	n.cut(everything)
+	require.ErrorIs(t, w.skip(), kvdb.ErrNoConnection)
+	n.mend()
+	// The next member asked still remembers, and tells.
+	node := func(index uint64) *client.Node {
+		return &client.Node{Key: "/dir/key", Value: "v", CreatedIndex: 5, ModifiedIndex: index}
+	}
+	require.NoError(t, w.take(&client.Response{Action: "set", Node: node(15), PrevNode: node(5)}))
+	require.NoError(t, w.take(&client.Response{Action: "set", Node: node(25), PrevNode: node(15)}))
+}
+
+// However small they are.
+func TestSmallEvents(t *testing.T) {
+	w := &stream{request: driver.WatchRequest{Key: "d/", Prefix: true}, known: known{}, told: newQueue[*kvdb.KVPair]()}
+	for i := range uint64(1 << 20) { // as many as on mem and bolt
+		err := w.take(&client.Response{Action: "set", Node: &client.Node{Key: "/d/key", ModifiedIndex: i + 1}})
+		if err != nil {
+			require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)
+			return
+		}
+	}
+	require.Fail(t, "too many events wait")
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -310,6 +311,8 @@ func TestLeasesOfManyWriters(t *testing.T) {
 	s.revoking = make(chan struct{}, 2)
 	l := gated{s.lease, make(chan struct{})}
 	s.lease = l
+	openGate := sync.OnceFunc(func() { close(l.gate) })
+	defer openGate()
 	const writers = 5
 	key := func(i int) string { return fmt.Sprint("key", i) }
 	for i := range writers {
@@ -328,7 +331,7 @@ func TestLeasesOfManyWriters(t *testing.T) {
 		require.NoError(t, err)
 		return !slices.ContainsFunc(reply.Kvs, func(kv *mvccpb.KeyValue) bool { return kv.Lease != 0 })
 	})
-	close(l.gate)
+	openGate()
 	for range writers {
 		require.NoError(t, receive(t, done, "the end of a write"))
 	}
