@@ -200,6 +200,17 @@ func TestCollectorWatchBreaks(t *testing.T) {
 	}
 }
 
+// A store may end a watch with the reason, and then once more because the callback
+// returned it: the reason counts.
+func TestCollectorWatchEndsTwice(t *testing.T) {
+	store, watch := watchedMock(t, 0)
+	c := collect(t, store, "prefix", 0)
+	require.Error(t, (*watch)("prefix", nil, nil, kvdb.ErrWatchRevisionCompacted))
+	require.Error(t, (*watch)("prefix", nil, nil, kvdb.ErrWatchStopped))
+	_, _, err := replay(t, c, "", 0)
+	require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)
+}
+
 func TestCollectorTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kv := newMem(t, map[string]string{mem.KvHistory: "1"})
@@ -253,6 +264,16 @@ func TestCollectorStopOfOther(t *testing.T) {
 	keys, _, err := replay(t, c, "", 0)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a"}, keys)
+}
+
+// A store whose watches obey a context is told at once.
+func TestCollectorStopEndsContext(t *testing.T) {
+	store, _ := watchedMock(t, 0)
+	kv := &binding{Kvdb: store}
+	c := collect(t, kv, "prefix", 0)
+	require.NoError(t, kv.ctx.Err())
+	c.Stop()
+	require.Error(t, kv.ctx.Err())
 }
 
 func TestCollectorWithoutCallback(t *testing.T) {

@@ -183,7 +183,34 @@ func TestEventsWithoutWatch(t *testing.T) {
 	store := ubermock.NewMockKvdb(gomock.NewController(t))
 	broken := errors.New("broken")
 	store.EXPECT().WatchTree("prefix", uint64(3), gomock.Any(), gomock.Any()).Return(broken)
-	events, err := kvdb.Events(t.Context(), store, "prefix", 3)
+	kv := &binding{Kvdb: store}
+	events, err := kvdb.Events(t.Context(), kv, "prefix", 3)
 	require.Equal(t, broken, err)
 	require.Nil(t, events)
+	require.Error(t, kv.ctx.Err(), "nothing is left of it")
+}
+
+// binding is a store that remembers the context of its view.
+type binding struct {
+	kvdb.Kvdb
+	ctx context.Context
+}
+
+func (b *binding) BindContext(ctx context.Context) kvdb.Kvdb {
+	b.ctx = ctx
+	return b
+}
+
+// The loop ends with its context also on a store whose watches obey none.
+func TestEventsContextOfOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, _ := watchedMock(t, 0)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		events, err := kvdb.Events(ctx, store, "prefix", 0)
+		require.NoError(t, err)
+		keys, err := keysOf(events)
+		require.Equal(t, kvdb.ErrWatchStopped, err)
+		require.Empty(t, keys)
+	})
 }

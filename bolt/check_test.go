@@ -164,3 +164,23 @@ func TestCheckOfDamagedFiles(t *testing.T) {
 		})
 	}
 }
+
+// A file that lacks no more than its last byte or page is cut off.
+func TestLastPageIsCutOff(t *testing.T) {
+	for _, missing := range []int64{1, int64(os.Getpagesize())} {
+		path := tempFile(t)
+		kv, err := newKvdb(path)
+		require.NoError(t, err)
+		_, err = kv.Put("key", "value", 0)
+		require.NoError(t, err)
+		closeKvdb(t, kv)
+		raw := openRaw(t, path)
+		var used int64
+		require.NoError(t, raw.View(func(tx *bbolt.Tx) error { used = tx.Size(); return nil }))
+		require.NoError(t, raw.Close())
+		require.NoError(t, os.Truncate(path, used-missing))
+		_, err = newKvdb(path)
+		require.ErrorIs(t, err, ErrCorrupt)
+		require.ErrorContains(t, err, "cut off")
+	}
+}

@@ -262,6 +262,19 @@ func TestCommitSyncedAfterAll(t *testing.T) {
 	put(t, s, "key", "value", 0)
 }
 
+// What had to be done before the next commit is done once.
+func TestRepairIsDoneOnce(t *testing.T) {
+	db := openDatabase(t, tempFile(t))
+	s := newStore(db)
+	repairs := 0
+	<-db.turn
+	db.repair = func() error { repairs++; return nil }
+	db.turn <- struct{}{}
+	put(t, s, "key", "value", 0)
+	put(t, s, "key", "value", 0)
+	require.Equal(t, 1, repairs)
+}
+
 // While it cannot be synced the outcome is unknown, and nothing else is written.
 func TestCommitUnknown(t *testing.T) {
 	db := openDatabase(t, tempFile(t))

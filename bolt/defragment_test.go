@@ -84,6 +84,17 @@ func TestDefragment(t *testing.T) {
 	require.Equal(t, before, contents(t, openAt(t, path)))
 }
 
+// The copy is made without syncs; what is written to it afterwards is synced.
+func TestSyncsAfterDefragment(t *testing.T) {
+	db := openDatabase(t, tempFile(t))
+	s := newStore(db)
+	put(t, s, "key", "value", 0)
+	require.NoError(t, s.Defragment("", 0))
+	file := db.file.Load()
+	require.False(t, file.NoSync)
+	require.False(t, file.NoGrowSync)
+}
+
 // While the file is defragmented, readers see all that was written before, and
 // writers only wait.
 func TestDefragmentWhileInUse(t *testing.T) {

@@ -271,3 +271,17 @@ func TestExpiryCost(t *testing.T) {
 		}))
 	}
 }
+
+// Of the TTLs that one commit sets the shortest ends first, wherever it comes.
+func TestEarliestOfACommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(openDatabase(t, tempFile(t)))
+		began := time.Now()
+		require.NoError(t, s.Commit(context.Background(), nil, []driver.Write{
+			{Key: "middle", TTL: time.Minute}, {Key: "short", TTL: time.Second}, {Key: "long", TTL: time.Hour},
+		}, nil))
+		all := events(t, s, driver.WatchRequest{Key: "short"}, 2)
+		require.Equal(t, kvdb.KVExpire, all[1].Action)
+		require.Equal(t, time.Second, time.Since(began))
+	})
+}

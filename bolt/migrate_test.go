@@ -118,7 +118,19 @@ func TestFileOfAnotherRelease(t *testing.T) {
 		}
 		db := openDatabase(t, path)
 		require.Equal(t, 0, entries(t, db, expiriesBucket))
+		maps.DeleteFunc(pairs, func(_ string, pair *kvdb.KVPair) bool { return pair.TTL > 0 })
+		require.Equal(t, len(pairs), entries(t, db, pairsBucket), "each of those with the same indexes is gone")
 	})
+}
+
+// A TTL that is too long for a time is the longest there is.
+func TestLongTTLOfAnotherRelease(t *testing.T) {
+	path := tempFile(t)
+	writeOther(t, path, map[string]*kvdb.KVPair{
+		"key": {Key: "key", TTL: math.MaxInt64, CreatedIndex: 1, ModifiedIndex: 1},
+	})
+	_, err := openAt(t, path).Get("key")
+	require.NoError(t, err)
 }
 
 // hiddenPairs returns what Enumerate leaves out.

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
 
+	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
 )
 
@@ -168,4 +170,30 @@ func TestPairsAreTheCallers(t *testing.T) {
 		require.Equal(t, someValue, pair.Value)
 		pair.Value[0] = 'x'
 	}
+}
+
+// The value in a delete event is its own: the pages of the file that it was read
+// from are written over.
+func TestDeletedValuesLast(t *testing.T) {
+	kv := openAt(t, tempFile(t))
+	value := func(i int) []byte { return bytes.Repeat([]byte{byte(i)}, 8<<10) }
+	const n = 20
+	for i := range n {
+		_, err := kv.Put("key", value(i), 0)
+		require.NoError(t, err)
+		_, err = kv.Delete("key")
+		require.NoError(t, err)
+	}
+	deleted := make(chan *kvdb.KVPair, n)
+	require.NoError(t, kv.WatchKey("key", 0, nil, func(_ string, _ interface{}, pair *kvdb.KVPair, err error) error {
+		if err == nil && pair.Action == kvdb.KVDelete {
+			deleted <- pair
+		}
+		return err
+	}))
+	within(t, 20*time.Second, func() {
+		for i := range n {
+			require.True(t, bytes.Equal(value(i), (<-deleted).Value), i)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -180,4 +181,24 @@ func TestGuardHoldsUntilTheCommit(t *testing.T) {
 	require.NoError(t, <-committed)
 	require.NoError(t, <-unlocked)
 	require.NoError(t, next.Release(ctx))
+}
+
+// A snapshot's values are its own: the pages of the file that they were read from
+// are written over.
+func TestSnapshotValuesLast(t *testing.T) {
+	kv := openAt(t, tempFile(t))
+	value := func(i int) []byte { return bytes.Repeat([]byte{byte(i)}, 8<<10) }
+	for _, consistent := range []bool{false, true} {
+		_, err := kv.Put("key", value(0), 0)
+		require.NoError(t, err)
+		snapshot, _, err := kv.Snapshot(nil, consistent)
+		require.NoError(t, err)
+		for i := range 20 {
+			_, err := kv.Put("key", value(i+1), 0)
+			require.NoError(t, err)
+		}
+		pair, err := snapshot.Get("key")
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(value(0), pair.Value))
+	}
 }

@@ -2,10 +2,12 @@ package common
 
 import (
 	"errors"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -34,6 +36,20 @@ func TestQueueKeepsOrder(t *testing.T) {
 		key, _, _ = q.Dequeue()
 		require.Equal(t, strconv.Itoa(i), key)
 	}
+}
+
+// What was taken out is not kept.
+func TestQueueLetsGo(t *testing.T) {
+	q := NewWatchUpdateQueue()
+	for range 3 {
+		q.Enqueue("", &kvdb.KVPair{Value: make([]byte, 1<<10)}, nil)
+	}
+	_, kvp, _ := q.Dequeue()
+	taken := weak.Make(kvp)
+	kvp = nil
+	runtime.GC()
+	require.Nil(t, taken.Value())
+	runtime.KeepAlive(q)
 }
 
 // An empty queue makes Dequeue wait, and one Enqueue lets one go on.

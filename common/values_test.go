@@ -53,6 +53,7 @@ func TestPrunePrefixes(t *testing.T) {
 		"covered":           {[]string{"a/b", "a", "a/b/c"}, []string{"a"}},
 		"string prefix":     {[]string{"ab", "a"}, []string{"a"}},
 		"apart":             {[]string{"b", "a", "c"}, []string{"a", "b", "c"}},
+		"not the first":     {[]string{"b/c", "a", "b"}, []string{"a", "b"}},
 		"all":               {[]string{"b", "", "a"}, []string{""}},
 		"not next to it":    {[]string{"a/c", "a/b", "a/", "b"}, []string{"a/", "b"}},
 		"longer than other": {[]string{"a/b", "a-"}, []string{"a-", "a/b"}},

@@ -118,6 +118,48 @@ func TestNoQuorumDelayObeysContext(t *testing.T) {
 	})
 }
 
+// A view of a view obeys the outer context, and none obeys that of a sibling.
+func TestNoQuorumDelayOfViewsOfViews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := ubermock.NewMockKvdb(gomock.NewController(t)) // which knows nothing of contexts
+		store.EXPECT().WatchKey(gomock.Any(), gomock.Any(), gomock.Any(), gomock.Any()).Return(nil)
+		view, cancels := noQuorum(t, store), []context.CancelFunc{}
+		for range 3 {
+			ctx, cancel := context.WithCancel(t.Context())
+			view, cancels = kvdb.WithContext(ctx, view), append(cancels, cancel)
+		}
+		first, cancelFirst := context.WithCancel(t.Context())
+		second, cancelSecond := context.WithCancel(t.Context())
+		defer cancelSecond()
+		a, b := kvdb.WithContext(first, view), kvdb.WithContext(second, view)
+		start := time.Now()
+		waiting, sibling := watchLater(a), watchLater(b)
+		synctest.Wait()
+		cancelFirst()
+		require.ErrorIs(t, <-waiting, context.Canceled)
+		require.Zero(t, time.Since(start))
+		require.NoError(t, <-sibling)
+		for _, cancel := range cancels {
+			start, waiting = time.Now(), watchLater(b)
+			synctest.Wait()
+			cancel()
+			require.ErrorIs(t, <-waiting, context.Canceled)
+			require.Zero(t, time.Since(start))
+		}
+	})
+}
+
+// What is passed on obeys the view's context too.
+func TestNoQuorumContext(t *testing.T) {
+	kv := noQuorum(t, openMem(t, nil))
+	lock, err := kv.WrappedKvdb().Lock("a")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, kvdb.WithContext(ctx, kv).Unlock(lock), context.Canceled)
+	require.NoError(t, kv.Unlock(lock))
+}
+
 func TestNoQuorumDelayObeysClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := openMem(t, nil)

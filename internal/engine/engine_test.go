@@ -178,20 +178,165 @@ func TestRefusedDomain(t *testing.T) {
 	require.Equal(t, 1, f.closed)
 }
 
-// A transaction's size is the sum of its keys and values.
-func TestTransactionTooLarge(t *testing.T) {
-	kv := open(t, &fake{limits: driver.Limits{MaxTxBytes: 20}}, nil)
-	tx, err := kv.TxNew()
+// counted is a context that counts what waits for its end.
+type counted struct {
+	context.Context
+	done    chan struct{} // never closed
+	waiting int
+}
+
+func newCounted() *counted { return &counted{Context: context.Background(), done: make(chan struct{})} }
+
+func (c *counted) Done() <-chan struct{} { return c.done }
+
+// AfterFunc is what package context calls.
+func (c *counted) AfterFunc(func()) func() bool {
+	c.waiting++
+	stopped := false
+	return func() bool {
+		if !stopped {
+			stopped = true
+			c.waiting--
+		}
+		return true
+	}
+}
+
+// A call through a view leaves nothing behind at the contexts that it obeyed.
+func TestCallsAreForgotten(t *testing.T) {
+	for _, limit := range []time.Duration{0, time.Minute} {
+		f := &fake{limits: driver.Limits{OpTimeout: limit}}
+		kv := open(t, f, nil)
+		life, outer, inner := newCounted(), newCounted(), newCounted()
+		kv.lifetime, kv.ctx = life, life
+		view := kv.BindContext(outer).(*Kvdb).BindContext(inner)
+		f.get = func(context.Context, string) (*kvdb.KVPair, error) {
+			for _, ctx := range []*counted{life, outer, inner} {
+				require.Equal(t, 1, ctx.waiting)
+			}
+			return nil, kvdb.ErrNotFound
+		}
+		_, err := view.Get("key")
+		require.Equal(t, kvdb.ErrNotFound, err)
+		for _, ctx := range []*counted{life, outer, inner} {
+			require.Zero(t, ctx.waiting)
+		}
+	}
+}
+
+// listing is a fake that has pages.
+type listing struct {
+	*fake
+	asked []driver.ListOptions
+}
+
+func (l *listing) List(_ context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
+	l.asked = append(l.asked, o)
+	pages := []driver.Page{
+		{Pairs: kvdb.KVPairs{{Key: prefix + "a"}, {Key: prefix + "b"}}, Index: 7, More: true},
+		{Pairs: kvdb.KVPairs{{Key: prefix + "c"}}, Index: 9},
+	}
+	return pages[len(l.asked)-1], nil
+}
+
+// A store that can read at a past index is asked for that of the first page.
+func TestPagesOfOneMoment(t *testing.T) {
+	store := &listing{fake: &fake{}}
+	kv, err := New(Config{Name: "fake", Domain: "domain", Store: store})
 	require.NoError(t, err)
-	_, err = tx.Put("k", "123456789012", 0) // "domain/k" has 8 bytes
+	var keys []string
+	for pair, err := range kv.EnumeratePages("", 2) {
+		require.NoError(t, err)
+		keys = append(keys, pair.Key)
+	}
+	require.Equal(t, []string{"a", "b", "c"}, keys)
+	require.Equal(t, []driver.ListOptions{{Limit: 2}, {Limit: 2, At: 7, From: "domain/b\x00"}}, store.asked)
+	require.NoError(t, kv.Close())
+}
+
+// A watch that meets Close is none, and leaves nothing behind.
+func TestWatchMeetsClose(t *testing.T) {
+	stream := &fakeStream{}
+	f := &fake{}
+	kv := open(t, f, nil)
+	f.watch = func(ctx context.Context, _ driver.WatchRequest) (driver.Stream, error) {
+		stream.ctx = ctx
+		return stream, kv.Close()
+	}
+	err := kv.WatchKey("key", 0, nil, func(string, interface{}, *kvdb.KVPair, error) error { return nil })
+	require.Equal(t, kvdb.ErrClosed, err)
+	require.Equal(t, 1, stream.closed)
+	require.Error(t, stream.ctx.Err())
+}
+
+// Indexes that no pair can have reach the store as one that fits a signed integer.
+func TestImpossibleIndexes(t *testing.T) {
+	f := &fake{}
+	kv := open(t, f, nil)
+	f.put = func(_ context.Context, w driver.Write) (driver.Indexes, error) {
+		require.EqualValues(t, driver.NoIndex, w.Cond.Modified)
+		require.EqualValues(t, driver.NoIndex, w.Cond.Created)
+		return driver.Indexes{}, kvdb.ErrModified
+	}
+	for _, index := range []uint64{driver.NoIndex, driver.NoIndex + 1, 1<<64 - 1} {
+		pair := &kvdb.KVPair{Key: "key", ModifiedIndex: index, CreatedIndex: index}
+		_, err := kv.CompareAndSet(pair, kvdb.KVModifiedIndex|kvdb.KVCreatedIndex, nil)
+		require.Equal(t, kvdb.ErrModified, err)
+	}
+	require.NoError(t, kv.Close())
+}
+
+// Without a page size there are pages all the same.
+func TestDefaultPageSize(t *testing.T) {
+	for _, size := range []int{0, -1} {
+		store := &listing{fake: &fake{}}
+		kv, err := New(Config{Name: "fake", Domain: "domain", Store: store})
+		require.NoError(t, err)
+		for _, err := range kv.EnumeratePages("", size) {
+			require.NoError(t, err)
+		}
+		require.Equal(t, kvdb.DefaultPageSize, store.asked[0].Limit)
+		require.NoError(t, kv.Close())
+	}
+}
+
+// administered is a fake that remembers whose access to what it was told to change.
+type administered struct {
+	*fake
+	driver.UserAdmin
+	granted, revoked []string
+}
+
+func (a *administered) GrantAccess(_ context.Context, user string, _ kvdb.PermissionType, subtree string) error {
+	a.granted = append(a.granted, user+" "+subtree)
+	return nil
+}
+
+func (a *administered) RevokeAccess(_ context.Context, user string, _ kvdb.PermissionType, subtree string) error {
+	a.revoked = append(a.revoked, user+" "+subtree)
+	return nil
+}
+
+// Access is given and taken back in the domain.
+func TestAccessIsToTheDomain(t *testing.T) {
+	store := &administered{fake: &fake{}}
+	kv, err := New(Config{Name: "fake", Domain: "domain", Store: store})
 	require.NoError(t, err)
-	require.NoError(t, tx.Prepare())
-	_, err = tx.Put("k", "1234567890123", 0)
-	require.NoError(t, err)
-	for _, err := range []error{tx.Prepare(), tx.Commit()} {
-		require.ErrorIs(t, err, kvdb.ErrTooLarge)
-		require.ErrorContains(t, err, "21")
-		require.ErrorContains(t, err, "20")
+	require.NoError(t, kv.GrantUserAccess("user", kvdb.ReadPermission, "tree"))
+	require.NoError(t, kv.RevokeUsersAccess("user", kvdb.ReadPermission, "tree"))
+	require.Equal(t, []string{"user domain/tree"}, store.granted)
+	require.Equal(t, store.granted, store.revoked)
+	require.Equal(t, kvdb.ErrUnknownPermission, kv.GrantUserAccess("user", 99, "tree"))
+	require.Equal(t, kvdb.ErrUnknownPermission, kv.RevokeUsersAccess("user", 99, "tree"))
+	require.NoError(t, kv.Close())
+}
+
+// A TTL that no time can hold is refused, and not another one.
+func TestTTLBeyondTime(t *testing.T) {
+	kv := open(t, &fake{}, nil)
+	for _, ttl := range []uint64{1<<63/1_000_000_000 + 1, 1 << 55, 1<<64 - 1} {
+		_, err := kv.Put("key", "", ttl)
+		require.Equal(t, kvdb.ErrTTLNotSupported, err)
 	}
 	require.NoError(t, kv.Close())
 }

@@ -214,3 +214,42 @@ func TestUnlockWhileAnotherRuns(t *testing.T) {
 	require.Equal(t, 1, lease.released)
 	require.NoError(t, kv.Close())
 }
+
+// An Unlock that waits for another one, which succeeds, has nothing left to do.
+func TestUnlockAfterAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease := newFakeLease()
+		kv, _ := leased(t, lease)
+		pair, err := kv.Lock("key")
+		require.NoError(t, err)
+		end := make(chan struct{})
+		lease.release = func() error { <-end; return nil }
+		results := make(chan error, 2)
+		for range 2 {
+			go func() { results <- kv.Unlock(pair) }()
+			synctest.Wait()
+		}
+		close(end)
+		require.NoError(t, <-results)
+		require.NoError(t, <-results)
+		require.Equal(t, 1, lease.released)
+		require.NoError(t, kv.Close())
+	})
+}
+
+// A fatal callback may close the instance.
+func TestFatalCallbackCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease := newFakeLease()
+		closed := make(chan error, 1)
+		var kv *Kvdb
+		f := &fake{lock: func(context.Context, string, string, time.Duration) (driver.Lease, error) { return lease, nil }}
+		kv = open(t, f, func(error, string, ...interface{}) { closed <- kv.Close() })
+		_, err := kv.Lock("key")
+		require.NoError(t, err)
+		began := time.Now()
+		close(lease.lost)
+		require.NoError(t, <-closed)
+		require.Zero(t, time.Since(began))
+	})
+}

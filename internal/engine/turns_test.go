@@ -74,7 +74,7 @@ func TestTurnsOfThoseWhoGiveUp(t *testing.T) {
 
 		// A turn that comes together with the end of the wait is passed on or
 		// taken, and never lost.
-		for range 100 {
+		for i := range 100 {
 			_, err := turns.enter(t.Context(), "key", time.Hour)
 			require.NoError(t, err)
 			ctx, cancel := context.WithCancel(t.Context())
@@ -86,7 +86,11 @@ func TestTurnsOfThoseWhoGiveUp(t *testing.T) {
 				}
 			}()
 			synctest.Wait()
-			go cancel()
+			if i%2 == 0 {
+				go cancel() // the turn comes first
+			} else {
+				cancel() // and here the end
+			}
 			turns.leave("key")
 			<-over
 			require.Empty(t, turns.waiting)

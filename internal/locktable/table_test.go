@@ -233,6 +233,22 @@ func TestSessionClose(t *testing.T) {
 	})
 }
 
+// Who holds a lock is told that it is lost before anybody else can get it.
+func TestCloseTellsFirst(t *testing.T) {
+	table, s := newSession()
+	l := lockNow(t, s, "k", "me")
+	table.mu.Lock() // nothing is released as long as this is held
+	closed := make(chan struct{})
+	go func() { s.Close(); close(closed) }()
+	select {
+	case <-l.Lost():
+	case <-time.After(20 * time.Second):
+		t.Error("released first")
+	}
+	table.mu.Unlock()
+	<-closed
+}
+
 // A lock that is granted to a session that was closed meanwhile goes on.
 func TestCloseMeetsGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -336,10 +352,13 @@ func TestCloseWhileHeld(t *testing.T) {
 		go s.Close()
 		synctest.Wait()
 		require.Equal(t, kvdb.ErrInvalidLock, s.Held([]driver.Lease{l}, func() error { return nil }))
+		_, held := table.Owner("k")
+		require.True(t, held, "what Held began relies on it")
+		require.False(t, isLost(l))
 		close(end)
 		synctest.Wait()
 		<-l.Lost()
-		_, held := table.Owner("k")
+		_, held = table.Owner("k")
 		require.False(t, held)
 	})
 }

@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+)
+
+// committing is a fake that has transactions.
+type committing struct{ *fake }
+
+func (committing) Commit(context.Context, []driver.Read, []driver.Write, []driver.Lease) error {
+	return nil
+}
+
+// A transaction's size is the sum of its keys and values.
+func TestTransactionTooLarge(t *testing.T) {
+	kv := open(t, &fake{limits: driver.Limits{MaxTxBytes: 20}}, nil)
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	_, err = tx.Put("k", "123456789012", 0) // "domain/k" has 8 bytes
+	require.NoError(t, err)
+	require.NoError(t, tx.Prepare())
+	_, err = tx.Put("k", "1234567890123", 0)
+	require.NoError(t, err)
+	for _, err := range []error{tx.Prepare(), tx.Commit()} {
+		require.ErrorIs(t, err, kvdb.ErrTooLarge)
+		require.ErrorContains(t, err, "21")
+		require.ErrorContains(t, err, "20")
+	}
+	require.NoError(t, kv.Close())
+}
+
+// A lock that guards a transaction is one of its operations.
+func TestTransactionWithTooManyGuards(t *testing.T) {
+	f := &fake{limits: driver.Limits{MaxTxOps: 2}}
+	f.lock = func(context.Context, string, string, time.Duration) (driver.Lease, error) { return newFakeLease(), nil }
+	kv, err := New(Config{Name: "fake", Domain: "domain", Store: committing{f}})
+	require.NoError(t, err)
+	lock, err := kv.Lock("lock")
+	require.NoError(t, err)
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	_, err = tx.Put("a", "", 0)
+	require.NoError(t, err)
+	require.NoError(t, kvdb.TxGuard(tx, lock))
+	require.NoError(t, tx.Prepare())
+	_, err = tx.Put("b", "", 0)
+	require.NoError(t, err)
+	for _, err := range []error{tx.Prepare(), tx.Commit()} {
+		require.ErrorIs(t, err, kvdb.ErrTooLarge)
+		require.ErrorContains(t, err, "3")
+	}
+	require.Equal(t, kvdb.ErrIllegal, tx.Prepare(), "a Commit that fails is the end too")
+	require.Equal(t, kvdb.ErrIllegal, tx.Abort())
+	require.NoError(t, kv.Close())
+}
+
+// A transaction is not sent whose holder was told that the lock is lost.
+func TestTransactionWithALostGuard(t *testing.T) {
+	lease := newFakeLease()
+	f := &fake{}
+	f.lock = func(context.Context, string, string, time.Duration) (driver.Lease, error) { return lease, nil }
+	kv, err := New(Config{Name: "fake", Domain: "domain", Store: committing{f}})
+	require.NoError(t, err)
+	lock, err := kv.Lock("lock")
+	require.NoError(t, err)
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	require.NoError(t, kvdb.TxGuard(tx, lock))
+	close(lease.lost)
+	require.Equal(t, kvdb.ErrInvalidLock, tx.Commit())
+	require.NoError(t, kv.Close())
+}
+
+// The last write to a key in a transaction is the one that counts, its TTL too.
+func TestTransactionReplacesTTL(t *testing.T) {
+	kv := open(t, &fake{}, nil)
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	for _, ttl := range []uint64{60, 30, 0} {
+		put, err := tx.Put("key", "", ttl)
+		require.NoError(t, err)
+		require.EqualValues(t, ttl, put.TTL)
+		got, err := tx.Get("key")
+		require.NoError(t, err)
+		require.EqualValues(t, ttl, got.TTL)
+	}
+	require.NoError(t, kv.Close())
+}
