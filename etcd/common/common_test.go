@@ -100,6 +100,16 @@ func TestVersion(t *testing.T) {
 	require.ErrorContains(t, err, "endpoint")
 }
 
+// notRun says why a test does not run. On CI it fails.
+func notRun(t *testing.T, format string, args ...any) {
+	t.Helper()
+	say := t.Skipf
+	if os.Getenv("CI") != "" {
+		say = t.Fatalf
+	}
+	say("NOT RUN: "+format, args...)
+}
+
 // The server that other programs' tests use starts, keeps its data, and stops.
 func TestStartAndStop(t *testing.T) {
 	folder := os.Getenv("KVDB_SERVERS")
@@ -110,16 +120,12 @@ func TestStartAndStop(t *testing.T) {
 	require.NoError(t, err)
 	t.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH"))
 	t.Setenv("TMPDIR", t.TempDir())
-	notRun := t.Skipf
-	if os.Getenv("CI") != "" {
-		notRun = t.Fatalf
-	}
 	if _, err := exec.LookPath("etcd"); err != nil {
-		notRun("NOT RUN: %v; `make servers` provides it", err)
+		notRun(t, "%v; `make servers` provides it", err)
 	}
 	const url = "http://127.0.0.1:2379"
 	if _, err := common.Version(url, nil); err == nil {
-		notRun("NOT RUN: something serves on etcd's default port")
+		notRun(t, "something serves on etcd's default port")
 	}
 	require.NoError(t, common.TestStop(), "nothing to stop")
 	require.NoError(t, common.TestStart(true))
@@ -138,7 +144,7 @@ func TestStartAndStop(t *testing.T) {
 func TestStartBesideAnother(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:2379")
 	if err != nil {
-		t.Skip("something else has port 2379, which the servers of TestStart use")
+		notRun(t, "etcd's default port: %v", err)
 	}
 	other := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"health":"true"}`))
