@@ -2,6 +2,7 @@ package etcdv3
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"strings"
 
@@ -10,11 +11,20 @@ import (
 	"github.com/portworx/kvdb/etcd/common"
 )
 
-// A lock is the key domain+domain+key with this value, in JSON, under the lease
-// of its holder. Other releases of this library do the same.
+// lockInfo is the value, in JSON, of the key domain+domain+key that is a lock,
+// under the lease of its holder. Earlier releases read LockerID and ignore the rest.
+type lockInfo struct {
+	common.LockerIDInfo
+	// Nonce is random, because earlier releases unlock by deleting the key if its
+	// value equals the one they wrote: without it the late Unlock of a holder that
+	// had lost its lock would remove the next one of the same owner.
+	Nonce string
+}
+
+// lockValue returns the value of a new lock.
 func lockValue(owner string) []byte {
-	// A struct of a string can be encoded.
-	value, _ := json.Marshal(common.LockerIDInfo{LockerID: owner})
+	// A struct of strings can be encoded.
+	value, _ := json.Marshal(lockInfo{common.LockerIDInfo{LockerID: owner}, rand.Text()})
 	return value
 }
 
