@@ -39,7 +39,7 @@ const (
 	KVGet
 	// KVDelete set when the key is deleted from the KV store
 	KVDelete
-	// KVExpire set when the key expires
+	// KVExpire set when the key expires, on etcd v2: elsewhere that is KVDelete
 	KVExpire
 	// KVUknown operation on KV pair
 	KVUknown
@@ -159,7 +159,8 @@ type Kvdb interface {
 	GetWithCopy(key string, copySelect CopySelect) (interface{}, error)
 	// Put inserts value at key in kvdb. If value is a runtime.Object, it is
 	// marshalled. If Value is []byte it is set directly. If Value is a string,
-	// its byte representation is stored. ttl is in seconds, 0 for none.
+	// its byte representation is stored. ttl is in seconds, 0 for none. Watches
+	// see a key that expires as a KVDelete (on etcd v2 as a KVExpire).
 	Put(key string, value interface{}, ttl uint64) (*KVPair, error)
 	// Create is the same as Put except that ErrExist is returned if the key exists.
 	Create(key string, value interface{}, ttl uint64) (*KVPair, error)
@@ -185,7 +186,9 @@ type Kvdb interface {
 	// sep parameter defines a key-separator, and if not provided the "/" is assumed.
 	Keys(prefix, sep string) ([]string, error)
 	// CompareAndSet updates value at kvp.Key if the previous resident
-	// satisfies conditions set in flags and optional prevValue.
+	// satisfies conditions set in flags and optional prevValue. KVModifiedIndex
+	// with a ModifiedIndex of 0 creates the key and is ErrModified when it is
+	// there: prevValue is ignored then.
 	CompareAndSet(kvp *KVPair, flags KVFlags, prevValue []byte) (*KVPair, error)
 	// CompareAndDelete deletes value at kvp.Key if the previous resident matches
 	// satisfies conditions set in flags.

@@ -91,17 +91,11 @@ func Instance() Kvdb {
 	return instance
 }
 
-// SetInstance sets the singleton instance. It can be set once: a second call
-// returns an error that wraps ErrExist and leaves the instance as it is.
+// SetInstance sets the singleton instance in place of the one before, which it
+// does not close. Nil clears it. The error is always nil.
 func SetInstance(kvdb Kvdb) error {
 	registryMu.Lock()
-	current := instance
-	if current == nil {
-		instance = kvdb
-	}
-	registryMu.Unlock()
-	if current != nil {
-		return fmt.Errorf("Kvdb instance is already set to %q: %w", current.String(), ErrExist)
-	}
+	defer registryMu.Unlock()
+	instance = kvdb
 	return nil
 }

@@ -58,7 +58,7 @@ func TestExpiry(t *testing.T) {
 		all := events(t, s, driver.WatchRequest{Prefix: true, After: 3}, 1)
 		require.Len(t, all, 1)
 		require.Equal(t, kvdb.KVPair{
-			Key: "short", Value: []byte("value"), Action: kvdb.KVExpire,
+			Key: "short", Value: []byte("value"), Action: kvdb.KVDelete,
 			CreatedIndex: written.Created, ModifiedIndex: 4, KVDBIndex: 4,
 		}, *all[0])
 		require.Equal(t, 2, entries(t, db, pairsBucket), "what has expired is deleted")
@@ -112,7 +112,7 @@ func TestExpiredButNotDeleted(t *testing.T) {
 		for _, e := range events(t, s, driver.WatchRequest{Key: "dir/b"}, 3) {
 			actions = append(actions, e.Action)
 		}
-		require.Equal(t, []kvdb.KVAction{kvdb.KVCreate, kvdb.KVExpire, kvdb.KVCreate}, actions)
+		require.Equal(t, []kvdb.KVAction{kvdb.KVCreate, kvdb.KVDelete, kvdb.KVCreate}, actions)
 		require.Equal(t, 0, entries(t, db, expiriesBucket))
 	})
 }
@@ -134,7 +134,7 @@ func TestDeletePrefixOfExpired(t *testing.T) {
 		db.turn <- struct{}{}
 		synctest.Wait()
 		all := events(t, s, driver.WatchRequest{Prefix: true, After: 2}, 2)
-		require.Equal(t, kvdb.KVExpire, all[0].Action)
+		require.Equal(t, kvdb.KVDelete, all[0].Action)
 		require.Equal(t, kvdb.KVDelete, all[1].Action)
 		require.Equal(t, 0, entries(t, db, pairsBucket)+entries(t, db, expiriesBucket))
 	})
@@ -191,7 +191,7 @@ func TestExpiryWhileClosed(t *testing.T) {
 		require.Equal(t, 1, entries(t, db, pairsBucket))
 		require.Equal(t, 1, entries(t, db, expiriesBucket))
 		expiries := events(t, s, driver.WatchRequest{Prefix: true}, 100)
-		require.Equal(t, kvdb.KVExpire, expiries[0].Action)
+		require.Equal(t, kvdb.KVDelete, expiries[0].Action)
 		require.Greater(t, expiries[0].ModifiedIndex, uint64(keys+1))
 		_, err = s.Get(ctx, "long")
 		require.NoError(t, err)
@@ -281,7 +281,7 @@ func TestEarliestOfACommit(t *testing.T) {
 			{Key: "middle", TTL: time.Minute}, {Key: "short", TTL: time.Second}, {Key: "long", TTL: time.Hour},
 		}, nil))
 		all := events(t, s, driver.WatchRequest{Key: "short"}, 2)
-		require.Equal(t, kvdb.KVExpire, all[1].Action)
+		require.Equal(t, kvdb.KVDelete, all[1].Action)
 		require.Equal(t, time.Second, time.Since(began))
 	})
 }

@@ -67,7 +67,7 @@ func (t *txn) get(key string) (*tree.Record, error) {
 		return nil, unreadable(t.path, []byte(key), err)
 	}
 	if expired(r, t.now) {
-		t.remove(key, &r, kvdb.KVExpire)
+		t.remove(key, &r)
 		return nil, nil
 	}
 	return &r, nil
@@ -118,14 +118,14 @@ func (t *txn) put(key string, encoded []byte) {
 }
 
 // remove deletes key, which has the record old, and makes old's value its own.
-func (t *txn) remove(key string, old *tree.Record, action kvdb.KVAction) {
+func (t *txn) remove(key string, old *tree.Record) {
 	t.index++
 	old.Value = bytes.Clone(old.Value)
 	t.unschedule(old)
 	if err := t.pairs.Delete([]byte(key)); err != nil {
 		t.fail(err)
 	}
-	t.events = append(t.events, eventlog.Event{Key: key, Action: action, Record: old, Index: t.index})
+	t.events = append(t.events, eventlog.Event{Key: key, Action: kvdb.KVDelete, Record: old, Index: t.index})
 }
 
 // schedule notes when the record at key expires.

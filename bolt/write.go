@@ -28,7 +28,7 @@ func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (pair *kv
 	err = s.db.update(ctx, &write{apply: func(t *txn) error {
 		old, err := t.check(key, c)
 		if err == nil {
-			t.remove(key, old, kvdb.KVDelete)
+			t.remove(key, old)
 			pair = newPair(key, old, t.index)
 		}
 		return err
@@ -56,11 +56,7 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 			return err
 		}
 		for _, p := range pairs {
-			action := kvdb.KVDelete
-			if expired(*p.record, t.now) {
-				action = kvdb.KVExpire
-			}
-			t.remove(p.key, p.record, action)
+			t.remove(p.key, p.record)
 		}
 		return nil
 	}})

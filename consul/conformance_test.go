@@ -24,7 +24,6 @@ var traits = test.Traits{
 	MinTTL:          20 * time.Second,
 	MaxTTL:          172800 * time.Second,
 	TTLSlack:        time.Second,
-	ExpiryUntold:    true,
 	MaxValue:        (512<<10 - 4<<10) / 4 * 3,
 	MaxTxOps:        128,
 	NoPastDeletions: true,

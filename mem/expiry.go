@@ -6,7 +6,6 @@ import (
 
 	"github.com/tidwall/btree"
 
-	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/tree"
 )
 
@@ -74,6 +73,6 @@ func (s *store) expire() {
 func (s *store) reap() {
 	for s.due() {
 		first, _ := s.expiries.Min()
-		s.remove(first.key, s.tree.Get(first.key), kvdb.KVExpire)
+		s.remove(first.key, s.tree.Get(first.key))
 	}
 }

@@ -151,11 +151,11 @@ func (s *store) set(key string, old, record *tree.Record, ttl time.Duration) {
 }
 
 // remove deletes key, which has the record old. Its caller has called lock.
-func (s *store) remove(key string, old *tree.Record, action kvdb.KVAction) {
+func (s *store) remove(key string, old *tree.Record) {
 	s.index++
 	s.tree.Delete(key)
 	s.reschedule(key, old, nil)
-	s.log.Append(eventlog.Event{Key: key, Action: action, Record: old, Index: s.index})
+	s.log.Append(eventlog.Event{Key: key, Action: kvdb.KVDelete, Record: old, Index: s.index})
 }
 
 // Delete implements driver.Store.
@@ -169,7 +169,7 @@ func (s *store) Delete(_ context.Context, key string, c driver.Cond) (*kvdb.KVPa
 	if err := check(old, c); err != nil {
 		return nil, err
 	}
-	s.remove(key, old, kvdb.KVDelete)
+	s.remove(key, old)
 	return pair(key, old, s.index), nil
 }
 
@@ -182,7 +182,7 @@ func (s *store) DeletePrefix(_ context.Context, prefix string) error {
 	found := s.scan(prefix, driver.ListOptions{})
 	defer found.free()
 	for _, e := range found.entries {
-		s.remove(e.key, e.record, kvdb.KVDelete)
+		s.remove(e.key, e.record)
 	}
 	return nil
 }

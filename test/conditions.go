@@ -32,10 +32,13 @@ type condition struct {
 func (c condition) failures() []error {
 	unborn := !c.deleteOnly && c.flags&kvdb.KVModifiedIndex != 0 && c.mod == "zero"
 	if !c.exists {
-		if unborn && c.flags&(kvdb.KVPrevExists|kvdb.KVCreatedIndex) == 0 && c.prev == nil {
-			return nil
+		if unborn && c.flags&(kvdb.KVPrevExists|kvdb.KVCreatedIndex) == 0 {
+			return nil // whatever previous value is given
 		}
 		return []error{kvdb.ErrNotFound}
+	}
+	if unborn {
+		return []error{kvdb.ErrModified}
 	}
 	var failures []error
 	if c.flags&kvdb.KVModifiedIndex != 0 && c.mod != "match" || c.flags&kvdb.KVCreatedIndex != 0 && c.created != "match" {

@@ -57,8 +57,8 @@ type Traits struct {
 	MinTTL, MaxTTL time.Duration
 	// TTLSlack is how much longer than its TTL a key may live.
 	TTLSlack time.Duration
-	// ExpiryUntold: the event of an expiry is a kvdb.KVDelete.
-	ExpiryUntold bool
+	// ExpiryTold: the event of an expiry is a kvdb.KVExpire, not a kvdb.KVDelete.
+	ExpiryTold bool
 
 	// NoEmptyValue: an empty value is kvdb.ErrEmptyValue.
 	NoEmptyValue bool

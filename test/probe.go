@@ -213,6 +213,6 @@ func (e *env) probeExpiry(t *Traits) {
 	r.next()
 	c := r.callWithin(2*least + patience)
 	e.NoError(c.err)
-	t.ExpiryUntold = c.pair.Action == kvdb.KVDelete
+	t.ExpiryTold = c.pair.Action == kvdb.KVExpire
 	t.TTLSlack = time.Since(began)
 }

@@ -9,7 +9,7 @@ func traitsAsDeclared(e *env) {
 	declared := e.traits
 	found := e.probe()
 	// These are asserted elsewhere.
-	found.History, found.TTLSlack, found.ExpiryUntold = declared.History, declared.TTLSlack, declared.ExpiryUntold
+	found.History, found.TTLSlack, found.ExpiryTold = declared.History, declared.TTLSlack, declared.ExpiryTold
 	found.CallTimeout, found.WatchTimeout = declared.CallTimeout, declared.WatchTimeout
 	e.Equal(declared, found, "declared, and found by trying")
 }

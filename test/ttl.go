@@ -104,11 +104,11 @@ func ttlExpiry(e *env) {
 		}
 		e.NotContains(expired, event.Key, "expired twice")
 		e.GreaterOrEqual(time.Since(began), least-50*time.Millisecond, "%s expired early", event.Key)
-		if e.traits.ExpiryUntold {
-			e.except("an expiry comes as KVDelete")
-			e.Equal(kvdb.KVDelete, event.Action)
-		} else {
+		if e.traits.ExpiryTold {
+			e.except("an expiry comes as KVExpire")
 			e.Equal(kvdb.KVExpire, event.Action)
+		} else {
+			e.Equal(kvdb.KVDelete, event.Action)
 		}
 		_, err := e.kv.Get(event.Key)
 		e.is(kvdb.ErrNotFound, err)

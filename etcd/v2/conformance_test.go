@@ -16,6 +16,7 @@ var traits = test.Traits{
 	FoldedSlashes: true, Directories: true, HiddenUnlisted: true, NoLearners: true,
 	IllegalKeys: []string{"./a", "a/..", "a/../b", "a/./b"},
 	TTLSlack:    2 * time.Second,
+	ExpiryTold:  true,
 	MaxTTL:      100 * 365 * 24 * time.Hour,
 	MaxValue:    1536<<10 - 4<<10,
 	SingleKeyTx: true,

@@ -33,11 +33,13 @@ func (kv *Kvdb) CompareAndSet(kvp *kvdb.KVPair, flags kvdb.KVFlags, prevValue []
 	if err != nil {
 		return nil, err
 	}
-	cond.HasValue, cond.Value = prevValue != nil, prevValue
-	cond.Present = true
 	if flags&kvdb.KVModifiedIndex != 0 && kvp.ModifiedIndex == 0 {
+		// There is no previous value to compare. With KVPrevExists nothing holds.
 		cond.Modified, cond.Unborn = 0, true
 		cond.Present = flags&kvdb.KVPrevExists != 0
+	} else {
+		cond.Present = true
+		cond.HasValue, cond.Value = prevValue != nil, prevValue
 	}
 	ttl := uint64(0)
 	if flags&kvdb.KVTTL != 0 {

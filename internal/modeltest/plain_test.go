@@ -39,15 +39,15 @@ func (p *plain) expire() {
 			cmp.Compare(p.pairs[a].modified, p.pairs[b].modified))
 	})
 	for _, key := range due {
-		p.remove(key, kvdb.KVExpire)
+		p.remove(key)
 	}
 }
 
-func (p *plain) remove(key string, action kvdb.KVAction) pair {
+func (p *plain) remove(key string) pair {
 	old := p.pairs[key]
 	p.index++
 	delete(p.pairs, key)
-	p.event(action, key, old.pair)
+	p.event(kvdb.KVDelete, key, old.pair)
 	return old.pair
 }
 
@@ -136,7 +136,7 @@ func (p *plain) apply(s step) string {
 		if err := p.compareDelete(s, old.pair, exists); err != nil {
 			return err.Error()
 		}
-		p.remove(s.key, kvdb.KVDelete)
+		p.remove(s.key)
 		return describe(kvdb.KVDelete, s.key, old.pair, 0, p.index)
 	case stepDeleteTree:
 		dir := s.prefix
@@ -144,7 +144,7 @@ func (p *plain) apply(s step) string {
 			dir += "/"
 		}
 		for _, key := range p.below(dir) {
-			p.remove(key, kvdb.KVDelete)
+			p.remove(key)
 		}
 		return ""
 	case stepEnumerate, stepPages:
@@ -180,7 +180,7 @@ func (p *plain) written(s step, action kvdb.KVAction) string {
 func (p *plain) compare(s step, old pair, exists bool) error {
 	mustNotExist := s.flags&kvdb.KVModifiedIndex != 0 && s.modified == 0
 	if !exists {
-		if mustNotExist && s.flags&(kvdb.KVPrevExists|kvdb.KVCreatedIndex) == 0 && s.previous == nil {
+		if mustNotExist && s.flags&(kvdb.KVPrevExists|kvdb.KVCreatedIndex) == 0 {
 			return nil
 		}
 		return kvdb.ErrNotFound
