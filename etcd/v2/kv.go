@@ -23,7 +23,17 @@ func pairOf(n *client.Node, index uint64) *kvdb.KVPair {
 	return &kvdb.KVPair{
 		Key: keyOf(n), Value: decode(n.Value),
 		CreatedIndex: n.CreatedIndex, ModifiedIndex: n.ModifiedIndex, KVDBIndex: index,
+		TTL: ttlOf(n),
 	}
+}
+
+// ttlOf returns how long a node still has, in seconds rounded up, or 0 when it does not
+// expire. etcd counts one that is about to expire as 0 too.
+func ttlOf(n *client.Node) int64 {
+	if n.Expiration == nil {
+		return 0
+	}
+	return max(n.TTL, 1)
 }
 
 // isMissing tells whether an error says that there is no such key: nothing, a

@@ -18,6 +18,7 @@ type lease struct {
 	path, value string // of its node
 	token       uint64 // when it was created
 	lost        chan struct{}
+	checks      chan struct{} // has an element when keep must look at once
 	// ctx ends when the node is not to be kept any more.
 	ctx context.Context
 	end context.CancelFunc
@@ -41,7 +42,7 @@ const (
 
 // newLease returns the lock whose node was created by a request of that time.
 func (s *store) newLease(path, value string, token uint64, sent time.Time) (*lease, error) {
-	l := &lease{store: s, path: path, value: value, token: token, lost: make(chan struct{})}
+	l := &lease{store: s, path: path, value: value, token: token, lost: make(chan struct{}), checks: make(chan struct{}, 1)}
 	l.ctx, l.end = context.WithCancel(s.lifetime)
 	l.expiry = time.AfterFunc(time.Until(sent.Add(lockTTL-lostMargin)), l.lose)
 	if !s.launch(l.keep) {
@@ -86,15 +87,22 @@ func (l *lease) leave(s state) bool {
 // keep moves the node's expiry on until the lock is lost or let go.
 func (l *lease) keep() {
 	defer func() {
+		l.store.locks.remove(l)
 		l.store.mu.Lock()
 		defer l.store.mu.Unlock()
 		delete(l.store.leases, l)
 	}()
+	settled := time.NewTimer(watchAfter)
+	defer settled.Stop()
 	tick := time.NewTicker(common.DefaultLockRefreshDuration)
 	defer tick.Stop()
 	for {
 		select {
+		case <-settled.C:
+			l.store.locks.add(l)
+			continue
 		case <-tick.C:
+		case <-l.checks:
 		case <-l.ctx.Done():
 			return
 		}

@@ -41,6 +41,8 @@ type store struct {
 	locking    sync.WaitGroup
 	goroutines sync.WaitGroup
 	leases     map[*lease]struct{} // that are held
+
+	locks *lockWatch
 }
 
 var (
@@ -54,6 +56,7 @@ func newStore(p *pool, stale bool) *store {
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.late, s.endLate = context.WithCancel(context.Background())
 	p.lifetime, p.launch = s.lifetime, s.launch
+	s.locks = newLockWatch(s)
 	return s
 }
 

@@ -41,6 +41,21 @@ func withUsers(t *testing.T, members int) (*servers.Cluster, map[string]string) 
 	return cluster, options
 }
 
+// logins returns a function that makes options for a user of those of root. A
+// certificate counts for those without a password only.
+func logins(t *testing.T, cluster *servers.Cluster, options map[string]string) func(user, password string) map[string]string {
+	t.Helper()
+	certFile, keyFile, err := cluster.CA.Issue("nobody", servers.Leaf{CommonName: "nobody"})
+	require.NoError(t, err)
+	return func(user, password string) map[string]string {
+		o := maps.Clone(options)
+		maps.Copy(o, map[string]string{
+			kvdb.CertFileKey: certFile, kvdb.CertKeyFileKey: keyFile, kvdb.UsernameKey: user, kvdb.PasswordKey: password,
+		})
+		return o
+	}
+}
+
 // A user that was added or removed by half can be removed, and added again.
 func TestHalfAUser(t *testing.T) {
 	t.Parallel()
@@ -85,17 +100,8 @@ func TestUsers(t *testing.T) {
 	t.Parallel()
 	cluster, options := withUsers(t, 1)
 	root := instance(t, cluster, "users", options, nil)
-	// A certificate counts for those without a password only.
-	certFile, keyFile, err := cluster.CA.Issue("nobody", servers.Leaf{CommonName: "nobody"})
-	require.NoError(t, err)
-	as := func(user, password string) map[string]string {
-		o := maps.Clone(options)
-		maps.Copy(o, map[string]string{
-			kvdb.CertFileKey: certFile, kvdb.CertKeyFileKey: keyFile, kvdb.UsernameKey: user, kvdb.PasswordKey: password,
-		})
-		return o
-	}
-	_, err = New("users", cluster.Endpoints(), as("user", "password"), nil)
+	as := logins(t, cluster, options)
+	_, err := New("users", cluster.Endpoints(), as("user", "password"), nil)
 	require.Error(t, err, "there is no such user")
 	require.True(t, root.AddUser("user", "") == kvdb.ErrNoPassword)
 	require.NoError(t, root.AddUser("user", "password"))

@@ -1,6 +1,7 @@
 package etcdv2
 
 import (
+	"errors"
 	"math"
 	"testing"
 	"time"
@@ -58,4 +59,52 @@ func TestKeys(t *testing.T) {
 		require.Equal(t, want, got)
 	}
 	require.NotEqual(t, lockPath("a/b"), lockPath("a%2Fb"))
+}
+
+// Pairs that are read, one by one, in a list or in pages, have the seconds that are left
+// of their TTL, rounded up.
+func TestTTLOfPairs(t *testing.T) {
+	cluster := servers.Etcd35(t, servers.Options{})
+	kv := instance(t, cluster, "ttl", nil, nil)
+	_, err := kv.Put("dir/for ever", "value", 0)
+	require.NoError(t, err)
+	for key, ttl := range map[string]uint64{"dir/short": 3, "dir/long": 1000} {
+		pair, err := kv.Put(key, "value", ttl)
+		require.NoError(t, err)
+		require.Equal(t, int64(ttl), pair.TTL)
+	}
+	check := func(pair *kvdb.KVPair) {
+		t.Helper()
+		switch pair.Key {
+		case "dir/for ever":
+			require.Zero(t, pair.TTL)
+		case "dir/short":
+			require.GreaterOrEqual(t, pair.TTL, int64(1))
+			require.LessOrEqual(t, pair.TTL, int64(3))
+		default:
+			require.GreaterOrEqual(t, pair.TTL, int64(900))
+			require.LessOrEqual(t, pair.TTL, int64(1000))
+		}
+	}
+	pair, err := kv.Get("dir/long")
+	require.NoError(t, err)
+	check(pair)
+	pairs, err := kv.Enumerate("dir/")
+	require.NoError(t, err)
+	require.Len(t, pairs, 3)
+	for _, pair := range pairs {
+		check(pair)
+	}
+	for pair, err := range kvdb.Pairs(kv, "dir/") {
+		require.NoError(t, err)
+		check(pair)
+	}
+	// As long as it can be read it has time left.
+	eventually(t, "it does not expire", func() bool {
+		pair, err := kv.Get("dir/short")
+		if err == nil {
+			check(pair)
+		}
+		return errors.Is(err, kvdb.ErrNotFound)
+	})
 }

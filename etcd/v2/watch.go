@@ -61,6 +61,14 @@ type known map[string]struct{}
 
 // Watch implements driver.Store.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
+	w, err := s.watch(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func (s *store) watch(ctx context.Context, r driver.WatchRequest) (*stream, error) {
 	w := &stream{store: s, request: r, path: "/" + r.Key, known: known{}, stopped: make(chan struct{}), told: newQueue[*kvdb.KVPair]()}
 	if r.Prefix {
 		w.path = "/" + directory(r.Key)
