@@ -62,7 +62,9 @@ type Traits struct {
 
 	// NoEmptyValue: an empty value is kvdb.ErrEmptyValue.
 	NoEmptyValue bool
-	// MaxValue is the largest value in bytes, 0 for no limit below 8 MiB.
+	// MaxValue is the limit of a value in bytes that errors name, 0 for none below
+	// 8 MiB. Where it is that of a request, a value may have up to 4 KiB less,
+	// because its key is part of the request.
 	MaxValue int
 
 	// NoTx: there are no transactions, TxNew is kvdb.ErrNotSupported.
@@ -71,8 +73,10 @@ type Traits struct {
 	// kvdb.ErrNotSupported, and so is kvdb.TxGuard.
 	SingleKeyTx bool
 	// MaxTxOps is the largest number of keys in a transaction, 0 for no limit
-	// below 1000.
-	MaxTxOps int
+	// below 1000. With ServerTxLimit only the server knows it, so Commit tells of
+	// it and Prepare does not.
+	MaxTxOps      int
+	ServerTxLimit bool
 
 	// HistoryFirst: a watch with wait index 0 gets the retained history first.
 	HistoryFirst bool

@@ -17,6 +17,9 @@ const (
 	maxProbeTxOps = 1000
 )
 
+// requestRoom is what a request has beside a value, at most, in bytes.
+const requestRoom = 4 << 10
+
 // probe finds out the traits of the backend by trying. It reopens the case's
 // instance.
 func (e *env) probe() Traits {
@@ -109,7 +112,7 @@ func (e *env) probeValue() int {
 }
 
 func (e *env) probeTx(t *Traits) {
-	prepare := func(keys int) error {
+	try := func(keys int, end func(kvdb.Tx) error) error {
 		tx, err := e.kv.TxNew()
 		for i := 0; i < keys && err == nil; i++ {
 			_, err = tx.Put(manyKey(i), "value", 0)
@@ -117,17 +120,22 @@ func (e *env) probeTx(t *Traits) {
 		if err != nil {
 			return err
 		}
-		return errors.Join(tx.Prepare(), tx.Abort())
+		return end(tx)
 	}
+	prepare := func(keys int) error {
+		return try(keys, func(tx kvdb.Tx) error { return errors.Join(tx.Prepare(), tx.Abort()) })
+	}
+	commit := func(keys int) error { return try(keys, kvdb.Tx.Commit) }
 	_, err := e.kv.TxNew()
 	t.NoTx = err == kvdb.ErrNotSupported
 	t.SingleKeyTx = !t.NoTx && errors.Is(prepare(2), kvdb.ErrNotSupported)
 	if t.NoTx || t.SingleKeyTx {
 		return
 	}
-	most := sort.Search(maxProbeTxOps, func(n int) bool { return errors.Is(prepare(n+1), kvdb.ErrTooLarge) })
+	most := sort.Search(maxProbeTxOps, func(n int) bool { return errors.Is(commit(n+1), kvdb.ErrTooLarge) })
 	if most < maxProbeTxOps {
 		t.MaxTxOps = most
+		t.ServerTxLimit = prepare(most+1) == nil
 	}
 }
 

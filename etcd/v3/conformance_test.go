@@ -23,14 +23,15 @@ var all = flag.Bool("kvdb.all", false, "run the suite in all variations, behind 
 
 // traits are what is documented of this backend.
 var traits = test.Traits{
-	MinTTL:     5 * time.Second,
-	TTLSlack:   3 * time.Second,
-	MaxValue:   1536<<10 - 4<<10,
-	MaxTxOps:   128,
-	Users:      true,
-	Members:    true,
-	Endpoints:  true,
-	Defragment: true,
+	MinTTL:        5 * time.Second,
+	TTLSlack:      3 * time.Second,
+	MaxValue:      1536 << 10,
+	MaxTxOps:      128,
+	ServerTxLimit: true,
+	Users:         true,
+	Members:       true,
+	Endpoints:     true,
+	Defragment:    true,
 }
 
 func TestConformanceChild(t *testing.T) { test.Child(t, etcdv3.New) }

@@ -15,14 +15,11 @@ import (
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-// etcd's default limits.
+// The server's limits unless it is started with others, for the text of errors:
+// the server decides.
 const (
 	maxRequest = 1536 << 10 // bytes
 	maxTxOps   = 128
-	// valueRoom and txRoom are left in a request for the key, and for what a
-	// transaction says beside keys and values.
-	valueRoom = 4 << 10
-	txRoom    = 32 << 10
 )
 
 // store implements driver.Store.
@@ -60,7 +57,6 @@ var (
 	_ driver.Store        = (*store)(nil)
 	_ driver.ChildLister  = (*store)(nil)
 	_ driver.Transactor   = (*store)(nil)
-	_ driver.TxChecker    = (*store)(nil)
 	_ driver.Compacter    = (*store)(nil)
 	_ driver.UserAdmin    = (*store)(nil)
 	_ driver.Defragmenter = (*store)(nil)
@@ -70,7 +66,6 @@ var (
 func (s *store) Limits() driver.Limits {
 	return driver.Limits{
 		MinTTL: minTTL, MaxTTL: maxTTL,
-		MaxValue: maxRequest - valueRoom, MaxTxOps: maxTxOps, MaxTxBytes: maxRequest - txRoom,
 		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: opTimeout,
 	}
 }

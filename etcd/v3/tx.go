@@ -3,7 +3,6 @@ package etcdv3
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -12,25 +11,6 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
 )
-
-// CheckTx implements driver.TxChecker. A key counts as often as the request has it:
-// one that is read and written, and that of a lock, twice.
-func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
-	size := 0
-	for _, r := range reads {
-		size += len(r.Key)
-	}
-	for _, w := range writes {
-		size += len(w.Key) + len(w.Value)
-	}
-	for _, l := range locks {
-		size += 2 * len(l.(*lease).key)
-	}
-	if limit := s.Limits().MaxTxBytes; size > limit {
-		return fmt.Errorf("%w: the request of the transaction has %d bytes, the limit is %d", kvdb.ErrTooLarge, size, limit)
-	}
-	return nil
-}
 
 // Commit implements driver.Transactor.
 func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {

@@ -74,20 +74,56 @@ func TestServerLimits(t *testing.T) {
 	require.Equal(t, map[string]int{"LeaseGrant": 1, "LeaseRevoke": 1, "Txn": 5, "Range": 1}, requests.take(), "nothing is sent twice")
 }
 
-// A key that is read and written is in the request twice.
-func TestPrepareCountsWhatIsSent(t *testing.T) {
-	cluster := servers.Etcd(t, servers.Options{})
+// What a server takes that is started with higher limits than etcd's defaults is
+// not refused here; beyond, the error is the server's.
+func TestHigherServerLimits(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{Args: []string{"--max-txn-ops=1024", "--max-request-bytes=4194304"}})
 	kv := instance(t, cluster, "d", nil)
-	tx, err := kv.TxNew()
-	require.NoError(t, err)
-	for i := range 100 {
-		key := fmt.Sprint(i, strings.Repeat("k", 12<<10))
-		_, err := tx.Get(key)
-		require.Equal(t, kvdb.ErrNotFound, err)
-		_, err = tx.Put(key, "value", 0)
-		require.NoError(t, err)
+	large := strings.Repeat("x", 5<<20)
+	const some = 1_900_000 // bytes; etcd's client sends 2 MiB by default
+	for _, size := range []int{some, 4<<20 - 4<<10} {
+		for _, ttl := range []uint64{0, 60} {
+			_, err := kv.Put("large", large[:size], ttl)
+			require.NoError(t, err)
+			pair, err := kv.Get("large")
+			require.NoError(t, err)
+			require.Len(t, pair.Value, size)
+		}
+		_, err := kv.CompareAndSet(&kvdb.KVPair{Key: "large", Value: []byte(large[:size])}, 0, []byte(large[:size]))
+		if size == some { // the previous value is in the request, too
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, kvdb.ErrTooLarge)
+		}
 	}
-	require.ErrorIs(t, tx.Prepare(), kvdb.ErrTooLarge)
+	snapshot, _, err := kv.Snapshot(nil, true)
+	require.NoError(t, err)
+	pair, err := snapshot.Get("large")
+	require.NoError(t, err)
+	_, err = kv.CompareAndDelete(pair, 0)
+	require.NoError(t, err)
+	_, err = kv.Put("large", large, 0)
+	require.ErrorIs(t, err, kvdb.ErrTooLarge)
+
+	fill := func(keys int) kvdb.Tx {
+		tx, err := kv.TxNew()
+		require.NoError(t, err)
+		for i := range keys {
+			_, err := tx.Put(fmt.Sprint("tx/", i), large[:some/500], 0)
+			require.NoError(t, err)
+		}
+		require.NoError(t, tx.Prepare())
+		return tx
+	}
+	require.ErrorIs(t, fill(1025).Commit(), kvdb.ErrTooLarge)
+	pairs, err := kv.Enumerate("")
+	require.NoError(t, err)
+	require.Empty(t, pairs)
+	require.NoError(t, fill(500).Commit())
+	pairs, err = kv.Enumerate("tx/")
+	require.NoError(t, err)
+	require.Len(t, pairs, 500)
+	require.NoError(t, kv.DeleteTree("tx"))
 }
 
 // A transaction that writes nothing is asked again when its answer is lost.
