@@ -34,7 +34,7 @@ var groups = []group{
 	keyGroup, valueGroup, writeGroup, conditionGroup, ttlGroup, readGroup, selectGroup,
 	watchGroup, resumeGroup, compactGroup, snapshotGroup, serializeGroup,
 	lockGroup, txGroup, guardGroup, contextGroup, helperGroup, closeGroup,
-	userGroup, memberGroup, endpointGroup, defragmentGroup, durableGroup, outageGroup,
+	userGroup, memberGroup, endpointGroup, defragmentGroup, durableGroup, outageGroup, historyGroup,
 	traitGroup,
 }
 

@@ -20,6 +20,9 @@ type Harness struct {
 	// Server is the server behind Endpoints. Nil for a store in this process,
 	// which has no outages.
 	Server Server
+	// History takes the store behind Server back to an earlier state. Nil leaves
+	// out the cases about that.
+	History History
 	// Child is the name of a test that calls Child with the same Init, or "". The
 	// suite runs it in another process, to kill that.
 	Child string

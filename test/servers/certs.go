@@ -91,12 +91,16 @@ func (ca *CA) Issue(name string, leaf Leaf) (certFile, keyFile string, err error
 	if err != nil {
 		return "", "", err
 	}
-	certFile = filepath.Join(ca.dir, name+".pem")
-	keyFile = filepath.Join(ca.dir, name+"-key.pem")
+	certFile, keyFile = ca.files(name)
 	if err := writePEM(certFile, "CERTIFICATE", encoded); err != nil {
 		return "", "", err
 	}
 	return certFile, keyFile, writePEM(keyFile, "PRIVATE KEY", encodedKey)
+}
+
+// files returns the paths of what Issue writes under a name.
+func (ca *CA) files(name string) (certFile, keyFile string) {
+	return filepath.Join(ca.dir, name+".pem"), filepath.Join(ca.dir, name+"-key.pem")
 }
 
 // sign completes a certificate and returns it in DER.

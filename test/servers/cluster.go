@@ -33,6 +33,7 @@ type Cluster struct {
 	ports   ports
 	links   map[[2]*Member]*Link // from, to
 	others  []*acceptor          // that belong to no link
+	backup  backup               // the last one
 }
 
 // New makes a cluster whose members keep their data below dir, which exists and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +18,12 @@ import (
 type etcd struct {
 	folder string   // of the program
 	flags  []string // that the release needs
+	// snapshots: etcdctl is there, and what it saves is the whole state.
+	snapshots bool
 }
+
+// etcdData is the folder of the data in a member's folder.
+const etcdData = "data"
 
 func (e etcd) installed() error {
 	_, err := find(e.folder, "etcd")
@@ -34,6 +40,16 @@ func (e etcd) peerURL(m *Member) string { return "http://" + address(m.Peer()) }
 
 func (e etcd) spec(m *Member) string { return m.name + "=" + e.peerURL(m) }
 
+// identity is the flags that say who the member is in which cluster.
+func (e etcd) identity(m *Member) []string {
+	return []string{
+		"--name=" + m.name,
+		"--initial-advertise-peer-urls=" + e.peerURL(m),
+		"--initial-cluster=" + strings.Join(m.c.specs(), ","),
+		"--initial-cluster-token=" + m.c.dir,
+	}
+}
+
 func (e etcd) command(m *Member) (*exec.Cmd, error) {
 	program, err := find(e.folder, "etcd")
 	if err != nil {
@@ -44,17 +60,13 @@ func (e etcd) command(m *Member) (*exec.Cmd, error) {
 		state = "existing"
 	}
 	args := append([]string{
-		"--name=" + m.name,
-		"--data-dir=data",
+		"--data-dir=" + etcdData,
 		"--listen-client-urls=" + m.Direct(),
 		"--advertise-client-urls=" + m.Endpoint(),
 		"--listen-peer-urls=http://" + address(loopback, m.peer),
-		"--initial-advertise-peer-urls=" + e.peerURL(m),
-		"--initial-cluster=" + strings.Join(m.c.specs(), ","),
 		"--initial-cluster-state=" + state,
-		"--initial-cluster-token=" + m.c.dir,
 		"--log-level=warn",
-	}, e.flags...)
+	}, slices.Concat(e.identity(m), e.flags)...)
 	if m.c.o.TLS {
 		certFile, keyFile, err := m.c.CA.Issue(m.name, m.c.o.ServerLeaf)
 		if err != nil {

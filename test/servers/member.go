@@ -88,7 +88,10 @@ func (m *Member) Rejoin() error {
 // Output is the end of what the server has printed.
 func (m *Member) Output() string { return tail(m.output(), 4<<10) }
 
-func (m *Member) output() string { return filepath.Join(m.dir, "output") }
+// outputFile is the file in a member's folder that has what the server prints.
+const outputFile = "output"
+
+func (m *Member) output() string { return filepath.Join(m.dir, outputFile) }
 
 // Start starts the server on the data that it left. It returns when the server
 // serves requests, or when all that is missing for that are other members.

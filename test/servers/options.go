@@ -40,7 +40,7 @@ func (k Kind) String() string { return k.name }
 
 // The sorts of servers that there are.
 var (
-	EtcdKind      = Kind{"etcd", etcd{folder: "etcd"}}
+	EtcdKind      = Kind{"etcd", etcd{folder: "etcd", snapshots: true}}
 	Etcd35Kind    = Kind{"etcd35", etcd{folder: "etcd35", flags: []string{"--enable-v2=true"}}}
 	ConsulKind    = Kind{"consul", consul{}}
 	ZooKeeperKind = Kind{"zookeeper", zookeeper{}}

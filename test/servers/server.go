@@ -32,3 +32,14 @@ func (s Server) Isolate(member int) error { return s.c.All()[member].Isolate() }
 
 // Rejoin is Member.Rejoin.
 func (s Server) Rejoin(member int) error { return s.c.All()[member].Rejoin() }
+
+// Wipe is Cluster.Wipe.
+func (s Server) Wipe(meanwhile func(endpoints []string) error) error { return s.c.Wipe(meanwhile) }
+
+// Backup is Cluster.Backup.
+func (s Server) Backup(online bool) error { return s.c.Backup(online) }
+
+// Restore is Cluster.Restore.
+func (s Server) Restore(meanwhile func(endpoints []string) error) error {
+	return s.c.Restore(meanwhile)
+}

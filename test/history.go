@@ -1,0 +1,232 @@
+package test
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/portworx/kvdb"
+)
+
+// History is a server whose store can be taken back to an earlier state. While a
+// function meanwhile runs clients cannot reach the store, but at the endpoints
+// that it gets.
+type History interface {
+	// Wipe makes the store what it was before its first use.
+	Wipe(meanwhile func(endpoints []string) error) error
+	// Backup keeps the store's present state: with online by the store's own
+	// means, which may be an error that wraps errors.ErrUnsupported; else all
+	// members end, their data is copied, and they start again.
+	Backup(online bool) error
+	// Restore puts back what the last Backup kept.
+	Restore(meanwhile func(endpoints []string) error) error
+}
+
+var historyGroup = group{name: "History", calls: "when the store went back to an earlier state", server: true, cases: []testCase{
+	{name: "Wiped", run: historyWentBack(wiped, false), alone: true},
+	{name: "WipedAndPassed", run: historyWentBack(wiped, true), alone: true},
+	{name: "Copy", run: historyWentBack(fromCopy, false), alone: true},
+	{name: "CopyAndPassed", run: historyWentBack(fromCopy, true), alone: true},
+	{name: "Snapshot", run: historyWentBack(fromSnapshot, false), alone: true},
+	{name: "SnapshotAndPassed", run: historyWentBack(fromSnapshot, true), alone: true},
+	{name: "LockInBackup", run: historyLockInBackup, alone: true},
+}}
+
+// historySoon is within what time an instance works after its store went back.
+const historySoon = 15 * time.Second
+
+// wayBack is how a store's history goes back.
+type wayBack int
+
+const (
+	wiped        wayBack = iota
+	fromCopy             // of the members' data
+	fromSnapshot         // of the store's own
+)
+
+// begin keeps the state that a way back leads to.
+func (e *env) begin(way wayBack) {
+	e.t.Helper()
+	if e.suite.History == nil {
+		e.t.Skip("the harness's server cannot take its store back")
+	}
+	if way == wiped {
+		return
+	}
+	err := e.suite.History.Backup(way == fromSnapshot)
+	if errors.Is(err, errors.ErrUnsupported) {
+		e.t.Skipf("the harness's server cannot do this: %v", err)
+	}
+	e.NoError(err)
+	e.recovers()
+}
+
+// goBack takes the store back.
+func (e *env) goBack(way wayBack, meanwhile func(endpoints []string) error) {
+	e.t.Helper()
+	if way == wiped {
+		e.NoError(e.suite.History.Wipe(meanwhile))
+	} else {
+		e.NoError(e.suite.History.Restore(meanwhile))
+	}
+}
+
+// historyWentBack asserts what an instance does whose store went back. With
+// passed the store's index is larger again than what the instance has seen before
+// the instance can ask for it, and the same keys were written as before.
+//
+//   - Each watch, whether it saw events or not, ends with
+//     kvdb.ErrWatchRevisionCompacted and gets no event of the new history.
+//   - Each lock that is not in the state that came back is told lost, once, and
+//     Unlock of it is kvdb.ErrInvalidLock. Who waited for one gets it.
+//   - Reads, writes, locks and new watches of the same instance work.
+func historyWentBack(way wayBack, passed bool) func(e *env) {
+	return func(e *env) {
+		const writes = 50
+		e.put("kept", "value")
+		e.put("busy/key", "value")
+		e.begin(way)
+
+		cb, calls := fatals()
+		holder := e.openWith(e.domain, nil, cb)
+		pair := e.lock(holder, "lock", "holder")
+		start := e.index()
+		watches := map[string]*recorder{
+			"idle key": e.watchKey("none", 0), "idle tree": e.watchTree("none/", 0),
+			"key": e.watchKey("busy/key", 0), "tree": e.watchTree("busy/", 0),
+			"key from an index": e.watchKey("busy/key", start), "tree from an index": e.watchTree("", start),
+		}
+		last := uint64(0)
+		for i := range writes {
+			e.put("busy/"+strconv.Itoa(i), i)
+			last = e.put("busy/key", i).ModifiedIndex
+		}
+		for _, name := range []string{"key", "tree", "key from an index", "tree from an index"} {
+			for watches[name].next().ModifiedIndex < last {
+			}
+		}
+		waiter := e.peer()
+		waited := make(chan error, 1)
+		go func() {
+			next, err := waiter.LockWithTimeout("lock", "waiter", recovery+patience, 0)
+			if err == nil {
+				err = waiter.Unlock(next)
+			}
+			waited <- err
+		}()
+
+		var meanwhile func(endpoints []string) error
+		if passed {
+			meanwhile = func(endpoints []string) error { return e.writePast(endpoints, last) }
+		}
+		e.goBack(way, meanwhile)
+		back := time.Now()
+
+		for name, r := range watches {
+			e.t.Logf("the end of the watch %q", name) // what a failure is about
+			r.ends(kvdb.ErrWatchRevisionCompacted)
+		}
+		waitFor(e, e.held(pair).Lost(), patience, "the news that the lock is lost")
+		report := wait(e, calls, "the fatal callback")
+		e.is(kvdb.ErrLockRefreshFailed, report.err)
+		e.NoError(wait(e, waited, "who waits for the lock"))
+		for _, kv := range []kvdb.Kvdb{e.kv, holder} {
+			e.works(kv, way)
+		}
+		e.Less(time.Since(back), historySoon+patience/3, "until all works") // a busy machine is no fault
+		e.is(kvdb.ErrInvalidLock, holder.Unlock(pair))
+		for _, r := range watches {
+			r.none()
+		}
+		e.Empty(calls)
+	}
+}
+
+// writePast writes what a case has written before, and more, until the store's
+// index is larger than index.
+func (e *env) writePast(endpoints []string, index uint64) error {
+	const margin = 10
+	kv, err := e.suite.Init(e.domain, endpoints, e.options(nil), nil)
+	if err != nil {
+		return err
+	}
+	defer kvdb.Close(kv)
+	for i := 0; ; i++ {
+		if _, err := kv.Put("busy/"+strconv.Itoa(i), "other", 0); err != nil {
+			return err
+		}
+		pair, err := kv.Put("busy/key", "other", 0)
+		if err != nil || pair.ModifiedIndex > index+margin {
+			return err
+		}
+	}
+}
+
+// works asserts that an instance works on the state that came back.
+func (e *env) works(kv kvdb.Kvdb, way wayBack) {
+	e.t.Helper()
+	deadline := time.Now().Add(historySoon)
+	for _, err := kv.Put("new", "value", 0); err != nil; _, err = kv.Put("new", "value", 0) {
+		e.outageError("Put", err)
+		e.True(time.Now().Before(deadline), "no write succeeds: %v", err)
+	}
+	pair, err := kv.Get("new")
+	e.NoError(err)
+	e.Equal("value", string(pair.Value))
+	pair, err = kv.Get("kept")
+	if way == wiped {
+		e.is(kvdb.ErrNotFound, err)
+	} else {
+		e.NoError(err)
+		e.Equal("value", string(pair.Value))
+	}
+	pairs, err := kv.Enumerate("new")
+	e.NoError(err)
+	e.Equal([]string{"new"}, keysOf(pairs))
+	r := e.record(nil)
+	e.NoError(kv.WatchTree("new", 0, nil, r.callback))
+	written, err := kv.Put("new/key", "value", 0)
+	e.NoError(err)
+	e.Equal(written.ModifiedIndex, r.next().ModifiedIndex)
+	_, err = kv.Delete("new/key")
+	e.NoError(err)
+	lock, err := kv.LockWithTimeout("lock", "again", historySoon, 0)
+	e.NoError(err)
+	e.notLost(lock)
+	e.NoError(kv.Unlock(lock))
+}
+
+// A lock that is in the state that came back is still held, or told lost: what
+// the holder knows and what the store says agree. A lock obtained after the
+// backup, by an instance that held another one at the time, is lost.
+func historyLockInBackup(e *env) {
+	cb, calls := fatals()
+	holder := e.openWith(e.domain, nil, cb)
+	before := e.lock(holder, "before", "holder")
+	e.begin(fromCopy)
+	select {
+	case <-e.held(before).Lost(): // the outage was too long
+		e.is(kvdb.ErrLockRefreshFailed, wait(e, calls, "the fatal callback").err)
+	default:
+	}
+	after := e.lock(holder, "after", "holder")
+	e.goBack(fromCopy, nil)
+	waitFor(e, e.held(after).Lost(), patience, "the news that the lock is lost")
+	e.is(kvdb.ErrLockRefreshFailed, wait(e, calls, "the fatal callback").err)
+	e.is(kvdb.ErrInvalidLock, holder.Unlock(after))
+	e.recovers()
+
+	_, err := e.peer().LockWithTimeout("before", "next", deathLimit, 0)
+	if err != nil {
+		e.ErrorIs(err, kvdb.ErrExist)
+		e.notLost(before)
+		e.isLocked("before", "holder")
+		e.NoError(holder.Unlock(before))
+		e.isLocked("before", "")
+		e.Empty(calls)
+		return
+	}
+	waitFor(e, e.held(before).Lost(), time.Millisecond, "the news that the lock is lost, before somebody else has it")
+	e.is(kvdb.ErrInvalidLock, holder.Unlock(before))
+	e.isLocked("before", "next")
+}
