@@ -9,8 +9,10 @@ import "io"
 // themselves, and does nothing for a backend that does not. (A mock is asked for
 // its WrappedKvdb.)
 //
-// Close waits for callbacks that are running; one that does not return within
-// 10 s is reported in the error. Closing a view made by WithContext, or a
+// Close returns within 10 s. It waits for callbacks that are running, and reports
+// one that does not return within 5 s in the error; it tries to release locks
+// while their store cannot be reached, and names in the error those that it had
+// to leave to expire. Closing a view made by WithContext, or a
 // snapshot's origin, closes the instance for everybody.
 func Close(kv Kvdb) error {
 	for kv != nil {

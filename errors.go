@@ -41,6 +41,12 @@ var (
 	ErrAuthNotSupported = errors.New("Kvdb authentication not supported")
 	// ErrNoCertificate no certificate provided for authentication
 	ErrNoCertificate = errors.New("Certificate File Path not provided")
+	// ErrLogin is wrapped by the error of a call whose user, password or token the
+	// store does not accept.
+	ErrLogin = errors.New("Login failed")
+	// ErrPermission is wrapped by the error of a call that the store does not permit
+	// this user or token.
+	ErrPermission = errors.New("Permission denied")
 	// ErrUnknownPermission raised if unknown permission type
 	ErrUnknownPermission = errors.New("Unknown Permission Type")
 )

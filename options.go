@@ -38,6 +38,11 @@ const (
 	// ReadConsistency is ReadLinearizable (the default) or ReadStale. A stale
 	// read is the store's cheaper mode: it may miss the latest writes.
 	ReadConsistency = "ReadConsistency"
+	// MaxRequestBytesKey is the size in bytes of the largest request that the library
+	// sends, where a server drops the connection of a client that sends a larger
+	// one. It is needed only for a server that was configured to take more than
+	// its default.
+	MaxRequestBytesKey = "MaxRequestBytes"
 )
 
 // Values of the option ReadConsistency.

@@ -3,6 +3,8 @@ package kvdb
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -98,4 +100,12 @@ func SetInstance(kvdb Kvdb) error {
 	defer registryMu.Unlock()
 	instance = kvdb
 	return nil
+}
+
+// Backends returns the names that New knows, sorted: those of the backends that
+// the program imports.
+func Backends() []string {
+	registryMu.RLock()
+	defer registryMu.RUnlock()
+	return slices.Sorted(maps.Keys(datastores))
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 
@@ -145,4 +146,12 @@ func TestClose(t *testing.T) {
 	// Links are no io.Closer: Close finds what is below them.
 	require.Equal(t, store.err, kvdb.Close(&link{Kvdb: &link{Kvdb: store}}))
 	require.Equal(t, 2, store.closed)
+}
+
+func TestBackends(t *testing.T) {
+	name, _ := registerStub(t, nil, nil)
+	backends := kvdb.Backends()
+	require.Contains(t, backends, name)
+	require.Contains(t, backends, mem.Name)
+	require.True(t, slices.IsSorted(backends))
 }

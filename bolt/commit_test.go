@@ -202,7 +202,7 @@ func TestCloseEndsWaitingWrites(t *testing.T) {
 		}
 		synctest.Wait()
 		closed := make(chan error)
-		go func() { closed <- s.Close() }()
+		go func() { closed <- s.Close(t.Context()) }()
 		synctest.Wait()
 		for _, err := range errs {
 			require.Equal(t, kvdb.ErrClosed, err)
@@ -379,7 +379,7 @@ func TestFileCutOffWhileOpen(t *testing.T) {
 					_, err = s.Put(context.Background(), driver.Write{Key: "key"})
 					require.ErrorIs(t, err, ErrCorrupt)
 				}
-				require.NoError(t, s.Close())
+				require.NoError(t, s.Close(t.Context()))
 			})
 		})
 	}

@@ -183,7 +183,7 @@ func TestExpiryWhileClosed(t *testing.T) {
 		}
 		writeAll(t, s, writes)
 		put(t, s, "long", "value", 8*24*time.Hour)
-		require.NoError(t, s.Close())
+		require.NoError(t, s.Close(t.Context()))
 
 		time.Sleep(7 * 24 * time.Hour)
 		db = openDatabase(t, path)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/failover"
 )
 
@@ -39,7 +40,7 @@ type blocked struct{ cancel context.CancelCauseFunc }
 // does not try again. An endpoint that does not answer pings any more ends it.
 func (p *pool) block(ctx context.Context, f request) error {
 	if ctx.Err() != nil { // after Close nobody waits for guards any more
-		return failover.NotReached(ctx, context.Cause(ctx))
+		return driver.NotReached(ctx, context.Cause(ctx))
 	}
 	e, _ := p.Current()
 	query, cancel := context.WithCancelCause(ctx)
@@ -60,7 +61,7 @@ func (p *pool) block(ctx context.Context, f request) error {
 	if ctx.Err() == nil { // else it is not the endpoint that has failed
 		p.Avoid(e)
 	}
-	return failover.NotReached(ctx, err)
+	return driver.NotReached(ctx, err)
 }
 
 func (e *endpoint) begin(b *blocked) {
@@ -94,7 +95,7 @@ func (e *endpoint) guard(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		limited, cancel := context.WithTimeout(ctx, pingTimeout)
+		limited, cancel := driver.WithTimeLimit(ctx, pingTimeout)
 		err := ping(limited, e.client)
 		cancel()
 		switch {
@@ -113,14 +114,14 @@ func (e *endpoint) hangUp() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for b := range e.blocked {
-		b.cancel(failover.ErrNoAnswer)
+		b.cancel(driver.ErrTimeLimit)
 	}
 }
 
 // recover waits after a blocking query has failed until an endpoint answers
 // again. It gives up when none has for limit.
 func (p *pool) recover(ctx context.Context, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, max(limit-p.Silence(), 0))
+	ctx, cancel := driver.WithTimeLimit(ctx, max(limit-p.Silence(), 0))
 	defer cancel()
 	return p.call(ctx, repeatable, ping)
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
-	"github.com/portworx/kvdb/internal/failover"
 )
 
 // Commit implements driver.Transactor. It looks at the keys that are to be
@@ -121,7 +120,7 @@ func (s *store) commitTransaction(ctx context.Context, t *transaction) error {
 		// Somebody else has written to a key of ours: if it is one that was read,
 		// the next look tells.
 		if backoff.Wait(ctx) != nil {
-			return failover.NotReached(ctx, err)
+			return driver.NotReached(ctx, err)
 		}
 	}
 }

@@ -38,6 +38,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/engine"
 )
 
@@ -82,10 +83,10 @@ func New(domain string, machines []string, options map[string]string, fatalError
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	ctx, cancel := driver.WithTimeLimit(context.Background(), opTimeout)
 	defer cancel()
 	if err := s.pool.call(ctx, repeatable, ping); err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to Consul at %q: %w", machines, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("connect to Consul at %q: %w", machines, err), s.Close(ctx))
 	}
 	kv, err := engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 // selfTimeout is how long an endpoint may take to tell which server it is.
@@ -29,7 +30,7 @@ func (s *store) bounded() (context.Context, context.CancelFunc, error) {
 	if s.lifetime.Err() != nil {
 		return nil, nil, kvdb.ErrClosed
 	}
-	ctx, cancel := context.WithTimeout(s.lifetime, opTimeout)
+	ctx, cancel := driver.WithTimeLimit(s.lifetime, opTimeout)
 	return ctx, cancel, nil
 }
 
@@ -93,7 +94,7 @@ func (s *store) servers(ctx context.Context) ([]*api.RaftServer, error) {
 
 // identify asks the endpoints which servers they are.
 func (s *store) identify(ctx context.Context) map[string][]string {
-	ctx, cancel := context.WithTimeout(ctx, selfTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, selfTimeout)
 	defer cancel()
 	all := s.pool.All()
 	ids := make([]string, len(all))

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 const (
@@ -64,7 +64,7 @@ func (k *keeper) session(ctx context.Context) (*session, error) {
 	case k.making <- struct{}{}:
 		defer func() { <-k.making }()
 	case <-ctx.Done():
-		return nil, failover.NotReached(ctx, failover.ErrNoAnswer)
+		return nil, driver.NotReached(ctx, driver.ErrTimeLimit)
 	}
 	if s, err := k.usable(); s != nil || err != nil {
 		return s, err
@@ -137,7 +137,7 @@ func (s *session) renew(deadline time.Time) (time.Time, error) {
 	backoff := newBackoff()
 	for {
 		sent := time.Now()
-		attempt, cancelAttempt := context.WithTimeout(ctx, renewInterval)
+		attempt, cancelAttempt := driver.WithTimeLimit(ctx, renewInterval)
 		err := s.keeper.store.renewSession(attempt, s.id)
 		cancelAttempt()
 		if err == nil || err == errSessionLost || ctx.Err() != nil {

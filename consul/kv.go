@@ -9,7 +9,6 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
-	"github.com/portworx/kvdb/internal/failover"
 )
 
 const (
@@ -188,7 +187,7 @@ func (s *store) settle(ctx context.Context, key string, c driver.Cond, ops api.T
 			}
 			if try > 2 { // others are faster, or Consul's lock delay is in the way
 				if backoff.Wait(ctx) != nil {
-					return nil, failover.NotReached(ctx, err)
+					return nil, driver.NotReached(ctx, err)
 				}
 			}
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 // guardDelay is how long a lock is held before its key is watched: one that is
@@ -132,7 +132,7 @@ func (l *lease) begin(ctx context.Context) error {
 	case <-l.lost:
 		return kvdb.ErrInvalidLock
 	case <-ctx.Done():
-		return failover.NotReached(ctx, failover.ErrNoAnswer)
+		return driver.NotReached(ctx, driver.ErrTimeLimit)
 	}
 }
 

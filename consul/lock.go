@@ -9,7 +9,6 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
-	"github.com/portworx/kvdb/internal/failover"
 )
 
 // Lock implements driver.Store.
@@ -65,7 +64,7 @@ func isHeld(p *api.KVPair) bool { return p.Session != "" && p.Flags != ttlFlags 
 
 // tryLock makes one attempt to get a lock whose key is as over says.
 func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair) (*lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout)
 	defer cancel()
 	session, err := s.locks.session(ctx)
 	if err != nil {
@@ -79,7 +78,7 @@ func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair
 	results, err := s.commit(ctx, once, api.TxnOps{guard, take})
 	if errors.Is(err, kvdb.ErrUnknownOutcome) {
 		session.disown(key)
-		return nil, failover.NotReached(ctx, &notRunError{err})
+		return nil, driver.NotReached(ctx, &notRunError{err})
 	}
 	var c *conflict
 	if errors.As(err, &c) && c.op == 1 { // the key is free, and cannot be taken
@@ -121,7 +120,7 @@ func (s *store) sessionLost(ctx context.Context, session *session) (bool, error)
 
 // lookBounded is look for a call that has no time limit.
 func (s *store) lookBounded(ctx context.Context, key string) (*api.KVPair, error) {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout)
 	defer cancel()
 	return s.look(ctx, key)
 }

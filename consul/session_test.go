@@ -2,6 +2,7 @@ package consul
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -167,7 +168,7 @@ func storeOf(t *testing.T, cluster *servers.Cluster) *store {
 	t.Helper()
 	s, err := newStore(cluster.Endpoints(), settings{scheme: "http"})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	t.Cleanup(func() { require.NoError(t, s.Close(context.Background())) })
 	return s
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/tree"
 )
 
@@ -23,7 +24,7 @@ const markOps = 2
 
 // Snapshot implements driver.Store.
 func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, snapshotTimeout)
 	defer cancel()
 	switch {
 	case !consistent:

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -26,8 +25,6 @@ const (
 	maxTxOps = 128
 	// maxKey keeps the URL of a read well below the megabyte that Consul takes.
 	maxKey = 16 << 10
-	// closeTimeout bounds how long Close waits for sessions to end.
-	closeTimeout = 5 * time.Second
 )
 
 // store implements driver.Store.
@@ -156,7 +153,7 @@ func (s *store) begin() error {
 // or a while after Close.
 func (s *store) background(f func(ctx context.Context)) {
 	s.launch(func() {
-		ctx, cancel := context.WithTimeout(s.late, reapTimeout)
+		ctx, cancel := driver.WithTimeLimit(s.late, reapTimeout)
 		defer cancel()
 		f(ctx)
 	})
@@ -173,7 +170,7 @@ func (s *store) launch(f func()) {
 
 // Close implements driver.Store. It ends the session of the locks, and with it
 // the locks.
-func (s *store) Close() error {
+func (s *store) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
@@ -184,9 +181,9 @@ func (s *store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.end(kvdb.ErrClosed)
-	timer := time.AfterFunc(closeTimeout, s.endLate)
+	stop := context.AfterFunc(ctx, s.endLate)
 	s.goroutines.Wait()
-	timer.Stop()
+	stop()
 	s.endLate()
 	s.pool.close()
 	return nil

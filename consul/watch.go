@@ -45,7 +45,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 		idle:  retry.Backoff{Min: 10 * time.Millisecond, Max: 250 * time.Millisecond},
 		again: retry.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second},
 	}
-	bounded, cancel := context.WithTimeout(ctx, opTimeout)
+	bounded, cancel := driver.WithTimeLimit(ctx, opTimeout)
 	defer cancel()
 	var pairs api.KVPairs
 	var index uint64
@@ -134,7 +134,7 @@ func (w *stream) deletion(pairs api.KVPairs, index uint64) uint64 {
 	if w.request.Prefix || len(pairs) > 0 || len(w.known) == 0 {
 		return index
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, opTimeout)
+	ctx, cancel := driver.WithTimeLimit(w.ctx, opTimeout)
 	defer cancel()
 	// When it fails the next query does too.
 	_ = w.store.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {

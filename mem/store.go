@@ -253,7 +253,7 @@ func (s *store) LockOwner(_ context.Context, key string) (string, bool, error) {
 }
 
 // Close implements driver.Store.
-func (s *store) Close() error {
+func (s *store) Close(context.Context) error {
 	s.session.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -96,7 +96,7 @@ func TestCallsAfterClose(t *testing.T) {
 	require.NoError(t, err)
 	lease, err := s.Lock(ctx, "lock", "me", 0)
 	require.NoError(t, err)
-	require.NoError(t, s.Close())
+	require.NoError(t, s.Close(t.Context()))
 	select {
 	case <-lease.Lost():
 	default:

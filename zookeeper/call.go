@@ -10,6 +10,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
@@ -100,10 +101,10 @@ func (s *store) call(ctx context.Context, repeatable bool, r request) error {
 		case fate == answered:
 			return err
 		case fate == perhaps && !repeatable:
-			return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, withCause(ctx, err))
+			return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, driver.WithCause(ctx, err))
 		}
 		if s.retries > 0 && n >= s.retries || again.Wait(ctx) != nil {
-			return notReached(ctx, err)
+			return driver.NotReached(ctx, err)
 		}
 	}
 }
@@ -114,11 +115,11 @@ func (s *store) call(ctx context.Context, repeatable bool, r request) error {
 func (s *store) reach(ctx context.Context, before error) error {
 	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > opTimeout {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, opTimeout)
+		ctx, cancel = driver.WithTimeLimit(ctx, opTimeout)
 		defer cancel()
 	}
 	if s.main.await(ctx) != nil || ctx.Err() != nil {
-		return notReached(ctx, before)
+		return driver.NotReached(ctx, before)
 	}
 	return nil
 }
@@ -133,25 +134,4 @@ func (c *client) run(ctx context.Context, r request) error {
 	case <-ctx.Done():
 		return errAbandoned
 	}
-}
-
-// notReached is the error of a request that had no effect. When it was the
-// caller who gave up, that is all that is known; but the end of time means that
-// the server did not answer.
-func notReached(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		return context.Cause(ctx)
-	}
-	return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, withCause(ctx, err))
-}
-
-// withCause adds to an error why the caller's context ended, if it has.
-func withCause(ctx context.Context, err error) error {
-	switch {
-	case err == nil:
-		return context.Cause(ctx)
-	case ctx.Err() == nil || errors.Is(err, context.Cause(ctx)):
-		return err
-	}
-	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 }

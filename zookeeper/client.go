@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 const (
@@ -100,7 +102,7 @@ func (c *client) authenticate(credentials []byte) {
 var errOnce = errors.New("this session is over")
 
 func (c *client) dial(network, address string, _ time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, dialTimeout)
+	ctx, cancel := driver.WithTimeLimit(c.ctx, dialTimeout)
 	defer cancel()
 	c.mu.Lock()
 	over := c.once && c.dialled
@@ -159,7 +161,7 @@ func (c *client) follower(ctx context.Context, network, address string) (net.Con
 	}
 	connect := func(ctx context.Context, address string) (net.Conn, error) { return c.connectTo(ctx, network, address) }
 	ask := func(address string) (mode string, err error) {
-		ctx, cancel := context.WithTimeout(ctx, roleTimeout)
+		ctx, cancel := driver.WithTimeLimit(ctx, roleTimeout)
 		defer cancel()
 		return ask(ctx, connect, address)
 	}

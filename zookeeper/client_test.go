@@ -73,7 +73,7 @@ func TestConnectsToAFollower(t *testing.T) {
 	for i := range stores {
 		stores[i], err = open(cluster.Endpoints(), nil)
 		require.NoError(t, err)
-		defer func() { require.NoError(t, stores[i].Close()) }()
+		defer func() { require.NoError(t, stores[i].Close(context.Background())) }()
 		require.NoError(t, stores[i].main.await(t.Context()))
 		require.NotEqual(t, old.Endpoint(), connected(stores[i]))
 	}
@@ -94,7 +94,7 @@ func TestConnectsToAFollower(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, s.main.await(t.Context()))
 	require.Equal(t, leader.Endpoint(), connected(s))
-	require.NoError(t, s.Close())
+	require.NoError(t, s.Close(t.Context()))
 }
 
 // A server that follows is found in time also where others are silent.

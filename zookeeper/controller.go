@@ -14,6 +14,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
@@ -101,7 +102,7 @@ func parseMember(number, value string) (member, error) {
 
 // controlled calls f with a context for a call of the Controller.
 func (s *store) controlled(f func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(s.lifetime, opTimeout)
+	ctx, cancel := driver.WithTimeLimit(s.lifetime, opTimeout)
 	defer cancel()
 	return f(ctx)
 }
@@ -143,7 +144,7 @@ func (m member) info(ctx context.Context) *kvdb.MemberInfo {
 
 // ask asks a member whether it serves and leads.
 func (m member) ask(ctx context.Context) (serves, leads bool) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, askTimeout)
 	defer cancel()
 	mode, err := ask(ctx, func(ctx context.Context, address string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", address)
@@ -231,7 +232,7 @@ func (s *store) reconfigure(plan func(members []member) (change, error)) (map[st
 				// It is not certain any more what is in force; kvdb.ErrNoConnection would say
 				// that the change was not made.
 				return fmt.Errorf("%w: reconfigured, but the members cannot be read: %w",
-					kvdb.ErrUnknownOutcome, withCause(ctx, errors.New(err.Error())))
+					kvdb.ErrUnknownOutcome, driver.WithCause(ctx, errors.New(err.Error())))
 			case made, err == nil && unknown != nil && sent.holds(members):
 				for _, m := range members {
 					urls[strconv.FormatUint(m.id, 10)] = []string{net.JoinHostPort(m.host, m.port)}

@@ -93,7 +93,7 @@ func (s *store) set(ctx context.Context, path string, value []byte) (driver.Inde
 			// it is not. When it is gone already, it may be that the server has removed it
 			// with the container, or that somebody has deleted it, who must not find it
 			// written again.
-			err = fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, withCause(ctx, errors.New(err.Error())))
+			err = fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, driver.WithCause(ctx, errors.New(err.Error())))
 		}
 	}
 	return indexesOf(stat), err

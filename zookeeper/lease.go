@@ -9,6 +9,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
@@ -59,7 +60,7 @@ func (l *leases) keepAlive() {
 	defer l.until.Stop()
 	for {
 		pauses := keepAliveAgain
-		ctx, cancel := context.WithTimeout(l.s.lifetime, opTimeout)
+		ctx, cancel := driver.WithTimeLimit(l.s.lifetime, opTimeout)
 		if l.s.main.await(ctx) == nil {
 			sent := time.Now()
 			err := l.s.main.run(ctx, func(c *zk.Conn) error { _, err := c.Sync("/"); return err })

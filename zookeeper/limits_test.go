@@ -98,7 +98,7 @@ func TestTransactionOfAUser(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	s, err := open([]string{member.Endpoint()}, map[string]string{kvdb.UsernameKey: strings.Repeat("u", 64), kvdb.PasswordKey: "password"})
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	var reads []driver.Read
 	for i := range 8000 {
 		reads = append(reads, driver.Read{Key: fmt.Sprintf("d/%05d", i)})

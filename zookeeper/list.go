@@ -47,7 +47,7 @@ func (s *store) listing(ctx context.Context, w walk, apart bool) (*moment, int64
 			return errors.Join(w.update(ctx, s.main, m, first), <-marked)
 		})
 		if err != nil {
-			if round > 0 && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			if round > 0 && errors.Is(context.Cause(ctx), driver.ErrTimeLimit) {
 				err = errors.Join(errMoving, err)
 			}
 			return nil, 0, err
@@ -102,7 +102,7 @@ func (s *store) Children(ctx context.Context, dir, sep string) ([]string, error)
 
 // Snapshot implements driver.Store.
 func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, snapshotTimeout)
 	defer cancel()
 	w := walk{prefixes: prefixes, data: true}
 	m, zxid, err := s.listing(ctx, w, consistent)

@@ -50,10 +50,10 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 		return nil, err
 	}
 	s.launch(s.leases.keepAlive)
-	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
 	defer cancel()
 	if err := s.peek(ctx, func(c *zk.Conn) error { _, _, err := c.Exists("/"); return err }); err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to ZooKeeper at %q: %w", endpoints, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("connect to ZooKeeper at %q: %w", endpoints, err), s.Close(ctx))
 	}
 	return s, nil
 }

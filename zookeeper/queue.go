@@ -12,6 +12,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
@@ -52,7 +53,7 @@ func (s *store) leave(discard func()) {
 
 // bounded returns a context for requests of a Lock.
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, opTimeout)
+	return driver.WithTimeLimit(ctx, opTimeout)
 }
 
 // enqueue takes a place in the queue. Where another release of this library holds
@@ -114,7 +115,7 @@ func (s *store) takePlace(ctx context.Context, p *place, value []byte) error {
 			p.path = child(p.queue, name)
 			return nil
 		case again.Wait(ctx) != nil:
-			return notReached(ctx, nil)
+			return driver.NotReached(ctx, nil)
 		}
 	}
 }

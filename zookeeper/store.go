@@ -65,7 +65,7 @@ func (s *store) launch(f func()) {
 }
 
 // Close implements driver.Store. It ends the session, and with it the locks.
-func (s *store) Close() error {
+func (s *store) Close(context.Context) error {
 	s.leases.loseAll()
 	s.mu.Lock()
 	s.closed = true

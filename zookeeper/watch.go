@@ -78,7 +78,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 // begin reads what is there.
 func (w *stream) begin() error {
 	for {
-		bound, cancel := context.WithTimeout(w.ctx, opTimeout)
+		bound, cancel := driver.WithTimeLimit(w.ctx, opTimeout)
 		x, err := w.h.use(bound)
 		if err == nil {
 			err = x.run(bound, func(*zk.Conn) error { return x.flush().end(bound) })
@@ -87,7 +87,7 @@ func (w *stream) begin() error {
 			}
 		}
 		if err != nil {
-			err = notReached(bound, err)
+			err = driver.NotReached(bound, err)
 		}
 		cancel()
 		if err != nil {

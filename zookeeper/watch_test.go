@@ -235,7 +235,7 @@ func TestWatchesThatAreOver(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	s, err := open([]string{member.Endpoint()}, nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	s.hub.maxIdle = 50
 	lives, err := s.Watch(t.Context(), driver.WatchRequest{Key: "d/key"})
 	require.NoError(t, err)

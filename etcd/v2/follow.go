@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/failover"
 )
 
@@ -51,7 +52,7 @@ func (v *visit) listen(path string, recursive bool, from uint64) (*feed, error) 
 	if p.user != "" {
 		request.SetBasicAuth(p.user, p.password)
 	}
-	late := time.AfterFunc(failover.AttemptTimeout, func() { v.cancel(failover.ErrNoAnswer) })
+	late := time.AfterFunc(failover.AttemptTimeout, func() { v.cancel(driver.ErrTimeLimit) })
 	defer late.Stop()
 	reply, err := p.base.RoundTrip(request)
 	if err != nil {
@@ -92,7 +93,7 @@ func (v *visit) failure(ctx context.Context, err error) error {
 		return err
 	}
 	v.member.pool.Avoid(v.member)
-	return failover.NotReached(ctx, err)
+	return driver.NotReached(ctx, err)
 }
 
 // readError returns the error that an answer is.
@@ -169,7 +170,7 @@ func (p *pool) ride(ctx context.Context, f func() (more bool, err error)) error 
 
 // recover returns when a majority answers, unless none has for patience.
 func (p *pool) recover(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, max(patience-p.Silence(), failover.AttemptTimeout))
+	ctx, cancel := driver.WithTimeLimit(ctx, max(patience-p.Silence(), failover.AttemptTimeout))
 	defer cancel()
 	backoff := newBackoff()
 	for {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
-	"github.com/portworx/kvdb/internal/failover"
 )
 
 // maxPrevValue is the longest value, in bytes, that a request is conditioned on:
@@ -91,7 +90,7 @@ func settle[T any](ctx context.Context, f func() (T, error)) (T, error) {
 			return result, err
 		}
 		if backoff.Wait(ctx) != nil {
-			return result, failover.NotReached(ctx, err)
+			return result, driver.NotReached(ctx, err)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 		return nil, err
 	}
 	defer s.locking.Done()
-	waiting, cancel := context.WithTimeout(ctx, wait)
+	waiting, cancel := driver.WithTimeLimit(ctx, wait)
 	defer cancel()
 	value, err := json.Marshal(lockNode{common.LockerIDInfo{LockerID: owner}, rand.Text()})
 	if err != nil {

@@ -24,7 +24,7 @@ func removeOneByOne(t *testing.T, cluster *servers.Cluster, root map[string]stri
 	t.Helper()
 	s, err := open("", cluster.Endpoints(), root, nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	for i, lock := range locks {
 		select {
 		case <-lostOf(t, lock):

@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 // statusTimeout is how long a member may take to say how it is.
@@ -22,7 +23,7 @@ const statusTimeout = 2 * time.Second
 
 // The Controller's methods have no context: they end with the store.
 func (s *store) controllerContext() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(s.lifetime, opTimeout)
+	return driver.WithTimeLimit(s.lifetime, opTimeout)
 }
 
 func (s *store) members(ctx context.Context) ([]client.Member, error) {
@@ -199,7 +200,7 @@ func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 // askStatus asks the member itself who leads. One that does not answer, or does
 // not know, is not healthy.
 func (s *store) askStatus(ctx context.Context, m client.Member, info *kvdb.MemberInfo) {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, statusTimeout)
 	defer cancel()
 	for _, endpoint := range m.ClientURLs {
 		leader, _, err := attempt(ctx, &member{url: endpoint, pool: s.pool}, func() {}, func(ctx context.Context, l *line) (*client.Member, error) {

@@ -75,7 +75,7 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 		return nil, err
 	}
 	s := newStore(p, stale)
-	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
 	defer cancel()
 	if err = p.ping(ctx); err != nil {
 		err = fmt.Errorf("ask %s: %w", strings.Join(urls, ", "), err)
@@ -87,7 +87,7 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 		if errors.Is(err, client.ErrInvalidJSON) {
 			err = fmt.Errorf("%w: the server has no v2 API: %w", kvdb.ErrNoConnection, err)
 		}
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(err, s.Close(ctx))
 	}
 	return s, nil
 }

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb/etcd/common"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/failover"
 	"github.com/portworx/kvdb/internal/retry"
 )
@@ -124,7 +125,7 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= opTimeout {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, opTimeout)
+	return driver.WithTimeLimit(ctx, opTimeout)
 }
 
 // pingKey is read, and need not be there or be readable, to see whether a member

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/failover"
 )
 
@@ -33,7 +34,7 @@ const (
 // index nothing has happened. The pulse of the member tells.
 type visit struct {
 	member *member
-	// ctx ends with cause failover.ErrNoAnswer when the member is not well.
+	// ctx ends with cause driver.ErrTimeLimit when the member is not well.
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	begun  atomic.Bool // the answer has begun
@@ -89,7 +90,7 @@ func (m *member) pulse(ctx context.Context) {
 		case ctx.Err() != nil: // the visits are not this pulse's
 		case err != nil:
 			for v := range m.visits {
-				v.cancel(failover.ErrNoAnswer)
+				v.cancel(driver.ErrTimeLimit)
 			}
 		default:
 			for _, v := range begun {
@@ -143,7 +144,7 @@ func (v *visit) settled() uint64 {
 
 // ask returns the index that the member has reached; 0 when the user may not ask.
 func (m *member) ask(ctx context.Context, majority bool) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, failover.AttemptTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, failover.AttemptTimeout)
 	defer cancel()
 	reply, sent, err := attempt(ctx, m, func() {}, func(ctx context.Context, l *line) (*client.Response, error) {
 		return l.keys.Get(ctx, m.pool.pulsePath(), &client.GetOptions{Quorum: majority})

@@ -24,7 +24,7 @@ const (
 
 // Snapshot implements driver.Store.
 func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, snapshotTimeout)
 	defer cancel()
 	common := commonPrefix(prefixes)
 	for {

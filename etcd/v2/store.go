@@ -18,9 +18,6 @@ const (
 	// maxTTL keeps times of expiry within what the server can express: what is beyond
 	// would expire at once.
 	maxTTL = 100 * 365 * 24 * time.Hour
-	// closeTimeout bounds how long Close waits for locks to be released and for what
-	// is done in the background.
-	closeTimeout = 5 * time.Second
 )
 
 // store implements driver.Store.
@@ -95,7 +92,7 @@ func (s *store) beginLock() error {
 // after Close.
 func (s *store) background(limit time.Duration, f func(context.Context) error) {
 	s.launch(func() {
-		ctx, cancel := context.WithTimeout(s.late, limit)
+		ctx, cancel := driver.WithTimeLimit(s.late, limit)
 		defer cancel()
 		backoff := retry.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
 		for backoff.Wait(ctx) == nil {
@@ -108,7 +105,7 @@ func (s *store) background(limit time.Duration, f func(context.Context) error) {
 }
 
 // Close implements driver.Store.
-func (s *store) Close() error {
+func (s *store) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
@@ -118,7 +115,7 @@ func (s *store) Close() error {
 	held := s.leases
 	s.leases = map[*lease]struct{}{}
 	s.mu.Unlock()
-	timer := time.AfterFunc(closeTimeout, s.endLate)
+	stop := context.AfterFunc(ctx, s.endLate)
 	var releasing sync.WaitGroup
 	for l := range held {
 		l.lose()
@@ -130,7 +127,7 @@ func (s *store) Close() error {
 	releasing.Wait()
 	s.end(kvdb.ErrClosed)
 	s.goroutines.Wait()
-	timer.Stop()
+	stop()
 	s.endLate()
 	s.pool.transport.CloseIdleConnections()
 	return nil

@@ -307,7 +307,7 @@ func TestGapNotSkipped(t *testing.T) {
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
 	s, err := open("gap", cluster.Endpoints(), nil, n.wrap)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	w := &stream{store: s, ctx: ctx, request: driver.WatchRequest{Key: "dir/", Prefix: true}, path: "/dir",

@@ -2,7 +2,6 @@ package etcdv3
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
@@ -105,12 +105,12 @@ func write[T any](ctx context.Context, s *store, request func(context.Context) (
 		case refused:
 			return none, refusal(err)
 		case perhaps:
-			return none, fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, withCause(ctx, err))
+			return none, fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, driver.WithCause(ctx, err))
 		case canceled:
-			return none, unsent(ctx, err)
+			return none, driver.NotReached(ctx, err)
 		}
 		if try >= s.retries || backoff.Wait(ctx) != nil {
-			return none, unsent(ctx, err)
+			return none, driver.NotReached(ctx, err)
 		}
 	}
 }
@@ -122,7 +122,7 @@ func read[T any](ctx context.Context, s *store, request func(context.Context) (T
 	defer end()
 	backoff := newBackoff()
 	for try := 0; ; try++ {
-		limited, cancel := context.WithTimeout(ctx, attemptTimeout)
+		limited, cancel := driver.WithTimeLimit(ctx, attemptTimeout)
 		a := &attempt{Context: limited}
 		reply, err := request(a)
 		cancel()
@@ -134,19 +134,9 @@ func read[T any](ctx context.Context, s *store, request func(context.Context) (T
 			return none, refusal(err)
 		}
 		if try >= s.retries || ctx.Err() != nil || backoff.Wait(ctx) != nil {
-			return none, unsent(ctx, err)
+			return none, driver.NotReached(ctx, err)
 		}
 	}
-}
-
-// unsent is the error of a request that had no effect. When it was the caller
-// who gave up, that is all that is known; but the end of time means that the
-// store did not answer.
-func unsent(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		return withCause(ctx, err)
-	}
-	return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, withCause(ctx, err))
 }
 
 // bounded returns a context that ends with ctx, and after opTimeout at most. The
@@ -155,5 +145,5 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= opTimeout {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, opTimeout)
+	return driver.WithTimeLimit(ctx, opTimeout)
 }

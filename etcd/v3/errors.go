@@ -78,11 +78,3 @@ func refusal(err error) error {
 	}
 	return err
 }
-
-// withCause adds to an error why the caller's context ended, if it has.
-func withCause(ctx context.Context, err error) error {
-	if ctx.Err() == nil || errors.Is(err, context.Cause(ctx)) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-}

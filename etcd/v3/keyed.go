@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 // keyed is a mutex for each key.
@@ -25,7 +27,7 @@ func (k *keyed) enter(ctx context.Context, key string) error {
 		select {
 		case <-other:
 		case <-ctx.Done():
-			return unsent(ctx, errors.New("another attempt to lock the same key is going on"))
+			return driver.NotReached(ctx, errors.New("another attempt to lock the same key is going on"))
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 const (
@@ -106,7 +107,7 @@ func (s *store) soon(ctx context.Context, f func(context.Context)) {
 	}
 	started := s.launch(func() {
 		defer func() { <-s.revoking }()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.lifetime), opTimeout)
+		ctx, cancel := driver.WithTimeLimit(context.WithoutCancel(s.lifetime), opTimeout)
 		defer cancel()
 		detach := context.AfterFunc(s.lifetime, func() { time.AfterFunc(revokeTimeout, cancel) })
 		defer detach()

@@ -156,7 +156,7 @@ func TestLeaseOfTheSameID(t *testing.T) {
 		require.Equal(t, failing, err != nil)
 		cancel()
 		receive(t, l.ended, "a look at the lease")
-		require.NoError(t, s.Close())
+		require.NoError(t, s.Close(t.Context()))
 		reply, err := client.Get(t.Context(), "theirs")
 		require.NoError(t, err)
 		require.Len(t, reply.Kvs, 1, "somebody else's key")
@@ -224,7 +224,7 @@ func TestLeaseExpiresBeforeItsWrite(t *testing.T) {
 	client := raw(t, cluster)
 	s, err := open("", cluster.Endpoints(), nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	kv := s.kv
 	for name, write := range map[string]func(driver.Write) error{
 		"put":    func(w driver.Write) error { _, err := s.Put(t.Context(), w); return err },
@@ -276,7 +276,7 @@ func TestLeaseOfSeveralKeys(t *testing.T) {
 	}
 	_, err = s.Delete(t.Context(), "b", driver.Cond{})
 	require.NoError(t, err)
-	require.NoError(t, s.Close()) // when all is revoked
+	require.NoError(t, s.Close(t.Context())) // when all is revoked
 	reply, err := client.Get(t.Context(), "", clientv3.WithPrefix())
 	require.NoError(t, err)
 	keys := []string{}
@@ -307,7 +307,7 @@ func TestLeasesOfManyWriters(t *testing.T) {
 	client := raw(t, cluster)
 	s, err := open("", cluster.Endpoints(), nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	s.revoking = make(chan struct{}, 2)
 	l := gated{s.lease, make(chan struct{})}
 	s.lease = l

@@ -97,7 +97,7 @@ func TestListWhileCompacted(t *testing.T) {
 	fill(t, instance(t, cluster, "", nil), "k/", pairs)
 	s, err := open("", cluster.Endpoints(), nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	s.kv = &compacting{s.kv, 3}
 	page, err := s.List(t.Context(), "k/", driver.ListOptions{})
 	require.NoError(t, err)

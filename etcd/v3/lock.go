@@ -19,7 +19,7 @@ import (
 const disownTime = time.Minute
 
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
-	waiting, cancel := context.WithTimeout(ctx, wait)
+	waiting, cancel := driver.WithTimeLimit(ctx, wait)
 	defer cancel()
 	lockKey := s.lockKey(key)
 	backoff := newBackoff()
@@ -129,7 +129,7 @@ func (s *store) deleteLock(ctx context.Context, kv *mvccpb.KeyValue) (deleted bo
 // such a lock over.)
 func (s *store) disown(se *session, lockKey string) {
 	s.launch(func() {
-		ctx, cancel := context.WithTimeout(se.ctx, disownTime)
+		ctx, cancel := driver.WithTimeLimit(se.ctx, disownTime)
 		defer cancel()
 		backoff := retry.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
 		for backoff.Wait(ctx) == nil {

@@ -350,7 +350,7 @@ func TestLockRequestArrivesLate(t *testing.T) {
 	l := &late{release: make(chan struct{}), arrived: make(chan struct{}), looks: make(chan struct{}, 1000)}
 	s, err := open("d", cluster.Endpoints(), nil, grpc.WithChainUnaryInterceptor(l.intercept))
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	receive(t, l.looks, "the one of open")
 	lock, err := s.Lock(t.Context(), "d/key", "me", time.Second)
 	require.NoError(t, err)
@@ -468,7 +468,7 @@ func TestDeleteTreeOfABusyDirectory(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	s, err := open("", cluster.Endpoints(), nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	s.kv = crowded{s.kv}
 	_, err = s.Put(t.Context(), driver.Write{Key: "dir/key"})
 	require.NoError(t, err)

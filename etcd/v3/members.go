@@ -18,6 +18,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/etcd/common"
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 const (
@@ -29,7 +30,7 @@ const (
 
 // The Controller's methods have no context: they end with the store.
 func (s *store) controllerContext() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(s.lifetime, opTimeout)
+	return driver.WithTimeLimit(s.lifetime, opTimeout)
 }
 
 // AddMember implements kvdb.Controller.
@@ -218,7 +219,7 @@ func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 }
 
 func (s *store) listMembers(ctx context.Context) ([]*pb.Member, error) {
-	quorum, cancel := context.WithTimeout(ctx, attemptTimeout)
+	quorum, cancel := driver.WithTimeLimit(ctx, attemptTimeout)
 	defer cancel()
 	members, err := s.members(quorum)
 	if err == nil || !errors.Is(err, kvdb.ErrNoConnection) {
@@ -233,7 +234,7 @@ func (s *store) listMembers(ctx context.Context) ([]*pb.Member, error) {
 // anyMembers returns the members as one of them knows them, who answers first;
 // nil when none does. The requests of an instance go to the members in turn.
 func (s *store) anyMembers(ctx context.Context) []*pb.Member {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, statusTimeout)
 	defer cancel()
 	n := len(s.client.Endpoints())
 	answers := make(chan []*pb.Member, n)
@@ -257,7 +258,7 @@ func (s *store) anyMembers(ctx context.Context) []*pb.Member {
 // askStatus asks the member itself how it is, at all its addresses at once. One
 // that does not answer is not healthy.
 func (s *store) askStatus(ctx context.Context, m *pb.Member, info *kvdb.MemberInfo) {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, statusTimeout)
 	defer cancel()
 	answers := make(chan *clientv3.StatusResponse, len(m.ClientURLs))
 	for _, endpoint := range m.ClientURLs {
@@ -325,7 +326,7 @@ func (s *store) DefragmentContext(ctx context.Context, endpoint string, timeout 
 	if timeout > 0 {
 		limit = time.Duration(timeout) * time.Second
 	}
-	limited, cancel := context.WithTimeout(ctx, limit)
+	limited, cancel := driver.WithTimeLimit(ctx, limit)
 	defer cancel()
 	if _, err := s.client.Defragment(limited, urls[0]); err != nil {
 		if ctx.Err() != nil {

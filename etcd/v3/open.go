@@ -101,7 +101,7 @@ func clientConfig(urls []string, config *tls.Config, more []dialOption) clientv3
 // connect returns a client whose server has answered. It asks without a login
 // first: then an error tells at once what is wrong with the connection.
 func connect(cfg clientv3.Config, user, password string) (*clientv3.Client, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
 	defer cancel()
 	client, err := clientv3.New(cfg)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/etcd/common"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
@@ -42,7 +43,7 @@ func (s *store) session(ctx context.Context) (*session, error) {
 	case s.sessionTurn <- struct{}{}:
 		defer func() { <-s.sessionTurn }()
 	case <-ctx.Done():
-		return nil, unsent(ctx, errors.New("another call waits for the lease of the locks"))
+		return nil, driver.NotReached(ctx, errors.New("another call waits for the lease of the locks"))
 	}
 	if s.present != nil && s.present.ctx.Err() == nil {
 		return s.present, nil

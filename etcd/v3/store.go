@@ -94,14 +94,14 @@ func (s *store) background(f func(context.Context) error) {
 	})
 }
 
-func (s *store) Close() error {
+func (s *store) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	s.sessionTurn <- struct{}{} // for ever: there is no session any more
 	if s.present != nil {
 		s.present.expire()
-		ctx, cancel := context.WithTimeout(context.Background(), revokeTimeout)
+		ctx, cancel := driver.WithTimeLimit(ctx, revokeTimeout)
 		// What cannot be revoked expires.
 		_, _ = s.revoke(ctx, s.present.id)
 		cancel()

@@ -138,7 +138,7 @@ func (w *watch) await(ctx context.Context) error {
 		select {
 		case <-w.wake:
 		case <-ctx.Done():
-			return unsent(ctx, errors.New("etcd did not register the watch in time"))
+			return driver.NotReached(ctx, errors.New("etcd did not register the watch in time"))
 		}
 	}
 }

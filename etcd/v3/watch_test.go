@@ -81,7 +81,7 @@ func TestSlowWatch(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	s, err := open("slow", cluster.Endpoints(), nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	open := func() *watch {
 		stream, err := s.Watch(t.Context(), driver.WatchRequest{Key: "slow/", Prefix: true})
 		require.NoError(t, err)
@@ -124,7 +124,7 @@ func TestSlowWatchCompacted(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	s, err := open("slow", cluster.Endpoints(), nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	w, err := s.Watch(t.Context(), driver.WatchRequest{Key: "slow/", Prefix: true})
 	require.NoError(t, err)
 	defer w.Close()
@@ -156,7 +156,7 @@ func TestQuietWatchOverCompaction(t *testing.T) {
 	for _, busy := range []bool{false, true} {
 		s, err := open("", cluster.Endpoints(), nil)
 		require.NoError(t, err)
-		defer func() { require.NoError(t, s.Close()) }()
+		defer func() { require.NoError(t, s.Close(t.Context())) }()
 		s.hub.pingEvery = time.Second
 		stream, err := s.Watch(t.Context(), driver.WatchRequest{Key: "quiet/", Prefix: true})
 		require.NoError(t, err)
@@ -199,7 +199,7 @@ func TestSlowWatchOverReconnect(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	s, err := open("", cluster.Endpoints(), nil)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, s.Close()) }()
+	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	stream, err := s.Watch(t.Context(), driver.WatchRequest{Key: "slow/", Prefix: true})
 	require.NoError(t, err)
 	defer stream.Close()

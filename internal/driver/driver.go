@@ -76,9 +76,11 @@ type Store interface {
 	LockOwner(ctx context.Context, key string) (owner string, held bool, err error)
 
 	// Close releases what the store holds. A lease still held is lost first
-	// (its Lost is closed) and then released. The engine calls it once, after all
-	// streams are closed; other calls may still be running, and return an error.
-	Close() error
+	// (its Lost is closed) and then released, until ctx ends, which has a deadline:
+	// the error names what could not be released by then. The engine calls it once,
+	// after all streams are closed; other calls may still be running, and return an
+	// error.
+	Close(ctx context.Context) error
 }
 
 // Limits is what a store can hold. The zero value of a field is no limit.

@@ -16,8 +16,13 @@ import (
 	"github.com/portworx/kvdb/internal/driver"
 )
 
-// closeTimeout bounds how long Close waits for callbacks that are running.
-const closeTimeout = 10 * time.Second
+const (
+	// closeTimeout bounds Close.
+	closeTimeout = 10 * time.Second
+	// callbackTimeout is how much of it callbacks that are running may take. The
+	// store has the rest to release its locks.
+	callbackTimeout = 5 * time.Second
+)
 
 // Config is what a backend gives to New.
 type Config struct {
@@ -80,7 +85,7 @@ func New(cfg Config) (*Kvdb, error) {
 	if i.limits.CheckPrefix != nil {
 		var err error
 		if i.domain, err = i.limits.CheckPrefix(i.domain); err != nil {
-			return nil, errors.Join(fmt.Errorf("domain: %w", illegalKey(cfg.Domain, err)), cfg.Store.Close())
+			return nil, errors.Join(fmt.Errorf("domain: %w", illegalKey(cfg.Domain, err)), closeStore(cfg.Store, closeTimeout))
 		}
 	}
 	if !i.limits.PrivateKeyspace {
@@ -119,11 +124,11 @@ func (kv *Kvdb) begin() (context.Context, context.CancelFunc, error) {
 		return ctx, cancel, nil
 	}
 	if kv.ctx == kv.lifetime { // the usual case costs one context
-		ctx, cancel := context.WithTimeout(kv.ctx, kv.limits.OpTimeout)
+		ctx, cancel := driver.WithTimeLimit(kv.ctx, kv.limits.OpTimeout)
 		return ctx, cancel, nil
 	}
 	ctx, cancel := kv.merged()
-	bounded, cancelTimeout := context.WithTimeout(ctx, kv.limits.OpTimeout)
+	bounded, cancelTimeout := driver.WithTimeLimit(ctx, kv.limits.OpTimeout)
 	return bounded, func() { cancelTimeout(); cancel() }, nil
 }
 
@@ -142,7 +147,7 @@ func (kv *Kvdb) usable() error {
 	}
 	for view := kv; view != nil; view = view.outer {
 		if view.ctx.Err() != nil {
-			return context.Cause(view.ctx)
+			return driver.WithCause(view.ctx, nil)
 		}
 	}
 	return nil
@@ -186,16 +191,24 @@ func (i *instance) Close() error {
 	if again {
 		return nil
 	}
+	began := time.Now()
 	i.end(kvdb.ErrClosed)
 	var err error
 	finished := make(chan struct{})
 	go func() { i.goroutines.Wait(); close(finished) }()
-	timer := time.NewTimer(closeTimeout)
+	timer := time.NewTimer(callbackTimeout)
 	defer timer.Stop()
 	select {
 	case <-finished:
 	case <-timer.C:
-		err = fmt.Errorf("close %s: a watch callback has been running for more than %v", i.name, closeTimeout)
+		err = fmt.Errorf("close %s: a watch callback has been running for more than %v", i.name, callbackTimeout)
 	}
-	return errors.Join(err, i.store.Close())
+	return errors.Join(err, closeStore(i.store, closeTimeout-time.Since(began)))
+}
+
+// closeStore closes a store within limit.
+func closeStore(store driver.Store, limit time.Duration) error {
+	ctx, cancel := driver.WithTimeLimit(context.Background(), limit)
+	defer cancel()
+	return store.Close(ctx)
 }

@@ -37,7 +37,7 @@ func (f *fake) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream,
 	return f.watch(ctx, r)
 }
 
-func (f *fake) Close() error {
+func (f *fake) Close(context.Context) error {
 	f.closed++
 	return nil
 }

@@ -162,10 +162,7 @@ func (kv *Kvdb) Unlock(kvp *kvdb.KVPair) error {
 		case h.unlocking <- struct{}{}:
 			defer func() { <-h.unlocking }()
 		case <-ctx.Done():
-			if err := kv.usable(); err != nil {
-				return err
-			}
-			return fmt.Errorf("%w: an earlier Unlock of %q is not over: %w", kvdb.ErrNoConnection, h.key, context.Cause(ctx))
+			return driver.NotReached(ctx, fmt.Errorf("an earlier Unlock of %q is not over", h.key))
 		}
 		if h.released.Load() {
 			return nil

@@ -44,7 +44,7 @@ func (s *server) connect(limits driver.Limits) *remote {
 
 func (r *remote) Limits() driver.Limits { return r.limits }
 
-func (r *remote) Close() error {
+func (r *remote) Close(context.Context) error {
 	r.mu.Lock()
 	delete(r.clients, r)
 	session := r.session

@@ -201,4 +201,4 @@ func (s *snapshotStore) LockOwner(context.Context, string) (string, bool, error)
 	return "", false, nil
 }
 
-func (s *snapshotStore) Close() error { return nil }
+func (s *snapshotStore) Close(context.Context) error { return nil }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 // turns queues those of this instance who wait for the same lock, in the order
@@ -39,7 +41,7 @@ func (t *turns) enter(ctx context.Context, key string, wait time.Duration) (bool
 		return true, nil
 	case <-timer.C:
 	case <-ctx.Done():
-		err = context.Cause(ctx)
+		err = driver.WithCause(ctx, nil)
 	}
 	t.mu.Lock()
 	queue = t.waiting[key]

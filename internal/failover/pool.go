@@ -13,15 +13,13 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
 // AttemptTimeout is how long one endpoint may take to begin its answer to a
 // request that may be repeated, before another one is asked.
 const AttemptTimeout = 3 * time.Second
-
-// ErrNoAnswer is the cause of the end of a request that took too long.
-var ErrNoAnswer = errors.New("no answer in time")
 
 // Kind is how often a request may be sent.
 type Kind int
@@ -130,17 +128,17 @@ func (p *Pool[E]) Call(ctx context.Context, k Kind, f Attempt[E]) error {
 			p.Note()
 			return err
 		}
-		if !givenUp(ctx) {
+		if !driver.GivenUp(ctx) {
 			p.Avoid(e)
 		}
 		if fate == Perhaps && k == Once {
-			return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, withCause(ctx, err))
+			return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, driver.WithCause(ctx, err))
 		}
 		if before == nil || !errors.Is(err, context.DeadlineExceeded) {
 			before = err
 		}
 		if ctx.Err() != nil || try > p.retries || try%n == 0 && backoff.Wait(ctx) != nil {
-			return NotReached(ctx, before)
+			return driver.NotReached(ctx, before)
 		}
 	}
 }
@@ -151,30 +149,85 @@ func attempt[E any](ctx context.Context, k Kind, e E, f Attempt[E]) (sent bool, 
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	late := time.AfterFunc(AttemptTimeout, func() { cancel(ErrNoAnswer) })
+	late := time.AfterFunc(AttemptTimeout, func() { cancel(driver.ErrTimeLimit) })
 	defer late.Stop()
 	return f(ctx, e, func() { late.Stop() })
 }
 
-// givenUp tells whether the caller has, and not the time for a call.
-func givenUp(ctx context.Context) bool {
-	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded)
+// headStart is how long First waits for an endpoint before it asks the next one
+// as well.
+const headStart = 250 * time.Millisecond
+
+// First asks the endpoints side by side whether they serve, each one headStart
+// after the one before, or at once when that has failed, and makes the first
+// that does the current one. It goes on until ctx ends, unless all endpoints
+// have refused.
+func (p *Pool[E]) First(ctx context.Context, ask Attempt[E]) error {
+	backoff := p.backoff
+	for {
+		refused, err := p.race(ctx, ask)
+		if err == nil || refused {
+			return err
+		}
+		if backoff.Wait(ctx) != nil {
+			return driver.NotReached(ctx, err)
+		}
+	}
 }
 
-// NotReached is the error of a request that had no effect. When it was the
-// caller who gave up, that is all that is known; but the end of time means that
-// the store did not answer.
-func NotReached(ctx context.Context, err error) error {
-	if givenUp(ctx) {
-		return withCause(ctx, err)
+// race asks each endpoint once. It reports whether all have refused.
+func (p *Pool[E]) race(ctx context.Context, ask Attempt[E]) (refused bool, err error) {
+	endpoints := p.All()
+	type answer struct {
+		endpoint E
+		fate     Fate
+		err      error
 	}
-	return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, withCause(ctx, err))
+	answers := make(chan answer, len(endpoints))
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	next := time.NewTimer(0)
+	defer next.Stop()
+	refused = true
+	var errs []error
+	for begun := 0; len(errs) < len(endpoints); {
+		select {
+		case <-next.C:
+			if begun == len(endpoints) {
+				continue
+			}
+			e := endpoints[begun]
+			begun++
+			asking.Go(func() {
+				sent, err := attempt(ctx, Repeatable, e, ask)
+				a := answer{endpoint: e, err: err}
+				if err != nil {
+					a.fate = p.fateOf(err, sent)
+				}
+				answers <- a
+			})
+			next.Reset(headStart)
+		case a := <-answers:
+			if a.err == nil {
+				p.prefer(a.endpoint)
+				p.Note()
+				return false, nil
+			}
+			refused = refused && a.fate == Refused
+			errs = append(errs, a.err)
+			next.Reset(0)
+		}
+	}
+	return refused, errors.Join(errs...)
 }
 
-// withCause adds to an error why the caller's context ended, if it has.
-func withCause(ctx context.Context, err error) error {
-	if ctx.Err() == nil || errors.Is(err, context.Cause(ctx)) {
-		return err
+// prefer makes e the current endpoint, if it is one of them.
+func (p *Pool[E]) prefer(e E) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.endpoints, e); i > 0 {
+		p.endpoints = slices.Concat([]E{e}, p.endpoints[:i], p.endpoints[i+1:])
 	}
-	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 }

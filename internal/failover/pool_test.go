@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/failover"
 	"github.com/portworx/kvdb/internal/retry"
 )
@@ -96,24 +97,94 @@ func TestCurrent(t *testing.T) {
 
 // When the caller gives up, that says nothing about the endpoint.
 func TestGivenUp(t *testing.T) {
-	p := newPool(9, "a", "b")
 	cause := errors.New("enough")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	err := p.Call(ctx, failover.Repeatable, func(ctx context.Context, _ string, _ func()) (bool, error) {
-		cancel(cause)
-		return true, ctx.Err()
+	for name, c := range map[string]struct {
+		end  func(context.Context) (context.Context, context.CancelFunc)
+		want []error
+	}{
+		"cancelled": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancelCause(ctx)
+			time.AfterFunc(time.Millisecond, func() { cancel(cause) })
+			return ctx, func() { cancel(nil) }
+		}, []error{cause, context.Canceled}},
+		"past the deadline": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeoutCause(ctx, time.Millisecond, cause)
+		}, []error{cause, context.DeadlineExceeded}},
+	} {
+		for _, k := range []failover.Kind{failover.Once, failover.Repeatable} {
+			t.Run(name, func(t *testing.T) {
+				p := newPool(9, "a", "b")
+				ctx, cancel := c.end(t.Context())
+				defer cancel()
+				err := p.Call(ctx, k, func(ctx context.Context, _ string, _ func()) (bool, error) {
+					<-ctx.Done()
+					return true, ctx.Err()
+				})
+				for _, want := range c.want {
+					require.ErrorIs(t, err, want)
+				}
+				require.NotErrorIs(t, err, kvdb.ErrNoConnection)
+				e, _ := p.Current()
+				require.Equal(t, "a", e)
+			})
+		}
+	}
+}
+
+// The first endpoint that serves is found though others are silent, and answers
+// from then on.
+func TestFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ask := func(ctx context.Context, e string, _ func()) (bool, error) {
+			switch e {
+			case "silent":
+				<-ctx.Done()
+				return true, context.Cause(ctx)
+			case "down":
+				return false, errDown
+			case "no":
+				return true, errNo
+			}
+			return true, nil
+		}
+		for _, c := range []struct {
+			endpoints []string
+			took      time.Duration
+			current   string
+			want      error
+		}{
+			{[]string{"a"}, 0, "a", nil},
+			{[]string{"down", "no", "a"}, 0, "a", nil},
+			{[]string{"silent", "silent", "silent", "silent", "a", "b"}, time.Second, "a", nil},
+			{[]string{"no"}, 0, "no", errNo},
+			{[]string{"silent", "down"}, 10 * time.Second, "silent", kvdb.ErrNoConnection},
+		} {
+			p := newPool(0, c.endpoints...)
+			ctx, cancel := driver.WithTimeLimit(t.Context(), 10*time.Second)
+			began := time.Now()
+			require.ErrorIs(t, p.First(ctx, ask), c.want, "%v", c.endpoints)
+			require.Equal(t, c.took, time.Since(began), "%v", c.endpoints)
+			cancel()
+			e, n := p.Current()
+			require.Equal(t, c.current, e)
+			require.Equal(t, len(c.endpoints), n)
+			require.ElementsMatch(t, c.endpoints, p.All())
+		}
 	})
-	require.ErrorIs(t, err, cause)
-	require.NotErrorIs(t, err, kvdb.ErrNoConnection)
-	e, _ := p.Current()
-	require.Equal(t, "a", e)
+}
+
+// A server that is starting is asked again.
+func TestFirstAgain(t *testing.T) {
+	var of []string
+	require.NoError(t, newPool(0, "a").First(t.Context(), asked(&of, errDown, errSevered)))
+	require.Equal(t, []string{"a", "a", "a"}, of)
 }
 
 // The error of a call that ran out of time tells what went wrong before that.
 func TestOutOfTime(t *testing.T) {
 	for _, k := range []failover.Kind{failover.Once, failover.Repeatable} {
 		p := newPool(9, "a", "b")
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		ctx, cancel := driver.WithTimeLimit(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		err := p.Call(ctx, k, func(ctx context.Context, e string, _ func()) (bool, error) {
 			if e == "a" {
@@ -123,7 +194,7 @@ func TestOutOfTime(t *testing.T) {
 			return false, ctx.Err()
 		})
 		require.ErrorIs(t, err, errDown)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, driver.ErrTimeLimit)
 		require.ErrorIs(t, err, kvdb.ErrNoConnection)
 	}
 }
@@ -147,11 +218,11 @@ func TestSilence(t *testing.T) {
 		require.Equal(t, time.Second, p.Silence())
 
 		p = newPool(9, "a", "b")
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := driver.WithTimeLimit(t.Context(), 10*time.Second)
 		defer cancel()
 		err := p.Call(ctx, failover.Once, silent)
 		require.ErrorIs(t, err, kvdb.ErrUnknownOutcome)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, driver.ErrTimeLimit)
 		e, _ := p.Current()
 		require.Equal(t, "b", e)
 

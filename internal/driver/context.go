@@ -1,0 +1,60 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/portworx/kvdb"
+)
+
+// ErrTimeLimit is the cause of the end of a context whose time limit was the
+// library's own, not the caller's.
+var ErrTimeLimit = errors.New("no answer in time")
+
+// WithTimeLimit returns a context that ends with ctx, or with the cause
+// ErrTimeLimit after limit.
+func WithTimeLimit(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, ErrTimeLimit)
+}
+
+// GivenUp reports whether ctx has ended for another reason than a time limit of
+// the library's own: the caller's deadline or cancellation, or Close.
+func GivenUp(ctx context.Context) bool {
+	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrTimeLimit)
+}
+
+// NotReached returns the error of a request that had no effect and whose last
+// attempt failed with err, which may be nil. It wraps kvdb.ErrNoConnection
+// unless the caller has given up: then nothing is known about the store.
+func NotReached(ctx context.Context, err error) error {
+	err = WithCause(ctx, err)
+	if GivenUp(ctx) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, err)
+}
+
+// WithCause adds to err, which may be nil, why ctx ended, if it has: errors.Is
+// then finds both the context's error and its cause. The context's own error is
+// left out when not the caller ended it, but a time limit of the library's or
+// Close.
+func WithCause(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	causes := []error{context.Cause(ctx)}
+	if GivenUp(ctx) && !errors.Is(causes[0], ctx.Err()) && !errors.Is(causes[0], kvdb.ErrClosed) {
+		causes = append(causes, ctx.Err())
+	}
+	for _, cause := range causes {
+		switch {
+		case err == nil:
+			err = cause
+		case !errors.Is(err, cause):
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,68 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+)
+
+// The end of a context is the caller's or the library's, and the error of a
+// request says which, whichever is nested in the other.
+func TestWhoEndedTheContext(t *testing.T) {
+	refused, reason := errors.New("refused"), errors.New("reason")
+	past := time.Now().Add(-time.Second)
+	for name, c := range map[string]struct {
+		end     func(context.Context) (context.Context, context.CancelFunc)
+		givenUp bool
+		want    []error
+	}{
+		"running": {
+			func(ctx context.Context) (context.Context, context.CancelFunc) {
+				return WithTimeLimit(ctx, time.Hour)
+			}, false, []error{kvdb.ErrNoConnection, refused},
+		},
+		"own limit": {
+			func(ctx context.Context) (context.Context, context.CancelFunc) { return WithTimeLimit(ctx, 0) },
+			false, []error{kvdb.ErrNoConnection, ErrTimeLimit, refused},
+		},
+		"caller's deadline": {
+			func(ctx context.Context) (context.Context, context.CancelFunc) {
+				return context.WithDeadline(ctx, past)
+			}, true, []error{context.DeadlineExceeded, refused},
+		},
+		"caller's deadline with a cause, within an own limit": {
+			func(ctx context.Context) (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithDeadlineCause(ctx, past, reason)
+				inner, cancelInner := WithTimeLimit(ctx, time.Hour)
+				return inner, func() { cancelInner(); cancel() }
+			}, true, []error{context.DeadlineExceeded, reason, refused},
+		},
+		"cancelled": {
+			func(ctx context.Context) (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithCancelCause(ctx)
+				cancel(reason)
+				return ctx, func() {}
+			}, true, []error{context.Canceled, reason, refused},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := c.end(t.Context())
+			defer cancel()
+			require.Equal(t, c.givenUp, GivenUp(ctx))
+			err := NotReached(ctx, refused)
+			for _, want := range c.want {
+				require.ErrorIs(t, err, want)
+			}
+			require.Equal(t, !c.givenUp, errors.Is(err, kvdb.ErrNoConnection))
+			if ctx.Err() != nil {
+				require.ErrorIs(t, NotReached(ctx, nil), context.Cause(ctx))
+				require.Equal(t, err.Error(), WithCause(ctx, err).Error(), "a cause is told once")
+			}
+		})
+	}
+}
