@@ -5,7 +5,8 @@
 // "stale". How what kvdb offers is laid out in Consul, for programs that look
 // at it by other means:
 //
-//   - A value is a key with flags 0 and no session.
+//   - A value is a key with flags 0 and no session. Those that earlier releases
+//     have written with Create or CompareAndSet have the flags of a lock.
 //   - A value with a TTL has the flags ttlFlags and is held by a session of its own
 //     whose behaviour is to delete. Consul ends such a session between the TTL
 //     that was asked for and one second later (20.5 s after a write with 20 s);
@@ -15,7 +16,9 @@
 //   - A lock is a key with the locker's ID as its value and the flags of the locks
 //     of Consul's own client, held by a session that all locks of an instance
 //     share. It is gone when the lock is released. A lock and a value cannot have the
-//     same key.
+//     same key. What Consul's client leaves when it gives up a lock, or an earlier
+//     release when it dies, has the same flags, and the LockIndex of a key that was
+//     taken: that is no value.
 //
 // To write over what is there without having looked, an instance keeps one more
 // session, which holds a key no longer than a transaction. It ends half a minute

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 
 	"github.com/hashicorp/consul/api"
 
@@ -23,11 +24,14 @@ const (
 	touchFlags = 1
 )
 
-// isLock tells whether a key is a lock, held or left behind by another program.
-func isLock(p *api.KVPair) bool { return p.Flags == lockFlags }
+// isLock reports whether a key is a lock, held or left behind by another program.
+// The flags alone do not make one, because the values that earlier releases have
+// written with Create or CompareAndSet have them too. But Consul sets LockIndex
+// to 0 at each write that neither takes nor gives up a lock.
+func isLock(p *api.KVPair) bool { return p.Flags == lockFlags && p.LockIndex > 0 }
 
-// isFree tells whether a key is a lock that nobody holds: Consul's own client
-// leaves such.
+// isFree reports whether a key is a lock that nobody holds. Consul's own client
+// leaves such, and so do earlier releases when the holder dies.
 func isFree(p *api.KVPair) bool { return isLock(p) && p.Session == "" }
 
 // Get implements driver.Store.
@@ -109,20 +113,45 @@ func check(c driver.Cond, p *api.KVPair) error {
 	return c.Check(p.CreateIndex, p.ModifyIndex, p.Value)
 }
 
-// checkHolder returns kvdb.ErrInvalidLock when p is another program's lock without the
-// flags of one: its session holds it. When the session is one that deletes what it
-// holds, it is a value with a TTL, as other releases write it.
-func (s *store) checkHolder(ctx context.Context, p *api.KVPair) error {
-	if p == nil || p.Session == "" || p.Flags == ttlFlags {
-		return nil
+// isHeld reports whether a session holds p as a lock. Consul is asked about the
+// session when that does not follow from p: one that deletes what it holds makes
+// a value with a TTL, as earlier releases write it. It is errHolderGone when the
+// session has ended, because then p is not what is at the key.
+func (s *store) isHeld(ctx context.Context, p *api.KVPair) (bool, error) {
+	switch {
+	case p.Session == "" || p.Flags == ttlFlags:
+		return false, nil
+	case isLock(p):
+		return true, nil
 	}
 	var holder *api.SessionEntry
 	_, err := s.query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
 		holder, meta, err = c.Session().Info(p.Session, q)
 		return meta, err
 	})
-	if err == nil && holder != nil && holder.Behavior != api.SessionBehaviorDelete {
-		err = kvdb.ErrInvalidLock
+	switch {
+	case err != nil:
+		return false, err
+	case holder == nil:
+		return false, errHolderGone
+	}
+	// A lock of ours stays one though another program has written to its key.
+	return holder.Behavior != api.SessionBehaviorDelete || strings.HasPrefix(holder.Name, locksName), nil
+}
+
+var errHolderGone = errors.New("the session that held the key is gone")
+
+// checkHolder returns kvdb.ErrInvalidLock when p is a lock that somebody holds.
+func (s *store) checkHolder(ctx context.Context, p *api.KVPair) error {
+	if p == nil {
+		return nil
+	}
+	held, err := s.isHeld(ctx, p)
+	switch {
+	case held:
+		return kvdb.ErrInvalidLock
+	case errors.Is(err, errHolderGone): // a write that rests on p fails
+		return nil
 	}
 	return err
 }

@@ -41,10 +41,15 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 			return nil, err
 		}
 		for over != nil && !isFree(over) {
+			held, err := s.isHeldBounded(ctx, over)
 			switch {
-			case !isHeld(over):
+			case errors.Is(err, errHolderGone): // awaitChange returns at once
+			case err != nil:
+				return nil, err
+			case !held:
 				return nil, kvdb.ErrInvalidLock
-			case time.Until(deadline) <= 0:
+			}
+			if time.Until(deadline) <= 0 {
 				return nil, &driver.HeldError{Owner: string(over.Value)}
 			}
 			if over, err = s.awaitChange(ctx, over, deadline); err != nil {
@@ -57,10 +62,6 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 // errLockDelay says that a key is free, and that Consul does not let anybody lock
 // it for a while, because of how the session of another program has ended.
 var errLockDelay = errors.New("the key is under Consul's lock delay")
-
-// isHeld tells whether a key that is there is a lock that somebody holds. A
-// session holds the locks of other programs too, whatever flags they use.
-func isHeld(p *api.KVPair) bool { return p.Session != "" && p.Flags != ttlFlags }
 
 // tryLock makes one attempt to get a lock whose key is as over says.
 func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair) (*lease, error) {
@@ -125,6 +126,13 @@ func (s *store) lookBounded(ctx context.Context, key string) (*api.KVPair, error
 	return s.look(ctx, key)
 }
 
+// isHeldBounded is isHeld for a call that has no time limit.
+func (s *store) isHeldBounded(ctx context.Context, p *api.KVPair) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	return s.isHeld(ctx, p)
+}
+
 // awaitChange waits until the deadline for the key of p to change, and returns
 // what is there.
 func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Time) (*api.KVPair, error) {
@@ -177,7 +185,14 @@ func (s *store) LockOwner(ctx context.Context, key string) (string, bool, error)
 		return "", false, err
 	case pair == nil || isFree(pair):
 		return "", false, nil
-	case !isHeld(pair):
+	}
+	held, err := s.isHeld(ctx, pair)
+	switch {
+	case errors.Is(err, errHolderGone):
+		return "", false, nil
+	case err != nil:
+		return "", false, err
+	case !held:
 		return "", false, kvdb.ErrInvalidLock
 	}
 	return string(pair.Value), true, nil

@@ -72,9 +72,16 @@ func TestLocksOfOtherPrograms(t *testing.T) {
 	require.NoError(t, kv.Unlock(pair))
 
 	// What their lock leaves behind is a lock that is free, and no value.
-	left := &api.KVPair{Key: "locks/left", Value: []byte("them"), Flags: api.LockFlagValue}
-	_, err = client.KV().Put(left, nil)
-	require.NoError(t, err)
+	leave := func(value string) {
+		t.Helper()
+		left := &api.KVPair{Key: "locks/left", Value: []byte(value), Flags: api.LockFlagValue, Session: newSession(t, client, api.SessionBehaviorRelease)}
+		for _, f := range []func(*api.KVPair, *api.WriteOptions) (bool, *api.WriteMeta, error){client.KV().Acquire, client.KV().Release} {
+			done, _, err := f(left, nil)
+			require.NoError(t, err)
+			require.True(t, done)
+		}
+	}
+	leave("them")
 	locked, _, err = kv.IsKeyLocked("left")
 	require.NoError(t, err)
 	require.False(t, locked)
@@ -83,8 +90,7 @@ func TestLocksOfOtherPrograms(t *testing.T) {
 	pair, err = kv.Lock("left")
 	require.NoError(t, err)
 	require.NoError(t, kv.Unlock(pair))
-	_, err = client.KV().Put(left, nil)
-	require.NoError(t, err)
+	leave("")
 	value, err := kv.Create("left", "value", 0)
 	require.NoError(t, err)
 	require.Equal(t, value.ModifiedIndex, value.CreatedIndex)

@@ -14,6 +14,10 @@ import (
 )
 
 const (
+	// locksName and writerName are what the names of the sessions begin with that
+	// an instance keeps for its locks and for its writes.
+	locksName, writerName = "kvdb locks", "kvdb writes"
+
 	minTTL = 20 * time.Second
 	maxTTL = 172800 * time.Second
 	// sessionFactor: Consul ends a session after twice its TTL.

@@ -64,7 +64,7 @@ func newStore(addresses []string, o settings) (*store, error) {
 		return nil, err
 	}
 	s := &store{pool: p, stale: o.stale}
-	s.locks, s.writer = newKeeper(s, "kvdb locks"), newKeeper(s, "kvdb writes")
+	s.locks, s.writer = newKeeper(s, locksName), newKeeper(s, writerName)
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.late, s.endLate = context.WithCancel(context.Background())
 	return s, nil
