@@ -18,7 +18,6 @@ var traits = test.Traits{
 	TTLSlack:    2 * time.Second,
 	ExpiryTold:  true,
 	MaxTTL:      100 * 365 * 24 * time.Hour,
-	MaxValue:    1536<<10 - 4<<10,
 	SingleKeyTx: true,
 	History:     1000,
 	NoCompact:   true,

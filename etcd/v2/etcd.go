@@ -39,7 +39,8 @@
 //   - There is no Compact and no Defragment, and there are no learners.
 //
 // A value that is not UTF-8 is kept in base64 behind a mark, for the API would
-// change it. Values that are, are kept as they are.
+// change it. Values that are, are kept as they are. A request has its value in a
+// form, of which servers read 10 MiB.
 //
 // The lock of a key is the node /_kvdb-locks/ and the key with its domain, in which
 // "%" is %25 and "/" is %2F. It has a TTL of 16 s, that its holder moves on every 2

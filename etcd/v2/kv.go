@@ -154,8 +154,12 @@ func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error)
 
 func (s *store) set(ctx context.Context, w driver.Write, o client.SetOptions) (driver.Indexes, error) {
 	o.TTL = w.TTL
+	encoded := encode(w.Value)
+	if err := checkSize(w.Key, encoded); err != nil {
+		return driver.Indexes{}, err
+	}
 	reply, err := s.pool.keys(ctx, once, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
-		return keys.Set(ctx, "/"+w.Key, encode(w.Value), &o)
+		return keys.Set(ctx, "/"+w.Key, encoded, &o)
 	})
 	if err != nil {
 		return driver.Indexes{}, err

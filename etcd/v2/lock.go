@@ -51,17 +51,17 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 		return nil, err
 	}
 	path := lockPath(key)
+	backoff := newBackoff()
 	for {
 		l, node, index, err := s.tryLock(ctx, path, string(value))
 		if err != nil {
-			if errors.Is(err, kvdb.ErrNoConnection) && ctx.Err() == nil && waiting.Err() == nil {
-				if s.pool.recover(waiting) == nil {
-					continue
-				}
+			if errors.Is(err, kvdb.ErrNoConnection) && backoff.Wait(waiting) == nil {
+				continue
 			}
 			s.disown(path, string(value))
 			return nil, err
 		}
+		backoff.Reset()
 		if l != nil {
 			return l, nil
 		}
@@ -77,7 +77,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 			return nil, context.Cause(ctx)
 		case waiting.Err() != nil:
 			return nil, &driver.HeldError{Owner: holder}
-		case err != nil:
+		case err != nil && !errors.Is(err, kvdb.ErrNoConnection):
 			return nil, err
 		}
 	}

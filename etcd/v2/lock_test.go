@@ -83,6 +83,42 @@ func TestLockWaitsForTheEvent(t *testing.T) {
 	require.NoError(t, waiter.Unlock(next))
 }
 
+// Lock goes on over an outage, however long, until its try duration is over.
+func TestLockOutlastsOutage(t *testing.T) {
+	t.Parallel()
+	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
+	holder, kv := instance(t, cluster, "outage", nil, nil), instance(t, cluster, "outage", nil, n.wrap)
+	held, err := holder.Lock("held")
+	require.NoError(t, err)
+	obtained := map[string]chan error{"free": make(chan error, 1), "held": make(chan error, 1)}
+	lock := func(key string) {
+		pair, err := kv.LockWithTimeout(key, "waiter", 2*patience, 0)
+		if err == nil {
+			err = kv.Unlock(pair)
+		}
+		obtained[key] <- err
+	}
+	go lock("held")
+	eventually(t, "nobody waits", func() bool { return n.count(waits) > 0 })
+	n.cut(everything)
+	go lock("free")
+	_, err = kv.LockWithTimeout("short", "waiter", time.Second, 0)
+	require.ErrorIs(t, err, kvdb.ErrNoConnection)
+	timer := time.NewTimer(patience + 2*time.Second)
+	defer timer.Stop()
+	select {
+	case err := <-obtained["held"]:
+		require.Fail(t, "Lock has given up", "%v", err)
+	case err := <-obtained["free"]:
+		require.Fail(t, "Lock has given up", "%v", err)
+	case <-timer.C:
+	}
+	n.mend()
+	require.NoError(t, receive(t, obtained["free"]))
+	require.NoError(t, holder.Unlock(held))
+	require.NoError(t, receive(t, obtained["held"]))
+}
+
 // A holder whose lock somebody has removed learns it, and does the next one no harm.
 func TestLockRemovedByForce(t *testing.T) {
 	t.Parallel()

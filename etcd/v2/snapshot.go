@@ -45,9 +45,15 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 		case latest < index: // the store's last event is no write of these
 			return copied, index, nil
 		}
-		index, err = s.moveOn(ctx, copied, directory(common), prefixes, index)
-		if err == nil {
+		marked, err := s.mark(ctx, directory(common))
+		if codeOf(err) == client.ErrorCodeUnauthorized { // the user may only read
 			return copied, index, nil
+		}
+		if err == nil {
+			err = s.moveOn(ctx, copied, directory(common), prefixes, index, marked)
+		}
+		if err == nil {
+			return copied, marked, nil
 		}
 		isPast := codeOf(err) == client.ErrorCodeEventIndexCleared
 		if !isPast && !errors.Is(err, kvdb.ErrUnknownOutcome) || ctx.Err() != nil {
@@ -56,27 +62,28 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 	}
 }
 
-// moveOn makes an index that is nobody else's, by a marker that is hidden, and
-// brings a copy of what is in dir from index to that one.
-func (s *store) moveOn(ctx context.Context, copied *tree.Tree, dir string, prefixes []string, index uint64) (uint64, error) {
+// mark makes an index that is nobody else's, by a marker in dir that is hidden.
+func (s *store) mark(ctx context.Context, dir string) (uint64, error) {
 	marker := driver.Write{Key: dir + "_kvdb-snapshot-" + rand.Text(), TTL: markerTTL}
 	marked, err := s.set(ctx, marker, client.SetOptions{PrevExist: client.PrevNoExist})
 	if err != nil {
 		return 0, err
 	}
-	defer func() {
-		// What is not removed expires.
-		_, _ = s.remove(ctx, "/"+marker.Key, client.DeleteOptions{})
-	}()
-	if index+1 == marked.Modified {
-		return marked.Modified, nil
+	// What is not removed expires.
+	_, _ = s.remove(ctx, "/"+marker.Key, client.DeleteOptions{})
+	return marked.Modified, nil
+}
+
+// moveOn brings a copy of what is in dir from an index to that of a marker.
+func (s *store) moveOn(ctx context.Context, copied *tree.Tree, dir string, prefixes []string, index, marked uint64) error {
+	if index+1 == marked {
+		return nil
 	}
 	// The history has the marker too, which is behind the last event wanted.
-	err = s.pool.follow(ctx, "/"+dir, true, index, marked.Modified-1, func(event *client.Response) (bool, error) {
+	return s.pool.follow(ctx, "/"+dir, true, index, marked-1, func(event *client.Response) (bool, error) {
 		replay(copied, event, dir, prefixes)
 		return true, nil
 	})
-	return marked.Modified, err
 }
 
 // replay does to a copy what an event did to the store.

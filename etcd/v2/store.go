@@ -12,9 +12,11 @@ import (
 )
 
 const (
-	// maxValue is what a request to etcd may have by default, in bytes, less room
-	// for the key.
-	maxValue = 1536<<10 - 4<<10
+	// maxForm is the longest form in bytes that a server reads, which is what a value
+	// is sent in. It would cut the connection of a longer one, perhaps before its answer.
+	maxForm = 10 << 20
+	// maxValue leaves room in the form for the names and the TTL.
+	maxValue = maxForm - 64
 	// maxTTL keeps times of expiry within what the server can express: what is beyond
 	// would expire at once.
 	maxTTL = 100 * 365 * 24 * time.Hour

@@ -2,7 +2,9 @@ package etcdv2
 
 import (
 	"errors"
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,4 +109,32 @@ func TestTTLOfPairs(t *testing.T) {
 		}
 		return errors.Is(err, kvdb.ErrNotFound)
 	})
+}
+
+// What the server takes can be written, and what it does not take is refused before it is
+// sent: the server would cut the connection. In a form some bytes take three.
+func TestLargeValues(t *testing.T) {
+	t.Parallel()
+	cluster, n := servers.Etcd35(t, servers.Options{Members: 3}), &network{}
+	kv := instance(t, cluster, "large", nil, n.wrap)
+	for name, c := range map[string]struct {
+		one     string
+		largest int
+	}{
+		"text":    {"x", maxValue},
+		"escaped": {"\n", maxValue / 3},
+		"binary":  {"\xff", maxValue/4*3 - 16},
+	} {
+		value := strings.Repeat(c.one, c.largest)
+		_, err := kv.Put("key", value, uint64(maxTTL/time.Second))
+		require.NoError(t, err, name)
+		pair, err := kv.Get("key")
+		require.NoError(t, err, name)
+		require.True(t, value == string(pair.Value), name)
+		puts := n.count(everything)
+		_, err = kv.Put("key", value+strings.Repeat(c.one, 32), 0)
+		require.ErrorIs(t, err, kvdb.ErrTooLarge, name)
+		require.ErrorContains(t, err, fmt.Sprint(maxValue), name)
+		require.Equal(t, puts, n.count(everything), name)
+	}
 }
