@@ -103,7 +103,9 @@ type KVPair struct {
 	Value []byte
 	// Action the last action on this KVPair.
 	Action KVAction
-	// TTL value after which this key will expire from KVDB
+	// TTL in seconds after which this key will expire from KVDB: what a write was
+	// given. In a pair that was read in memory, on bolt and on etcd v2 it is what
+	// is left of it, rounded up.
 	TTL int64
 	// KVDBIndex A Monotonically index updated at each modification operation.
 	KVDBIndex uint64
@@ -163,6 +165,7 @@ type Kvdb interface {
 	// see a key that expires as a KVDelete (on etcd v2 as a KVExpire).
 	Put(key string, value interface{}, ttl uint64) (*KVPair, error)
 	// Create is the same as Put except that ErrExist is returned if the key exists.
+	// In memory and on bolt the pair that is there comes with it.
 	Create(key string, value interface{}, ttl uint64) (*KVPair, error)
 	// Update is the same as Put except that ErrNotFound is returned if the key
 	// does not exist.

@@ -16,6 +16,7 @@ func TestConformance(t *testing.T) {
 		Options: map[string]string{bolt.Path: filepath.Join(t.TempDir(), "test.db")},
 		Child:   "TestConformanceChild",
 		Traits: test.Traits{
+			ExistingPair:       true,
 			MaxTTL:             100 * 365 * 24 * time.Hour,
 			HistoryFirst:       true,
 			History:            16384,

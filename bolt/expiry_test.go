@@ -40,6 +40,40 @@ func events(t testing.TB, s *store, r driver.WatchRequest, n int) (events []*kvd
 	return events
 }
 
+// A pair that was read has the seconds, rounded up, that are left. A snapshot has
+// what was left when it was taken.
+func TestTTLOfPairsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(openDatabase(t, tempFile(t)))
+		ctx := context.Background()
+		put(t, s, "a", "value", 0)
+		put(t, s, "b", "value", 10*time.Second)
+		check := func(want int64) {
+			t.Helper()
+			pair, err := s.Get(ctx, "b")
+			require.NoError(t, err)
+			require.Equal(t, want, pair.TTL)
+			page, err := s.List(ctx, "", driver.ListOptions{})
+			require.NoError(t, err)
+			require.Zero(t, page.Pairs[0].TTL)
+			require.Equal(t, want, page.Pairs[1].TTL)
+			_, existing, err := s.Create(ctx, driver.Write{Key: "b", Cond: driver.Cond{Absent: true}})
+			require.Equal(t, kvdb.ErrExist, err)
+			require.Equal(t, want, existing.TTL)
+			copied, _, err := s.Snapshot(ctx, []string{""}, true)
+			require.NoError(t, err)
+			require.Equal(t, want, copied.Get("b").TTL(copied.Taken))
+		}
+		check(10)
+		time.Sleep(1)
+		check(10)
+		time.Sleep(time.Second - 1)
+		check(9)
+		time.Sleep(9*time.Second - 1)
+		check(1)
+	})
+}
+
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openDatabase(t, tempFile(t))

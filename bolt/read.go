@@ -30,19 +30,24 @@ func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 			return kvdb.ErrNotFound
 		}
 		r, err := decodeRecord(encoded)
-		switch {
-		case err != nil:
+		if err != nil {
 			return unreadable(s.db.path, []byte(key), err)
-		case r.Expires != 0 && expired(r, time.Now().UnixNano()):
+		}
+		now := int64(0)
+		if r.Expires != 0 {
+			now = time.Now().UnixNano()
+		}
+		if expired(r, now) {
 			return kvdb.ErrNotFound
 		}
 		pair = newPair(key, &r, pairs.Sequence())
+		pair.TTL = r.TTL(now)
 		return nil
 	})
 	return pair, err
 }
 
-// newPair copies r's value.
+// newPair copies r, but for its TTL.
 func newPair(key string, r *tree.Record, index uint64) *kvdb.KVPair {
 	pair := driver.NewPair(r.Value)
 	pair.Key, pair.KVDBIndex = key, index
@@ -119,18 +124,18 @@ func (s *scan) list(page *driver.Page, prefix string, o driver.ListOptions) erro
 			return false
 		}
 		if len(group) == groupSize {
-			page.Pairs = appendPairs(page.Pairs, group, page.Index)
+			page.Pairs = appendPairs(page.Pairs, group, page.Index, s.now)
 			group = group[:0]
 		}
 		group = append(group, found{key, r})
 		return true
 	})
-	page.Pairs = appendPairs(page.Pairs, group, page.Index)
+	page.Pairs = appendPairs(page.Pairs, group, page.Index, s.now)
 	return err
 }
 
-// appendPairs appends copies of what was found.
-func appendPairs(pairs kvdb.KVPairs, group []found, index uint64) kvdb.KVPairs {
+// appendPairs appends copies of what was found at the time now.
+func appendPairs(pairs kvdb.KVPairs, group []found, index uint64, now int64) kvdb.KVPairs {
 	keySize, valueSize := 0, 0
 	for i := range group {
 		keySize += len(group[i].key)
@@ -148,7 +153,7 @@ func appendPairs(pairs kvdb.KVPairs, group []found, index uint64) kvdb.KVPairs {
 		keySize, valueSize = len(f.key), copy(values, f.record.Value)
 		slab[i] = kvdb.KVPair{
 			Key: key[:keySize], Value: values[:valueSize:valueSize], KVDBIndex: index,
-			CreatedIndex: f.record.Created, ModifiedIndex: f.record.Modified,
+			CreatedIndex: f.record.Created, ModifiedIndex: f.record.Modified, TTL: f.record.TTL(now),
 		}
 		key, values = key[keySize:], values[valueSize:]
 		pairs = append(pairs, &slab[i])

@@ -14,6 +14,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 	copied := tree.NewOrdered()
 	copyAll := func(tx *bbolt.Tx) error {
 		all := s.db.newScan(ctx, tx.Bucket(pairsBucket))
+		copied.Taken = all.now
 		for _, prefix := range prefixes {
 			err := all.each(prefix, "", func(key []byte, r tree.Record) bool {
 				r.Value = bytes.Clone(r.Value)

@@ -32,6 +32,7 @@ type store struct {
 
 var (
 	_ driver.Store        = (*store)(nil)
+	_ driver.Creator      = (*store)(nil)
 	_ driver.Transactor   = (*store)(nil)
 	_ driver.ChildLister  = (*store)(nil)
 	_ driver.Compacter    = (*store)(nil)

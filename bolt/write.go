@@ -22,6 +22,24 @@ func (s *store) Put(ctx context.Context, w driver.Write) (indexes driver.Indexes
 	return indexes, err
 }
 
+// Create implements driver.Creator.
+func (s *store) Create(ctx context.Context, w driver.Write) (indexes driver.Indexes, existing *kvdb.KVPair, err error) {
+	err = s.db.update(ctx, &write{apply: func(t *txn) error {
+		old, err := t.check(w.Key, w.Cond)
+		if err == nil {
+			indexes = t.set(w, old)
+		} else if old != nil {
+			existing = newPair(w.Key, old, t.index)
+			existing.TTL = old.TTL(t.now)
+		}
+		return err
+	}})
+	if err != kvdb.ErrExist { // of the disk, say
+		existing = nil
+	}
+	return indexes, existing, err
+}
+
 // Delete implements driver.Store.
 func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (pair *kvdb.KVPair, err error) {
 	c.Present = true

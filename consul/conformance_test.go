@@ -18,6 +18,7 @@ var all = flag.Bool("kvdb.all", false, "run the suite in all variations, each ba
 
 // traits are what is documented of this backend.
 var traits = test.Traits{
+	TTLUntold:       true,
 	FoldedUpdates:   true,
 	FoldedSlashes:   true,
 	IllegalKeys:     []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b"},

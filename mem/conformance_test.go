@@ -11,6 +11,7 @@ import (
 // traits are what is documented of this backend.
 var traits = test.Traits{
 	PrivateStore:       true,
+	ExistingPair:       true,
 	MaxTTL:             100 * 365 * 24 * time.Hour,
 	HistoryFirst:       true,
 	History:            16384,

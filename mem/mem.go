@@ -28,10 +28,17 @@ const (
 	// there, whatever its value, but for one that strconv.ParseBool reads as
 	// false.
 	KvSnap = "KvSnap"
-	// KvUseInterface keeps the caller's objects, uncopied, beside their
-	// encoding: select and copy callbacks get the object itself, and must not
-	// change it. A caller who changes an object after he handed it in changes
-	// what others see. It is switched on as KvSnap is.
+	// KvUseInterface keeps the caller's objects, uncopied: select and copy
+	// callbacks get the object itself, and must not change it. It is switched on
+	// as KvSnap is.
+	//
+	// A caller who changes an object after he handed it in changes what others
+	// see, for reads encode it when they are called: Get, GetVal, Enumerate and
+	// the like, Serialize, Snapshot, and the comparison of a value by
+	// CompareAndSet and CompareAndDelete. Such a change has no index and no event,
+	// and events have the value that was written. An object that cannot be encoded
+	// any more is an error of these calls that wraps kvdb.ErrIllegal; Delete, and
+	// Create when it is there, return the pair with the value that was written.
 	KvUseInterface = "KvUseInterface"
 	// KvHistory is the number of past events, at least 1, that a watch can ask
 	// for: 16384 by default. Older ones are kvdb.ErrWatchRevisionCompacted. The

@@ -2,17 +2,23 @@ package mem
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/common"
 	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// objectStore is a store that keeps the caller's objects.
+// objectStore is a store that keeps the caller's objects. Reads, and comparisons
+// of values, encode them as they are then. The value of a record is what was
+// written: events have it. s.mu is not held while an object is encoded, because
+// its own code may do that, and may call the store.
 type objectStore struct{ *store }
 
 var (
 	_ driver.ObjectStore = (*objectStore)(nil)
+	_ driver.Creator     = (*objectStore)(nil)
 	_ driver.Transactor  = (*objectStore)(nil)
 	_ driver.ChildLister = (*objectStore)(nil)
 	_ driver.Compacter   = (*objectStore)(nil)
@@ -26,9 +32,80 @@ func withObject(w driver.Write) *tree.Record {
 	return r
 }
 
+// current returns r with the value that its object has now.
+func current(key string, r *tree.Record) (*tree.Record, error) {
+	value, err := common.ToBytes(r.Object)
+	if err != nil {
+		return nil, fmt.Errorf("%w: value of key %q: %w", kvdb.ErrIllegal, key, err)
+	}
+	now := *r
+	now.Value = value
+	return &now, nil
+}
+
+// lastKnown is current, or r as it was written when that fails.
+func lastKnown(key string, r *tree.Record) *tree.Record {
+	if now, err := current(key, r); err == nil {
+		return now
+	}
+	return r
+}
+
+// compare calls write with the condition c, of which it compares the value.
+func (s *objectStore) compare(key string, c driver.Cond, write func(driver.Cond) error) error {
+	if !c.HasValue {
+		return write(c)
+	}
+	for {
+		r, _, err := s.record(key)
+		if err != nil {
+			return err
+		}
+		now, err := current(key, r)
+		if err != nil {
+			return err
+		}
+		if err := check(now, c); err != nil {
+			return err
+		}
+		err = write(driver.Cond{Modified: r.Modified})
+		if err != kvdb.ErrModified && err != kvdb.ErrNotFound { // it is still what was compared
+			return err
+		}
+	}
+}
+
 // Put implements driver.Store.
-func (s *objectStore) Put(_ context.Context, w driver.Write) (driver.Indexes, error) {
-	return s.put(w, withObject(w))
+func (s *objectStore) Put(_ context.Context, w driver.Write) (indexes driver.Indexes, err error) {
+	err = s.compare(w.Key, w.Cond, func(c driver.Cond) error {
+		w.Cond = c
+		indexes, err = s.put(w, withObject(w))
+		return err
+	})
+	return indexes, err
+}
+
+// Create implements driver.Creator.
+func (s *objectStore) Create(_ context.Context, w driver.Write) (driver.Indexes, *kvdb.KVPair, error) {
+	indexes, existing, index, err := s.create(w, withObject(w))
+	if existing == nil {
+		return indexes, nil, err
+	}
+	return indexes, s.read(w.Key, lastKnown(w.Key, existing), index), err
+}
+
+// Delete implements driver.Store.
+func (s *objectStore) Delete(_ context.Context, key string, c driver.Cond) (*kvdb.KVPair, error) {
+	var old *tree.Record
+	var index uint64
+	err := s.compare(key, c, func(c driver.Cond) (err error) {
+		old, index, err = s.delete(key, c)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return pair(key, lastKnown(key, old), index), nil
 }
 
 // Commit implements driver.Transactor.
@@ -36,25 +113,104 @@ func (s *objectStore) Commit(_ context.Context, reads []driver.Read, writes []dr
 	return s.commit(reads, writes, locks, withObject)
 }
 
-// GetObject implements driver.ObjectStore.
-func (s *objectStore) GetObject(_ context.Context, key string) (*kvdb.KVPair, any, error) {
+// Get implements driver.Store.
+func (s *objectStore) Get(_ context.Context, key string) (*kvdb.KVPair, error) {
 	r, index, err := s.record(key)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return pair(key, r, index), r.Object, nil
+	now, err := current(key, r)
+	if err != nil {
+		return nil, err
+	}
+	return s.read(key, now, index), nil
+}
+
+// List implements driver.Store.
+func (s *objectStore) List(_ context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
+	found, err := s.find(prefix, o)
+	if err != nil {
+		return driver.Page{}, err
+	}
+	defer found.free()
+	return encodedPage(found)
+}
+
+// encodedPage is found.page with the values that the objects have now.
+func encodedPage(found *result) (driver.Page, error) {
+	for i := range found.entries {
+		e := &found.entries[i]
+		now, err := current(e.key, e.record)
+		if err != nil {
+			return driver.Page{}, err
+		}
+		e.record = now
+	}
+	return found.page(), nil
+}
+
+// ListFrozen implements driver.Freezer.
+func (s *objectStore) ListFrozen(_ context.Context, prefix string, o driver.ListOptions) (driver.Page, *tree.Tree, error) {
+	found, copied, err := s.freeze(prefix, o)
+	if err != nil {
+		return driver.Page{}, nil, err
+	}
+	defer found.free()
+	if copied != nil {
+		if copied, err = encodedTree(copied.Select([]string{prefix})); err != nil {
+			return driver.Page{}, nil, err
+		}
+	}
+	page, err := encodedPage(found)
+	return page, copied, err
+}
+
+// Snapshot implements driver.Store.
+func (s *objectStore) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+	copied, index, err := s.store.Snapshot(ctx, prefixes, consistent)
+	if err != nil {
+		return nil, 0, err
+	}
+	copied, err = encodedTree(copied)
+	return copied, index, err
+}
+
+// encodedTree returns a tree with the values that the objects in t have now.
+func encodedTree(t *tree.Tree) (encoded *tree.Tree, err error) {
+	encoded = tree.NewOrdered()
+	encoded.Taken = t.Taken
+	t.Scan("", "", func(key string, r *tree.Record) bool {
+		if r, err = current(key, r); err == nil {
+			encoded.Set(key, r)
+		}
+		return err == nil
+	})
+	return encoded, err
+}
+
+// GetObject implements driver.ObjectStore.
+func (s *objectStore) GetObject(_ context.Context, key string) (any, error) {
+	r, _, err := s.record(key)
+	if err != nil {
+		return nil, err
+	}
+	return r.Object, nil
 }
 
 // ListObjects implements driver.ObjectStore.
-func (s *objectStore) ListObjects(_ context.Context, prefix string) (kvdb.KVPairs, []any, error) {
-	found, err := s.find(prefix, driver.ListOptions{})
+func (s *objectStore) ListObjects(_ context.Context, prefix string, o driver.ListOptions) (driver.Page, []any, error) {
+	found, err := s.find(prefix, o)
 	if err != nil {
-		return nil, nil, err
+		return driver.Page{}, nil, err
 	}
 	defer found.free()
 	objects := make([]any, len(found.entries))
 	for i, e := range found.entries {
 		objects[i] = e.record.Object
 	}
-	return found.pairs(), objects, nil
+	if o.KeysOnly {
+		return found.page(), objects, nil
+	}
+	page, err := encodedPage(found)
+	return page, objects, err
 }

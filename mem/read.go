@@ -21,9 +21,19 @@ func (s *store) record(key string) (*tree.Record, uint64, error) {
 	return nil, 0, kvdb.ErrNotFound
 }
 
+// pair copies r, but for its TTL.
 func pair(key string, r *tree.Record, index uint64) *kvdb.KVPair {
 	p := driver.NewPair(r.Value)
 	p.Key, p.KVDBIndex, p.CreatedIndex, p.ModifiedIndex = key, index, r.Created, r.Modified
+	return p
+}
+
+// read is what a read of r returns.
+func (s *store) read(key string, r *tree.Record, index uint64) *kvdb.KVPair {
+	p := pair(key, r, index)
+	if r.Expires != 0 {
+		p.TTL = r.TTL(s.now())
+	}
 	return p
 }
 
@@ -33,7 +43,7 @@ func (s *store) Get(_ context.Context, key string) (*kvdb.KVPair, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pair(key, r, index), nil
+	return s.read(key, r, index), nil
 }
 
 // List implements driver.Store.
@@ -66,7 +76,14 @@ func (s *store) freeze(prefix string, o driver.ListOptions) (*result, *tree.Tree
 	if !found.more {
 		return found, nil, nil
 	}
-	return found, s.tree.Copy(), nil
+	return found, s.copyTree(), nil
+}
+
+// copyTree returns a copy of what is there. Its caller holds s.mu for writing.
+func (s *store) copyTree() *tree.Tree {
+	copied := s.tree.Copy()
+	copied.Taken = s.now()
+	return copied
 }
 
 // Children implements driver.ChildLister.
@@ -82,6 +99,7 @@ func (s *store) Children(_ context.Context, dir, sep string) ([]string, error) {
 type result struct {
 	entries []entry
 	index   uint64 // of the store
+	now     int64  // on the clock of expiry times
 	more    bool   // there is more than was asked for
 }
 
@@ -111,7 +129,7 @@ func (s *store) find(prefix string, o driver.ListOptions) (*result, error) {
 // scan returns what has prefix. Its caller holds s.mu.
 func (s *store) scan(prefix string, o driver.ListOptions) *result {
 	found := results.Get().(*result)
-	found.index = s.index
+	found.index, found.now = s.index, s.now()
 	s.tree.Scan(prefix, o.From, func(key string, r *tree.Record) bool {
 		if o.Limit > 0 && len(found.entries) == o.Limit {
 			found.more = true
@@ -142,7 +160,7 @@ func (r *result) pairs() kvdb.KVPairs {
 		values = append(values, e.record.Value...)
 		slab[i] = kvdb.KVPair{
 			Key: e.key, Value: values[start:len(values):len(values)], KVDBIndex: r.index,
-			CreatedIndex: e.record.Created, ModifiedIndex: e.record.Modified,
+			CreatedIndex: e.record.Created, ModifiedIndex: e.record.Modified, TTL: e.record.TTL(r.now),
 		}
 		pairs[i] = &slab[i]
 	}

@@ -41,6 +41,7 @@ type store struct {
 }
 
 var (
+	_ driver.Creator     = (*store)(nil)
 	_ driver.Transactor  = (*store)(nil)
 	_ driver.ChildLister = (*store)(nil)
 	_ driver.Compacter   = (*store)(nil)
@@ -125,6 +126,29 @@ func (s *store) put(w driver.Write, record *tree.Record) (driver.Indexes, error)
 	return driver.Indexes{Created: record.Created, Modified: record.Modified}, nil
 }
 
+// Create implements driver.Creator.
+func (s *store) Create(_ context.Context, w driver.Write) (driver.Indexes, *kvdb.KVPair, error) {
+	indexes, existing, index, err := s.create(w, newRecord(w))
+	if existing != nil {
+		return indexes, s.read(w.Key, existing, index), err
+	}
+	return indexes, nil, err
+}
+
+// create is put for a key that must not exist. The record of one that does comes
+// with kvdb.ErrExist, and the store's index.
+func (s *store) create(w driver.Write, record *tree.Record) (driver.Indexes, *tree.Record, uint64, error) {
+	if err := s.lock(); err != nil {
+		return driver.Indexes{}, nil, 0, err
+	}
+	defer s.mu.Unlock()
+	if existing := s.tree.Get(w.Key); existing != nil {
+		return driver.Indexes{}, existing, s.index, kvdb.ErrExist
+	}
+	s.set(w.Key, nil, record, w.TTL)
+	return driver.Indexes{Created: record.Created, Modified: record.Modified}, nil, s.index, nil
+}
+
 func check(r *tree.Record, c driver.Cond) error {
 	if r == nil {
 		return c.CheckMissing()
@@ -160,17 +184,26 @@ func (s *store) remove(key string, old *tree.Record) {
 
 // Delete implements driver.Store.
 func (s *store) Delete(_ context.Context, key string, c driver.Cond) (*kvdb.KVPair, error) {
-	if err := s.lock(); err != nil {
+	old, index, err := s.delete(key, c)
+	if err != nil {
 		return nil, err
+	}
+	return pair(key, old, index), nil
+}
+
+// delete returns what was there, and the index of the delete.
+func (s *store) delete(key string, c driver.Cond) (*tree.Record, uint64, error) {
+	if err := s.lock(); err != nil {
+		return nil, 0, err
 	}
 	defer s.mu.Unlock()
 	c.Present = true
 	old := s.tree.Get(key)
 	if err := check(old, c); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	s.remove(key, old)
-	return pair(key, old, s.index), nil
+	return old, s.index, nil
 }
 
 // DeletePrefix implements driver.Store.
@@ -232,7 +265,7 @@ func (s *store) Snapshot(_ context.Context, prefixes []string, consistent bool) 
 	if err := s.lock(); err != nil {
 		return nil, 0, err
 	}
-	all, index := s.tree.Copy(), uint64(0)
+	all, index := s.copyTree(), uint64(0)
 	if consistent {
 		s.index++
 		index = s.index

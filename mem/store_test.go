@@ -106,12 +106,13 @@ func TestCallsAfterClose(t *testing.T) {
 	require.False(t, s.timer.Stop(), "no timer keeps a closed store alive")
 	for name, call := range map[string]func() error{
 		"Get":          func() error { _, err := s.Get(ctx, "key"); return err },
-		"GetObject":    func() error { _, _, err := s.GetObject(ctx, "key"); return err },
+		"GetObject":    func() error { _, err := s.GetObject(ctx, "key"); return err },
 		"List":         func() error { _, err := s.List(ctx, "", driver.ListOptions{}); return err },
 		"ListFrozen":   func() error { _, _, err := s.ListFrozen(ctx, "", driver.ListOptions{}); return err },
-		"ListObjects":  func() error { _, _, err := s.ListObjects(ctx, ""); return err },
+		"ListObjects":  func() error { _, _, err := s.ListObjects(ctx, "", driver.ListOptions{}); return err },
 		"Children":     func() error { _, err := s.Children(ctx, "", "/"); return err },
 		"Put":          func() error { _, err := s.Put(ctx, driver.Write{Key: "key"}); return err },
+		"Create":       func() error { _, _, err := s.Create(ctx, driver.Write{Key: "key"}); return err },
 		"Delete":       func() error { _, err := s.Delete(ctx, "key", driver.Cond{}); return err },
 		"DeletePrefix": func() error { return s.DeletePrefix(ctx, "") },
 		"Commit":       func() error { return s.Commit(ctx, nil, nil, nil) },

@@ -2,8 +2,10 @@ package mem_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/mem"
 )
 
 // inBubble runs f with both kinds of store and a clock that is exact.
@@ -79,7 +82,7 @@ func TestExpiryIsExact(t *testing.T) {
 		time.Sleep(10*time.Second - 1)
 		pair, err := kv.Get("dir/goes")
 		require.NoError(t, err)
-		require.Zero(t, pair.TTL)
+		require.EqualValues(t, 1, pair.TTL)
 		require.Len(t, watch.all(), 2)
 
 		time.Sleep(time.Nanosecond)
@@ -92,6 +95,73 @@ func TestExpiryIsExact(t *testing.T) {
 		requireGone(t, kv, "dir/goes")
 		require.Equal(t, uint64(4), put(t, kv, "dir/stays", "value").ModifiedIndex)
 	})
+}
+
+// A pair that was read has the seconds, rounded up, that are left. In a snapshot
+// and on later pages it is what was left when they were taken.
+func TestTTLOfPairsRead(t *testing.T) {
+	inBubble(t, func(t *testing.T, kv kvdb.Kvdb) {
+		put(t, kv, "a", "value")
+		putTTL(t, kv, "b", 10)
+		putTTL(t, kv, "c", 100)
+		check := func(b, c int64) {
+			t.Helper()
+			pairs, err := kv.Enumerate("")
+			require.NoError(t, err)
+			require.Equal(t, []int64{0, b, c}, ttls(pairs))
+			got, err := kv.Get("b")
+			require.NoError(t, err)
+			require.Equal(t, b, got.TTL)
+		}
+		check(10, 100)
+		snapshot, _, err := kv.Snapshot(nil, true)
+		require.NoError(t, err)
+		time.Sleep(1)
+		check(10, 100)
+		time.Sleep(time.Second - 1)
+		check(9, 99)
+		var pages kvdb.KVPairs
+		for pair, err := range kv.(kvdb.Pager).EnumeratePages("", 1) {
+			require.NoError(t, err)
+			pages = append(pages, pair)
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, []int64{0, 9, 99}, ttls(pages))
+		check(6, 96)
+		again, _, err := snapshot.Snapshot([]string{"a", "b", "c"}, true)
+		require.NoError(t, err)
+		for _, s := range []kvdb.Kvdb{snapshot, again} {
+			pairs, err := s.Enumerate("")
+			require.NoError(t, err)
+			require.Equal(t, []int64{0, 10, 100}, ttls(pairs))
+		}
+		existing, err := kv.Create("b", "value", 0)
+		require.Equal(t, kvdb.ErrExist, err)
+		require.EqualValues(t, 6, existing.TTL)
+		old, err := kv.Delete("b")
+		require.NoError(t, err)
+		require.Zero(t, old.TTL)
+	})
+}
+
+// SnapPut keeps the TTL that a pair carries.
+func TestTTLOfSnapPut(t *testing.T) {
+	kv := open(t, map[string]string{mem.KvSnap: ""})
+	for i, c := range []struct{ given, want int64 }{{0, 0}, {-1, 0}, {17, 17}, {math.MaxInt64, math.MaxInt64 / int64(time.Second)}} {
+		key := strconv.Itoa(i)
+		_, err := kv.SnapPut(&kvdb.KVPair{Key: key, TTL: c.given})
+		require.NoError(t, err)
+		got, err := kv.Get(key)
+		require.NoError(t, err)
+		require.Equal(t, c.want, got.TTL)
+	}
+}
+
+func ttls(pairs kvdb.KVPairs) (ttls []int64) {
+	for _, pair := range pairs {
+		ttls = append(ttls, pair.TTL)
+	}
+	return ttls
 }
 
 // At the very moment of the expiry, and whatever comes first then, a call or the

@@ -54,10 +54,16 @@ type Traits struct {
 	// IllegalKeys are keys that the store refuses besides the empty one.
 	IllegalKeys []string
 
+	// ExistingPair: Create of a key that exists returns the pair that is there
+	// with kvdb.ErrExist.
+	ExistingPair bool
+
 	// NoTTL: every TTL is kvdb.ErrTTLNotSupported. Else those below MinTTL and
 	// above MaxTTL are; 0 is no limit.
 	NoTTL          bool
 	MinTTL, MaxTTL time.Duration
+	// TTLUntold: a pair that was read has a TTL of 0.
+	TTLUntold bool
 	// TTLSlack is how much longer than its TTL a key may live.
 	TTLSlack time.Duration
 	// ExpiryTold: the event of an expiry is a kvdb.KVExpire, not a kvdb.KVDelete.

@@ -242,7 +242,7 @@ func TestMutant(t *testing.T) {
 			return mutants[name](sound{kv}), nil
 		},
 		Traits: test.Traits{
-			PrivateStore: true, MaxTTL: 100 * 365 * 24 * time.Hour,
+			PrivateStore: true, ExistingPair: true, MaxTTL: 100 * 365 * 24 * time.Hour,
 			HistoryFirst: true, History: 16384, DeletedValue: true, ChangedKeyAsPrefix: true,
 		},
 	})

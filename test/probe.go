@@ -31,6 +31,9 @@ func (e *env) probe() Traits {
 	_, err := other.Get("key")
 	t.PrivateStore = err == kvdb.ErrNotFound
 	e.close(other)
+	existing, err := e.kv.Create("key", "value", 0)
+	e.is(kvdb.ErrExist, err)
+	t.ExistingPair = existing != nil
 	_, err = e.kv.GetWithCopy("key", func(val interface{}) interface{} {
 		_, isBytes := val.([]byte)
 		t.Objects = !isBytes
@@ -86,6 +89,9 @@ func (e *env) probeTTL(t *Traits) {
 	if t.NoTTL = some == 0; t.NoTTL {
 		return
 	}
+	pair, err := e.kv.Get("ttl")
+	e.NoError(err)
+	t.TTLUntold = pair.TTL == 0
 	least := 1 + sort.Search(some-1, func(i int) bool { return takes(1 + i) })
 	if least > 1 {
 		t.MinTTL = time.Duration(least) * time.Second
@@ -94,7 +100,7 @@ func (e *env) probeTTL(t *Traits) {
 	if most < 2*century {
 		t.MaxTTL = time.Duration(most) * time.Second
 	}
-	_, err := e.kv.Delete("ttl")
+	_, err = e.kv.Delete("ttl")
 	e.NoError(err)
 }
 

@@ -10,6 +10,7 @@ import (
 
 var ttlGroup = group{name: "TTL", calls: "TTL", cases: []testCase{
 	{name: "Refused", run: ttlRefused},
+	{name: "Remaining", run: ttlRemaining},
 	{name: "Expiry", run: ttlExpiry},
 }}
 
@@ -69,6 +70,71 @@ func ttlRefused(e *env) {
 	e.Equal(before.ModifiedIndex, e.holds("key", "before").ModifiedIndex)
 	e.missing("key-new")
 	e.Equal([]string{"key"}, e.enumerate(""))
+}
+
+// A pair that was read has the seconds, rounded up, that are left of its TTL.
+func ttlRemaining(e *env) {
+	if e.traits.NoTTL {
+		return // asserted above
+	}
+	if e.traits.TTLUntold {
+		e.except("the TTL of a pair that was read is 0")
+	}
+	const ttl = 1000
+	began := time.Now()
+	check := func(call string, pair *kvdb.KVPair, err error) {
+		e.t.Helper()
+		e.NoError(err, call)
+		if e.traits.TTLUntold || pair.Key != "dir/ttl" {
+			e.Zero(pair.TTL, "%s of %s", call, pair.Key)
+			return
+		}
+		e.GreaterOrEqual(pair.TTL, ttl-int64(time.Since(began)/time.Second), call)
+		e.LessOrEqual(pair.TTL, ttl+int64(e.traits.TTLSlack/time.Second), call)
+	}
+	_, err := e.kv.Put("dir/ttl", `"value"`, ttl)
+	e.NoError(err)
+	e.put("dir/no ttl", `"value"`)
+	read := func(key string) {
+		pair, err := e.kv.Get(key)
+		check("Get", pair, err)
+		var value string
+		pair, err = e.kv.GetVal(key, &value)
+		check("GetVal", pair, err)
+		if e.traits.NoTx {
+			return
+		}
+		tx, err := e.kv.TxNew()
+		e.NoError(err)
+		pair, err = tx.Get(key)
+		check("Tx.Get", pair, err)
+		e.NoError(tx.Abort())
+	}
+	read("dir/ttl")
+	read("dir/no ttl")
+	pairs, err := e.kv.Enumerate("dir/")
+	e.NoError(err)
+	e.Len(pairs, 2)
+	selected, err := e.kv.EnumerateKVPWithSelect("dir/",
+		func(pair *kvdb.KVPair, _ interface{}) bool { check("select callback", pair, nil); return true },
+		func(pair *kvdb.KVPair, _ interface{}) *kvdb.KVPair { return pair })
+	e.NoError(err)
+	serialized, err := e.kv.Serialize()
+	e.NoError(err)
+	backup, err := e.kv.Deserialize(serialized)
+	e.NoError(err)
+	for call, pairs := range map[string]kvdb.KVPairs{
+		"Enumerate": pairs, "EnumerateKVPWithSelect": selected, "Serialize": backup, "pages": e.pages("dir/", 1),
+	} {
+		e.Len(pairs, 2, call)
+		for _, pair := range pairs {
+			check(call, pair, nil)
+		}
+	}
+	e.put("dir/ttl", "without")
+	pair, err := e.kv.Get("dir/ttl")
+	e.NoError(err)
+	e.Zero(pair.TTL, "a later write took it away")
 }
 
 // Expiry of keys written by every call, and none of keys whose TTL a later

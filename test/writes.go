@@ -11,6 +11,7 @@ var writeGroup = group{name: "Writes", calls: "Put, Create, Update, Delete, Dele
 	{name: "Pairs", run: writesPairs},
 	{name: "PairsOfReads", run: writesPairsOfReads},
 	{name: "Conditions", run: writesConditions},
+	{name: "ExistingPair", run: writesExistingPair},
 	{name: "IndexesGrow", run: writesIndexesGrow},
 	{name: "IndexesOfConcurrentWrites", run: writesIndexesOfConcurrentWrites},
 	{name: "CreatedIndexOfANewLife", run: writesCreatedIndexOfANewLife},
@@ -112,6 +113,32 @@ func writesConditions(e *env) {
 	e.is(kvdb.ErrNotFound, err)
 	_, err = e.kv.Update("key/below", "x", 0)
 	e.is(kvdb.ErrNotFound, err)
+}
+
+// Create of a key that exists returns the pair that is there with its error, or
+// none.
+func writesExistingPair(e *env) {
+	created := e.put("key", "1")
+	put := e.put("key", "2")
+	later := e.put("other", "x")
+	if e.traits.ExistingPair {
+		e.except("`Create` returns the existing pair with `ErrExist`")
+	}
+	for _, kv := range []kvdb.Kvdb{e.kv, e.peer(), kvdb.WithContext(e.t.Context(), e.kv)} {
+		existing, err := kv.Create("key", "new", 0)
+		e.is(kvdb.ErrExist, err)
+		if !e.traits.ExistingPair {
+			e.Nil(existing)
+			continue
+		}
+		e.pairIs("Create", existing, "key", "2", kvdb.KVGet, created.CreatedIndex, put.ModifiedIndex)
+		e.GreaterOrEqual(existing.KVDBIndex, later.ModifiedIndex)
+		existing.Value[0] = '!'
+		e.holds("key", "2")
+	}
+	e.NoError(e.kv.DeleteTree(""))
+	_, err := e.kv.Create("key", "new", 0)
+	e.NoError(err)
 }
 
 // Of two writes to any keys of one store the later has the larger index.

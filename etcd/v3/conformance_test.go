@@ -23,6 +23,7 @@ var all = flag.Bool("kvdb.all", false, "run the suite in all variations, behind 
 
 // traits are what is documented of this backend.
 var traits = test.Traits{
+	TTLUntold:     true,
 	MinTTL:        5 * time.Second,
 	TTLSlack:      3 * time.Second,
 	MaxValue:      1536 << 10,

@@ -31,8 +31,9 @@ type Store interface {
 	// called once.
 	Limits() Limits
 
-	// Get returns the pair at key with Value, CreatedIndex, ModifiedIndex and
-	// KVDBIndex (the store's index at the reply); kvdb.ErrNotFound without one.
+	// Get returns the pair at key with Value, CreatedIndex, ModifiedIndex,
+	// KVDBIndex (the store's index at the reply), and TTL where the store tells
+	// it: the remaining seconds, rounded up. kvdb.ErrNotFound without one.
 	Get(ctx context.Context, key string) (*kvdb.KVPair, error)
 
 	// List returns the pairs whose key has the string prefix, sorted by key, all

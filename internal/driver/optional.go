@@ -33,13 +33,21 @@ type Read struct {
 	Modified uint64 // 0: it did not exist
 }
 
+// Creator is a Store that finds out in the same step what is there when a key
+// exists that is to be created. Without it Create returns no pair then.
+type Creator interface {
+	// Create is Put of a write with Cond.Absent. With kvdb.ErrExist it returns
+	// the pair that is there, fields as in Get.
+	Create(ctx context.Context, w Write) (Indexes, *kvdb.KVPair, error)
+}
+
 // ObjectStore is a Store that keeps the caller's objects (Write.Object) beside
 // their encoding. Without it a select or copy callback gets the encoded value.
 type ObjectStore interface {
-	// GetObject is Get with the object.
-	GetObject(ctx context.Context, key string) (*kvdb.KVPair, any, error)
-	// ListObjects is an unlimited List with the objects in the pairs' order.
-	ListObjects(ctx context.Context, prefix string) (kvdb.KVPairs, []any, error)
+	// GetObject returns the object at key.
+	GetObject(ctx context.Context, key string) (any, error)
+	// ListObjects is List with the objects in the order of the pairs.
+	ListObjects(ctx context.Context, prefix string, o ListOptions) (Page, []any, error)
 }
 
 // ChildLister is a Store that finds the first-level names of a directory

@@ -74,7 +74,7 @@ func TestConformanceOfATransactor(t *testing.T) {
 		Server: s,
 		Init:   initFor(func() driver.Store { return &transactor{s.connect(limits)} }),
 		Traits: test.Traits{
-			MinTTL: 2 * time.Second, MaxTTL: time.Hour, MaxTxOps: 16,
+			MinTTL: 2 * time.Second, MaxTTL: time.Hour, TTLUntold: true, MaxTxOps: 16,
 			CallTimeout: callLimit, WatchTimeout: watchLimit,
 		},
 	})

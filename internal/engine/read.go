@@ -67,7 +67,7 @@ func (kv *Kvdb) GetWithCopy(key string, copySelect kvdb.CopySelect) (interface{}
 	defer cancel()
 	var object any
 	if objects, ok := kv.store.(driver.ObjectStore); ok {
-		_, object, err = objects.GetObject(ctx, full)
+		object, err = objects.GetObject(ctx, full)
 	} else {
 		var pair *kvdb.KVPair
 		if pair, err = kv.store.Get(ctx, full); err == nil {
@@ -178,8 +178,8 @@ func (f *frozen) List(ctx context.Context, prefix string, o driver.ListOptions) 
 }
 
 // listObjects returns the pairs below prefix that Enumerate would, and for each
-// what select and copy callbacks get.
-func (kv *Kvdb) listObjects(prefix string) (kvdb.KVPairs, []any, error) {
+// what select and copy callbacks get. With keysOnly the pairs may lack their value.
+func (kv *Kvdb) listObjects(prefix string, keysOnly bool) (kvdb.KVPairs, []any, error) {
 	objects, ok := kv.store.(driver.ObjectStore)
 	if !ok {
 		pairs, err := kv.Enumerate(prefix)
@@ -198,12 +198,12 @@ func (kv *Kvdb) listObjects(prefix string) (kvdb.KVPairs, []any, error) {
 		return nil, nil, err
 	}
 	defer cancel()
-	all, values, err := objects.ListObjects(ctx, full)
+	page, values, err := objects.ListObjects(ctx, full, driver.ListOptions{KeysOnly: keysOnly})
 	if err != nil {
 		return nil, nil, err
 	}
-	pairs := all[:0]
-	for i, pair := range all {
+	pairs := page.Pairs[:0]
+	for i, pair := range page.Pairs {
 		kv.found(pair, pair.Key)
 		if !hidden(pair.Key) {
 			values[len(pairs)] = values[i]
@@ -219,7 +219,7 @@ func (kv *Kvdb) EnumerateWithSelect(prefix string, enumerateSelect kvdb.Enumerat
 	if enumerateSelect == nil || copySelect == nil {
 		return nil, driver.ErrIllegalSelect
 	}
-	_, values, err := kv.listObjects(prefix)
+	_, values, err := kv.listObjects(prefix, true)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +243,7 @@ func (kv *Kvdb) EnumerateKVPWithSelect(prefix string, enumerateSelect kvdb.Enume
 	if enumerateSelect == nil || copySelect == nil {
 		return nil, driver.ErrIllegalSelect
 	}
-	pairs, values, err := kv.listObjects(prefix)
+	pairs, values, err := kv.listObjects(prefix, false)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -79,10 +80,11 @@ func (s *snapshotStore) record(key string) (*tree.Record, error) {
 	return nil, kvdb.ErrNotFound
 }
 
+// pair copies r. Its TTL is what was left of it when the snapshot was taken.
 func (s *snapshotStore) pair(key string, r *tree.Record) *kvdb.KVPair {
 	return &kvdb.KVPair{
 		Key: key, Value: bytes.Clone(r.Value), KVDBIndex: s.index,
-		CreatedIndex: r.Created, ModifiedIndex: r.Modified,
+		CreatedIndex: r.Created, ModifiedIndex: r.Modified, TTL: r.TTL(s.tree.Taken),
 	}
 }
 
@@ -94,13 +96,12 @@ func (s *snapshotStore) Get(_ context.Context, key string) (*kvdb.KVPair, error)
 	return s.pair(key, r), nil
 }
 
-func (s *snapshotStore) GetObject(ctx context.Context, key string) (*kvdb.KVPair, any, error) {
+func (s *snapshotStore) GetObject(_ context.Context, key string) (any, error) {
 	r, err := s.record(key)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	pair := s.pair(key, r)
-	return pair, objectOf(r, pair), nil
+	return objectOf(r, s.pair(key, r)), nil
 }
 
 // objectOf is the caller's object, or the value where objects are not kept.
@@ -126,17 +127,17 @@ func (s *snapshotStore) List(_ context.Context, prefix string, o driver.ListOpti
 	return page, nil
 }
 
-func (s *snapshotStore) ListObjects(_ context.Context, prefix string) (kvdb.KVPairs, []any, error) {
+func (s *snapshotStore) ListObjects(_ context.Context, prefix string, _ driver.ListOptions) (driver.Page, []any, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	pairs, objects := kvdb.KVPairs{}, []any{}
+	page, objects := driver.Page{Pairs: kvdb.KVPairs{}, Index: s.index}, []any{}
 	s.tree.Scan(prefix, "", func(key string, r *tree.Record) bool {
 		pair := s.pair(key, r)
-		pairs = append(pairs, pair)
+		page.Pairs = append(page.Pairs, pair)
 		objects = append(objects, objectOf(r, pair))
 		return true
 	})
-	return pairs, objects, nil
+	return page, objects, nil
 }
 
 func (s *snapshotStore) Children(_ context.Context, dir, sep string) ([]string, error) {
@@ -149,9 +150,13 @@ func (s *snapshotStore) SnapPut(_ context.Context, key string, pair *kvdb.KVPair
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = max(s.last, pair.CreatedIndex, pair.ModifiedIndex)
-	s.tree.Set(key, &tree.Record{
+	r := &tree.Record{
 		Value: bytes.Clone(pair.Value), Created: pair.CreatedIndex, Modified: pair.ModifiedIndex,
-	})
+	}
+	if pair.TTL > 0 {
+		r.Expires = s.tree.Taken + min(pair.TTL, (math.MaxInt64-s.tree.Taken)/int64(time.Second))*int64(time.Second)
+	}
+	s.tree.Set(key, r)
 	return nil
 }
 

@@ -17,7 +17,8 @@ func (kv *Kvdb) Put(key string, value interface{}, ttl uint64) (*kvdb.KVPair, er
 	return kv.put(key, value, ttl, driver.Cond{}, kvdb.KVSet)
 }
 
-// Create writes value at a key that does not exist.
+// Create writes value at a key that does not exist. The pair of one that exists
+// comes with kvdb.ErrExist from a store that is a driver.Creator.
 func (kv *Kvdb) Create(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
 	return kv.put(key, value, ttl, driver.Cond{Absent: true}, kvdb.KVCreate)
 }
@@ -98,15 +99,28 @@ func (kv *Kvdb) put(key string, value interface{}, ttl uint64, cond driver.Cond,
 	} else {
 		pair = &kvdb.KVPair{Value: w.Value}
 	}
-	indexes, err := kv.store.Put(ctx, w)
+	indexes, existing, err := kv.write(ctx, w)
 	if err != nil {
-		return nil, err
+		if existing != nil {
+			kv.found(existing, w.Key)
+		}
+		return existing, err
 	}
 	pair.Key = kv.relative(w.Key)
 	pair.Action = action
 	pair.TTL = int64(ttl)
 	pair.KVDBIndex, pair.CreatedIndex, pair.ModifiedIndex = indexes.Modified, indexes.Created, indexes.Modified
 	return pair, nil
+}
+
+// write sends w, and returns the pair that is in the way of a create, where the
+// store knows it.
+func (i *instance) write(ctx context.Context, w driver.Write) (driver.Indexes, *kvdb.KVPair, error) {
+	if creator, ok := i.store.(driver.Creator); ok && w.Cond.Absent {
+		return creator.Create(ctx, w)
+	}
+	indexes, err := i.store.Put(ctx, w)
+	return indexes, nil, err
 }
 
 // isShared tells whether the encoding of value is the caller's own memory.

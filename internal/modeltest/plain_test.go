@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,14 @@ func (p *plain) expire() {
 	for _, key := range due {
 		p.remove(key)
 	}
+}
+
+// ttl is what is left, in seconds rounded up.
+func (p plainPair) ttl() uint64 {
+	if p.expires.IsZero() {
+		return 0
+	}
+	return uint64(math.Ceil(time.Until(p.expires).Seconds()))
 }
 
 func (p *plain) remove(key string) pair {
@@ -97,7 +106,7 @@ func (p *plain) visible(prefix string) []string {
 func (p *plain) enumerate(keys []string, index uint64) string {
 	var lines []string
 	for _, key := range keys {
-		lines = append(lines, describe(kvdb.KVGet, key, p.pairs[key].pair, 0, index))
+		lines = append(lines, describe(kvdb.KVGet, key, p.pairs[key].pair, p.pairs[key].ttl(), index))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -111,12 +120,12 @@ func (p *plain) apply(s step) string {
 		if !exists {
 			return kvdb.ErrNotFound.Error()
 		}
-		return describe(kvdb.KVGet, s.key, old.pair, 0, p.index)
+		return p.enumerate([]string{s.key}, p.index)
 	case stepPut:
 		return p.written(s, kvdb.KVSet)
 	case stepCreate:
 		if exists {
-			return kvdb.ErrExist.Error()
+			return kvdb.ErrExist.Error() + ": " + p.enumerate([]string{s.key}, p.index)
 		}
 		return p.written(s, kvdb.KVCreate)
 	case stepUpdate:

@@ -213,6 +213,8 @@ func apply(t *testing.T, kv kvdb.Kvdb, s step) string {
 		return transact(t, kv, s)
 	}
 	switch {
+	case err != nil && p != nil:
+		return errorText(err) + ": " + describePairs(kvdb.KVPairs{p})
 	case err != nil:
 		return errorText(err)
 	case p != nil:

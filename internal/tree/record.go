@@ -1,6 +1,9 @@
 package tree
 
-import "bytes"
+import (
+	"bytes"
+	"time"
+)
 
 // Record is what is stored at a key. A Record is immutable once it is in a
 // tree: readers may use it after they gave up the tree's lock.
@@ -9,6 +12,16 @@ type Record struct {
 	Object            any // the caller's, if objects are kept
 	Created, Modified uint64
 	Expires           int64 // in ns, on the store's clock; 0: never
+}
+
+// TTL returns the seconds, rounded up, that are left of the record's TTL at the
+// time now on the store's clock: at least 1, for a record that is there has not
+// expired, and 0 without a TTL.
+func (r *Record) TTL(now int64) int64 {
+	if r.Expires == 0 {
+		return 0
+	}
+	return max(1, (r.Expires-now-1)/int64(time.Second)+1)
 }
 
 // NewRecord returns a record with a copy of value. A small value lies behind

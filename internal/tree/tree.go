@@ -32,6 +32,9 @@ type Tree struct {
 	points map[string]point
 	// generation is that of the entries that no copy shares.
 	generation uint64
+	// Taken is the time, on the clock of the records' Expires, at which a copy
+	// was made of a store.
+	Taken int64
 }
 
 // New returns an empty tree.
@@ -175,7 +178,7 @@ func (s *seeker) after(prefix string) (string, bool) {
 // write to t.
 func (t *Tree) Copy() *Tree {
 	t.generation++
-	return &Tree{order: *t.order.Copy()}
+	return &Tree{order: *t.order.Copy(), Taken: t.Taken}
 }
 
 // Select returns an independent tree with the keys that have one of prefixes,
@@ -185,7 +188,7 @@ func (t *Tree) Select(prefixes []string) *Tree {
 	if len(prefixes) == 1 && prefixes[0] == "" {
 		return t.Copy()
 	}
-	selected := NewOrdered()
+	selected := &Tree{Taken: t.Taken}
 	for _, prefix := range prefixes {
 		t.Scan(prefix, "", func(key string, record *Record) bool {
 			selected.Set(key, record)
