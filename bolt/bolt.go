@@ -25,6 +25,7 @@ import (
 	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/engine"
 	"github.com/portworx/kvdb/internal/eventlog"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 // Name of the backend.
@@ -77,7 +78,7 @@ func Version(string, map[string]string) (string, error) { return kvdb.BoltVersio
 // the callback may be nil. It reads the structure of the whole file to find
 // damage before it can do harm: an error that wraps ErrCorrupt.
 func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
-	if _, err := driver.StaleReads(options); err != nil {
+	if _, err := settings.StaleReads(options); err != nil {
 		return nil, err
 	}
 	history, err := eventlog.History(options)
@@ -105,7 +106,7 @@ func pathOption(options map[string]string) (string, error) {
 	path, named := options[Path]
 	snap, snapNamed := options[KvSnap]
 	switch {
-	case snapNamed && driver.SwitchedOn(options, KvUseInterface):
+	case snapNamed && settings.SwitchedOn(options, KvUseInterface):
 		return "", ErrSnapWithInterfaceNotSupported
 	case named && path == "":
 		return "", fmt.Errorf("option %s: it is empty", Path)

@@ -78,18 +78,18 @@ func Version(string, map[string]string) (string, error) { return kvdb.ConsulVers
 // An agent that cannot be reached within 10 s is an error that wraps
 // kvdb.ErrNoConnection.
 func New(domain string, machines []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
-	o, err := parse(options)
+	c, err := parse(machines, options)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newStore(machines, o)
+	s, err := newStore(c)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := driver.WithTimeLimit(context.Background(), opTimeout)
 	defer cancel()
 	if err := s.pool.call(ctx, repeatable, ping); err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to Consul at %q: %w", machines, err), s.Close(ctx))
+		return nil, errors.Join(fmt.Errorf("connect to Consul at %q: %w", c.Given, err), s.Close(ctx))
 	}
 	kv, err := engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
 	if err != nil {

@@ -33,6 +33,8 @@ func TestBadOptions(t *testing.T) {
 		{map[string]string{kvdb.CertFileKey: noCert, kvdb.CertKeyFileKey: keyFile}, kvdb.CertFileKey},
 		{map[string]string{kvdb.InsecureSkipVerify: "perhaps"}, kvdb.InsecureSkipVerify},
 		{map[string]string{kvdb.TransportScheme: "ftp"}, kvdb.TransportScheme},
+		{map[string]string{kvdb.RetryCountKey: "x"}, kvdb.RetryCountKey},
+		{map[string]string{kvdb.TrustedCAFileKey: noCert}, kvdb.TrustedCAFileKey},
 		{map[string]string{kvdb.ReadConsistency: "eventual"}, kvdb.ReadConsistency},
 	} {
 		_, err := New("", []string{"127.0.0.1:1"}, c.options, nil)
@@ -49,38 +51,13 @@ func TestBadOptions(t *testing.T) {
 		require.ErrorContains(t, err, kvdb.ACLTokenKey)
 		require.NotContains(t, err.Error(), "secret")
 	}
-	for _, endpoints := range [][]string{nil, {}, {""}, {"http://"}, {"ftp://127.0.0.1:1"}, {"127.0.0.1:1", ""}, {"127.0.0.1:x"}} {
+	for _, endpoints := range [][]string{{""}, {"http://"}, {"ftp://127.0.0.1:1"}, {"127.0.0.1:1", ""}, {"127.0.0.1:x"}} {
 		_, err := New("", endpoints, nil, nil)
 		require.Error(t, err, "%q", endpoints)
 		require.NotErrorIs(t, err, kvdb.ErrNoConnection)
 	}
 	_, err = New("a/../b", servers.Consul(t, servers.Options{}).Endpoints(), nil, nil)
 	require.ErrorIs(t, err, kvdb.ErrIllegal)
-}
-
-func TestAddresses(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ scheme, address, want string }{
-		{"http", "host", "http://host:8500"},
-		{"https", "host", "https://host:8501"},
-		{"http", "host:1", "http://host:1"},
-		{"http", "https://host:1", "https://host:1"},
-		{"https", "http://host", "http://host:8500"},
-		{"https", "[::1]:2", "https://[::1]:2"},
-		{"http", "http://host:1/consul", "http://host:1/consul"},
-	} {
-		got, err := settings{scheme: c.scheme}.url(c.address)
-		require.NoError(t, err, c)
-		require.Equal(t, c.want, got.String(), c)
-	}
-	for options, want := range map[[2]string]string{
-		{kvdb.TransportScheme, "https"}: "https", {kvdb.TransportScheme, "https://"}: "https",
-		{kvdb.TransportScheme, "http"}: "http", {"", ""}: "http",
-	} {
-		o, err := parse(map[string]string{options[0]: options[1]})
-		require.NoError(t, err)
-		require.Equal(t, want, o.scheme)
-	}
 }
 
 func TestUnreachable(t *testing.T) {

@@ -2,7 +2,6 @@ package consul
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"net/http"
 	"net/http/httptrace"
@@ -13,9 +12,9 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
-	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/failover"
 	"github.com/portworx/kvdb/internal/retry"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 // opTimeout bounds every call.
@@ -30,41 +29,47 @@ func newBackoff() retry.Backoff {
 // fails.
 type pool struct {
 	*failover.Pool[*endpoint]
-	settings  settings
+	config    config
 	transport *http.Transport
 	guards    sync.WaitGroup // of endpoints with blocking queries
 	setting   sync.Mutex     // orders calls of set
 }
 
-func newPool(o settings, addresses []string) (*pool, error) {
+func newPool(c config) (*pool, error) {
 	p := &pool{
-		Pool:     failover.New[*endpoint](fateOf, newBackoff(), math.MaxInt),
-		settings: o, transport: o.newTransport(),
+		Pool:   failover.New[*endpoint](fateOf, newBackoff(), math.MaxInt),
+		config: c, transport: c.newTransport(),
 	}
-	return p, p.set(addresses)
+	return p, p.replace(c.Endpoints, c.Given)
 }
 
 // set replaces the endpoints. Those that stay keep their blocking queries.
 func (p *pool) set(addresses []string) error {
-	if len(addresses) == 0 {
-		return fmt.Errorf("%w: no endpoint of Consul is given", kvdb.ErrIllegal)
+	parsed, err := settings.Consul.Replace(addresses, p.config.TLS != nil)
+	if err != nil {
+		return err
 	}
+	return p.replace(parsed, addresses)
+}
+
+// replace replaces the endpoints, of which given is what the caller wrote.
+func (p *pool) replace(parsed []settings.Endpoint, given []string) error {
 	p.setting.Lock()
 	defer p.setting.Unlock()
 	before := p.All()
 	var endpoints []*endpoint
-	for _, address := range addresses {
+	for i, address := range given {
 		if i := slices.IndexFunc(before, func(e *endpoint) bool { return e.address == address }); i >= 0 {
 			endpoints = append(endpoints, before[i])
 			continue
 		}
-		client, err := p.settings.newClient(address, p.transport)
+		client, err := p.config.newClient(parsed[i], p.transport)
 		if err != nil {
 			return err
 		}
 		endpoints = append(endpoints, &endpoint{pool: p, address: address, client: client, blocked: map[*blocked]struct{}{}})
 	}
-	p.Replace(endpoints, addresses)
+	p.Replace(endpoints, given)
 	for _, e := range before {
 		if !slices.Contains(endpoints, e) {
 			e.hangUp()

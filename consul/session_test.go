@@ -166,7 +166,9 @@ func TestUselessSessionEnds(t *testing.T) {
 // storeOf opens a store without an engine.
 func storeOf(t *testing.T, cluster *servers.Cluster) *store {
 	t.Helper()
-	s, err := newStore(cluster.Endpoints(), settings{scheme: "http"})
+	c, err := parse(cluster.Endpoints(), nil)
+	require.NoError(t, err)
+	s, err := newStore(c)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close(context.Background())) })
 	return s

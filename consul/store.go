@@ -58,12 +58,12 @@ var (
 	_ kvdb.Controller    = (*store)(nil)
 )
 
-func newStore(addresses []string, o settings) (*store, error) {
-	p, err := newPool(o, addresses)
+func newStore(c config) (*store, error) {
+	p, err := newPool(c)
 	if err != nil {
 		return nil, err
 	}
-	s := &store{pool: p, stale: o.stale}
+	s := &store{pool: p, stale: c.Stale}
 	s.locks, s.writer = newKeeper(s, locksName), newKeeper(s, writerName)
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.late, s.endLate = context.WithCancel(context.Background())

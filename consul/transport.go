@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 const (
@@ -21,31 +23,28 @@ const (
 // newTransport returns what carries an instance's requests. It does not bound
 // the number of connections: watches keep theirs busy, and must not be in the way
 // of other calls.
-func (o settings) newTransport() *http.Transport {
-	return &http.Transport{
+func (c config) newTransport() *http.Transport {
+	transport := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
-		TLSClientConfig:     o.tls,
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConns:        0,
 		MaxIdleConnsPerHost: idleConns,
 		IdleConnTimeout:     time.Minute,
 	}
+	c.TLS.Secure(transport)
+	return transport
 }
 
-// newClient returns Consul's client for one address.
-func (o settings) newClient(address string, transport *http.Transport) (*api.Client, error) {
-	base, err := o.url(address)
-	if err != nil {
-		return nil, err
-	}
+// newClient returns Consul's client for one endpoint.
+func (c config) newClient(e settings.Endpoint, transport *http.Transport) (*api.Client, error) {
 	return api.NewClient(&api.Config{
-		Address:    base.Host,
-		Scheme:     base.Scheme,
-		PathPrefix: strings.TrimSuffix(base.Path, "/"),
+		Address:    e.Address(),
+		Scheme:     e.Scheme(),
+		PathPrefix: e.Path,
 		// A client without a token takes what the environment has; see explicit.
 		Token: "none",
 		HttpClient: &http.Client{
-			Transport: explicit{transport, o.token},
+			Transport: explicit{transport, c.token},
 			// Consul redirects paths that it does not like the look of.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},

@@ -15,6 +15,7 @@ import (
 	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/engine"
 	"github.com/portworx/kvdb/internal/eventlog"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 // Name of the backend.
@@ -72,11 +73,11 @@ func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb
 	if err != nil {
 		return nil, err
 	}
-	if _, err := driver.StaleReads(options); err != nil {
+	if _, err := settings.StaleReads(options); err != nil {
 		return nil, err
 	}
 	cfg := engine.Config{Name: Name, Domain: domain, FatalCb: fatalErrorCb}
-	snapshot, objects := driver.SwitchedOn(options, KvSnap), driver.SwitchedOn(options, KvUseInterface)
+	snapshot, objects := settings.SwitchedOn(options, KvSnap), settings.SwitchedOn(options, KvUseInterface)
 	switch {
 	case snapshot && objects:
 		return nil, ErrSnapWithInterfaceNotSupported

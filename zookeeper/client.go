@@ -2,7 +2,6 @@ package zookeeper
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"math/rand/v2"
 	"net"
@@ -14,6 +13,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 const (
@@ -28,8 +28,8 @@ type client struct {
 	conn    *zk.Conn
 	ended   <-chan zk.Event // closed when the last goroutine of conn is over
 	servers *addresses
-	tls     *tls.Config
-	once    bool // it shall not connect again
+	tls     *settings.TLS // nil without TLS
+	once    bool          // it shall not connect again
 	// told gets the client's events, in order with replies: what a reply shows has
 	// been told before. It must not block.
 	told func(zk.Event)
@@ -56,7 +56,7 @@ type client struct {
 type clientConfig struct {
 	servers        *addresses
 	sessionTimeout time.Duration
-	tls            *tls.Config
+	tls            *settings.TLS
 	once           bool
 	told           func(zk.Event)
 }
@@ -137,15 +137,7 @@ func (c *client) connectTo(ctx context.Context, network, address string) (net.Co
 	if err != nil || c.tls == nil {
 		return socket, err
 	}
-	config := c.tls.Clone()
-	if config.ServerName == "" {
-		config.ServerName, _, _ = net.SplitHostPort(address) // hosts made it
-	}
-	secure := tls.Client(socket, config)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(err, socket.Close())
-	}
-	return secure, nil
+	return c.tls.Client(ctx, socket, address)
 }
 
 // follower returns a connection to a server that follows when the one at address

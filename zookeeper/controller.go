@@ -16,6 +16,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/retry"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 const (
@@ -318,7 +319,7 @@ func clientPort(members []member, ip string) string {
 	_, first, err := net.SplitHostPort(members[0].client)
 	port, parseErr := strconv.Atoi(first)
 	if err != nil || parseErr != nil {
-		return defaultPort
+		return settings.ZooKeeperPort
 	}
 	for taken[net.JoinHostPort(ip, strconv.Itoa(port))] {
 		port++
@@ -372,11 +373,11 @@ func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string]
 
 // SetEndpoints implements kvdb.Controller. A connection that works is kept.
 func (s *store) SetEndpoints(endpoints []string) error {
-	servers, err := parseServers(endpoints)
+	parsed, err := settings.ZooKeeper.Replace(endpoints, s.secure)
 	if err != nil {
 		return err
 	}
-	s.servers.set(servers)
+	s.servers.set(addressesOf(parsed))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.endpoints = append([]string{}, endpoints...)

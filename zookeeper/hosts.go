@@ -2,20 +2,13 @@ package zookeeper
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
-	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/retry"
+	"github.com/portworx/kvdb/internal/settings"
 )
-
-const defaultPort = "2181" // ZooKeeper's own
 
 // hosts is a zk.HostProvider whose servers can be replaced, and which waits
 // longer and longer, with jitter, while none of them can be reached.
@@ -50,31 +43,14 @@ func (a *addresses) get() []string {
 	return a.all // which nobody changes
 }
 
-// parseServers returns the addresses host:port of endpoints, in any order.
-func parseServers(endpoints []string) ([]string, error) {
-	if len(endpoints) == 0 {
-		return nil, errors.New("no endpoint given")
-	}
-	servers := make([]string, 0, len(endpoints))
-	for _, endpoint := range endpoints {
-		if strings.Contains(endpoint, "@") { // what is before it may be a secret
-			return nil, fmt.Errorf("an endpoint has a user in it: the options %s and %s are for that", kvdb.UsernameKey, kvdb.PasswordKey)
-		}
-		address := endpoint
-		if _, behind, ok := strings.Cut(address, "://"); ok {
-			address = behind
-		}
-		host, port, err := net.SplitHostPort(address)
-		if err != nil {
-			host, port = strings.Trim(address, "[]"), defaultPort
-		}
-		if _, err := strconv.ParseUint(port, 10, 16); err != nil || host == "" || strings.ContainsAny(host, "/, ") {
-			return nil, fmt.Errorf("endpoint %q is not host or host:port", endpoint)
-		}
-		servers = append(servers, net.JoinHostPort(host, port))
+// addressesOf returns where the servers at endpoints are, in any order.
+func addressesOf(endpoints []settings.Endpoint) []string {
+	servers := make([]string, len(endpoints))
+	for i, e := range endpoints {
+		servers[i] = e.Address()
 	}
 	rand.Shuffle(len(servers), func(i, j int) { servers[i], servers[j] = servers[j], servers[i] })
-	return servers, nil
+	return servers
 }
 
 func newHosts(ctx context.Context, servers *addresses) *hosts {

@@ -30,7 +30,7 @@ const (
 // them all, with an index that may be too new by then).
 type hub struct {
 	s       *store
-	o       settings
+	o       config
 	maxIdle int
 	start   sync.Once
 
@@ -71,7 +71,7 @@ type arm struct {
 // each, so one that is set is not set again.
 type armState struct{ set bool }
 
-func newHub(s *store, o settings) *hub {
+func newHub(s *store, o config) *hub {
 	return &hub{
 		s: s, o: o, maxIdle: maxIdle, changed: make(chan struct{}),
 		watchers: map[watcher]struct{}{}, paths: map[string]map[watcher]struct{}{}, arms: map[arm]*armState{},
@@ -146,7 +146,7 @@ func (h *hub) session() error {
 	defer cancel()
 	x := &session{end: cancel, lost: make(chan struct{})}
 	cfg := clientConfig{
-		servers: &h.s.servers, sessionTimeout: watchSessionTimeout, tls: h.o.tls, once: true,
+		servers: &h.s.servers, sessionTimeout: watchSessionTimeout, tls: h.o.TLS, once: true,
 		told: func(e zk.Event) { h.told(x, e) },
 	}
 	var err error

@@ -36,7 +36,7 @@ func TestBadOptions(t *testing.T) {
 	require.Equal(t, kvdb.ErrNoPassword, err)
 	_, err = New("d", []string{"127.0.0.1:1"}, map[string]string{kvdb.UsernameKey: "m:e", kvdb.PasswordKey: "x"}, nil)
 	require.ErrorContains(t, err, kvdb.UsernameKey)
-	for _, endpoints := range [][]string{nil, {""}, {"host:"}, {"a,b"}, {"http://host:1/path"}} {
+	for _, endpoints := range [][]string{{""}, {"host:x"}, {"a,b"}, {"http://host:1/path"}, {"ftp://host"}, {"http://a", "tls://b"}} {
 		_, err := New("d", endpoints, nil, nil)
 		require.ErrorContains(t, err, "endpoint", "%q", endpoints)
 	}

@@ -27,6 +27,7 @@ type store struct {
 	acl     []zk.ACL
 	stale   bool // reads need not see the latest writes
 	retries int  // how often a request is sent again; 0: as often as there is time
+	secure  bool // connections use TLS
 	counts  counts
 	kept    paths // containers that have a keep
 	leases  leases

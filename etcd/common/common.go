@@ -3,17 +3,13 @@
 package common
 
 import (
-	"crypto/x509"
-	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 const (
@@ -44,7 +40,7 @@ type EtcdCommon interface {
 	// GetRetryCount returns the value of the option kvdb.RetryCountKey, or
 	// DefaultRetryCount without a usable one.
 	GetRetryCount() int
-	// IsTLSEnabled tells whether the options ask for TLS: by the transport scheme
+	// IsTLSEnabled reports whether the options ask for TLS: by the transport scheme
 	// "https", or by a certificate and its key.
 	IsTLSEnabled() bool
 }
@@ -76,69 +72,21 @@ func NewEtcdCommon(options map[string]string) EtcdCommon {
 
 func (c *etcdCommon) GetAuthInfoFromOptions() (transport.TLSInfo, string, string, error) {
 	none := transport.TLSInfo{}
-	user, password := c.options[kvdb.UsernameKey], c.options[kvdb.PasswordKey]
-	switch {
-	case user != "" && password == "":
-		return none, "", "", kvdb.ErrNoPassword
-	case user == "" && password != "":
-		return none, "", "", fmt.Errorf("option %s: a password without a user", kvdb.PasswordKey)
-	}
-	switch scheme := c.options[kvdb.TransportScheme]; strings.TrimSuffix(scheme, "://") {
-	case "", "http", "https":
-	default:
-		return none, "", "", fmt.Errorf("option %s: %q is neither http nor https", kvdb.TransportScheme, scheme)
-	}
-	info := transport.TLSInfo{
-		CertFile:      c.options[kvdb.CertFileKey],
-		KeyFile:       c.options[kvdb.CertKeyFileKey],
-		TrustedCAFile: c.trustedCA(),
-	}
-	if (info.CertFile == "") != (info.KeyFile == "") {
-		return none, "", "", fmt.Errorf("options %s and %s: one is there without the other",
-			kvdb.CertFileKey, kvdb.CertKeyFileKey)
-	}
-	for _, name := range []string{kvdb.CAFileKey, kvdb.TrustedCAFileKey, kvdb.CertFileKey, kvdb.CertKeyFileKey} {
-		if err := c.checkFile(name); err != nil {
-			return none, "", "", fmt.Errorf("option %s: %w", name, err)
-		}
-	}
-	if value := c.options[kvdb.ClientCertAuthKey]; value != "" {
-		var err error
-		if info.ClientCertAuth, err = strconv.ParseBool(value); err != nil {
-			return none, "", "", fmt.Errorf("option %s: %q is no boolean", kvdb.ClientCertAuthKey, value)
-		}
-		if info.ClientCertAuth && info.CertFile == "" {
-			return none, "", "", fmt.Errorf("option %s: %w", kvdb.ClientCertAuthKey, kvdb.ErrNoCertificate)
-		}
-	}
-	return info, user, password, nil
-}
-
-func (c *etcdCommon) trustedCA() string {
-	if file := c.options[kvdb.TrustedCAFileKey]; file != "" {
-		return file
-	}
-	return c.options[kvdb.CAFileKey]
-}
-
-// checkFile tells what is wrong with the file that an option names, if it does.
-// What a key and its certificate are is found out when TLS is set up; a file of
-// authorities without any would only mean that nobody is trusted.
-func (c *etcdCommon) checkFile(option string) error {
-	file := c.options[option]
-	if file == "" {
-		return nil
-	}
-	content, err := os.ReadFile(file)
+	user, password, err := settings.Login(c.options)
 	if err != nil {
-		return err
+		return none, "", "", err
 	}
-	if option == kvdb.CAFileKey || option == kvdb.TrustedCAFileKey {
-		if !x509.NewCertPool().AppendCertsFromPEM(content) {
-			return fmt.Errorf("%s has no certificate", file)
-		}
+	if _, err := settings.Etcd3.AsksForTLS(c.options); err != nil {
+		return none, "", "", err
 	}
-	return nil
+	files, err := settings.ReadTLS(c.options)
+	if err != nil {
+		return none, "", "", err
+	}
+	return transport.TLSInfo{
+		CertFile: files.CertFile, KeyFile: files.KeyFile, TrustedCAFile: files.CAFile,
+		ClientCertAuth: files.ClientCertAuth, ServerName: files.ServerName, InsecureSkipVerify: files.InsecureSkipVerify,
+	}, user, password, nil
 }
 
 func (c *etcdCommon) GetRetryCount() int {
@@ -149,21 +97,13 @@ func (c *etcdCommon) GetRetryCount() int {
 }
 
 // RetryCount returns the value of the option kvdb.RetryCountKey, or
-// DefaultRetryCount without it. The error of one that is no number from 0 on
-// names the option.
+// DefaultRetryCount without it. The error of one that is not a non-negative
+// integer names the option.
 func RetryCount(options map[string]string) (int, error) {
-	value, ok := options[kvdb.RetryCountKey]
-	if !ok {
-		return DefaultRetryCount, nil
-	}
-	n, err := strconv.Atoi(value)
-	if err != nil || n < 0 {
-		return 0, fmt.Errorf("option %s: %q is no number from 0 on", kvdb.RetryCountKey, value)
-	}
-	return n, nil
+	return settings.Count(options, kvdb.RetryCountKey, DefaultRetryCount)
 }
 
 func (c *etcdCommon) IsTLSEnabled() bool {
-	return strings.TrimSuffix(c.options[kvdb.TransportScheme], "://") == "https" ||
-		c.options[kvdb.CertFileKey] != "" && c.options[kvdb.CertKeyFileKey] != ""
+	asked, _ := settings.Etcd3.AsksForTLS(c.options)
+	return asked
 }

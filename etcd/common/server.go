@@ -11,12 +11,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
 // What TestStart runs, and where.
 const (
-	serverURL    = "http://127.0.0.1:" + defaultPort
+	serverURL    = "http://127.0.0.1:" + kvdb.ClientPort
 	startTimeout = 30 * time.Second
 	stopTimeout  = 10 * time.Second
 )

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 // versionTimeout bounds Version.
@@ -19,15 +20,15 @@ const versionTimeout = 10 * time.Second
 // kvdb.EtcdVersion3. Options are those of New: they say how TLS is done. It
 // returns within 10 s; a server that cannot be reached is kvdb.ErrNoConnection.
 func Version(uri string, options map[string]string) (string, error) {
-	urls, err := Endpoints([]string{uri}, NewEtcdCommon(options).IsTLSEnabled())
+	read, err := settings.Etcd3.Read([]string{uri}, options)
 	if err != nil {
 		return "", err
 	}
-	config, _, _, err := TLS(options, strings.HasPrefix(urls[0], "https://"))
-	if err != nil {
-		return "", err
+	transport := &http.Transport{DisableKeepAlives: true}
+	if read.TLS != nil {
+		transport.TLSClientConfig = read.TLS.Config("")
 	}
-	body, err := get(urls[0]+"/version", &http.Transport{TLSClientConfig: config, DisableKeepAlives: true})
+	body, err := get(read.Endpoints[0].URL()+"/version", transport)
 	if err != nil {
 		return "", fmt.Errorf("%w: ask %s for its version: %w", kvdb.ErrNoConnection, uri, err)
 	}

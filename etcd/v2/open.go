@@ -12,9 +12,9 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/etcd/common"
 	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 const (
@@ -38,20 +38,11 @@ type wrapper func(http.RoundTripper) http.RoundTripper
 
 // open returns a store when etcd has answered.
 func open(domain string, endpoints []string, options map[string]string, wrap wrapper) (*store, error) {
-	stale, err := driver.StaleReads(options)
+	user, password, err := settings.Login(options)
 	if err != nil {
 		return nil, err
 	}
-	retries, err := common.RetryCount(options)
-	if err != nil {
-		return nil, err
-	}
-	urls, err := common.Endpoints(endpoints, common.NewEtcdCommon(options).IsTLSEnabled())
-	if err != nil {
-		return nil, err
-	}
-	secure := strings.HasPrefix(urls[0], "https://")
-	config, user, password, err := common.TLS(options, secure)
+	read, err := settings.Etcd2.Read(endpoints, options)
 	if err != nil {
 		return nil, err
 	}
@@ -59,26 +50,26 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 	// must not be in the way of other calls.
 	transport := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive}).DialContext,
-		TLSClientConfig:     config,
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConnsPerHost: idleConns,
 		IdleConnTimeout:     time.Minute,
 	}
+	read.TLS.Secure(transport)
 	p := &pool{
-		Pool: failover.New[*member](fateOf, newBackoff(), retries),
-		base: transport, transport: transport, user: user, password: password, secure: secure,
+		Pool: failover.New[*member](fateOf, newBackoff(), read.Retries),
+		base: transport, transport: transport, user: user, password: password, secure: read.TLS != nil,
 	}
 	if wrap != nil {
 		p.base = wrap(transport)
 	}
-	if err := p.set(endpoints); err != nil {
+	if err := p.replace(read.Endpoints, read.Given); err != nil {
 		return nil, err
 	}
-	s := newStore(p, stale)
+	s := newStore(p, read.Stale)
 	ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
 	defer cancel()
 	if err = p.ping(ctx); err != nil {
-		err = fmt.Errorf("ask %s: %w", strings.Join(urls, ", "), err)
+		err = fmt.Errorf("ask %s: %w", strings.Join(settings.URLs(read.Endpoints), ", "), err)
 	}
 	if err == nil && user != "" {
 		err = s.login(ctx, domain)

@@ -43,7 +43,7 @@ func TestBadOptions(t *testing.T) {
 		{map[string]string{kvdb.CertFileKey: "none"}, good, kvdb.CertKeyFileKey},
 		{map[string]string{kvdb.TrustedCAFileKey: "none"}, good, kvdb.TrustedCAFileKey},
 		{map[string]string{kvdb.ClientCertAuthKey: "perhaps"}, good, kvdb.ClientCertAuthKey},
-		{nil, nil, "endpoint"},
+		{map[string]string{kvdb.InsecureSkipVerify: "perhaps"}, good, kvdb.InsecureSkipVerify},
 		{nil, []string{"http://127.0.0.1:1", ""}, "endpoint"},
 		{nil, []string{"http://127.0.0.1:1/path"}, "path"},
 	} {

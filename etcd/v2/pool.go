@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/failover"
 	"github.com/portworx/kvdb/internal/retry"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 // opTimeout bounds every call.
@@ -51,28 +51,24 @@ type member struct {
 
 // set replaces the endpoints.
 func (p *pool) set(endpoints []string) error {
-	urls, err := p.urls(endpoints)
+	parsed, err := settings.Etcd2.Replace(endpoints, p.secure)
 	if err != nil {
 		return err
 	}
-	members := make([]*member, len(urls))
-	for i, url := range urls {
-		members[i] = &member{url: url, pool: p, visits: map[*visit]struct{}{}}
+	return p.replace(parsed, endpoints)
+}
+
+// replace replaces the endpoints, of which given is what the caller wrote.
+func (p *pool) replace(endpoints []settings.Endpoint, given []string) error {
+	members := make([]*member, len(endpoints))
+	for i, e := range endpoints {
+		members[i] = &member{url: e.URL(), pool: p, visits: map[*visit]struct{}{}}
 		if _, err := members[i].line(); err != nil {
 			return err
 		}
 	}
-	p.Replace(members, endpoints)
+	p.Replace(members, given)
 	return nil
-}
-
-// urls returns endpoints as URLs of the scheme that the pool uses.
-func (p *pool) urls(endpoints []string) ([]string, error) {
-	urls, err := common.Endpoints(endpoints, p.secure)
-	if err == nil && !p.secure && strings.HasPrefix(urls[0], "https://") {
-		err = errors.New("https endpoints for an instance without TLS")
-	}
-	return urls, err
 }
 
 const (

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,8 +16,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/etcd/common"
 	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 const (
@@ -284,24 +283,15 @@ func (s *store) askStatus(ctx context.Context, m *pb.Member, info *kvdb.MemberIn
 
 // SetEndpoints implements kvdb.Controller.
 func (s *store) SetEndpoints(endpoints []string) error {
-	urls, err := s.urls(endpoints)
+	parsed, err := settings.Etcd3.Replace(endpoints, s.secure)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.endpoints = slices.Clone(endpoints)
-	s.client.SetEndpoints(urls...)
+	s.client.SetEndpoints(settings.URLs(parsed)...)
 	return nil
-}
-
-// urls returns endpoints as URLs of the scheme that the client uses.
-func (s *store) urls(endpoints []string) ([]string, error) {
-	urls, err := common.Endpoints(endpoints, s.secure)
-	if err == nil && !s.secure && strings.HasPrefix(urls[0], "https://") {
-		err = errors.New("https endpoints for an instance without TLS")
-	}
-	return urls, err
 }
 
 // GetEndpoints implements kvdb.Controller.
@@ -318,7 +308,7 @@ func (s *store) Defragment(endpoint string, timeout int) error {
 
 // DefragmentContext implements driver.Defragmenter. A timeout of 0 or less is a minute.
 func (s *store) DefragmentContext(ctx context.Context, endpoint string, timeout int) error {
-	urls, err := s.urls([]string{endpoint})
+	parsed, err := settings.Etcd3.Replace([]string{endpoint}, s.secure)
 	if err != nil {
 		return err
 	}
@@ -328,7 +318,7 @@ func (s *store) DefragmentContext(ctx context.Context, endpoint string, timeout 
 	}
 	limited, cancel := driver.WithTimeLimit(ctx, limit)
 	defer cancel()
-	if _, err := s.client.Defragment(limited, urls[0]); err != nil {
+	if _, err := s.client.Defragment(limited, parsed[0].URL()); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

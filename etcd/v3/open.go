@@ -2,11 +2,9 @@ package etcdv3
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +19,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/etcd/common"
 	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 const (
@@ -45,24 +44,16 @@ type dialOption = grpc.DialOption
 
 // open connects to etcd and returns when it answers.
 func open(domain string, endpoints []string, options map[string]string, more ...dialOption) (*store, error) {
-	stale, err := driver.StaleReads(options)
+	user, password, err := settings.Login(options)
 	if err != nil {
 		return nil, err
 	}
-	retries, err := common.RetryCount(options)
+	read, err := settings.Etcd3.Read(endpoints, options)
 	if err != nil {
 		return nil, err
 	}
-	urls, err := common.Endpoints(endpoints, common.NewEtcdCommon(options).IsTLSEnabled())
-	if err != nil {
-		return nil, err
-	}
-	secure := strings.HasPrefix(urls[0], "https://")
-	config, user, password, err := common.TLS(options, secure)
-	if err != nil {
-		return nil, err
-	}
-	client, err := connect(clientConfig(urls, config, more), user, password)
+	urls := settings.URLs(read.Endpoints)
+	client, err := connect(clientConfig(urls, read.TLS, more), user, password)
 	if err != nil {
 		return nil, fmt.Errorf("connect to etcd at %s: %w", strings.Join(urls, ", "), err)
 	}
@@ -74,17 +65,20 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 		kv:     pb.NewKVClient(client.ActiveConnection()), lease: pb.NewLeaseClient(client.ActiveConnection()),
 		watcher:  pb.NewWatchClient(client.ActiveConnection()),
 		callOpts: []grpc.CallOption{grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(math.MaxInt32)},
-		domain:   domain, locks: domain + domain, secure: secure, stale: stale, retries: retries,
-		attempts: keyed{busy: map[string]chan struct{}{}}, sessionTurn: make(chan struct{}, 1), revoking: make(chan struct{}, maxRevoking), endpoints: slices.Clone(endpoints),
+		domain:   domain, locks: domain + domain, secure: read.TLS != nil, stale: read.Stale, retries: read.Retries,
+		attempts: keyed{busy: map[string]chan struct{}{}}, sessionTurn: make(chan struct{}, 1), revoking: make(chan struct{}, maxRevoking), endpoints: read.Given,
 	}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.hub = newHub(s)
 	return s, nil
 }
 
-func clientConfig(urls []string, config *tls.Config, more []dialOption) clientv3.Config {
+func clientConfig(urls []string, secured *settings.TLS, more []dialOption) clientv3.Config {
+	if secured != nil {
+		more = append([]dialOption{grpc.WithTransportCredentials(transport{tls: secured})}, more...)
+	}
 	return clientv3.Config{
-		Endpoints: urls, TLS: config, Logger: zap.NewNop(), MaxUnaryRetries: tries,
+		Endpoints: urls, Logger: zap.NewNop(), MaxUnaryRetries: tries,
 		DialKeepAliveTime: pingSilence, DialKeepAliveTimeout: pingTimeout,
 		DialOptions: append([]dialOption{
 			grpc.WithChainUnaryInterceptor(intercept),

@@ -11,6 +11,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/engine"
+	"github.com/portworx/kvdb/internal/settings"
 	"github.com/portworx/kvdb/test"
 )
 
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 // initFor opens instances over stores that connect makes.
 func initFor(connect func() driver.Store) kvdb.DatastoreInit {
 	return func(domain string, _ []string, options map[string]string, cb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
-		if _, err := driver.StaleReads(options); err != nil {
+		if _, err := settings.StaleReads(options); err != nil {
 			return nil, err
 		}
 		store := connect()

@@ -1,0 +1,76 @@
+package settings
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/portworx/kvdb"
+)
+
+// Bool returns the value of a boolean option, false without one.
+func Bool(options map[string]string, name string) (bool, error) {
+	value := options[name]
+	if value == "" {
+		return false, nil
+	}
+	on, err := strconv.ParseBool(value)
+	if err != nil {
+		return false, fmt.Errorf("option %s: %q is not a boolean", name, value)
+	}
+	return on, nil
+}
+
+// Count returns the value of an option that counts something, or otherwise
+// without one.
+func Count(options map[string]string, name string, otherwise int) (int, error) {
+	value := options[name]
+	if value == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("option %s: %q is not a non-negative integer", name, value)
+	}
+	return n, nil
+}
+
+// RetryCount returns the value of the option kvdb.RetryCountKey, or what the
+// store has without it.
+func (s Store) RetryCount(options map[string]string) (int, error) {
+	return Count(options, kvdb.RetryCountKey, s.retries)
+}
+
+// SwitchedOn reports whether an option is on that other releases of this library
+// switch on by its presence alone.
+func SwitchedOn(options map[string]string, name string) bool {
+	value, present := options[name]
+	on, err := strconv.ParseBool(value)
+	return present && (on || err != nil)
+}
+
+// StaleReads reports whether the option kvdb.ReadConsistency asks for stale
+// reads.
+func StaleReads(options map[string]string) (bool, error) {
+	switch value := options[kvdb.ReadConsistency]; value {
+	case "", kvdb.ReadLinearizable:
+		return false, nil
+	case kvdb.ReadStale:
+		return true, nil
+	default:
+		return false, fmt.Errorf("option %s: %q is not %s or %s",
+			kvdb.ReadConsistency, value, kvdb.ReadLinearizable, kvdb.ReadStale)
+	}
+}
+
+// Login returns the user and the password. The error is kvdb.ErrNoPassword for a
+// user without one.
+func Login(options map[string]string) (user, password string, err error) {
+	user, password = options[kvdb.UsernameKey], options[kvdb.PasswordKey]
+	switch {
+	case user != "" && password == "":
+		return "", "", kvdb.ErrNoPassword
+	case user == "" && password != "":
+		return "", "", fmt.Errorf("option %s: it requires option %s", kvdb.PasswordKey, kvdb.UsernameKey)
+	}
+	return user, password, nil
+}

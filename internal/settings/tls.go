@@ -1,0 +1,214 @@
+package settings
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/portworx/kvdb"
+)
+
+// TLS is how connections are secured. Its files are read at each handshake, so
+// that certificates and authorities can be replaced under an open instance. While
+// a file cannot be used, because it is being written for example, what was read
+// before stays in force.
+type TLS struct {
+	// CAFile has the authorities that sign the servers' certificates; without it
+	// the system's are trusted. CertFile and KeyFile are the client's.
+	CAFile, CertFile, KeyFile string
+	// ServerName must be in the servers' certificates; "" is the host that is
+	// dialled.
+	ServerName string
+	// InsecureSkipVerify accepts any certificate of a server.
+	InsecureSkipVerify bool
+	// ClientCertAuth says that there must be a CertFile.
+	ClientCertAuth bool
+
+	mu   sync.Mutex // protects what is below
+	pool reloaded[*x509.CertPool]
+	pair reloaded[*tls.Certificate]
+}
+
+// ReadTLS returns what the options say, whether or not TLS is used. Every file
+// that they name must be usable.
+func ReadTLS(options map[string]string) (*TLS, error) {
+	t := &TLS{
+		CAFile:   cmp.Or(options[kvdb.TrustedCAFileKey], options[kvdb.CAFileKey]),
+		CertFile: options[kvdb.CertFileKey], KeyFile: options[kvdb.CertKeyFileKey],
+		ServerName: options[kvdb.CAAuthAddress],
+	}
+	if host, _, err := net.SplitHostPort(t.ServerName); err == nil {
+		t.ServerName = host
+	}
+	var err error
+	if t.InsecureSkipVerify, err = Bool(options, kvdb.InsecureSkipVerify); err != nil {
+		return nil, err
+	}
+	if t.ClientCertAuth, err = Bool(options, kvdb.ClientCertAuthKey); err != nil {
+		return nil, err
+	}
+	// The one that counts is loaded last.
+	for _, option := range []string{kvdb.CAFileKey, kvdb.TrustedCAFileKey} {
+		if options[option] == "" {
+			continue
+		}
+		t.pool = reloaded[*x509.CertPool]{files: []file{{option, options[option]}}, parse: parseAuthorities}
+		if err := t.pool.load(); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case (t.CertFile == "") != (t.KeyFile == ""):
+		return nil, fmt.Errorf("options %s and %s must be set together", kvdb.CertFileKey, kvdb.CertKeyFileKey)
+	case t.CertFile != "":
+		t.pair = reloaded[*tls.Certificate]{
+			files: []file{{kvdb.CertFileKey, t.CertFile}, {kvdb.CertKeyFileKey, t.KeyFile}}, parse: parsePair,
+		}
+		if err := t.pair.load(); err != nil {
+			return nil, err
+		}
+	case t.ClientCertAuth:
+		return nil, fmt.Errorf("option %s: %w", kvdb.ClientCertAuthKey, kvdb.ErrNoCertificate)
+	}
+	return t, nil
+}
+
+// Config returns the configuration for one handshake with a server that was
+// dialled as host.
+func (t *TLS) Config(host string) *tls.Config {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_ = t.pool.load() // what was read before stays in force
+	_ = t.pair.load()
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS12, ServerName: cmp.Or(t.ServerName, host),
+		RootCAs: t.pool.value, InsecureSkipVerify: t.InsecureSkipVerify,
+	}
+	if pair := t.pair.value; pair != nil {
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }
+	}
+	return config
+}
+
+// Client does the handshake on conn, a connection to address, and returns the
+// secured connection. It closes conn when that fails.
+func (t *TLS) Client(ctx context.Context, conn net.Conn, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	secured := tls.Client(conn, t.Config(host))
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return secured, nil
+}
+
+// Secure makes transport, which has a DialContext and a TLSHandshakeTimeout, use
+// t for https. t may be nil, which changes nothing.
+func (t *TLS) Secure(transport *http.Transport) {
+	if t == nil {
+		return
+	}
+	dial, limit := transport.DialContext, transport.TLSHandshakeTimeout
+	transport.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		limited, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		secured, err := t.Client(limited, conn, address)
+		if err != nil && limited.Err() != nil && ctx.Err() == nil {
+			// It is not the deadline of a caller.
+			return nil, fmt.Errorf("TLS handshake with %s: no answer within %v", address, limit)
+		}
+		return secured, err
+	}
+}
+
+// file is one that an option names.
+type file struct{ option, path string }
+
+// reloaded is a value made of files, which is made again when they have changed.
+// The zero value has no files.
+type reloaded[T any] struct {
+	files    []file
+	parse    func(files []file, contents [][]byte) (T, error)
+	contents [][]byte // of which value was made
+	value    T
+}
+
+// load makes value fit the files. An error leaves it as it was.
+func (r *reloaded[T]) load() error {
+	contents := make([][]byte, len(r.files))
+	for i, f := range r.files {
+		var err error
+		if contents[i], err = os.ReadFile(f.path); err != nil {
+			return fmt.Errorf("option %s: %w", f.option, err)
+		}
+	}
+	if slices.EqualFunc(contents, r.contents, bytes.Equal) {
+		return nil
+	}
+	value, err := r.parse(r.files, contents)
+	if err != nil {
+		return err
+	}
+	r.value, r.contents = value, contents
+	return nil
+}
+
+// parseAuthorities returns the certificates in a file. One that ends in the middle
+// of a certificate is an error, because it would mean that fewer are trusted.
+func parseAuthorities(files []file, contents [][]byte) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(contents[0]) {
+		return nil, fmt.Errorf("option %s: %s has no certificate", files[0].option, files[0].path)
+	}
+	rest := contents[0]
+	for block := new(pem.Block); block != nil; {
+		block, rest = pem.Decode(rest)
+	}
+	if bytes.Contains(rest, []byte("-----BEGIN")) {
+		return nil, fmt.Errorf("option %s: %s ends in the middle of a certificate", files[0].option, files[0].path)
+	}
+	return pool, nil
+}
+
+// parsePair returns a certificate with its key. The error names the file that is
+// bad, or both when they do not belong together.
+func parsePair(files []file, contents [][]byte) (*tls.Certificate, error) {
+	pair, err := tls.X509KeyPair(contents[0], contents[1])
+	switch {
+	case err == nil:
+		return &pair, nil
+	case strings.Contains(err.Error(), "does not match public key"):
+		return nil, fmt.Errorf("options %s and %s: %w", files[0].option, files[1].option, err)
+	case hasCertificate(contents[0]):
+		return nil, fmt.Errorf("option %s: %s: %w", files[1].option, files[1].path, err)
+	}
+	return nil, fmt.Errorf("option %s: %s: %w", files[0].option, files[0].path, err)
+}
+
+// hasCertificate reports whether the first certificate in content can be used.
+func hasCertificate(content []byte) bool {
+	for block := new(pem.Block); block != nil; {
+		if block, content = pem.Decode(content); block != nil && block.Type == "CERTIFICATE" {
+			_, err := x509.ParseCertificate(block.Bytes)
+			return err == nil
+		}
+	}
+	return false
+}
