@@ -96,8 +96,6 @@ func (s *store) call(ctx context.Context, repeatable bool, r request) error {
 		}
 		err = s.main.run(ctx, r)
 		switch fate := fateOf(err); {
-		case errors.Is(err, zk.ErrNoChildrenForEphemerals):
-			return fmt.Errorf("%w: it is below a lock that a program with another release of this library holds: %w", kvdb.ErrInvalidLock, err)
 		case fate == answered:
 			return err
 		case fate == perhaps && !repeatable:

@@ -112,7 +112,7 @@ func (s *store) createGeneration(ctx context.Context, n int) error {
 		case !errors.Is(err, zk.ErrNoNode):
 			return err
 		}
-		if err := s.makeContainers(ctx, parent(generationPath(n)), everyone); err != nil {
+		if _, err := s.makeContainers(ctx, parent(generationPath(n)), everyone); err != nil {
 			return err
 		}
 	}

@@ -86,7 +86,7 @@ func (s *store) set(ctx context.Context, path string, value []byte) (driver.Inde
 	case err != nil:
 		return driver.Indexes{}, err
 	case isEphemeral(stat):
-		return driver.Indexes{}, errForeignLock(path)
+		return driver.Indexes{}, s.overwritten(ctx, path, stat)
 	case maybeContainer(stat):
 		if err = s.keep(ctx, path); err != nil {
 			// The value is written, but may not stay: kvdb.ErrNoConnection would say that
@@ -99,9 +99,22 @@ func (s *store) set(ctx context.Context, path string, value []byte) (driver.Inde
 	return indexesOf(stat), err
 }
 
-// errForeignLock: a key is a lock of another kind.
+// overwritten is the end of a write that met a lock, whose value it has replaced: the
+// holder moves the lock away because of that. It returns zk.ErrNoNode when there is no
+// lock any more.
+func (s *store) overwritten(ctx context.Context, path string, stat *zk.Stat) error {
+	if stat.Version == heldVersion { // it was less before
+		return errForeignLock(path)
+	}
+	if err := s.moveAway(ctx, &lockNode{path: path}); err != nil {
+		return err
+	}
+	return zk.ErrNoNode
+}
+
+// errForeignLock: a key is the lock of an earlier release.
 func errForeignLock(path string) error {
-	return fmt.Errorf("%w: %s is a lock that a program with another release of this library holds", kvdb.ErrInvalidLock, path)
+	return fmt.Errorf("%w: %s is a lock that a program with an earlier release of this library holds", kvdb.ErrInvalidLock, path)
 }
 
 // make creates a key's znode with its value; zk.ErrNodeExists when it is there.
@@ -111,10 +124,7 @@ func (s *store) make(ctx context.Context, path string, value []byte) (driver.Ind
 		if err == nil {
 			return indexesOf(results[1].Stat), nil
 		}
-		if errors.Is(err, zk.ErrNoNode) {
-			err = s.makeContainers(ctx, parent(path), s.acl)
-		}
-		if err != nil {
+		if err = s.makeDirectory(ctx, parent(path), err); err != nil {
 			return driver.Indexes{}, err
 		}
 	}
@@ -133,7 +143,12 @@ func (s *store) create(ctx context.Context, path string, w driver.Write) (driver
 			return driver.Indexes{}, err
 		case stat == nil:
 			continue
-		case stat.DataLength > 0: // a key, or the lock of another release
+		case isEphemeral(stat) && !ofEarlierRelease(stat):
+			if err := s.makeRoom(ctx, path); err != nil {
+				return driver.Indexes{}, err
+			}
+			continue
+		case stat.DataLength > 0 || isEphemeral(stat): // a key, or the lock of an earlier release
 			return driver.Indexes{}, w.Cond.Check(uint64(stat.Czxid), uint64(stat.Mzxid), nil)
 		}
 		// A directory becomes a key.

@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -37,6 +38,7 @@ type leases struct {
 
 	mu    sync.Mutex // protects what is below
 	held  map[*lease]struct{}
+	over  int         // number of sessions that have ended
 	sent  time.Time   // of the last sync or write that was answered
 	until *time.Timer // runs loseAll when the session may be over
 }
@@ -51,8 +53,18 @@ func (l *leases) start(s *store) {
 // told gets the client's events.
 func (l *leases) told(e zk.Event) {
 	if e.Type == zk.EventSession && e.State == zk.StateExpired {
+		l.mu.Lock()
+		l.over++
+		l.mu.Unlock()
 		l.loseAll()
 	}
+}
+
+// session returns the number of the session.
+func (l *leases) session() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over
 }
 
 // keepAlive sends syncs, and notes when those that were answered were sent.
@@ -91,10 +103,25 @@ func (l *leases) alive(sent time.Time) {
 	l.until.Reset(time.Until(l.sent.Add(timeout * 3 / 4)))
 }
 
-func (l *leases) add(x *lease) {
+// add returns the lease of a lock that was obtained in that session, nil when it is
+// over. The session was alive at asked.
+func (l *leases) add(h hold, session int, asked time.Time) *lease {
+	ctx, cancel := context.WithCancel(l.s.lifetime)
+	x := &lease{s: l.s, token: uint64(h.token), lost: make(chan struct{}), endWatch: cancel, hold: h}
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	if l.over != session {
+		l.mu.Unlock()
+		cancel()
+		return nil
+	}
 	l.held[x] = struct{}{}
+	l.mu.Unlock()
+	l.alive(asked)
+	if l.s.lifetime.Err() != nil {
+		l.lose(x)
+	}
+	l.s.launch(func() { x.watch(ctx) })
+	return x
 }
 
 // loseAll loses all leases: the session is over, or may be.
@@ -121,19 +148,21 @@ func (l *leases) loseLocked(x *lease) {
 	close(x.lost)
 	x.endWatch()
 	// The session may live on, and with it the lock's znode.
-	l.s.launch(func() { l.s.discard(x.path) })
+	h := x.hold
+	l.s.launch(func() { l.s.discard(h) })
 }
 
 // lease implements driver.Lease.
 type lease struct {
 	s        *store
-	path     string // of its znode, which nobody ever creates again
 	token    uint64
 	lost     chan struct{}
 	endWatch context.CancelFunc
 
-	mu        sync.Mutex // one Release at a time; protects what is below
-	releasing bool       // its znode will be deleted
+	hold hold // protected by leases.mu
+
+	mu        sync.Mutex // one Release or move at a time; protects what is below
+	releasing bool       // it will be released
 	released  bool       // it is
 }
 
@@ -142,6 +171,14 @@ func (x *lease) Token() uint64 { return x.token }
 
 // Lost implements driver.Lease.
 func (x *lease) Lost() <-chan struct{} { return x.lost }
+
+// current returns how the lock is held, and false when it is not held any more.
+func (x *lease) current() (hold, bool) {
+	x.s.leases.mu.Lock()
+	defer x.s.leases.mu.Unlock()
+	_, held := x.s.leases.held[x]
+	return x.hold, held
+}
 
 // Release implements driver.Lease.
 func (x *lease) Release(ctx context.Context) error {
@@ -162,34 +199,127 @@ func (x *lease) Release(ctx context.Context) error {
 		x.endWatch()
 		x.releasing = true
 	}
-	// To delete it twice does no harm.
-	sentBefore := again // and may have run
-	err := x.s.call(ctx, true, func(c *zk.Conn) error {
-		err := c.Delete(x.path, -1)
-		if errors.Is(err, zk.ErrNoNode) && sentBefore {
-			return nil
-		}
-		sentBefore = sentBefore || fateOf(err) == perhaps
-		return err
-	})
+	h, _ := x.current()
+	err := x.s.release(ctx, h, again)
 	switch {
 	case errors.Is(err, zk.ErrNoNode):
 		return kvdb.ErrInvalidLock
 	case err == nil:
 		x.released = true
 	case !again:
-		x.s.launch(func() { x.s.discard(x.path) })
+		x.s.launch(func() { x.s.discard(h) })
 	}
 	return err
 }
 
-// discard deletes a znode of the session's as soon as that is possible.
-func (s *store) discard(path string) {
+// discard releases a lock of the session's as soon as that is possible.
+func (s *store) discard(h hold) {
 	wait := retry.Backoff{Min: 10 * time.Millisecond, Max: 2 * time.Second}
 	for s.lifetime.Err() == nil {
-		err := s.call(s.lifetime, true, func(c *zk.Conn) error { return c.Delete(path, -1) })
+		err := s.release(s.lifetime, h, true)
 		if err == nil || errors.Is(err, zk.ErrNoNode) || wait.Wait(s.lifetime) != nil {
 			return
 		}
 	}
 }
+
+// watch loses a lease when somebody removes the lock, and moves the lock to the queue
+// when somebody asks for that.
+func (x *lease) watch(ctx context.Context) {
+	again := retry.Backoff{Min: 10 * time.Millisecond, Max: time.Second}
+	for ctx.Err() == nil {
+		h, held := x.current()
+		if !held {
+			return
+		}
+		err := x.awaitChange(ctx, h)
+		switch {
+		case err == nil:
+			x.mu.Lock() // it may be moving
+			now, _ := x.current()
+			x.mu.Unlock()
+			if now.znode() == h.znode() && !now.moving {
+				x.s.leases.lose(x)
+				return
+			}
+			if !now.moving {
+				continue
+			}
+		case errors.Is(err, zk.ErrNoAuth): // somebody has changed its ACL
+			return
+		case !errors.Is(err, errChanged):
+			continue
+		}
+		if err := x.moveToQueue(ctx); errors.Is(err, zk.ErrNoNode) {
+			x.s.leases.lose(x)
+		} else if err != nil && again.Wait(ctx) != nil {
+			return
+		}
+	}
+}
+
+// awaitChange waits until the lock's znode is removed, errChanged when it is written.
+func (x *lease) awaitChange(ctx context.Context, h hold) error {
+	w, err := x.s.hub.subscribe(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	return w.awaitDeletion(ctx, h.znode(), time.Time{}, func(data []byte, _ *zk.Stat) bool {
+		return h.place == "" && !bytes.Equal(data, h.value)
+	})
+}
+
+// moveToQueue moves the lock from the key to a queue below it, in one step; zk.ErrNoNode
+// when it is lost.
+func (x *lease) moveToQueue(ctx context.Context) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	h, held := x.current()
+	if !held || h.place != "" {
+		return nil
+	}
+	s := x.s
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	stat, _, err := s.look(ctx, h.path, false, true)
+	if err != nil {
+		return err
+	}
+	if stat != nil && stat.Czxid == h.token {
+		var results []zk.MultiResponse
+		results, _, err = s.multi(ctx,
+			&zk.DeleteRequest{Path: h.proof(), Version: -1},
+			&zk.DeleteRequest{Path: h.path, Version: stat.Version},
+			&zk.CreateRequest{Path: h.path, Data: []byte{}, Acl: s.acl, Flags: zk.FlagPersistent},
+			&zk.CreateRequest{Path: h.queue(), Data: []byte(madeKey), Acl: s.acl, Flags: zk.FlagPersistent},
+			&zk.CreateRequest{Path: child(h.queue(), h.placeMark()), Data: h.value, Acl: s.acl, Flags: zk.FlagEphemeralSequential})
+		if err == nil {
+			h.place = results[4].String
+		}
+	}
+	switch {
+	case h.place != "":
+	case err == nil, errors.Is(err, kvdb.ErrUnknownOutcome):
+		name, findErr := s.findPlace(ctx, h.queue(), h.placeMark())
+		switch {
+		case findErr != nil:
+			h.moving = true
+			err = findErr
+		case name != "":
+			h.place, err = child(h.queue(), name), nil
+		case err == nil:
+			return zk.ErrNoNode
+		}
+	}
+	if h.place != "" {
+		h.moving, h.madeKey = false, true
+	}
+	s.leases.mu.Lock()
+	defer s.leases.mu.Unlock()
+	x.hold = h
+	return err
+}
+
+// madeKey is the value of a queue whose znode was made with the one at the key.
+const madeKey = "made with the key's znode"

@@ -1,7 +1,9 @@
 package zookeeper
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"time"
@@ -10,76 +12,182 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/retry"
 )
 
-// Lock implements driver.Store.
+// lockInfo is the value of a lock's znode. Earlier releases read LockerID alone.
+type lockInfo struct {
+	LockerIDInfo
+	Mark string `json:",omitempty"` // unique; earlier releases write none
+	Room bool   `json:",omitempty"` // the holder is asked to move to the queue
+}
+
+func parseLock(data []byte) (info lockInfo, ok bool) {
+	err := json.Unmarshal(data, &info)
+	return info, err == nil
+}
+
+// Lock implements driver.Store. It goes on over lost connections and sessions until
+// wait is over.
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
-	value, err := json.Marshal(LockerIDInfo{owner})
-	if err != nil {
+	h := hold{path: pathOf(key), mark: rand.Text()}
+	var err error
+	if h.value, err = json.Marshal(lockInfo{LockerIDInfo: LockerIDInfo{owner}, Mark: h.mark}); err != nil {
 		return nil, err
 	}
 	deadline := time.Now().Add(max(wait, 0))
-	path := pathOf(key)
-	var p place
+	again := retry.Backoff{Min: 10 * time.Millisecond, Max: time.Second}
 	for last := false; ; {
-		if p, err = s.enqueue(ctx, path, value, deadline); err != nil {
+		x, err := s.obtain(ctx, h, deadline)
+		switch {
+		case err == nil:
+			return x, nil
+		case ctx.Err() != nil || !errors.Is(err, kvdb.ErrNoConnection) && !errors.Is(err, kvdb.ErrUnknownOutcome):
+			return nil, err
+		case last || !errors.Is(err, errPlaceLost) && !time.Now().Before(deadline):
 			return nil, err
 		}
-		if err = s.awaitTurn(ctx, &p, deadline); err == nil {
-			break
+		last = !time.Now().Before(deadline) // it finds out who holds the lock, at least
+		if !last && again.Wait(ctx) != nil {
+			return nil, err
 		}
-		if errors.Is(err, errPlaceLost) && !last {
-			last = !time.Now().Before(deadline) // it tells who holds the lock, at least
-			continue
-		}
-		s.leave(func() { s.discard(p.path) })
-		return nil, err
 	}
-	watch, endWatch := context.WithCancel(s.lifetime)
-	x := &lease{s: s, path: p.path, token: uint64(p.czxid), lost: make(chan struct{}), endWatch: endWatch}
-	s.leases.add(x)
-	s.leases.alive(p.asked)
-	if s.lifetime.Err() != nil {
-		s.leases.lose(x)
-	}
-	s.launch(func() { s.watchLease(watch, x) })
-	return x, nil
 }
 
-// heldBy returns the error of a lock that is not obtained.
-func (s *store) heldBy(ctx context.Context, path string) error {
+// obtain is Lock until a session or a connection is lost.
+func (s *store) obtain(ctx context.Context, h hold, deadline time.Time) (*lease, error) {
+	for {
+		life, asked := s.leases.session(), time.Now()
+		err := s.takeKey(ctx, &h)
+		switch {
+		case errors.Is(err, zk.ErrNoChildrenForEphemerals):
+			if err := s.awaitAbove(ctx, parent(h.path), deadline); err != nil {
+				return nil, err
+			}
+			continue
+		case errors.Is(err, zk.ErrNodeExists):
+			free, err := s.awaitKey(ctx, h.path, deadline)
+			if err != nil {
+				return nil, err
+			}
+			if free {
+				continue
+			}
+			life = s.leases.session()
+			asked, err = s.takeTurn(ctx, &h, deadline)
+			if errors.Is(err, errNoQueue) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+		case err != nil:
+			return nil, err
+		}
+		if x := s.leases.add(h, life, asked); x != nil {
+			return x, nil
+		}
+		return nil, errPlaceLost
+	}
+}
+
+// takeKey creates the lock's znode at the key and its proof: zk.ErrNodeExists when
+// there is a znode.
+func (s *store) takeKey(ctx context.Context, h *hold) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	_, data, err := s.look(ctx, path, true, false)
-	if err != nil {
-		return err
-	}
-	owner, _ := ownerOf(data)
-	return &driver.HeldError{Owner: owner}
-}
-
-// ownerOf returns the locker ID in the value of a lock.
-func ownerOf(data []byte) (string, bool) {
-	var info LockerIDInfo
-	err := json.Unmarshal(data, &info)
-	return info.LockerID, err == nil
-}
-
-// awaitForeign waits until another release of this library frees its lock at
-// path, or above it.
-func (s *store) awaitForeign(ctx context.Context, path string, deadline time.Time) error {
-	path, err := s.foreignLock(ctx, path)
-	if err != nil || path == "" {
-		return err
-	}
-	late := time.Until(deadline) <= 0
-	if !late {
-		w, err := s.hub.subscribe(ctx)
+	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
+	for {
+		results, failed, err := s.multi(ctx,
+			&zk.CreateRequest{Path: h.path, Data: h.value, Acl: s.acl, Flags: zk.FlagEphemeral},
+			&zk.SetDataRequest{Path: h.path, Data: h.value, Version: 0}, // see heldVersion
+			&zk.CreateRequest{Path: h.proof(), Data: []byte{}, Acl: zk.WorldACL(zk.PermAll), Flags: zk.FlagEphemeral})
+		switch {
+		case err == nil:
+			h.token = results[1].Stat.Czxid
+			return nil
+		case errors.Is(err, zk.ErrNoNode) && failed == 2:
+			err = s.makeProofs(ctx)
+		case errors.Is(err, zk.ErrNoNode):
+			var made []string
+			made, err = s.makeContainers(ctx, parent(h.path), s.acl)
+			h.made = append(h.made, made...)
+		case errors.Is(err, kvdb.ErrUnknownOutcome):
+			// The session has gone to another connection since: what was sent before is done
+			// by now, or never will be.
+			stat, data, findErr := s.look(ctx, h.path, true, true)
+			switch {
+			case findErr != nil:
+				s.leave(*h)
+				return err
+			case stat != nil && bytes.Equal(data, h.value):
+				h.token = stat.Czxid
+				return nil
+			}
+			if err = again.Wait(ctx); err != nil {
+				return driver.NotReached(ctx, nil)
+			}
+		}
 		if err != nil {
 			return err
 		}
-		defer w.close()
-		err = w.awaitDeletion(ctx, path, deadline)
+	}
+}
+
+// makeProofs creates the znode of the proofs.
+func (s *store) makeProofs(ctx context.Context) error {
+	everyone := zk.WorldACL(zk.PermAll)
+	for {
+		err := s.call(ctx, true, func(c *zk.Conn) error {
+			_, err := c.Create(proofs, []byte{}, zk.FlagPersistent, everyone)
+			return err
+		})
+		switch {
+		case errors.Is(err, zk.ErrNodeExists):
+			return nil
+		case !errors.Is(err, zk.ErrNoNode):
+			return err
+		}
+		if _, err := s.makeContainers(ctx, parent(proofs), everyone); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitKey returns true when there may be no znode at path: where a lock is, it waits
+// for its release. It returns false for a znode that may have a queue.
+func (s *store) awaitKey(ctx context.Context, path string, deadline time.Time) (free bool, err error) {
+	bound, cancel := bounded(ctx)
+	defer cancel()
+	stat, _, err := s.look(bound, path, false, false)
+	switch {
+	case err != nil:
+		return false, err
+	case stat == nil:
+		return true, nil
+	case !isEphemeral(stat):
+		return false, nil
+	}
+	return true, s.awaitRelease(ctx, path, deadline)
+}
+
+// awaitAbove waits until a lock at path, or above it, is in nobody's way below it.
+func (s *store) awaitAbove(ctx context.Context, path string, deadline time.Time) error {
+	lock, err := s.lockAbove(ctx, path)
+	if err != nil || lock == nil {
+		return err
+	}
+	if ofEarlierRelease(lock.stat) {
+		return s.awaitRelease(ctx, lock.path, deadline)
+	}
+	return s.moveAway(ctx, lock)
+}
+
+// awaitRelease waits until there is no lock at path, a *driver.HeldError at
+// deadline.
+func (s *store) awaitRelease(ctx context.Context, path string, deadline time.Time) error {
+	if time.Until(deadline) > 0 {
+		err := s.awaitNoLock(ctx, path, deadline)
 		if err == nil || !errors.Is(err, errTooLate) {
 			return err
 		}
@@ -91,51 +199,27 @@ func (s *store) awaitForeign(ctx context.Context, path string, deadline time.Tim
 	case err != nil:
 		return err
 	case stat == nil || !isEphemeral(stat):
-		return nil // it has just been freed
+		return nil // it has just been released
 	}
-	owner, ok := ownerOf(data)
+	info, ok := parseLock(data)
 	if !ok {
 		return kvdb.ErrInvalidLock
 	}
-	return &driver.HeldError{Owner: owner}
+	return &driver.HeldError{Owner: info.LockerID}
 }
 
-// foreignLock returns the path of the lock of another release at path, or above
-// it; "" when there is none any more.
-func (s *store) foreignLock(ctx context.Context, path string) (string, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	for ; path != "/"; path = parent(path) {
-		stat, _, err := s.look(ctx, path, false, true)
-		switch {
-		case err != nil:
-			return "", err
-		case stat != nil && isEphemeral(stat):
-			return path, nil
-		case stat != nil:
-			return "", nil // nor is there one above: it would have no children
-		}
+// awaitNoLock waits until the znode at path is no lock, errTooLate at deadline.
+func (s *store) awaitNoLock(ctx context.Context, path string, deadline time.Time) error {
+	w, err := s.hub.subscribe(ctx)
+	if err != nil {
+		return err
 	}
-	return "", nil
-}
-
-// watchLease loses a lease when somebody deletes its znode.
-func (s *store) watchLease(ctx context.Context, x *lease) {
-	for ctx.Err() == nil {
-		w, err := s.hub.subscribe(ctx)
-		if err != nil {
-			return
-		}
-		err = w.awaitDeletion(ctx, x.path, time.Time{})
-		w.close()
-		switch {
-		case err == nil:
-			s.leases.lose(x)
-			return
-		case errors.Is(err, zk.ErrNoAuth): // somebody has changed its ACL
-			return
-		}
+	defer w.close()
+	err = w.awaitDeletion(ctx, path, deadline, func(_ []byte, stat *zk.Stat) bool { return !isEphemeral(stat) })
+	if errors.Is(err, errChanged) {
+		return nil
 	}
+	return err
 }
 
 // LockOwner implements driver.Store.
@@ -145,13 +229,17 @@ func (s *store) LockOwner(ctx context.Context, key string) (owner string, held b
 		var names []string
 		var stat *zk.Stat
 		var data []byte
+		// In this order: a lock moves from the key to the queue, not back.
 		err := s.read(ctx, func(c *zk.Conn) (err error) {
-			if names, _, err = c.Children(child(path, own)); !errors.Is(err, zk.ErrNoNode) {
+			names = nil
+			if data, stat, err = c.Get(path); errors.Is(err, zk.ErrNoNode) {
+				stat = nil
+				return nil
+			}
+			if err != nil || isEphemeral(stat) {
 				return err
 			}
-			names = nil
-			data, stat, err = c.Get(path)
-			if errors.Is(err, zk.ErrNoNode) {
+			if names, _, err = c.Children(child(path, own)); errors.Is(err, zk.ErrNoNode) {
 				return nil
 			}
 			return err
@@ -160,23 +248,29 @@ func (s *store) LockOwner(ctx context.Context, key string) (owner string, held b
 			return "", false, err
 		}
 		if stat != nil && isEphemeral(stat) {
-			owner, ok := ownerOf(data)
+			info, ok := parseLock(data)
 			if !ok {
 				return "", false, kvdb.ErrInvalidLock
 			}
-			return owner, true, nil
+			return info.LockerID, true, nil
 		}
 		queue := waiting(names)
 		if len(queue) == 0 {
 			return "", false, nil
 		}
-		first, data, err := s.look(ctx, child(child(path, own), queue[0]), true, false)
-		if err != nil {
-			return "", false, err
-		}
-		if first != nil {
-			owner, _ := ownerOf(data)
-			return owner, true, nil
+		owner, held, err := s.ownerOf(ctx, child(child(path, own), queue[0]))
+		if err != nil || held {
+			return owner, held, err
 		}
 	}
+}
+
+// ownerOf returns the locker ID of a place in a queue, false when it is gone.
+func (s *store) ownerOf(ctx context.Context, place string) (owner string, found bool, err error) {
+	stat, data, err := s.look(ctx, place, true, false)
+	if err != nil || stat == nil {
+		return "", false, err
+	}
+	info, _ := parseLock(data)
+	return info.LockerID, true, nil
 }

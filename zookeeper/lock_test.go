@@ -13,9 +13,9 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A program with another release holds a lock as an ephemeral znode at the key.
+// A program with an earlier release holds a lock as an ephemeral znode at the key.
 // It and this release exclude each other.
-func TestLockOfAnotherRelease(t *testing.T) {
+func TestLockOfAnEarlierRelease(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
 	_, err := kv.Put("dir/beside", "value", 0)
@@ -90,23 +90,93 @@ func TestWaiterLeavesTheQueue(t *testing.T) {
 	}
 }
 
+// lockZnode returns the path of the znode that is the lock of a key.
+func lockZnode(t *testing.T, conn *zk.Conn, key string) string {
+	t.Helper()
+	_, stat, err := conn.Get("/d/" + key)
+	require.NoError(t, err)
+	if isEphemeral(stat) {
+		return "/d/" + key
+	}
+	queue, _, err := conn.Children("/d/" + key + "/%kvdb")
+	require.NoError(t, err)
+	require.Len(t, waiting(queue), 1)
+	return "/d/" + key + "/%kvdb/" + waiting(queue)[0]
+}
+
+// bothWays runs a test for a lock that is a znode at the key, and for one in a queue
+// below a key with a value.
+func bothWays(t *testing.T, f func(t *testing.T, member *servers.Member)) {
+	for name, value := range map[string]string{"at the key": "", "in the queue": "value"} {
+		t.Run(name, func(t *testing.T) {
+			member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+			if value != "" {
+				_, err := instance(t, "d", []string{member.Endpoint()}, nil).Put("lock", value, 0)
+				require.NoError(t, err)
+			}
+			f(t, member)
+		})
+	}
+}
+
 // A lock whose znode somebody deletes is lost at once.
 func TestLockRemovedByForce(t *testing.T) {
+	bothWays(t, func(t *testing.T, member *servers.Member) {
+		fatal := make(chan error, 1)
+		kv, err := New("d", []string{member.Endpoint()}, nil, func(err error, _ string, _ ...interface{}) { fatal <- err })
+		require.NoError(t, err)
+		defer func() { require.NoError(t, kvdb.Close(kv)) }()
+		pair, err := kv.LockWithTimeout("lock", "me", 0, 0)
+		require.NoError(t, err)
+		conn := raw(t, member)
+		require.NoError(t, conn.Delete(lockZnode(t, conn, "lock"), -1))
+		receive(t, pair.Lock.(kvdb.HeldLock).Lost(), "the news")
+		require.Equal(t, kvdb.ErrLockRefreshFailed, receive(t, fatal, "the fatal callback"))
+		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
+		next, err := kv.LockWithTimeout("lock", "next", 0, 0)
+		require.NoError(t, err)
+		require.NoError(t, kv.Unlock(next))
+	})
+}
+
+// A lock that somebody else has because the holder's was removed by force stays, and
+// guards no transaction of the former holder.
+func TestLockTakenByForce(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
-	fatal := make(chan error, 1)
-	kv, err := New("d", []string{member.Endpoint()}, nil, func(err error, _ string, _ ...interface{}) { fatal <- err })
+	holder, err := New("d", []string{member.Endpoint()}, nil, func(error, string, ...interface{}) {})
 	require.NoError(t, err)
-	defer func() { require.NoError(t, kvdb.Close(kv)) }()
-	pair, err := kv.LockWithTimeout("lock", "me", 0, 0)
-	require.NoError(t, err)
-	conn := raw(t, member)
-	queue, _, err := conn.Children("/d/lock/%kvdb")
-	require.NoError(t, err)
-	require.Len(t, queue, 1)
-	require.NoError(t, conn.Delete("/d/lock/%kvdb/"+queue[0], -1))
-	receive(t, pair.Lock.(kvdb.HeldLock).Lost(), "the news")
-	require.Equal(t, kvdb.ErrLockRefreshFailed, receive(t, fatal, "the fatal callback"))
-	require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
+	defer func() { require.NoError(t, kvdb.Close(holder)) }()
+	other, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
+	for range 20 {
+		held, err := holder.LockWithTimeout("lock", "me", patience, 0)
+		require.NoError(t, err)
+		tx, err := holder.TxNew()
+		require.NoError(t, err)
+		require.NoError(t, kvdb.TxGuard(tx, held))
+		_, err = tx.Put("key", "value", 0)
+		require.NoError(t, err)
+		obtained := make(chan *kvdb.KVPair, 1)
+		go func() {
+			pair, _ := other.LockWithTimeout("lock", "next", patience, 0)
+			obtained <- pair
+		}()
+		require.NoError(t, conn.Delete("/d/lock", -1))
+		next := receive(t, obtained, "the lock")
+		require.NotNil(t, next)
+		receive(t, held.Lock.(kvdb.HeldLock).Lost(), "the news")
+		require.Equal(t, kvdb.ErrInvalidLock, tx.Commit())
+		require.Equal(t, kvdb.ErrInvalidLock, holder.Unlock(held))
+		// What the holder had is gone.
+		require.Eventually(t, func() bool {
+			proofs, _, err := conn.Children(proofs)
+			return err == nil && len(proofs) == 1
+		}, patience, time.Millisecond)
+		locked, owner, err := holder.IsKeyLocked("lock")
+		require.NoError(t, err)
+		require.True(t, locked)
+		require.Equal(t, "next", owner)
+		require.NoError(t, other.Unlock(next))
+	}
 }
 
 // A holder that is cut off knows that its lock is lost before another one gets
@@ -140,63 +210,66 @@ func TestLockOfALostSession(t *testing.T) {
 // The reply to the creation of a lock's znode is lost with the connection, and
 // the znode is there. It is found, and no other one is made.
 func TestLockWhoseReplyIsLost(t *testing.T) {
-	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
-	o := observe(t, member)
-	kv, conn := instance(t, "d", []string{o.Addr().String()}, nil), raw(t, member)
-	token := func() uint64 {
-		queue, _, err := conn.Children("/d/lock/%kvdb")
-		require.NoError(t, err)
-		require.Len(t, queue, 1)
-		_, stat, err := conn.Get("/d/lock/%kvdb/" + queue[0])
-		require.NoError(t, err)
-		return uint64(stat.Czxid)
-	}
-	pair, err := kv.LockWithTimeout("lock", "me", 0, 0)
-	require.NoError(t, err)
-	require.Equal(t, token(), pair.ModifiedIndex)
-	require.NoError(t, kv.Unlock(pair))
-	var once sync.Once
-	o.intercept(nil, func(q traffic) {
-		if q.operation == "create" {
-			once.Do(o.sever)
+	bothWays(t, func(t *testing.T, member *servers.Member) {
+		o := observe(t, member)
+		kv, conn := instance(t, "d", []string{o.Addr().String()}, nil), raw(t, member)
+		token := func() uint64 {
+			_, stat, err := conn.Get(lockZnode(t, conn, "lock"))
+			require.NoError(t, err)
+			return uint64(stat.Czxid)
 		}
+		pair, err := kv.LockWithTimeout("lock", "me", 0, 0)
+		require.NoError(t, err)
+		require.Equal(t, token(), pair.ModifiedIndex)
+		require.NoError(t, kv.Unlock(pair))
+		creation := "multi"
+		if locked, _, err := conn.Exists("/d/lock"); err == nil && locked {
+			creation = "create"
+		}
+		var once sync.Once
+		o.intercept(nil, func(q traffic) {
+			if q.operation == creation {
+				once.Do(o.sever)
+			}
+		})
+		pair, err = kv.LockWithTimeout("lock", "me", patience, 0)
+		require.NoError(t, err)
+		require.Equal(t, token(), pair.ModifiedIndex)
+		require.NoError(t, kv.Unlock(pair))
+		next, err := kv.LockWithTimeout("lock", "next", 0, 0)
+		require.NoError(t, err, "nothing is left behind")
+		require.NoError(t, kv.Unlock(next))
 	})
-	pair, err = kv.LockWithTimeout("lock", "me", patience, 0)
-	require.NoError(t, err)
-	require.Equal(t, token(), pair.ModifiedIndex)
-	require.NoError(t, kv.Unlock(pair))
-	next, err := kv.LockWithTimeout("lock", "next", 0, 0)
-	require.NoError(t, err, "nothing is left behind")
-	require.NoError(t, kv.Unlock(next))
 }
 
 // The caller gives up while the reply to the creation of the lock's znode is
 // missing. The znode does not stay.
 func TestLockThatIsGivenUp(t *testing.T) {
-	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
-	o := observe(t, member)
-	kv, other := instance(t, "d", []string{o.Addr().String()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
-	pair, err := kv.LockWithTimeout("lock", "warm up", 0, 0)
-	require.NoError(t, err)
-	require.NoError(t, kv.Unlock(pair))
-	ctx, cancel := context.WithCancel(t.Context())
-	o.intercept(nil, func(q traffic) {
-		if q.operation == "create" {
-			cancel()
-			o.sever()
-		}
+	bothWays(t, func(t *testing.T, member *servers.Member) {
+		o := observe(t, member)
+		kv, other := instance(t, "d", []string{o.Addr().String()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
+		pair, err := kv.LockWithTimeout("lock", "warm up", 0, 0)
+		require.NoError(t, err)
+		require.NoError(t, kv.Unlock(pair))
+		ctx, cancel := context.WithCancel(t.Context())
+		o.intercept(nil, func(q traffic) {
+			if q.operation == "create" || q.operation == "multi" {
+				cancel()
+				o.sever()
+			}
+		})
+		_, err = kvdb.WithContext(ctx, kv).LockWithTimeout("lock", "me", patience, 0)
+		require.ErrorIs(t, err, context.Canceled)
+		o.intercept(nil, nil)
+		pair, err = other.LockWithTimeout("lock", "next", patience, 0)
+		require.NoError(t, err)
+		require.NoError(t, other.Unlock(pair))
 	})
-	_, err = kvdb.WithContext(ctx, kv).LockWithTimeout("lock", "me", patience, 0)
-	require.ErrorIs(t, err, context.Canceled)
-	o.intercept(nil, nil)
-	pair, err = other.LockWithTimeout("lock", "next", patience, 0)
-	require.NoError(t, err)
-	require.NoError(t, other.Unlock(pair))
 }
 
-// A key below one that another release has locked cannot be locked: that is told
+// A key below one that an earlier release has locked cannot be locked: that is told
 // in time, and who waits for it waits for an event.
-func TestLockBelowALockOfAnotherRelease(t *testing.T) {
+func TestLockBelowALockOfAnEarlierRelease(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
 	kv, conn := instance(t, "d", []string{o.Addr().String()}, nil), raw(t, member)
@@ -238,6 +311,8 @@ func TestWaiterOfALostSession(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"maxSessionTimeout=4000"}}).All()[0]
 	o := observe(t, member)
 	holder, kv := instance(t, "d", []string{member.Endpoint()}, nil), instance(t, "d", []string{o.Addr().String()}, nil)
+	_, err := holder.Put("lock", "value", 0)
+	require.NoError(t, err)
 	held, err := holder.LockWithTimeout("lock", "holder", 0, 0)
 	require.NoError(t, err)
 	done := make(chan error, 1)
@@ -270,6 +345,8 @@ func TestWaiterOfALostSession(t *testing.T) {
 func TestWaiterWithoutAPlace(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	holder, waiter := instance(t, "d", []string{member.Endpoint()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
+	_, err := holder.Put("lock", "value", 0)
+	require.NoError(t, err)
 	held, err := holder.LockWithTimeout("lock", "the holder", 0, 0)
 	require.NoError(t, err)
 	conn := raw(t, member)
@@ -327,6 +404,8 @@ func TestHolderAtAFollowerThatIsCutOff(t *testing.T) {
 	}
 	holder := instance(t, "d", []string{follower.Endpoint()}, nil)
 	other := instance(t, "d", rest, nil)
+	_, err = other.Put("lock", "value", 0)
+	require.NoError(t, err)
 	held, err := holder.LockWithTimeout("lock", "holder", time.Second, 0)
 	require.NoError(t, err)
 	type event struct {

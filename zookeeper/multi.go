@@ -37,8 +37,9 @@ func (s *store) made(path string, value []byte) []any {
 
 // makeContainers creates the container at path and those above that are
 // missing. Containers that were made and not used yet stay, others may be gone
-// soon: who needs one must be prepared to make it again.
-func (s *store) makeContainers(ctx context.Context, path string, acl []zk.ACL) error {
+// soon: who needs one must be prepared to make it again. It returns those that it
+// made, outermost first.
+func (s *store) makeContainers(ctx context.Context, path string, acl []zk.ACL) (made []string, err error) {
 	missing := []string{path}
 	for len(missing) > 0 {
 		next := missing[len(missing)-1]
@@ -48,11 +49,27 @@ func (s *store) makeContainers(ctx context.Context, path string, acl []zk.ACL) e
 			missing = append(missing, parent(next))
 		case err == nil, errors.Is(err, zk.ErrNodeExists):
 			missing = missing[:len(missing)-1]
+			if err == nil {
+				made = append(made, next)
+			}
 		default:
-			return err
+			return made, err
 		}
 	}
-	return nil
+	return made, nil
+}
+
+// makeDirectory makes the containers at path and above that are missing, for a znode
+// below that could not be created because of err. Where a lock is in the way it has it
+// moved.
+func (s *store) makeDirectory(ctx context.Context, path string, err error) error {
+	if errors.Is(err, zk.ErrNoNode) {
+		_, err = s.makeContainers(ctx, path, s.acl)
+	}
+	if errors.Is(err, zk.ErrNoChildrenForEphemerals) {
+		return s.makeRoom(ctx, path)
+	}
+	return err
 }
 
 // makeContainer creates one container. It is sent again when its outcome is

@@ -3,7 +3,6 @@ package zookeeper
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"slices"
 	"strings"
@@ -22,25 +21,17 @@ const queueName = "lock-"
 
 const sequenceDigits = 10
 
-// place is a place in the queue for a lock.
-type place struct {
-	queue string // the znode whose children wait
-	path  string
-	czxid int64     // of path, 0 when it is not known
-	asked time.Time // when the session was alive to create path
-}
-
-// leaveTimeout bounds how long a Lock that failed waits until its place in the
-// queue is free.
+// leaveTimeout bounds how long a Lock that failed waits until what it may have created
+// is gone.
 const leaveTimeout = time.Second
 
-// leave gives up a place in the queue by discard. That is in nobody's way when
-// leave returns, or soon, when it takes too long.
-func (s *store) leave(discard func()) {
+// leave discards what was created for a lock that is not wanted any more. That is in
+// nobody's way when leave returns, or soon, when it takes too long.
+func (s *store) leave(h hold) {
 	left := make(chan struct{})
 	s.launch(func() {
 		defer close(left)
-		discard()
+		s.discard(h)
 	})
 	timer := time.NewTimer(leaveTimeout)
 	defer timer.Stop()
@@ -56,66 +47,70 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return driver.WithTimeLimit(ctx, opTimeout)
 }
 
-// enqueue takes a place in the queue. Where another release of this library holds
-// the lock, it waits for that until deadline.
-func (s *store) enqueue(ctx context.Context, path string, value []byte, deadline time.Time) (place, error) {
-	p := place{queue: child(path, own)}
-	for {
-		err := s.takePlace(ctx, &p, value)
-		if err == nil {
-			return p, nil
-		}
-		if errors.Is(err, zk.ErrNoNode) {
-			err = s.makeQueue(ctx, path)
-		}
-		if errors.Is(err, zk.ErrNoChildrenForEphemerals) {
-			err = s.awaitForeign(ctx, path, deadline)
-		}
-		if err != nil {
-			return p, err
-		}
+// errNoQueue: there is no znode at the key any more, or a lock.
+var errNoQueue = errors.New("there can be no queue")
+
+// takeTurn takes a place in the queue below the key's znode, and waits until nobody is
+// in front. It returns when the session was alive to create the place.
+func (s *store) takeTurn(ctx context.Context, h *hold, deadline time.Time) (asked time.Time, err error) {
+	if asked, err = s.takePlace(ctx, h); err != nil {
+		return asked, err
 	}
+	if err = s.awaitTurn(ctx, h, deadline); err != nil {
+		s.leave(*h)
+		h.place = ""
+	}
+	return asked, err
 }
 
-func (s *store) makeQueue(ctx context.Context, path string) error {
+// takePlace creates a znode in the queue. When the reply is lost, the mark in its
+// name shows whether it was created.
+func (s *store) takePlace(ctx context.Context, h *hold) (asked time.Time, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	return s.makeContainers(ctx, child(path, own), s.acl)
-}
-
-// takePlace creates a znode in the queue. When the reply is lost, a mark in its
-// name tells whether it was created.
-func (s *store) takePlace(ctx context.Context, p *place, value []byte) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	mark := queueName + rand.Text() + "-"
-	created := s.main.readings.begin(child(p.queue, mark))
+	begin := child(h.queue(), h.placeMark())
+	created := s.main.readings.begin(begin)
 	defer created.end()
 	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
 	for {
 		var path string
-		p.asked = time.Now()
+		asked = time.Now()
 		err := s.write(ctx, func(c *zk.Conn) (err error) {
 			created.again()
-			path, err = c.Create(child(p.queue, mark), value, zk.FlagEphemeralSequential, s.acl)
+			path, err = c.Create(begin, h.value, zk.FlagEphemeralSequential, s.acl)
 			return err
 		})
-		if err == nil {
-			p.path, p.czxid = path, created.answered()
+		switch {
+		case err == nil:
+			h.place, h.token = path, created.answered()
+			return asked, nil
+		case errors.Is(err, zk.ErrNoNode):
+			err = s.makeContainer(ctx, h.queue(), s.acl)
+			switch {
+			case errors.Is(err, zk.ErrNodeExists):
+				err = nil
+			case errors.Is(err, zk.ErrNoNode), errors.Is(err, zk.ErrNoChildrenForEphemerals):
+				err = errNoQueue
+			}
+			if err != nil {
+				return asked, err
+			}
+			continue
+		case !errors.Is(err, kvdb.ErrUnknownOutcome):
+			return asked, err
 		}
-		if !errors.Is(err, kvdb.ErrUnknownOutcome) {
-			return err
-		}
-		name, findErr := s.findPlace(ctx, p.queue, mark)
+		name, findErr := s.findPlace(ctx, h.queue(), h.placeMark())
 		switch {
 		case findErr != nil:
-			s.leave(func() { s.discardMark(p.queue, mark) })
-			return err
+			left := *h
+			left.moving = true // it is not known whether there is a place
+			s.leave(left)
+			return asked, err
 		case name != "":
-			p.path = child(p.queue, name)
-			return nil
+			h.place, h.token = child(h.queue(), name), 0
+			return asked, nil
 		case again.Wait(ctx) != nil:
-			return driver.NotReached(ctx, nil)
+			return asked, driver.NotReached(ctx, nil)
 		}
 	}
 }
@@ -144,20 +139,6 @@ func (s *store) findPlace(ctx context.Context, queue, mark string) (string, erro
 	return found, nil
 }
 
-// discardMark deletes the znode with a mark, if there is one.
-func (s *store) discardMark(queue, mark string) {
-	wait := retry.Backoff{Min: 10 * time.Millisecond, Max: 2 * time.Second}
-	for {
-		name, err := s.findPlace(s.lifetime, queue, mark)
-		if err == nil && name != "" {
-			s.discard(child(queue, name))
-		}
-		if err == nil || wait.Wait(s.lifetime) != nil {
-			return
-		}
-	}
-}
-
 // waiting returns the names in a queue, first come first.
 func waiting(names []string) []string {
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
@@ -170,13 +151,13 @@ func waiting(names []string) []string {
 }
 
 // awaitTurn waits until nobody is in front.
-func (s *store) awaitTurn(ctx context.Context, p *place, deadline time.Time) error {
-	front, err := s.inFront(ctx, p)
+func (s *store) awaitTurn(ctx context.Context, h *hold, deadline time.Time) error {
+	front, err := s.inFront(ctx, h)
 	if err != nil || len(front) == 0 {
 		return err
 	}
 	if time.Until(deadline) <= 0 {
-		return s.heldBy(ctx, front[0])
+		return s.heldBy(ctx, h, front)
 	}
 	w, err := s.hub.subscribe(ctx)
 	if err != nil {
@@ -186,15 +167,15 @@ func (s *store) awaitTurn(ctx context.Context, p *place, deadline time.Time) err
 	behind := retry.Backoff{Min: time.Millisecond, Max: 200 * time.Millisecond}
 	for {
 		gone := front[len(front)-1]
-		err := w.awaitDeletion(ctx, gone, deadline)
+		err := w.awaitDeletion(ctx, gone, deadline, nil)
 		if err != nil && !errors.Is(err, errTooLate) {
 			return err
 		}
-		if front, err = s.inFront(ctx, p); err != nil || len(front) == 0 {
+		if front, err = s.inFront(ctx, h); err != nil || len(front) == 0 {
 			return err
 		}
 		if time.Until(deadline) <= 0 {
-			return s.heldBy(ctx, front[0])
+			return s.heldBy(ctx, h, front)
 		}
 		// The watches may have another server, which is ahead of this one.
 		if front[len(front)-1] == gone && behind.Wait(ctx) != nil {
@@ -206,25 +187,47 @@ func (s *store) awaitTurn(ctx context.Context, p *place, deadline time.Time) err
 // errTooLate: the deadline is over.
 var errTooLate = errors.New("too late")
 
+// heldBy returns the error that names the first of those in front, nil when there is
+// nobody any more.
+func (s *store) heldBy(ctx context.Context, h *hold, front []string) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	for {
+		owner, found, err := s.ownerOf(ctx, front[0])
+		switch {
+		case err != nil:
+			return err
+		case found:
+			return &driver.HeldError{Owner: owner}
+		}
+		if front, err = s.inFront(ctx, h); err != nil || len(front) == 0 {
+			return err
+		}
+	}
+}
+
 // inFront returns the paths of those who are in front of a place. Whoever was when the
 // place was taken and still is, is among them: the session has seen its own
-// place. It may show some who have left since. It completes the place.
-func (s *store) inFront(ctx context.Context, p *place) ([]string, error) {
+// place. It may show some who have left since. It completes the hold.
+func (s *store) inFront(ctx context.Context, h *hold) ([]string, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	var names []string
-	err := s.peek(ctx, func(c *zk.Conn) (err error) {
-		if p.czxid == 0 {
-			exists, stat, err := c.Exists(p.path)
+	err := s.peek(ctx, func(c *zk.Conn) error {
+		if h.token == 0 {
+			exists, stat, err := c.Exists(h.place)
 			switch {
 			case err != nil:
 				return err
 			case !exists:
 				return zk.ErrNoNode
 			}
-			p.czxid = stat.Czxid
+			h.token = stat.Czxid
 		}
-		names, _, err = c.Children(p.queue)
+		found, stat, err := c.Children(h.queue())
+		if err == nil {
+			names, h.madeKey = found, stat.DataLength > 0
+		}
 		return err
 	})
 	switch {
@@ -235,8 +238,8 @@ func (s *store) inFront(ctx context.Context, p *place) ([]string, error) {
 	}
 	var front []string
 	for _, name := range waiting(names) {
-		path := child(p.queue, name)
-		if path == p.path {
+		path := child(h.queue(), name)
+		if path == h.place {
 			return front, nil
 		}
 		front = append(front, path)

@@ -30,7 +30,10 @@ func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driv
 		size += opOverhead + len(keepPath(pathOf(w.Key)))
 	}
 	for _, l := range locks {
-		size += opOverhead + len(l.(*lease).path)
+		h, _ := l.(*lease).current()
+		for _, op := range h.guards() {
+			size += sizeOf(op)
+		}
 	}
 	if size > maxRequest {
 		return fmt.Errorf("%w: the transaction has %d bytes as a request, the limit is %d", kvdb.ErrTooLarge, size, maxRequest)
@@ -46,8 +49,14 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 	}
 	for {
 		var ops []any
+		var holds []hold
 		for _, l := range locks {
-			ops = append(ops, &zk.CheckVersionRequest{Path: l.(*lease).path, Version: -1})
+			h, held := l.(*lease).current()
+			if !held {
+				return kvdb.ErrInvalidLock
+			}
+			holds = append(holds, h)
+			ops = append(ops, h.guards()...)
 		}
 		guards := len(ops)
 		checks, err := s.generationChecks(ctx, reads)
@@ -69,7 +78,10 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 		}
 		for _, w := range writes {
 			if stat := stats[w.Key]; stat != nil && isEphemeral(stat) {
-				return errForeignLock(pathOf(w.Key))
+				if err := s.makeRoom(ctx, pathOf(w.Key)); err != nil {
+					return err
+				}
+				stats[w.Key] = nil // the request fails if it is something else by now
 			}
 			ops = append(ops, s.written(w, stats[w.Key])...)
 			if stat := stats[w.Key]; stat != nil && isKey(stat) {
@@ -86,17 +98,19 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 			return nil
 		case failed < 0:
 			return err
-		case failed < guards && errors.Is(err, zk.ErrNoNode):
-			return kvdb.ErrInvalidLock
+		case failed < guards && isMoved(err):
+			if err := s.guardsMoved(ctx, locks, holds); err != nil {
+				return err
+			}
 		case failed < guards+compared:
 			for _, r := range reads {
 				s.counts.forget(generation(pathOf(r.Key)))
 			}
-		case errors.Is(err, zk.ErrNoNode):
+		case errors.Is(err, zk.ErrNoNode), errors.Is(err, zk.ErrNoChildrenForEphemerals):
 			for _, w := range writes {
 				s.kept.remove(pathOf(w.Key))
 			}
-			if err := s.makeDirectories(ctx, reads, writes, stats); err != nil {
+			if err := s.makeDirectories(ctx, reads, writes, stats, err); err != nil {
 				return err
 			}
 		case errors.Is(err, zk.ErrNodeExists) && isKeep(ops[failed]):
@@ -193,8 +207,31 @@ func (s *store) written(w driver.Write, stat *zk.Stat) []any {
 	return s.filled(path, w.Value, stat.Version)
 }
 
-// makeDirectories makes the directories that a transaction may lack, each once.
-func (s *store) makeDirectories(ctx context.Context, reads []driver.Read, writes []driver.Write, stats map[string]*zk.Stat) error {
+// guardsMoved returns kvdb.ErrInvalidLock unless it may be that a guard failed because
+// a lock was moved to its queue, or is about to be.
+func (s *store) guardsMoved(ctx context.Context, locks []driver.Lease, holds []hold) error {
+	moved := false
+	for i, l := range locks {
+		x := l.(*lease)
+		err := x.moveToQueue(ctx)
+		if errors.Is(err, zk.ErrNoNode) {
+			return kvdb.ErrInvalidLock
+		}
+		if err != nil {
+			return err
+		}
+		now, _ := x.current()
+		moved = moved || now.znode() != holds[i].znode()
+	}
+	if !moved {
+		return kvdb.ErrInvalidLock
+	}
+	return nil
+}
+
+// makeDirectories makes the directories that a transaction may lack, each once. It has
+// failed because of err.
+func (s *store) makeDirectories(ctx context.Context, reads []driver.Read, writes []driver.Write, stats map[string]*zk.Stat, err error) error {
 	needed := map[string]struct{}{}
 	for _, r := range reads {
 		if stats[r.Key] == nil {
@@ -210,5 +247,5 @@ func (s *store) makeDirectories(ctx context.Context, reads []driver.Read, writes
 		}
 	}
 	paths := slices.Collect(maps.Keys(needed))
-	return parallel(ctx, len(paths), func(i int) error { return s.makeContainers(ctx, paths[i], s.acl) })
+	return parallel(ctx, len(paths), func(i int) error { return s.makeDirectory(ctx, paths[i], err) })
 }

@@ -44,9 +44,13 @@ func (w *waiter) broken() {
 	}
 }
 
+// errChanged: the znode is as it was waited for.
+var errChanged = errors.New("the znode has changed")
+
 // awaitDeletion returns when there is no znode at path, or was none since it was
-// called, or errTooLate at deadline, if that is not zero.
-func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.Time) error {
+// called, errTooLate at deadline, if that is not zero, or errChanged when changed,
+// unless that is nil, says so.
+func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.Time, changed func(data []byte, stat *zk.Stat) bool) error {
 	w.deleted.Store(false) // no event comes before it subscribes
 	w.h.subscribePath(w, path)
 	defer w.h.unsubscribe(w, path)
@@ -66,13 +70,18 @@ func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.T
 			if err := f.begun(ctx); err != nil {
 				return err
 			}
-			_, _, err := w.h.get(x, path)
+			data, stat, err := w.h.get(x, path)
 			if flushErr := f.end(ctx); flushErr != nil {
 				return flushErr
+			}
+			if err == nil && changed != nil && changed(data, stat) {
+				return errChanged
 			}
 			return err
 		})
 		switch {
+		case errors.Is(err, errChanged):
+			return err
 		case errors.Is(err, zk.ErrNoNode):
 			return nil
 		case errors.Is(err, zk.ErrNoAuth): // nor would the server tell of its deletion

@@ -6,11 +6,10 @@
 // component %kvdb is the library's own:
 //
 //   - below a key's znode it is a container with the queue for the lock of that
-//     key: ephemeral sequential znodes with the value {"LockerID":"…"}. Programs
-//     linked with other releases of this library hold a lock as an ephemeral
-//     znode at the key itself. The two exclude each other, because an ephemeral
-//     znode cannot have children, and nobody can create a znode that is there.
+//     key: ephemeral sequential znodes with the value {"LockerID":"…"}. Where there
+//     is no znode at the key, the lock is an ephemeral znode there, see hold.go.
 //   - in it, "keep" keeps a container that has a value from being removed.
+//   - /%kvdb/held has an ephemeral znode for each lock at a key.
 //   - /%kvdb/gen has 256 znodes whose versions count deletions, see generation.go.
 //
 // ModifiedIndex is the znode's mzxid, CreatedIndex its czxid. A key that takes

@@ -1,0 +1,238 @@
+package zookeeper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb"
+)
+
+// A lock is held in one of two ways. Where there is no znode at the key, the lock is an
+// ephemeral znode there, as that of an earlier release is. So the two exclude each
+// other, and nothing is left when the lock is released or its session ends. But such a
+// znode can have neither a key's value nor children. Where there is a znode, the lock
+// is the first place in a queue below it. Who wants to write a key at a lock's znode or
+// below it asks the holder to move to the queue, see makeRoom.
+
+// proofs is the znode with the proofs: each lock at a key has one, another ephemeral
+// znode of the same session. Somebody else's lock may be at the key later, but the
+// proof is gone with the session. So a request that also deletes or checks the proof
+// concerns no lock of another session.
+const proofs = "/" + own + "/held"
+
+// heldVersion is the version of a lock's znode at a key. The lock of an earlier
+// release has version 0.
+const heldVersion = 1
+
+// hold is how a lock is held.
+type hold struct {
+	path  string // of the key's znode
+	mark  string // unique
+	value []byte
+	token int64  // the czxid of what was created first
+	place string // in the queue; "" while the lock is the znode at the key
+	// made are the containers above path that were made for the lock, outermost first.
+	made []string
+	// moving: a request to move to the queue was sent, and its outcome is not known.
+	moving bool
+	// madeKey: the znode at the key was made when a lock moved to the queue.
+	madeKey bool
+}
+
+func (h hold) proof() string { return child(proofs, h.mark) }
+
+func (h hold) queue() string { return child(h.path, own) }
+
+// placeMark is the beginning of the place's name.
+func (h hold) placeMark() string { return queueName + h.mark + "-" }
+
+// znode returns the path of the znode that is the lock.
+func (h hold) znode() string {
+	if h.place != "" {
+		return h.place
+	}
+	return h.path
+}
+
+// guards are the operations that succeed while the lock is held.
+func (h hold) guards() []any {
+	if h.place != "" {
+		return []any{&zk.CheckVersionRequest{Path: h.place, Version: -1}}
+	}
+	return []any{
+		&zk.CheckVersionRequest{Path: h.proof(), Version: -1},
+		&zk.CheckVersionRequest{Path: h.path, Version: heldVersion},
+	}
+}
+
+// ofEarlierRelease reports whether an ephemeral znode at a key is the lock of an
+// earlier release.
+func ofEarlierRelease(stat *zk.Stat) bool { return stat.Version < heldVersion }
+
+// release removes what stands for a lock: in one request, with the queue and the
+// containers that are empty then, when nothing is in the way. It returns zk.ErrNoNode
+// when the lock is not held, and nil when it may be an earlier request that has
+// released it: sent says that there was one.
+func (s *store) release(ctx context.Context, h hold, sent bool) error {
+	if h.moving {
+		name, err := s.findPlace(ctx, h.queue(), h.placeMark())
+		if err != nil {
+			return err
+		}
+		if name != "" {
+			h.place, h.madeKey = child(h.queue(), name), true
+		}
+	}
+	ops, needed, err := s.releasing(ctx, h)
+	look := sent && h.place == ""
+	for err == nil {
+		if look { // somebody may have written the znode at the key, or replaced it
+			stat, _, err := s.look(ctx, h.path, false, true)
+			switch {
+			case err != nil:
+				return err
+			case stat == nil || stat.Czxid != h.token:
+				return s.removeProof(ctx, h, sent)
+			}
+			ops[1] = &zk.DeleteRequest{Path: h.path, Version: stat.Version}
+		}
+		var failed int
+		err = s.call(ctx, true, func(c *zk.Conn) error {
+			results, err := c.Multi(ops...)
+			if !errors.Is(err, zk.ErrConnectionClosed) {
+				failed = slices.IndexFunc(results, func(r zk.MultiResponse) bool { return r.Error != nil })
+			}
+			sent = sent || fateOf(err) == perhaps
+			return err
+		})
+		switch {
+		case err == nil:
+			return nil
+		case !isMoved(err):
+			return err
+		case failed == 0 && sent:
+			return nil
+		case failed == 0:
+			return zk.ErrNoNode
+		case failed >= needed: // something else is in this one, or it is gone
+			ops, look = ops[:failed], false
+		default:
+			look = true
+		}
+		err = nil
+	}
+	return err
+}
+
+// removeProof is the end of release when the lock's znode is gone, or another one.
+func (s *store) removeProof(ctx context.Context, h hold, sent bool) error {
+	err := s.call(ctx, true, func(c *zk.Conn) error { return c.Delete(h.proof(), -1) })
+	switch {
+	case err != nil && !errors.Is(err, zk.ErrNoNode):
+		return err
+	case sent:
+		return nil
+	}
+	return zk.ErrNoNode
+}
+
+// releasing returns the operations that release a lock, and how many of them are
+// needed: the others remove what may be empty then, innermost first.
+func (s *store) releasing(ctx context.Context, h hold) (ops []any, needed int, err error) {
+	if h.place == "" {
+		ops = []any{&zk.DeleteRequest{Path: h.proof(), Version: -1}, &zk.DeleteRequest{Path: h.path, Version: heldVersion}}
+		needed = len(ops)
+	} else {
+		ops = []any{&zk.DeleteRequest{Path: h.place, Version: -1}, &zk.DeleteRequest{Path: h.queue(), Version: -1}}
+		needed = 1
+		stat, _, err := s.look(ctx, h.path, false, false)
+		if err != nil {
+			return nil, 0, err
+		}
+		// What was written to it had its time: only its deletion under the lock can have
+		// left it without data. It stays as long as the place, so the version tells
+		// whether it is written again.
+		if stat == nil || stat.DataLength > 0 || stat.NumChildren > 1 || stat.Version == 0 && !h.madeKey {
+			return ops, needed, nil
+		}
+		ops = append(ops, &zk.DeleteRequest{Path: h.path, Version: stat.Version})
+	}
+	// A container that has become a key has another version.
+	for _, path := range slices.Backward(h.made) {
+		ops = append(ops, &zk.DeleteRequest{Path: path, Version: 0})
+	}
+	return ops, needed, nil
+}
+
+// lockNode is the lock's znode at a key.
+type lockNode struct {
+	path string
+	stat *zk.Stat
+	data []byte
+}
+
+// lockAbove returns the lock at path, or above it; nil when there is none any more.
+func (s *store) lockAbove(ctx context.Context, path string) (*lockNode, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	for ; path != "/"; path = parent(path) {
+		stat, data, err := s.look(ctx, path, true, true)
+		switch {
+		case err != nil:
+			return nil, err
+		case stat != nil && isEphemeral(stat):
+			return &lockNode{path, stat, data}, nil
+		case stat != nil:
+			return nil, nil // nor is there one above: it would have no children
+		}
+	}
+	return nil, nil
+}
+
+// roomTimeout bounds how long a holder may take to move its lock.
+const roomTimeout = 5 * time.Second
+
+// makeRoom has the lock at path, or above it, moved to its queue.
+func (s *store) makeRoom(ctx context.Context, path string) error {
+	lock, err := s.lockAbove(ctx, path)
+	if err != nil || lock == nil {
+		return err
+	}
+	if ofEarlierRelease(lock.stat) {
+		return errForeignLock(lock.path)
+	}
+	return s.moveAway(ctx, lock)
+}
+
+// moveAway asks the holder of a lock to move it to the queue, and waits until it has,
+// or the lock is released. Any change of the znode's value asks for that.
+func (s *store) moveAway(ctx context.Context, lock *lockNode) error {
+	if info, ok := parseLock(lock.data); ok && info.Mark != "" && !info.Room {
+		info.Room = true
+		value, err := json.Marshal(info)
+		if err != nil {
+			return err
+		}
+		err = s.write(ctx, func(c *zk.Conn) error {
+			_, err := c.Set(lock.path, value, lock.stat.Version)
+			return err
+		})
+		switch {
+		case isMoved(err):
+			return nil // it is not as it was any more
+		case err != nil && !errors.Is(err, kvdb.ErrUnknownOutcome):
+			return err
+		}
+	}
+	err := s.awaitNoLock(ctx, lock.path, time.Now().Add(roomTimeout))
+	if errors.Is(err, errTooLate) {
+		return fmt.Errorf("%w: %s is a lock, and its holder has not made room for a key within %v", kvdb.ErrInvalidLock, lock.path, roomTimeout)
+	}
+	return err
+}
