@@ -66,6 +66,9 @@ func TestConformance(t *testing.T) {
 			}
 			if *all {
 				h.Server = cluster.Server()
+				if !v.user { // there are none in a wiped store
+					h.History = cluster.Server()
+				}
 			}
 			if v.options.ClientCertAuth {
 				certFile, keyFile, err := cluster.CA.Issue("client", servers.Leaf{CommonName: "client"})

@@ -40,10 +40,11 @@ const (
 	released
 )
 
-func (s *store) newLease(se *session, key string, revision int64) *lease {
-	l := &lease{session: se, key: key, revision: revision, lost: make(chan struct{})}
+// newLease returns the lock that was obtained by the write at obtained.
+func (s *store) newLease(se *session, key string, obtained start) *lease {
+	l := &lease{session: se, key: key, revision: obtained.after, lost: make(chan struct{})}
 	ctx, over := context.WithCancel(se.ctx)
-	watching := time.AfterFunc(watchLockAfter, func() { s.launch(func() { l.watch(ctx) }) })
+	watching := time.AfterFunc(watchLockAfter, func() { s.launch(func() { l.watch(ctx, obtained) }) })
 	l.over = func() { watching.Stop(); over() }
 	se.add(l)
 	return l
@@ -80,8 +81,8 @@ func (l *lease) leave(s state) {
 }
 
 // watch waits until the key changes, which is the end of the lock.
-func (l *lease) watch(ctx context.Context) {
-	if !l.awaitEnd(ctx) {
+func (l *lease) watch(ctx context.Context, obtained start) {
+	if !l.awaitEnd(ctx, obtained) {
 		return // nobody will tell
 	}
 	l.mu.Lock()
@@ -95,15 +96,16 @@ func (l *lease) watch(ctx context.Context) {
 }
 
 // awaitEnd waits until the key has changed; false when that will not be told.
-func (l *lease) awaitEnd(ctx context.Context) bool {
+func (l *lease) awaitEnd(ctx context.Context, from start) bool {
 	s := l.session.s
 	backoff := newBackoff()
-	for after := l.revision; ; {
-		err := s.awaitChange(ctx, l.key, after)
+	for {
+		err := s.awaitChange(ctx, l.key, from)
 		if !errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
 			return err == nil
 		}
 		// History does not tell: look, and watch from there.
+		generation := s.history.now().generation
 		reply, err := s.rangeOf(ctx, &pb.RangeRequest{Key: []byte(l.key)})
 		switch {
 		case errors.Is(err, kvdb.ErrNoConnection) && backoff.Wait(ctx) == nil: // and again
@@ -112,7 +114,7 @@ func (l *lease) awaitEnd(ctx context.Context) bool {
 		case len(reply.Kvs) == 0 || !l.is(reply.Kvs[0]):
 			return true
 		default:
-			after = reply.Header.Revision
+			from = start{after: reply.Header.Revision, generation: generation}
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -40,8 +39,8 @@ type hub struct {
 
 	mu      sync.Mutex // protects what is below, and what watch and hubStream say
 	watches map[*watch]struct{}
-	byID    map[int64]*watch // those registered on stream, or about to be
-	lastID  int64            // of a watch: never used again in the hub's life
+	byID    map[int64]*watch // those that the server has created on stream
+	lastID  int64            // that was asked for: never used again in the hub's life
 	stream  *hubStream       // nil between two streams
 	running bool             // run is
 }
@@ -49,14 +48,36 @@ type hub struct {
 // hubStream is one gRPC stream. The hub's mutex protects its fields, which are
 // not used after it has failed.
 type hubStream struct {
-	cancel   context.CancelFunc
-	requests []*pb.WatchRequest // to be sent
-	wake     chan struct{}      // has an element when requests has
-	creating []int64            // whose answers are to come, in that order
-	answerBy time.Time          // zero when no answer is awaited
-	pinged   time.Time          // when the last ping was sent, or the stream begun
-	up       bool               // one came
+	cancel     context.CancelFunc
+	generation int                // of the store's history
+	requests   []*pb.WatchRequest // to be sent
+	wake       chan struct{}      // has an element when requests has
+	creating   []*creation        // whose answers are to come, in that order
+	asked      int                // how many of them were sent
+	ids        idChoice
+	answerBy   time.Time // zero when no answer is awaited
+	pinged     time.Time // when the last ping was sent, or the stream begun
+	up         bool      // an answer came
 }
+
+// creation is a request to create a watch.
+type creation struct {
+	request *pb.WatchCreateRequest
+	watch   *watch // nil for a ping, and when the watch is not wanted any more
+}
+
+// idChoice says who chooses the IDs of watches.
+type idChoice int
+
+const (
+	unknown idChoice = iota
+	// ours: the server takes the ID that the request has, and answers in the order
+	// of the requests, as etcd does.
+	ours
+	// theirs: the server chooses, and answers in any order, as etcd's gRPC proxy
+	// does. One request at a time is sent, so that an answer is to that one.
+	theirs
+)
 
 func newHub(s *store) *hub {
 	return &hub{s: s, pingEvery: pingEvery, watches: map[*watch]struct{}{}, byID: map[int64]*watch{}}
@@ -73,8 +94,28 @@ func (h *hub) add(w *watch) bool {
 		h.running = true
 	}
 	h.watches[w] = struct{}{}
+	if w.generation != h.s.history.now().generation {
+		h.fail(w, kvdb.ErrWatchRevisionCompacted)
+		return true
+	}
 	h.create(w)
 	return true
+}
+
+// wentBack ends the watches on a history that is not the store's any more, and
+// the stream, which may lead to where that one still is.
+func (h *hub) wentBack() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.s.history.now().generation
+	for w := range h.watches {
+		if w.generation != now {
+			h.fail(w, kvdb.ErrWatchRevisionCompacted)
+		}
+	}
+	if h.stream != nil && h.stream.generation != now {
+		h.stream.cancel()
+	}
 }
 
 // remove forgets w.
@@ -92,16 +133,15 @@ func (h *hub) create(w *watch) {
 		return
 	}
 	h.lastID++
-	w.id = h.lastID
-	h.byID[w.id] = w
-	h.stream.create(&pb.WatchCreateRequest{
-		Key: w.keys.key, RangeEnd: w.keys.end, StartRevision: w.next, WatchId: w.id, ProgressNotify: true, Fragment: true,
-	})
+	w.creation = &creation{&pb.WatchCreateRequest{
+		Key: w.keys.key, RangeEnd: w.keys.end, StartRevision: w.next, WatchId: h.lastID, ProgressNotify: true, Fragment: true,
+	}, w}
+	h.stream.create(w.creation)
 }
 
 // cancel ends w on the present stream. The caller holds mu.
 func (h *hub) cancel(w *watch) {
-	if w.id != 0 {
+	if w.live {
 		h.stream.cancelWatch(w.id)
 		delete(h.byID, w.id)
 	}
@@ -120,8 +160,8 @@ func (h *hub) fail(w *watch, err error) {
 func (h *hub) run() {
 	backoff := retry.Backoff{Min: 20 * time.Millisecond, Max: time.Second}
 	down := time.Now()
-	for {
-		up, err := h.serve()
+	for again := false; ; again = true {
+		up, err := h.serve(again)
 		if up {
 			down = time.Now()
 			backoff.Reset()
@@ -133,6 +173,8 @@ func (h *hub) run() {
 				h.fail(w, closed)
 			} else if time.Since(down) > watchPatience {
 				h.fail(w, fmt.Errorf("%w: %w", kvdb.ErrNoConnection, err))
+			} else if !up && !w.known && fateOf(h.s.lifetime, err, true) == refused { // the login, for example
+				h.fail(w, refusal(err))
 			}
 		}
 		if closed != nil || len(h.watches) == 0 {
@@ -144,12 +186,13 @@ func (h *hub) run() {
 	}
 }
 
-// serve opens a stream and carries the watches over it until it fails. up tells
-// whether the server answered on it.
-func (h *hub) serve() (up bool, err error) {
+// serve opens a stream and carries the watches over it until it fails. up reports
+// whether the server answered on it. When there was a stream before, the watches
+// go on only after the store has shown that its history is the same.
+func (h *hub) serve(again bool) (up bool, err error) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(h.s.lifetime))
 	stream := &hubStream{
-		cancel: cancel, wake: make(chan struct{}, 1),
+		cancel: cancel, wake: make(chan struct{}, 1), generation: h.s.history.now().generation,
 		answerBy: time.Now().Add(answerTime), pinged: time.Now(),
 	}
 	var wg sync.WaitGroup
@@ -162,21 +205,25 @@ func (h *hub) serve() (up bool, err error) {
 	}
 	wg.Go(func() { h.send(stream, client) })
 
-	h.mu.Lock()
-	h.stream = stream
-	for w := range h.watches {
-		if !w.parked {
-			h.create(w)
-		}
+	keys, watched := h.someKeys()
+	verify := again && watched
+	if verify {
+		h.mu.Lock()
+		h.ping(stream, keys)
+		h.mu.Unlock()
+	} else {
+		h.resume(stream)
 	}
-	if len(h.byID) == 0 && len(h.watches) > 0 { // all are parked: nothing else would be answered
-		h.ping()
-	}
-	h.mu.Unlock()
 	for err == nil {
 		var message *pb.WatchResponse
 		if message, err = client.Recv(); err == nil {
 			err = h.receive(stream, message)
+		}
+		if err == nil && verify { // the connection is there: what is asked now is not older
+			verify = false
+			if err = h.s.verifyHistory(ctx, keys); err == nil {
+				err = h.resume(stream)
+			}
 		}
 	}
 	h.mu.Lock()
@@ -187,6 +234,39 @@ func (h *hub) serve() (up bool, err error) {
 		w.leave()
 	}
 	return stream.up, err
+}
+
+// someKeys returns the keys of a watch, which the user may read; false when there
+// is none.
+func (h *hub) someKeys() (keys keyRange, watched bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for w := range h.watches {
+		return w.keys, true
+	}
+	return keyRange{}, false
+}
+
+// resume makes a stream the present one, and asks for the events of all watches.
+func (h *hub) resume(stream *hubStream) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if stream.generation != h.s.history.now().generation {
+		return errors.New("etcd's history went back")
+	}
+	h.stream = stream
+	for w := range h.watches {
+		if !w.parked {
+			h.create(w)
+		}
+	}
+	if len(stream.creating) == 0 && !stream.up { // all are parked: nothing else would be answered
+		for w := range h.watches {
+			h.ping(stream, w.keys)
+			break
+		}
+	}
+	return nil
 }
 
 // send sends what the stream has to, until it fails. It is the only one who
@@ -233,28 +313,37 @@ func (h *hub) supervise(ctx context.Context, stream *hubStream) {
 		case !stream.answerBy.IsZero() && now.After(stream.answerBy), idle > hubIdle:
 			stream.cancel()
 		case stream.answerBy.IsZero() && now.Sub(stream.pinged) > h.pingEvery && h.stream == stream && len(h.watches) > 0:
-			h.ping()
+			h.askProgress()
 		}
 		h.mu.Unlock()
 	}
 }
 
-// ping makes the server answer: it creates a watch, which is cancelled again,
-// because that is always answered. And it asks how far the watches have come, so
-// that those that see no events do not fall behind a compaction; etcd answers
+// askProgress makes the server answer. And it asks how far the watches have come,
+// so that those that see no events do not fall behind a compaction; etcd answers
 // that only when all have come as far as the store. (It may answer before it sends
 // events up to there, until 3.4.25 and 3.5.8: so the answer is not taken for those
-// that do see events.) There is a watch. The caller holds mu.
-func (h *hub) ping() {
+// that do see events.) A proxy does not know that request; there such watches get
+// only the news that the server sends by itself, every 10 minutes. There is a
+// watch. The caller holds mu.
+func (h *hub) askProgress() {
 	var keys keyRange
 	for w := range h.watches {
-		keys = w.keys // which the user may read
+		keys = w.keys
 		w.asked, w.busy = w.live && !w.busy, false
 	}
-	h.stream.pinged = time.Now()
+	h.ping(h.stream, keys)
+	if h.stream.ids == ours {
+		h.stream.enqueue(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}})
+	}
+}
+
+// ping creates a watch, which is cancelled again, because that is always answered.
+// The caller holds mu.
+func (h *hub) ping(stream *hubStream, keys keyRange) {
+	stream.pinged = time.Now()
 	h.lastID++
-	h.stream.create(&pb.WatchCreateRequest{Key: keys.key, RangeEnd: keys.end, WatchId: h.lastID})
-	h.stream.enqueue(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}})
+	stream.create(&creation{&pb.WatchCreateRequest{Key: keys.key, RangeEnd: keys.end, WatchId: h.lastID}, nil})
 }
 
 func (s *hubStream) enqueue(r *pb.WatchRequest) {
@@ -265,12 +354,22 @@ func (s *hubStream) enqueue(r *pb.WatchRequest) {
 	}
 }
 
-func (s *hubStream) create(r *pb.WatchCreateRequest) {
-	s.creating = append(s.creating, r.WatchId)
-	if s.answerBy.IsZero() {
+func (s *hubStream) create(c *creation) {
+	s.creating = append(s.creating, c)
+	s.sendCreations()
+}
+
+// sendCreations sends the requests that may be sent now: all, or one at a time as
+// long as the server has not shown that it takes our IDs.
+func (s *hubStream) sendCreations() {
+	for s.asked < len(s.creating) && (s.asked == 0 || s.ids == ours) {
+		c := s.creating[s.asked]
+		s.enqueue(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: c.request}})
+		s.asked++
+	}
+	if s.asked > 0 && s.answerBy.IsZero() {
 		s.answerBy = time.Now().Add(answerTime)
 	}
-	s.enqueue(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: r}})
 }
 
 func (s *hubStream) cancelWatch(id int64) {
@@ -279,9 +378,13 @@ func (s *hubStream) cancelWatch(id int64) {
 
 // receive takes one message. An error means that the stream is of no use.
 func (h *hub) receive(stream *hubStream, m *pb.WatchResponse) error {
+	if known := h.s.history.now(); known.generation == stream.generation {
+		h.s.history.learn(known, m.Header, false, lastWrite(m.Events))
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	stream.up, stream.answerBy = true, time.Time{}
+	defer stream.sendCreations()
 	switch {
 	case m.Created:
 		return h.created(stream, m)
@@ -318,31 +421,58 @@ func (h *hub) receive(stream *hubStream, m *pb.WatchResponse) error {
 	return nil
 }
 
-// created takes the answer to the oldest request to create a watch. The caller
-// holds mu.
+// created takes the answer to a request to create a watch: to the oldest. The
+// caller holds mu.
 func (h *hub) created(stream *hubStream, m *pb.WatchResponse) error {
-	if len(stream.creating) == 0 {
-		return errors.New("etcd has created a watch that nobody wanted")
+	if stream.asked == 0 {
+		return errors.New("etcd has created a watch that was not asked for")
 	}
-	id := stream.creating[0]
-	stream.creating = slices.Delete(stream.creating, 0, 1)
-	w := h.byID[id]
-	if !m.Canceled {
-		if w == nil { // a ping, or somebody did not wait
-			stream.cancelWatch(id)
-			return nil
+	c := stream.creating[0]
+	if m.Canceled {
+		return h.refused(stream, c, m.CancelReason)
+	}
+	if stream.ids == unknown {
+		stream.ids = theirs
+		if m.WatchId == c.request.WatchId {
+			stream.ids = ours
 		}
-		w.live = true
-		w.signal()
+	}
+	if stream.ids == ours && m.WatchId != c.request.WatchId || h.byID[m.WatchId] != nil {
+		return fmt.Errorf("etcd has created watch %d, and was asked for %d", m.WatchId, c.request.WatchId)
+	}
+	stream.answered()
+	w := c.watch
+	if w == nil {
+		stream.cancelWatch(m.WatchId)
 		return nil
 	}
-	err := watchError(m.CancelReason)
-	if errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision) {
-		return err // a new stream gets a new token
+	w.creation, w.id, w.live, w.known = nil, m.WatchId, true, true
+	h.byID[w.id] = w
+	if w.next == 0 {
+		w.next = max(m.Header.GetRevision(), w.after) + 1
 	}
-	if w != nil {
-		delete(h.byID, id)
-		w.id = 0
+	w.signal()
+	return nil
+}
+
+// answered removes the oldest request to create a watch.
+func (s *hubStream) answered() {
+	s.creating[0] = nil
+	s.creating = s.creating[1:]
+	s.asked--
+}
+
+// refused takes the reason why a watch was not created. The caller holds mu.
+func (h *hub) refused(stream *hubStream, c *creation, reason string) error {
+	err := watchError(reason)
+	if errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision) ||
+		errors.Is(err, rpctypes.ErrUserEmpty) && h.s.client.Username != "" || // users were turned on
+		reason == "" { // a proxy does not say why
+		return err // a new stream logs in
+	}
+	stream.answered()
+	if w := c.watch; w != nil {
+		w.creation = nil
 		h.fail(w, err)
 	}
 	return nil
@@ -354,7 +484,7 @@ func watchError(reason string) error {
 	for _, known := range []error{
 		rpctypes.ErrGRPCInvalidAuthToken, rpctypes.ErrGRPCAuthOldRevision, rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCUserEmpty,
 	} {
-		if reason == known.Error() {
+		if reason == known.Error() || reason == rpctypes.ErrorDesc(known) { // a proxy sends the latter
 			return rpctypes.Error(known)
 		}
 	}

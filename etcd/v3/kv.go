@@ -56,7 +56,11 @@ func keyStrings(kvs []*mvccpb.KeyValue) []string {
 }
 
 func (s *store) rangeOf(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
-	return read(ctx, s, func(ctx context.Context) (*pb.RangeResponse, error) { return s.kv.Range(ctx, r, s.callOpts...) })
+	reply, err := read(ctx, s, func(ctx context.Context) (*pb.RangeResponse, error) { return s.kv.Range(ctx, r, s.callOpts...) })
+	if errors.Is(err, rpctypes.ErrFutureRev) { // the store went back: it is not the revision that was known
+		err = kvdb.ErrWatchRevisionCompacted
+	}
+	return reply, err
 }
 
 func (s *store) txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {

@@ -24,6 +24,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	lockKey := s.lockKey(key)
 	backoff := newBackoff()
 	for {
+		generation := s.history.now().generation
 		l, holder, err := s.tryLock(ctx, lockKey, owner)
 		switch {
 		case l != nil:
@@ -35,7 +36,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 			continue
 		}
 		if waiting.Err() == nil {
-			_ = s.awaitChange(waiting, lockKey, holder.revision) // whatever ends the wait: look
+			_ = s.awaitChange(waiting, lockKey, start{after: holder.revision, generation: generation}) // whatever ends the wait: look
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -67,6 +68,7 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*lease, *ho
 	defer s.attempts.leave(lockKey)
 	key := []byte(lockKey)
 	for {
+		generation := s.history.now().generation
 		se, err := s.session(ctx)
 		if err != nil {
 			return nil, nil, err
@@ -95,7 +97,7 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*lease, *ho
 		case err != nil:
 			return nil, nil, err
 		case reply.Succeeded:
-			return s.newLease(se, lockKey, reply.Header.Revision), nil, nil
+			return s.newLease(se, lockKey, start{after: reply.Header.Revision, generation: generation}), nil, nil
 		}
 		kv := found(reply, 0)
 		by, ok := lockOwner(kv.Value)
@@ -105,7 +107,7 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*lease, *ho
 		case kv.Lease != se.id || known.is(kv):
 			return nil, &holder{by, reply.Header.Revision}, nil
 		case by == owner:
-			return s.newLease(se, lockKey, kv.ModRevision), nil, nil
+			return s.newLease(se, lockKey, start{after: kv.ModRevision, generation: generation}), nil, nil
 		}
 		// An attempt for another owner that was given up.
 		if _, err := s.deleteLock(ctx, kv); err != nil {
@@ -160,10 +162,10 @@ func (s *store) removeStray(ctx context.Context, se *session, lockKey string) er
 	return err
 }
 
-// awaitChange waits until somebody changes a key after a revision. An error says
-// why that will not be told.
-func (s *store) awaitChange(ctx context.Context, key string, after int64) error {
-	w := s.newWatch(ctx, keyRange{key: []byte(key)}, after+1)
+// awaitChange waits until somebody changes a key. An error says why that will not
+// be told.
+func (s *store) awaitChange(ctx context.Context, key string, from start) error {
+	w := s.newWatch(ctx, keyRange{key: []byte(key)}, from)
 	if w == nil {
 		return kvdb.ErrClosed
 	}

@@ -53,23 +53,23 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 		return nil, err
 	}
 	urls := settings.URLs(read.Endpoints)
-	client, err := connect(clientConfig(urls, read.TLS, more), user, password)
-	if err != nil {
-		return nil, fmt.Errorf("connect to etcd at %s: %w", strings.Join(urls, ", "), err)
-	}
 	if domain != "" && !strings.HasSuffix(domain, kvdb.DefaultSeparator) {
 		domain += kvdb.DefaultSeparator
 	}
 	s := &store{
-		client: client,
-		kv:     pb.NewKVClient(client.ActiveConnection()), lease: pb.NewLeaseClient(client.ActiveConnection()),
-		watcher:  pb.NewWatchClient(client.ActiveConnection()),
 		callOpts: []grpc.CallOption{grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(math.MaxInt32)},
 		domain:   domain, locks: domain + domain, secure: read.TLS != nil, stale: read.Stale, retries: read.Retries,
 		attempts: keyed{busy: map[string]chan struct{}{}}, sessionTurn: make(chan struct{}, 1), revoking: make(chan struct{}, maxRevoking), endpoints: read.Given,
 	}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.hub = newHub(s)
+	s.history.back = s.hub.wentBack
+	more = append([]dialOption{grpc.WithChainUnaryInterceptor(intercept, s.history.intercept)}, more...)
+	if s.client, err = connect(clientConfig(urls, read.TLS, more), user, password); err != nil {
+		return nil, fmt.Errorf("connect to etcd at %s: %w", strings.Join(urls, ", "), err)
+	}
+	conn := s.client.ActiveConnection()
+	s.kv, s.lease, s.watcher = pb.NewKVClient(conn), pb.NewLeaseClient(conn), pb.NewWatchClient(conn)
 	return s, nil
 }
 
@@ -81,7 +81,6 @@ func clientConfig(urls []string, secured *settings.TLS, more []dialOption) clien
 		Endpoints: urls, Logger: zap.NewNop(), MaxUnaryRetries: tries,
 		DialKeepAliveTime: pingSilence, DialKeepAliveTimeout: pingTimeout,
 		DialOptions: append([]dialOption{
-			grpc.WithChainUnaryInterceptor(intercept),
 			grpc.WithConnectParams(grpc.ConnectParams{
 				Backoff: backoff.Config{
 					BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectAfter,

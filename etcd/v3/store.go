@@ -38,6 +38,7 @@ type store struct {
 	stale   bool   // reads are
 	retries int
 
+	history     history
 	hub         *hub
 	attempts    keyed         // to lock a lock key
 	sessionTurn chan struct{} // has an element while somebody uses present

@@ -17,23 +17,27 @@ import (
 
 // watch is one watch on the hub. It implements driver.Stream.
 type watch struct {
-	h    *hub
-	ctx  context.Context // ends the watch
-	keys keyRange
+	h          *hub
+	ctx        context.Context // ends the watch
+	keys       keyRange
+	generation int // of the store's history
 	// wake has an element when something happened that Next or await want to know.
 	wake chan struct{}
 
 	// The hub's mutex protects these.
-	next   int64           // the revision after the last one that is queued whole
-	queue  []*mvccpb.Event // for Next
-	queued int             // bytes in queue
-	tail   []*mvccpb.Event // of the last revision, of which more is to come
-	id     int64           // on the hub's stream, 0 for none
-	live   bool            // the server has created it there
-	asked  bool            // the server was asked for its progress, and no event came since
-	busy   bool            // events came since the last ping
-	parked bool            // taken off the stream until queue is empty
-	err    error           // it has ended
+	next     int64           // the revision after the last one that is queued whole, 0 for the one after the present
+	after    int64           // events up to this revision are not wanted
+	queue    []*mvccpb.Event // for Next
+	queued   int             // bytes in queue
+	tail     []*mvccpb.Event // of the last revision, of which more is to come
+	known    bool            // the server has created it on some stream
+	live     bool            // the server has created it on the hub's stream
+	id       int64           // there, while it is live
+	creation *creation       // the request to create it that has no answer yet, or nil
+	asked    bool            // the server was asked for its progress, and no event came since
+	busy     bool            // events came since the last ping
+	parked   bool            // taken off the stream until queue is empty
+	err      error           // it has ended
 
 	// Next, which one goroutine calls, uses these.
 	prefix string
@@ -42,7 +46,10 @@ type watch struct {
 
 // leave takes the watch off the stream. The caller holds the hub's mutex.
 func (w *watch) leave() {
-	w.id, w.live, w.asked, w.busy, w.tail = 0, false, false, false, nil
+	w.live, w.asked, w.busy, w.tail = false, false, false, nil
+	if w.creation != nil {
+		w.creation.watch, w.creation = nil, nil
+	}
 }
 
 func (w *watch) signal() {
@@ -68,6 +75,7 @@ func (w *watch) push(m *pb.WatchResponse) {
 		events, w.tail = events[:cut:cut], events[cut:]
 		last--
 	}
+	events = slices.DeleteFunc(events, func(e *mvccpb.Event) bool { return e.Kv.ModRevision <= w.after })
 	if len(events) == 0 {
 		return
 	}
@@ -79,10 +87,23 @@ func (w *watch) push(m *pb.WatchResponse) {
 	w.signal()
 }
 
-// newWatch returns a watch for the events from revision next on, or nil after
-// Close. It may not be registered yet.
-func (s *store) newWatch(ctx context.Context, keys keyRange, next int64) *watch {
-	w := &watch{h: s.hub, ctx: ctx, keys: keys, wake: make(chan struct{}, 1), next: next}
+// start is where a watch begins: with the events after a revision, in a generation
+// of the store's history. fromNow leaves out those before the watch is registered.
+type start struct {
+	after      int64
+	generation int
+	fromNow    bool
+}
+
+// newWatch returns a watch, or nil after Close. It may not be registered yet.
+func (s *store) newWatch(ctx context.Context, keys keyRange, from start) *watch {
+	w := &watch{
+		h: s.hub, ctx: ctx, keys: keys, wake: make(chan struct{}, 1),
+		generation: from.generation, after: from.after, next: from.after + 1,
+	}
+	if from.fromNow {
+		w.next = 0
+	}
 	if !s.hub.add(w) {
 		return nil
 	}
@@ -90,22 +111,38 @@ func (s *store) newWatch(ctx context.Context, keys keyRange, next int64) *watch 
 }
 
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
+	starting, cancel := bounded(ctx)
+	defer cancel()
+	for {
+		w, err := s.register(ctx, starting, r)
+		if r.After == 0 && errors.Is(err, kvdb.ErrWatchRevisionCompacted) && starting.Err() == nil {
+			continue // nothing was promised yet
+		}
+		if err != nil {
+			return nil, err
+		}
+		return w, nil
+	}
+}
+
+// register returns a watch that is registered until starting ends. A watch that
+// asks for what was compacted says so by Next, but one from now on at once.
+func (s *store) register(ctx, starting context.Context, r driver.WatchRequest) (*watch, error) {
 	keys := keyRange{key: []byte(r.Key)}
 	if r.Prefix {
 		keys = below(r.Key)
 	}
-	start, cancel := bounded(ctx)
-	defer cancel()
-	next := int64(min(r.After, driver.NoIndex-1)) + 1
-	if r.After == 0 {
-		// Not what the member that serves the watch takes for now: it may be behind.
-		reply, err := s.rangeOf(start, &pb.RangeRequest{Key: keys.key, RangeEnd: keys.end, CountOnly: true})
+	from := start{generation: s.history.now().generation, after: int64(min(r.After, driver.NoIndex-1)), fromNow: r.After == 0}
+	if from.fromNow {
+		// The member that serves the watch may be behind, and would send what was
+		// written before.
+		reply, err := s.rangeOf(starting, &pb.RangeRequest{Key: keys.key, RangeEnd: keys.end, CountOnly: true})
 		if err != nil {
 			return nil, err
 		}
-		next = reply.Header.Revision + 1
+		from.after = reply.Header.Revision
 	}
-	w := s.newWatch(ctx, keys, next)
+	w := s.newWatch(ctx, keys, from)
 	if w == nil {
 		return nil, kvdb.ErrClosed
 	}
@@ -115,11 +152,12 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 			w.locks = map[string]struct{}{}
 		}
 	}
-	if err := w.await(start); err != nil {
-		w.Close()
-		return nil, err
+	err := w.await(starting)
+	if err == nil || !from.fromNow && errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
+		return w, nil
 	}
-	return w, nil
+	w.Close()
+	return nil, err
 }
 
 // await waits until the watch is registered.
@@ -128,7 +166,7 @@ func (w *watch) await(ctx context.Context) error {
 		w.h.mu.Lock()
 		live, err := w.live || len(w.queue) > 0 || w.parked, w.err
 		w.h.mu.Unlock()
-		if live || errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
+		if live {
 			w.signal() // there may be events
 			return nil
 		}
