@@ -12,7 +12,8 @@ const (
 type MemberInfo struct {
 	// PeerUrls is this member's URL on which it talks to its peers
 	PeerUrls []string
-	// ClientUrls is this member's URL on which clients can reach this member.
+	// ClientUrls is this member's URL on which clients can reach this member. A
+	// member that is down has none.
 	ClientUrls []string
 	// Leader indicates if this member is the leader of this cluster.
 	Leader bool

@@ -154,7 +154,7 @@ func (s *store) remove(wanted func(*api.RaftServer) bool) error {
 	}
 	i := slices.IndexFunc(servers, wanted)
 	if i < 0 {
-		return kvdb.ErrMemberDoesNotExist
+		return nil // it was removed before
 	}
 	return s.pool.call(ctx, once, func(ctx context.Context, c *api.Client) error {
 		return c.Operator().RaftRemovePeerByID(servers[i].ID, (&api.WriteOptions{}).WithContext(ctx))

@@ -177,6 +177,38 @@ func outageIsolatedMember(e *env) {
 	e.NoError(e.kv.Unlock(pair))
 }
 
+// A member that is down is listed as such, without addresses for clients, and
+// as healthy when it is back.
+func outageMemberDown(e *env) {
+	if e.suite.Server.Members() < 3 {
+		e.t.Skip("the server has no member to spare")
+	}
+	if !e.traits.Members {
+		e.t.Skip("members cannot be listed")
+	}
+	// down is how many members are listed as down, or -1 when none can be.
+	down := func() int {
+		members, err := e.kv.ListMembers()
+		if err != nil { // during an election
+			e.ErrorIs(err, kvdb.ErrNoConnection)
+			return -1
+		}
+		e.Len(members, e.suite.Server.Members())
+		down := 0
+		for _, member := range members {
+			if !member.IsHealthy && len(member.ClientUrls) == 0 {
+				down++
+			}
+		}
+		return down
+	}
+	e.eventually(func() bool { return down() == 0 }, "all members are healthy")
+	end := e.strike(killed, e.everyMember()[1])
+	e.eventually(func() bool { return down() == 1 }, "the member that is down is not healthy")
+	end()
+	e.eventually(func() bool { return down() == 0 }, "all members are healthy again")
+}
+
 // New against a store that cannot be reached fails soon.
 func outageNew(e *env) {
 	end := e.strike(stopped, e.everyMember()...)

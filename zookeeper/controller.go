@@ -135,11 +135,14 @@ func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 
 func (m member) info(ctx context.Context) *kvdb.MemberInfo {
 	info := &kvdb.MemberInfo{
-		PeerUrls: []string{net.JoinHostPort(m.host, m.port)}, ClientUrls: []string{m.client},
-		ID: strconv.FormatUint(m.id, 10), Name: m.name(), IsLearner: m.observer,
+		PeerUrls: []string{net.JoinHostPort(m.host, m.port)},
+		ID:       strconv.FormatUint(m.id, 10), Name: m.name(), IsLearner: m.observer,
 	}
 	info.HasStarted, info.Leader = m.ask(ctx)
 	info.IsHealthy = info.HasStarted
+	if info.HasStarted {
+		info.ClientUrls = []string{m.client}
+	}
 	return info
 }
 
@@ -353,6 +356,9 @@ func (s *store) remove(wanted func(member) bool) error {
 		}
 		return change{}, kvdb.ErrMemberDoesNotExist
 	})
+	if err == kvdb.ErrMemberDoesNotExist {
+		return nil // it was removed before
+	}
 	return err
 }
 

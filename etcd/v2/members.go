@@ -125,6 +125,9 @@ func (s *store) RemoveMember(nodeName, nodeIP string) error {
 	ctx, cancel := s.controllerContext()
 	defer cancel()
 	m, _, err := s.member(ctx, nodeName, nodeIP)
+	if err == kvdb.ErrMemberDoesNotExist {
+		return nil // it was removed before
+	}
 	if err != nil {
 		return err
 	}
@@ -143,7 +146,7 @@ func (s *store) removeMember(ctx context.Context, id string) error {
 		return struct{}{}, l.members.Remove(ctx, id)
 	})
 	if isStatus(err, http.StatusNotFound) || isStatus(err, http.StatusGone) {
-		return kvdb.ErrMemberDoesNotExist
+		return nil // it was removed before
 	}
 	return err
 }
@@ -188,7 +191,7 @@ func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 			return nil, fmt.Errorf("etcd names a member %q, which is no ID: %w", m.ID, err)
 		}
 		info := &kvdb.MemberInfo{
-			PeerUrls: m.PeerURLs, ClientUrls: m.ClientURLs, ID: m.ID, Name: m.Name, HasStarted: m.Name != "",
+			PeerUrls: m.PeerURLs, ID: m.ID, Name: m.Name, HasStarted: m.Name != "",
 		}
 		infos[id] = info
 		asking.Go(func() { s.askStatus(ctx, m, info) })
@@ -207,7 +210,7 @@ func (s *store) askStatus(ctx context.Context, m client.Member, info *kvdb.Membe
 			return l.members.Leader(ctx)
 		})
 		if err == nil {
-			info.IsHealthy, info.Leader = true, leader.ID == m.ID
+			info.IsHealthy, info.Leader, info.ClientUrls = true, leader.ID == m.ID, m.ClientURLs
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -141,36 +142,91 @@ func isAt(m *pb.Member, ip string) bool {
 func (s *store) RemoveMember(nodeName, nodeIP string) error {
 	ctx, cancel := s.controllerContext()
 	defer cancel()
-	m, _, err := s.member(ctx, nodeName, nodeIP)
+	m, members, err := s.member(ctx, nodeName, nodeIP)
+	if err == kvdb.ErrMemberDoesNotExist {
+		return nil // it was removed before
+	}
 	if err != nil {
 		return err
 	}
-	return s.removeMember(ctx, m.ID)
+	return s.removeMember(ctx, m, members)
 }
 
 // RemoveMemberByID implements kvdb.Controller.
 func (s *store) RemoveMemberByID(memberID uint64) error {
 	ctx, cancel := s.controllerContext()
 	defer cancel()
-	return s.removeMember(ctx, memberID)
+	members, err := s.members(ctx)
+	if err != nil {
+		return err
+	}
+	m := &pb.Member{ID: memberID}
+	if i := slices.IndexFunc(members, func(m *pb.Member) bool { return m.ID == memberID }); i >= 0 {
+		m = members[i]
+	}
+	return s.removeMember(ctx, m, members)
 }
 
-func (s *store) removeMember(ctx context.Context, id uint64) error {
+// removeMember removes m, which may have been removed before.
+func (s *store) removeMember(ctx context.Context, m *pb.Member, members []*pb.Member) error {
+	isM := func(other *pb.Member) bool { return other.ID == m.ID }
 	_, err := write(ctx, s, func(ctx context.Context) (*clientv3.MemberRemoveResponse, error) {
-		return s.client.MemberRemove(ctx, id)
+		return s.client.MemberRemove(ctx, m.ID)
 	})
-	switch {
-	case errors.Is(err, rpctypes.ErrMemberNotFound):
-		return kvdb.ErrMemberDoesNotExist
-	case errors.Is(err, kvdb.ErrUnknownOutcome):
+	if errors.Is(err, kvdb.ErrUnknownOutcome) {
 		// The member that is removed stops, perhaps before it has answered. The
 		// others know.
-		members, listErr := s.members(ctx)
-		if listErr == nil && !slices.ContainsFunc(members, func(m *pb.Member) bool { return m.ID == id }) {
-			return nil
+		if now, listErr := s.members(ctx); listErr == nil && !slices.ContainsFunc(now, isM) {
+			err = nil
 		}
 	}
-	return err
+	if err != nil && !errors.Is(err, rpctypes.ErrMemberNotFound) {
+		return err
+	}
+	s.leaveEndpoints(m, slices.DeleteFunc(members, isM))
+	return nil
+}
+
+// leaveEndpoints removes from the endpoints those of a removed member. When all
+// are, the endpoints of the other members take their place. An endpoint that
+// others have, too, stays: members on several machines may all call theirs
+// localhost.
+func (s *store) leaveEndpoints(removed *pb.Member, others []*pb.Member) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	urls, given := s.client.Endpoints(), s.endpoints
+	if len(given) != len(urls) {
+		given = urls // none were given, and the client has the default ones
+	}
+	var keptURLs, kept []string
+	for i, endpoint := range urls {
+		serves := func(m *pb.Member) bool { return serves(m, endpoint) }
+		if !serves(removed) || slices.ContainsFunc(others, serves) {
+			keptURLs, kept = append(keptURLs, endpoint), append(kept, given[i])
+		}
+	}
+	if len(kept) == len(urls) {
+		return
+	}
+	if len(kept) == 0 {
+		for _, m := range others {
+			kept = append(kept, m.ClientURLs...)
+		}
+		keptURLs = kept
+	}
+	if len(kept) > 0 {
+		s.endpoints = kept
+		s.client.SetEndpoints(keptURLs...)
+	}
+}
+
+// serves reports whether a member says that it serves clients at endpoint.
+func serves(m *pb.Member, endpoint string) bool {
+	at, err := url.Parse(endpoint)
+	return err == nil && slices.ContainsFunc(m.ClientURLs, func(own string) bool {
+		u, err := url.Parse(own)
+		return err == nil && strings.EqualFold(u.Host, at.Host)
+	})
 }
 
 // UpdateMember implements kvdb.Controller.
@@ -207,7 +263,7 @@ func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 	var asking sync.WaitGroup
 	for _, m := range members {
 		info := &kvdb.MemberInfo{
-			PeerUrls: m.PeerURLs, ClientUrls: m.ClientURLs, ID: memberID(m.ID), Name: m.Name,
+			PeerUrls: m.PeerURLs, ID: memberID(m.ID), Name: m.Name,
 			HasStarted: m.Name != "", IsLearner: m.IsLearner,
 		}
 		infos[m.ID] = info
@@ -255,7 +311,7 @@ func (s *store) anyMembers(ctx context.Context) []*pb.Member {
 }
 
 // askStatus asks the member itself how it is, at all its addresses at once. One
-// that does not answer is not healthy.
+// that does not answer is not healthy, and has no addresses for clients.
 func (s *store) askStatus(ctx context.Context, m *pb.Member, info *kvdb.MemberInfo) {
 	ctx, cancel := driver.WithTimeLimit(ctx, statusTimeout)
 	defer cancel()
@@ -274,6 +330,7 @@ func (s *store) askStatus(ctx context.Context, m *pb.Member, info *kvdb.MemberIn
 		if status == nil || status.Header.MemberId != m.ID || info.IsHealthy {
 			continue
 		}
+		info.ClientUrls = m.ClientURLs
 		info.DbSize = status.DbSize
 		info.Leader = status.Leader == m.ID
 		info.IsHealthy = status.Leader != 0 && len(status.Errors) == 0

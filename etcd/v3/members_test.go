@@ -71,11 +71,21 @@ func TestMembership(t *testing.T) {
 			require.False(t, info.IsHealthy)
 		}
 	}
-	require.NoError(t, second.Start())
-	eventually(t, "the second member is not healthy", func() bool {
-		info := infoOf(t, kv, second)
-		return info != nil && info.IsHealthy && info.HasStarted && info.DbSize > 0
-	})
+	client := raw(t, cluster)
+	answers := func(m *servers.Member) {
+		t.Helper()
+		require.NoError(t, m.Start())
+		eventually(t, m.Name()+" does not answer", func() bool {
+			_, err := client.Status(t.Context(), m.Direct())
+			return err == nil
+		})
+	}
+	answers(second)
+	info := infoOf(t, kv, second)
+	require.NotNil(t, info)
+	require.True(t, info.IsHealthy, "it answers")
+	require.True(t, info.HasStarted)
+	require.Positive(t, info.DbSize)
 
 	// A third one as a learner, promoted when it has caught up.
 	third, err := cluster.Add()
@@ -84,15 +94,13 @@ func TestMembership(t *testing.T) {
 	urls, err = kv.AddLearner(ip, port, third.Name())
 	require.NoError(t, err)
 	require.Len(t, urls, 3)
-	require.NoError(t, third.Start())
-	eventually(t, "the learner is not healthy", func() bool {
-		info := infoOf(t, kv, third)
-		return info != nil && info.IsHealthy && info.IsLearner
-	})
-	info := infoOf(t, kv, third)
+	answers(third)
+	info = infoOf(t, kv, third)
+	require.NotNil(t, info)
+	require.True(t, info.IsHealthy, "it answers")
+	require.True(t, info.IsLearner)
 	id, err := strconv.ParseUint(info.ID, 16, 64)
 	require.NoError(t, err)
-	client := raw(t, cluster)
 	eventually(t, "the learner cannot be promoted", func() bool {
 		_, err := client.MemberPromote(t.Context(), id)
 		return err == nil
@@ -111,6 +119,8 @@ func TestMembership(t *testing.T) {
 	require.Less(t, time.Since(began), 8*time.Second)
 	require.False(t, dead.IsHealthy)
 	require.True(t, dead.HasStarted)
+	require.Empty(t, dead.ClientUrls)
+	require.Equal(t, []string{leader.Endpoint()}, infoOf(t, kv, leader).ClientUrls)
 
 	// It moves to another address, and comes back.
 	_, port = peerOf(third)
@@ -124,9 +134,9 @@ func TestMembership(t *testing.T) {
 
 	require.NoError(t, kv.RemoveMember(third.Name(), ""))
 	require.NoError(t, cluster.Remove(third))
-	require.NoError(t, kv.SetEndpoints(cluster.Endpoints()))
-	require.Equal(t, kvdb.ErrMemberDoesNotExist, kv.RemoveMember(third.Name(), "192.0.2.200"))
-	require.Equal(t, kvdb.ErrMemberDoesNotExist, kv.RemoveMemberByID(id))
+	require.Equal(t, cluster.Endpoints(), kv.GetEndpoints(), "those of the member have left")
+	require.NoError(t, kv.RemoveMember(third.Name(), "192.0.2.200"), "it was removed before")
+	require.NoError(t, kv.RemoveMemberByID(id), "it was removed before")
 	require.Nil(t, infoOf(t, kv, third))
 
 	// One that never starts is known by its address.
@@ -142,6 +152,16 @@ func TestMembership(t *testing.T) {
 	}
 	close(done)
 	require.Positive(t, <-writes)
+
+	// An instance that knew the removed member alone goes on with the others.
+	only, err := newInstance("d", []string{second.Endpoint()}, nil, nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, kvdb.Close(only)) }()
+	require.NoError(t, only.RemoveMember(second.Name(), ""))
+	require.NoError(t, cluster.Remove(second))
+	require.Equal(t, cluster.Endpoints(), only.GetEndpoints())
+	_, err = only.Put("key", "value", 0)
+	require.NoError(t, err)
 }
 
 // Without a quorum members are still listed, and within seconds.
