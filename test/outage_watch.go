@@ -236,11 +236,24 @@ func outageLockSurvives(e *env) {
 }
 
 // The holder knows that its lock is lost before somebody else has it, and can
-// do the next holder no harm.
+// do the next holder no harm. The fatal callback gets the loss once, also when the
+// holder calls Unlock as soon as he sees it.
 func outageLockIsLost(e *env) {
 	cb, calls := fatals()
 	kv := e.openWith(e.domain, nil, cb)
 	pair := e.lock(kv, "lock", "me")
+	const prompt = 10
+	promptCb, promptCalls := fatals()
+	prompted := e.openWith(e.domain, nil, promptCb)
+	unlocked := make(chan error, prompt)
+	for i := range prompt {
+		lost := e.lock(prompted, fmt.Sprint("prompt", i), "me")
+		held := e.held(lost)
+		go func() {
+			<-held.Lost()
+			unlocked <- prompted.Unlock(lost)
+		}()
+	}
 	var guarded []kvdb.Tx // tied to the lock before it is lost
 	if !e.traits.NoTx && !e.traits.SingleKeyTx {
 		for range 2 {
@@ -256,6 +269,10 @@ func outageLockIsLost(e *env) {
 	report := wait(e, calls, "the fatal callback")
 	e.is(kvdb.ErrLockRefreshFailed, report.err)
 	e.Contains(report.text, "lock")
+	for range prompt {
+		e.Error(waitFor(e, unlocked, deathLimit+patience, "an Unlock of a lock that is lost"))
+		e.is(kvdb.ErrLockRefreshFailed, wait(e, promptCalls, "the fatal callback").err)
+	}
 	end()
 	e.recovers()
 	if guarded != nil {
@@ -271,6 +288,7 @@ func outageLockIsLost(e *env) {
 	e.is(kvdb.ErrInvalidLock, kv.Unlock(pair))
 	e.isLocked("lock", "next")
 	e.Empty(calls)
+	e.Empty(promptCalls, "a loss is told once")
 }
 
 // A watch ends when the store is away for long.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -78,9 +79,12 @@ type heldLock struct {
 	lease      driver.Lease
 	key, owner string
 	since      time.Time     // without the monotonic clock, to be printed
-	done       chan struct{} // closed by the first Unlock
 	unlocking  chan struct{} // has an element while an Unlock runs: one at a time
 	released   atomic.Bool
+	toldLost   sync.Once
+
+	mu   sync.Mutex    // orders the report of the hold limit against Unlock
+	done chan struct{} // closed by the first Unlock, with mu held
 }
 
 var _ kvdb.HeldLock = (*heldLock)(nil)
@@ -103,46 +107,78 @@ func (h *heldLock) watch(holdLimit time.Duration) {
 		case <-h.done:
 			return
 		case <-h.instance.lifetime.Done():
+			if isClosed(h.lease.Lost()) && !isClosed(h.done) {
+				h.tellLost()
+			}
 			return
 		case <-h.lease.Lost():
-			if h.given() {
-				return
+			if !isClosed(h.done) {
+				h.tellLost()
 			}
-			h.fatal(kvdb.ErrLockRefreshFailed, "Lock %s of %s, held since %v, is lost",
-				h.key, h.owner, h.since)
 			return
 		case <-tooLong:
-			if h.given() {
-				return
-			}
-			h.fatal(kvdb.ErrLockHoldTimeoutTriggered, "Lock %s of %s, held since %v, is held beyond its limit of %v",
-				h.key, h.owner, h.since, holdLimit)
+			h.tellTooLong(holdLimit)
 		}
 	}
 }
 
-// given tells whether Unlock was called: of several things that a select finds
-// at once it takes any.
-func (h *heldLock) given() bool {
+// isClosed reports whether c is closed. Of several events that a select finds at
+// once it takes any, so each has to look for those that outdo it.
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-h.done:
+	case <-c:
 		return true
 	default:
 		return false
 	}
 }
 
-// fatal calls the fatal callback on a goroutine of its own: Close does not wait
-// for it, so that the callback may call Close.
+// tellLost reports that the lock is lost, once.
+func (h *heldLock) tellLost() {
+	h.toldLost.Do(func() {
+		h.fatal(kvdb.ErrLockRefreshFailed, "Lock %s of %s, held since %v, is lost", h.key, h.owner, h.since)
+	})
+}
+
+// tellTooLong reports that the lock is held beyond its limit, if it is.
+func (h *heldLock) tellTooLong(limit time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if isClosed(h.done) || isClosed(h.lease.Lost()) || isClosed(h.instance.lifetime.Done()) {
+		return
+	}
+	h.fatal(kvdb.ErrLockHoldTimeoutTriggered, "Lock %s of %s, held since %v, is held beyond its limit of %v",
+		h.key, h.owner, h.since, limit)
+}
+
+// fatal calls the fatal callback on a goroutine of its own, which runs when it
+// returns. Close and Unlock wait for its start, so that no call begins after
+// them, and not for its end, because the callback may call them.
 func (h *heldLock) fatal(err error, format string, args ...interface{}) {
-	go h.instance.Fatal(err, format, args...)
+	running := make(chan struct{})
+	go func() {
+		close(running)
+		h.instance.Fatal(err, format, args...)
+	}()
+	<-running
+}
+
+// giveUp notes that Unlock was called: the lock is not the caller's any more,
+// whatever comes of it. A loss that he may have seen before is reported.
+func (h *heldLock) giveUp() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if isClosed(h.done) {
+		return
+	}
+	if isClosed(h.lease.Lost()) {
+		h.tellLost()
+	}
+	close(h.done)
 }
 
 func (h *heldLock) unlock(ctx context.Context) error {
-	// Who has asked for this does not hold the lock any more, whatever comes of it.
-	if !h.given() {
-		close(h.done)
-	}
+	h.giveUp()
 	err := h.lease.Release(ctx)
 	h.released.Store(err == nil)
 	return err

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -169,6 +171,69 @@ func TestOneWaiterInTheStore(t *testing.T) {
 		require.ErrorContains(t, err, "another")
 		require.NoError(t, kv.Close())
 	})
+}
+
+// A lock that is lost is reported once, also when its holder calls Unlock or
+// Close as soon as he sees that it is lost.
+func TestLostLockIsReportedWhateverComesNext(t *testing.T) {
+	for range 200 { // of several things that a select finds at once it takes any
+		for name, next := range map[string]func(kv *Kvdb, pair *kvdb.KVPair) error{
+			"nothing":        func(*Kvdb, *kvdb.KVPair) error { return nil },
+			"Unlock":         func(kv *Kvdb, pair *kvdb.KVPair) error { return kv.Unlock(pair) },
+			"Close":          func(kv *Kvdb, _ *kvdb.KVPair) error { return kv.Close() },
+			"Unlock, Unlock": func(kv *Kvdb, pair *kvdb.KVPair) error { return errors.Join(kv.Unlock(pair), kv.Unlock(pair)) },
+			"Unlock, Close":  func(kv *Kvdb, pair *kvdb.KVPair) error { return errors.Join(kv.Unlock(pair), kv.Close()) },
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				lease := newFakeLease()
+				lease.release = func() error { return kvdb.ErrInvalidLock }
+				kv, fatal := leased(t, lease)
+				pair, err := kv.LockWithTimeout("key", "me", time.Second, time.Minute)
+				require.NoError(t, err)
+				time.Sleep(time.Minute - time.Nanosecond)
+				synctest.Wait()
+				close(lease.lost)
+				err = next(kv, pair)
+				if strings.HasPrefix(name, "Unlock") {
+					require.ErrorIs(t, err, kvdb.ErrInvalidLock)
+				} else {
+					require.NoError(t, err)
+				}
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				require.Len(t, fatal, 1, name)
+				require.ErrorIs(t, <-fatal, kvdb.ErrLockRefreshFailed)
+				require.NoError(t, kv.Close())
+			})
+		}
+	}
+}
+
+// A lock that is given up at the very moment of its hold limit is reported once
+// at most, and not later.
+func TestNoReportAfterUnlock(t *testing.T) {
+	for range 200 {
+		for name, give := range map[string]func(kv *Kvdb, pair *kvdb.KVPair) error{
+			"Unlock": func(kv *Kvdb, pair *kvdb.KVPair) error { return kv.Unlock(pair) },
+			"Close":  func(kv *Kvdb, _ *kvdb.KVPair) error { return kv.Close() },
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				lease := newFakeLease()
+				kv, fatal := leased(t, lease)
+				pair, err := kv.LockWithTimeout("key", "me", time.Second, time.Minute)
+				require.NoError(t, err)
+				time.Sleep(time.Minute)
+				require.NoError(t, give(kv, pair))
+				synctest.Wait()
+				reports := len(fatal)
+				require.LessOrEqual(t, reports, 1, name)
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				require.Len(t, fatal, reports, name)
+				require.NoError(t, kv.Close())
+			})
+		}
+	}
 }
 
 // A lock that is lost while its Unlock runs is not reported.
