@@ -88,7 +88,7 @@ func (v *visit) failure(ctx context.Context, err error) error {
 	var refusal *refusedError
 	switch {
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return driver.NotReached(ctx, nil)
 	case errors.As(err, &refusal):
 		return err
 	}
@@ -163,9 +163,19 @@ func (p *pool) ride(ctx context.Context, f func() (more bool, err error)) error 
 		case !errors.Is(err, kvdb.ErrNoConnection):
 			return err
 		case backoff.Wait(ctx) != nil:
-			return context.Cause(ctx)
+			return ended(ctx, err)
 		}
 	}
+}
+
+// ended returns the error of a call that was tried again until ctx ended, and has failed
+// with err before. That was a lost connection, which says nothing when the caller has
+// given up.
+func ended(ctx context.Context, err error) error {
+	if driver.GivenUp(ctx) {
+		return driver.WithCause(ctx, nil)
+	}
+	return err
 }
 
 // recover returns when a majority answers, unless none has for patience.
@@ -175,8 +185,11 @@ func (p *pool) recover(ctx context.Context) error {
 	backoff := newBackoff()
 	for {
 		err := p.ping(ctx)
-		if !errors.Is(err, kvdb.ErrNoConnection) || backoff.Wait(ctx) != nil {
+		if !errors.Is(err, kvdb.ErrNoConnection) {
 			return err
+		}
+		if backoff.Wait(ctx) != nil {
+			return ended(ctx, err)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 				continue
 			}
 			s.disown(path, string(value))
-			return nil, err
+			return nil, ended(ctx, err)
 		}
 		backoff.Reset()
 		if l != nil {
@@ -74,7 +74,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 		}
 		switch {
 		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
+			return nil, driver.WithCause(ctx, nil)
 		case waiting.Err() != nil:
 			return nil, &driver.HeldError{Owner: holder}
 		case err != nil && !errors.Is(err, kvdb.ErrNoConnection):
