@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"go.etcd.io/etcd/client/v2"
@@ -68,9 +67,7 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 	s := newStore(p, read.Stale)
 	ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
 	defer cancel()
-	if err = p.ping(ctx); err != nil {
-		err = fmt.Errorf("ask %s: %w", strings.Join(settings.URLs(read.Endpoints), ", "), err)
-	}
+	err = p.first(ctx)
 	if err == nil && user != "" {
 		err = s.login(ctx, domain)
 	}

@@ -142,17 +142,30 @@ func TestBrokenAnswers(t *testing.T) {
 	require.NoError(t, kv.Unlock(lock))
 }
 
-// Some endpoints may be down.
+// Some endpoints may be down, or silent: New asks them side by side, and the first call
+// asks the one that has answered.
 func TestSomeEndpointsDown(t *testing.T) {
-	cluster := servers.Etcd35(t, servers.Options{})
-	endpoint := strings.TrimPrefix(cluster.Endpoints()[0], "http://")
-	kv, err := New("d", []string{"127.0.0.1:1", endpoint, "127.0.0.1:2"}, nil, nil)
+	t.Parallel()
+	cluster, away := servers.Etcd35(t, servers.Options{}), servers.Etcd35(t, servers.Options{})
+	require.NoError(t, away.All()[0].Clients().Blackhole())
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer func() { require.NoError(t, kvdb.Close(kv)) }()
+	t.Cleanup(func() { _ = silent.Close() })
+	good := strings.TrimPrefix(cluster.Endpoints()[0], "http://")
+	n := &network{}
+	began := time.Now()
+	kv, err := newInstance("d", []string{
+		away.Endpoints()[0], silent.Addr().String(), "127.0.0.1:1", "no-such-host.invalid", silent.Addr().String(), good, "127.0.0.1:2",
+	}, nil, nil, n.wrap)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, kvdb.Close(kv)) })
+	require.Less(t, time.Since(began), 5*time.Second)
+	before := n.count(everything)
 	for range 20 {
 		_, err := kv.Put("key", "value", 0)
 		require.NoError(t, err)
 	}
+	require.Equal(t, before+21, n.count(everything), "a request for each Put, and one for a new key")
 }
 
 func TestTLS(t *testing.T) {

@@ -3,6 +3,7 @@ package etcdv2
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -130,14 +131,32 @@ const pingKey = "/kvdb/bootstrap"
 
 // ping returns when a majority has answered.
 func (p *pool) ping(ctx context.Context) error {
-	_, err := p.keys(ctx, repeatable, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
-		return keys.Get(ctx, pingKey, &client.GetOptions{Quorum: true})
+	_, err := call(ctx, p, repeatable, serves)
+	return err
+}
+
+// first makes the first endpoint that can reach a majority the current one.
+func (p *pool) first(ctx context.Context) error {
+	return p.First(ctx, func(ctx context.Context, m *member, begun func()) (bool, error) {
+		_, sent, err := attempt(ctx, m, begun, serves)
+		if err != nil {
+			err = fmt.Errorf("ask %s: %w", m.url, err)
+		}
+		return sent, err
 	})
+}
+
+// serves returns an error when the member does not serve linearizable reads.
+func serves(ctx context.Context, l *line) (struct{}, error) {
+	reply, err := l.keys.Get(ctx, pingKey, &client.GetOptions{Quorum: true})
 	switch codeOf(err) {
 	case client.ErrorCodeKeyNotFound, client.ErrorCodeNotDir:
-		return nil
+		return struct{}{}, nil
 	case client.ErrorCodeUnauthorized: // it is there, and who may do what is for others to say
-		return nil
+		return struct{}{}, nil
 	}
-	return err
+	if err == nil && reply.Node == nil {
+		err = errNoNode
+	}
+	return struct{}{}, err
 }

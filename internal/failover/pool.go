@@ -173,13 +173,17 @@ const headStart = 250 * time.Millisecond
 // have refused.
 func (p *Pool[E]) First(ctx context.Context, ask Attempt[E]) error {
 	backoff := p.backoff
+	var before error // of the last race that had its time
 	for {
 		refused, err := p.race(ctx, ask)
 		if err == nil || refused {
 			return err
 		}
+		if before == nil || ctx.Err() == nil {
+			before = err
+		}
 		if backoff.Wait(ctx) != nil {
-			return driver.NotReached(ctx, err)
+			return driver.NotReached(ctx, before)
 		}
 	}
 }
