@@ -122,6 +122,7 @@ func TestTLS(t *testing.T) {
 		nil,
 		{kvdb.CAAuthAddress: "server.dc1.consul:8501"},
 		{kvdb.TransportScheme: "https"},
+		{kvdb.CAFileKey: "", kvdb.TrustedCAFileKey: cluster.CA.File},
 		{kvdb.CAFileKey: "", kvdb.CAAuthAddress: "", kvdb.InsecureSkipVerify: "true"},
 	} {
 		options := map[string]string{}

@@ -192,6 +192,15 @@ func TestTLS(t *testing.T) {
 		maps.Copy(changed, change)
 		return changed
 	}
+	for _, options := range []map[string]string{
+		{kvdb.CAFileKey: another.CA.File, kvdb.CAAuthAddress: "another.example"}, {kvdb.InsecureSkipVerify: "true"},
+	} {
+		kv, err := New("d", another.Endpoints(), options, nil)
+		require.NoError(t, err, "%v", options)
+		_, err = kv.Put("key", "value", 0)
+		require.NoError(t, err)
+		require.NoError(t, kvdb.Close(kv))
+	}
 	for name, c := range map[string]struct {
 		endpoints []string
 		options   map[string]string

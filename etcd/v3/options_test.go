@@ -184,7 +184,23 @@ func TestTLS(t *testing.T) {
 	fails(t, []string{"http://" + address}, nil)
 }
 
-// A server whose certificate is no good is not trusted.
+// works asserts that New returns an instance that writes and lists its members.
+func works(t *testing.T, endpoints []string, options map[string]string) {
+	t.Helper()
+	kv, err := New("d", endpoints, options, nil)
+	require.NoError(t, err, "%v", options)
+	defer func() { require.NoError(t, kvdb.Close(kv)) }()
+	_, err = kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	members, err := kv.ListMembers()
+	require.NoError(t, err)
+	for _, m := range members {
+		require.True(t, m.IsHealthy)
+	}
+}
+
+// A server whose certificate is no good is not trusted, unless the options name
+// another host or want no check.
 func TestServerCertificate(t *testing.T) {
 	for name, leaf := range map[string]servers.Leaf{
 		"expired":      {NotAfter: time.Now().Add(-time.Hour)},
@@ -194,5 +210,14 @@ func TestServerCertificate(t *testing.T) {
 		options := map[string]string{kvdb.TransportScheme: "https", kvdb.CAFileKey: cluster.CA.File}
 		err := fails(t, cluster.Endpoints(), options, "certificate")
 		require.ErrorIs(t, err, kvdb.ErrNoConnection, name)
+		options[kvdb.InsecureSkipVerify] = "true"
+		works(t, cluster.Endpoints(), options)
+		if name == "another host" {
+			options[kvdb.InsecureSkipVerify] = ""
+			options[kvdb.CAAuthAddress] = "another.example"
+			works(t, cluster.Endpoints(), options)
+			options[kvdb.CAAuthAddress] = "third.example"
+			fails(t, cluster.Endpoints(), options, "third.example")
+		}
 	}
 }

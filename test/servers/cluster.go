@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -105,6 +106,21 @@ func (c *Cluster) Remove(m *Member) error {
 	c.members = slices.DeleteFunc(c.members, func(other *Member) bool { return other == m })
 	c.mu.Unlock()
 	return m.Kill()
+}
+
+// RotateCA replaces CA by a new authority. A member serves a certificate of it from
+// its next start on. It is for clusters without ClientCertAuth.
+func (c *Cluster) RotateCA() error {
+	dir, err := os.MkdirTemp(c.dir, "ca-")
+	if err != nil {
+		return err
+	}
+	ca, err := NewCA(dir)
+	if err != nil {
+		return err
+	}
+	c.CA = ca
+	return nil
 }
 
 // Start starts all members and returns when they serve requests.

@@ -73,6 +73,11 @@ func (z zookeeper) command(m *Member) (*exec.Cmd, error) {
 			return nil, err
 		}
 	}
+	if m.c.o.TLS {
+		if err := m.writeKeyStore(); err != nil {
+			return nil, err
+		}
+	}
 	digest := sha1.Sum([]byte(SuperUser))
 	user, _, _ := strings.Cut(SuperUser, ":")
 	args := append([]string{
@@ -99,10 +104,6 @@ func (zookeeper) configure(m *Member, file string) error {
 		"extendedTypesEnabled=true", "reconfigEnabled=true",
 	}
 	if m.c.o.TLS {
-		keyStore, trustStore, err := m.c.stores(m)
-		if err != nil {
-			return err
-		}
 		auth := "none"
 		if m.c.o.ClientCertAuth {
 			auth = "need"
@@ -110,8 +111,8 @@ func (zookeeper) configure(m *Member, file string) error {
 		lines = append(lines,
 			"secureClientPort="+strconv.Itoa(m.direct), "secureClientPortAddress="+loopback,
 			"serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
-			"ssl.keyStore.type=PEM", "ssl.keyStore.location="+keyStore,
-			"ssl.trustStore.type=PEM", "ssl.trustStore.location="+trustStore,
+			"ssl.keyStore.type=PEM", "ssl.keyStore.location="+m.keyStore(),
+			"ssl.trustStore.type=PEM", "ssl.trustStore.location="+m.c.CA.File,
 			"ssl.clientAuth="+auth)
 	}
 	lines = append(lines, m.c.o.Config...)
@@ -125,22 +126,23 @@ func (zookeeper) configure(m *Member, file string) error {
 	return os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
-// stores returns PEM files as Java wants them: key and certificate in one.
-func (c *Cluster) stores(m *Member) (keyStore, trustStore string, err error) {
-	certFile, keyFile, err := c.CA.Issue(m.name, c.o.ServerLeaf)
+// keyStore is a PEM file as Java wants it: key and certificate in one.
+func (m *Member) keyStore() string { return filepath.Join(m.dir, "key-and-certificate.pem") }
+
+func (m *Member) writeKeyStore() error {
+	certFile, keyFile, err := m.c.CA.Issue(m.name, m.c.o.ServerLeaf)
 	if err != nil {
-		return "", "", err
+		return err
 	}
 	key, err := os.ReadFile(keyFile)
 	if err != nil {
-		return "", "", err
+		return err
 	}
 	cert, err := os.ReadFile(certFile)
 	if err != nil {
-		return "", "", err
+		return err
 	}
-	keyStore = filepath.Join(m.dir, "key-and-certificate.pem")
-	return keyStore, c.CA.File, os.WriteFile(keyStore, append(key, cert...), 0o600)
+	return os.WriteFile(m.keyStore(), append(key, cert...), 0o600)
 }
 
 func (zookeeper) connect(m *Member) error { return m.c.connectBySocks(m) }
