@@ -16,15 +16,18 @@ const (
 	TrustedCAFileKey = "TrustedCAFile"
 	// ClientCertAuthKey is the boolean value indicating client authenticated certificate.
 	ClientCertAuthKey = "ClientCertAuth"
-	// RetryCountKey is the integer value indicating the retry count of etcd operations
+	// RetryCountKey is how often a request that certainly did not run, or changes
+	// nothing, is tried again within the time limit of its call
 	RetryCountKey = "RetryCount"
 	// ACLTokenKey is the token value for ACL based KV stores
 	ACLTokenKey = "ACLToken"
-	// CAAuthAddress is the address of CA signing authority (required in consul TLS config)
+	// CAAuthAddress is the name or address that the servers' certificates must have;
+	// without it the host of the endpoint. A port behind it does not count
 	CAAuthAddress = "CAAuthAddress"
-	// InsecureSkipVerify has a value true or false (required in consul TLS config)
+	// InsecureSkipVerify is the boolean value indicating that any certificate of a
+	// server is accepted
 	InsecureSkipVerify = "InsecureSkipVerify"
-	// TransportScheme points to http transport being either http or https.
+	// TransportScheme is http or https, on ZooKeeper also tcp or tls.
 	TransportScheme = "TransportScheme"
 	// LogPathOption is the name of the option which specified the log path location
 	LogPathOption = "LogPathOption"

@@ -70,10 +70,14 @@ func init() {
 func Version(string, map[string]string) (string, error) { return kvdb.ConsulVersion1, nil }
 
 // New returns an instance over the Consul agents or servers at machines:
-// host:port, with http:// or https:// in front or not. One answers the requests
-// until it fails, then the next one does. It takes the options kvdb.ACLTokenKey,
-// CAFileKey, CertFileKey, CertKeyFileKey, CAAuthAddress, InsecureSkipVerify,
-// TransportScheme and ReadConsistency.
+// host:port, with http:// or https:// in front or not, and a path behind it or not;
+// without any it is 127.0.0.1:8500. One answers the requests until it fails, then the
+// next one does. It takes the options kvdb.ACLTokenKey, TrustedCAFileKey, CAFileKey,
+// CertFileKey, CertKeyFileKey, ClientCertAuthKey, CAAuthAddress (the name that the
+// servers' certificates must have), InsecureSkipVerify, TransportScheme,
+// ReadConsistency and RetryCountKey, whose value is checked and has no effect:
+// the time limit of a call alone ends the tries. Certificates, keys and authorities are
+// read again at each handshake.
 //
 // An agent that cannot be reached within 10 s is an error that wraps
 // kvdb.ErrNoConnection.

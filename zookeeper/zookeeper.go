@@ -47,13 +47,15 @@ func init() {
 func Version(string, map[string]string) (string, error) { return kvdb.ZookeeperVersion1, nil }
 
 // New returns an instance over the ZooKeeper servers at machines: host or
-// host:port. It takes the options kvdb.UsernameKey and PasswordKey (digest
+// host:port, with tcp://, tls://, http:// or https:// in front or not; without any it
+// is 127.0.0.1:2181. It takes the options kvdb.UsernameKey and PasswordKey (digest
 // authentication; what the instance creates is then for that user alone),
 // RetryCountKey (the number of times that a request is sent again when it
 // certainly had no effect; without it, or with 0, until the time limit of the call),
-// ReadConsistency, TransportScheme ("https" or "tls": TLS), CAFileKey or
-// TrustedCAFileKey, CertFileKey, CertKeyFileKey, CAAuthAddress (the name that the
-// servers' certificates must have) and InsecureSkipVerify.
+// ReadConsistency, TransportScheme ("https" or "tls": TLS), TrustedCAFileKey or
+// CAFileKey, CertFileKey, CertKeyFileKey, ClientCertAuthKey, CAAuthAddress (the name
+// that the servers' certificates must have) and InsecureSkipVerify. Certificates, keys
+// and authorities are read again at each handshake.
 //
 // Servers that cannot be reached within 10 s are an error that wraps
 // kvdb.ErrNoConnection.

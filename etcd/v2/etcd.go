@@ -1,9 +1,10 @@
 // Package etcdv2 is etcd, by its v2 API: a store for clusters that have not moved
 // to the v3 API. It needs etcd 2.3 or later, up to 3.5 with --enable-v2.
 //
-// Endpoints are URLs, or hosts with or without a port (2379 by default). The
-// options kvdb.TransportScheme "https", or kvdb.CertFileKey with
-// kvdb.CertKeyFileKey, or an endpoint that begins with https://, turn TLS on.
+// Endpoints are URLs, or hosts with or without a port (2379 by default); without any
+// it is http://127.0.0.1:2379. The options kvdb.TransportScheme "https", or
+// kvdb.CertFileKey with kvdb.CertKeyFileKey, or an endpoint that begins with https://,
+// turn TLS on. Certificates, keys and authorities are read again at each handshake.
 //
 // Calls return within 10 s. Each operation is one request, but for
 //
@@ -77,8 +78,8 @@ func init() {
 // New returns an instance over the etcd at endpoints, of which some may be down.
 // Options are kvdb.UsernameKey, kvdb.PasswordKey, kvdb.CAFileKey,
 // kvdb.TrustedCAFileKey, kvdb.CertFileKey, kvdb.CertKeyFileKey,
-// kvdb.ClientCertAuthKey, kvdb.TransportScheme, kvdb.RetryCountKey and
-// kvdb.ReadConsistency. An etcd that does not answer is an error within 10 s
+// kvdb.ClientCertAuthKey, kvdb.CAAuthAddress, kvdb.InsecureSkipVerify,
+// kvdb.TransportScheme, kvdb.RetryCountKey and kvdb.ReadConsistency. An etcd that does not answer is an error within 10 s
 // that wraps kvdb.ErrNoConnection.
 func New(domain string, endpoints []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 	return newInstance(domain, endpoints, options, fatalErrorCb, nil)

@@ -1,9 +1,11 @@
 // Package etcdv3 is etcd, by its v3 API: a store for clusters. It needs etcd 3.4
 // or later.
 //
-// Endpoints are URLs, or hosts with or without a port (2379 by default). The
-// options kvdb.TransportScheme "https", or kvdb.CertFileKey with
-// kvdb.CertKeyFileKey, or an endpoint that begins with https://, turn TLS on.
+// Endpoints are URLs, or hosts with or without a port (2379 by default); without any
+// they are http://127.0.0.1:2379 and http://[::1]:2379. The options
+// kvdb.TransportScheme "https", or kvdb.CertFileKey with kvdb.CertKeyFileKey, or an
+// endpoint that begins with https://, turn TLS on. Certificates, keys and authorities
+// are read again at each handshake.
 //
 // Each operation is one request, and one more when it has a TTL, for that needs
 // a lease. When the key is overwritten or deleted its lease is revoked in the
@@ -45,8 +47,8 @@ func init() {
 // New returns an instance over the etcd at endpoints, of which some may be down.
 // Options are kvdb.UsernameKey, kvdb.PasswordKey, kvdb.CAFileKey,
 // kvdb.TrustedCAFileKey, kvdb.CertFileKey, kvdb.CertKeyFileKey,
-// kvdb.ClientCertAuthKey, kvdb.TransportScheme, kvdb.RetryCountKey and
-// kvdb.ReadConsistency. An etcd that does not answer is an error within 10 s
+// kvdb.ClientCertAuthKey, kvdb.CAAuthAddress, kvdb.InsecureSkipVerify,
+// kvdb.TransportScheme, kvdb.RetryCountKey and kvdb.ReadConsistency. An etcd that does not answer is an error within 10 s
 // that wraps kvdb.ErrNoConnection.
 func New(domain string, endpoints []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 	return newInstance(domain, endpoints, options, fatalErrorCb)
