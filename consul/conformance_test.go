@@ -25,7 +25,7 @@ var traits = test.Traits{
 	MinTTL:          20 * time.Second,
 	MaxTTL:          172800 * time.Second,
 	TTLSlack:        time.Second,
-	MaxValue:        (512<<10 - 4<<10) / 4 * 3,
+	MaxValue:        512 << 10,
 	MaxTxOps:        128,
 	NoPastDeletions: true,
 	LockSharesKey:   true,

@@ -5,7 +5,8 @@
 // "stale". How what kvdb offers is laid out in Consul, for programs that look
 // at it by other means:
 //
-//   - A value is a key with flags 0 and no session. Those that earlier releases
+//   - A value is a key with flags 0 and no session. One that is too large for a
+//     transaction has flags of its own, by which its writer finds it. Those that earlier releases
 //     have written with Create or CompareAndSet have the flags of a lock.
 //   - A value with a TTL has the flags ttlFlags and is held by a session of its own
 //     whose behaviour is to delete. Consul ends such a session between the TTL

@@ -67,9 +67,10 @@ func (e *endpoint) explain(err error, code int) error {
 
 // Of answers that may come from another program than Consul.
 var (
-	errNoIndex = errors.New("it has no " + indexHeader)
-	errNoID    = errors.New("it does not have the ID of the session")
-	errResults = errors.New("it does not have the results of the transaction")
+	errNoIndex    = errors.New("it has no " + indexHeader)
+	errNoID       = errors.New("it does not have the ID of the session")
+	errNotWritten = errors.New("it says that the key is written, which is as it was before")
+	errResults    = errors.New("it does not have the results of the transaction")
 )
 
 // refusal turns an answer of Consul's into one of our errors.

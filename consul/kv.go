@@ -190,6 +190,9 @@ func (s *store) Put(ctx context.Context, dw driver.Write) (driver.Indexes, error
 }
 
 func (s *store) put(ctx context.Context, w write, c driver.Cond) (*api.KVPair, error) {
+	if w.session == "" && w.isLarge() {
+		return s.putLarge(ctx, w, c)
+	}
 	results, err := s.settle(ctx, w.key, c, s.blind(ctx, w, c), w.onto)
 	if err != nil {
 		return nil, err

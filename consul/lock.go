@@ -128,7 +128,7 @@ func (s *store) lookBounded(ctx context.Context, key string) (*api.KVPair, error
 
 // isHeldBounded is isHeld for a call that has no time limit.
 func (s *store) isHeldBounded(ctx context.Context, p *api.KVPair) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout)
 	defer cancel()
 	return s.isHeld(ctx, p)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 const (
@@ -50,18 +51,16 @@ func (s *store) createSession(ctx context.Context, name string, ttl time.Duratio
 	if errors.Is(err, kvdb.ErrUnknownOutcome) {
 		// A session does no harm: the call as a whole has not run.
 		s.background(func(ctx context.Context) { s.reapNamed(ctx, name) })
-		err = &notRunError{err}
+		err = driver.NotReached(ctx, &notRunError{err})
 	}
 	return reply.ID, err
 }
 
-// notRunError says of a call that it had no effect, though a part of it may
-// have had one.
+// notRunError is the error of a request that may have run, in a call that has no
+// effect all the same. It does not wrap kvdb.ErrUnknownOutcome.
 type notRunError struct{ cause error }
 
-func (e *notRunError) Error() string { return kvdb.ErrNoConnection.Error() + ": " + e.cause.Error() }
-
-func (e *notRunError) Is(target error) bool { return target == kvdb.ErrNoConnection }
+func (e *notRunError) Error() string { return e.cause.Error() }
 
 // createTTLSession makes the session of a write with a TTL.
 func (s *store) createTTLSession(ctx context.Context, w *write, ttl time.Duration) (err error) {

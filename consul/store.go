@@ -16,10 +16,9 @@ import (
 
 const (
 	// maxRequest is the largest body of a transaction that Consul takes by
-	// default, in bytes of JSON, where a value has four bytes for three.
+	// default, in bytes of JSON, where a value has four bytes for three. Servers
+	// may have other limits, which their refusals tell.
 	maxRequest = 512 << 10
-	// maxValue leaves 4 KiB for the rest of the request.
-	maxValue = (maxRequest - 4<<10) / 4 * 3
 	// maxTxOps is the number of operations in a transaction; it is fixed in Consul
 	// since 1.14.
 	maxTxOps = 128
@@ -74,7 +73,7 @@ func newStore(c config) (*store, error) {
 func (s *store) Limits() driver.Limits {
 	return driver.Limits{
 		MinTTL: minTTL, MaxTTL: maxTTL,
-		MaxKey: maxKey, MaxValue: maxValue, MaxTxOps: maxTxOps,
+		MaxKey: maxKey, MaxTxOps: maxTxOps,
 		CheckKey: checkKey, CheckPrefix: checkPrefix,
 		OpTimeout: opTimeout,
 	}

@@ -30,6 +30,8 @@ func (c config) newTransport() *http.Transport {
 		MaxIdleConns:        0,
 		MaxIdleConnsPerHost: idleConns,
 		IdleConnTimeout:     time.Minute,
+		// See explicit.RoundTrip. Who does not know the question gets the request.
+		ExpectContinueTimeout: time.Second,
 	}
 	c.TLS.Secure(transport)
 	return transport
@@ -65,6 +67,11 @@ func (e explicit) RoundTrip(r *http.Request) (*http.Response, error) {
 	own.Header.Del("X-Consul-Token")
 	if e.token != "" {
 		own.Header.Set("X-Consul-Token", e.token)
+	}
+	if r.ContentLength > maxRequest {
+		// A server that refuses a request for its length does not read it, and would
+		// end the connection in the middle of it.
+		own.Header.Set("Expect", "100-continue")
 	}
 	if strings.Contains(r.URL.RawQuery, "ns=") || strings.Contains(r.URL.RawQuery, "partition=") {
 		query := r.URL.Query()

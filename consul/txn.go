@@ -2,7 +2,6 @@ package consul
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -66,25 +65,10 @@ func isWhole(ops api.TxnOps, applied bool, reply *api.TxnResponse) bool {
 	return len(reply.Errors) == 0 && len(reply.Results) >= least && !slices.ContainsFunc(reply.Results, hasNone)
 }
 
-// checkSize refuses a transaction that Consul would not take.
+// checkSize refuses a transaction of more operations than Consul takes.
 func checkSize(ops api.TxnOps) error {
 	if len(ops) > maxTxOps {
 		return fmt.Errorf("%w: the transaction has %d operations, the limit is %d", kvdb.ErrTooLarge, len(ops), maxTxOps)
-	}
-	const perOp, perKeyByte = 256, 6 // the most there can be around a value in JSON
-	bound := 0
-	for _, o := range ops {
-		bound += perOp + perKeyByte*len(o.KV.Key) + (len(o.KV.Value)+2)/3*4
-	}
-	if bound <= maxRequest {
-		return nil
-	}
-	encoded, err := json.Marshal(ops)
-	if err != nil {
-		return err
-	}
-	if size := len(encoded) + 1; size > maxRequest { // and a newline
-		return fmt.Errorf("%w: the request has %d bytes, the limit is %d", kvdb.ErrTooLarge, size, maxRequest)
 	}
 	return nil
 }

@@ -3,10 +3,15 @@ package consul
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
 )
 
@@ -103,3 +108,103 @@ func (s *store) blind(ctx context.Context, w write, c driver.Cond) api.TxnOps {
 		op(api.KVTxnOp{Verb: api.KVUnlock, Key: w.key, Value: w.value, Session: session.id}),
 	}
 }
+
+// isLarge reports whether a transaction with the write could be larger than Consul
+// takes by default.
+func (w write) isLarge() bool {
+	// The most operations that a write takes, and the most there can be around a
+	// value in JSON.
+	const ops, perOp, perKeyByte = 4, 256, 6
+	return base64.StdEncoding.EncodedLen(len(w.value))+ops*(perOp+perKeyByte*len(w.key)) > maxRequest
+}
+
+// putLarge makes a write without a TTL whose value a transaction may not hold. A
+// request for one key holds all that Consul takes as a value. But it has no other
+// guard than the key's index, so that is looked up before; and its reply has no
+// index, so that is looked up after: flags that nobody else writes tell whether
+// the key is still as the request has left it.
+func (s *store) putLarge(ctx context.Context, w write, c driver.Cond) (*api.KVPair, error) {
+	for backoff := newBackoff(); ; {
+		over, err := s.look(ctx, w.key)
+		if err != nil {
+			return nil, err
+		}
+		if err = check(c, over); err == nil {
+			err = s.checkHolder(ctx, over)
+		}
+		switch {
+		case err != nil:
+			return nil, err
+		case over == nil:
+		case over.Session != "": // to take its TTL away needs a transaction
+			results, err := s.settle(ctx, w.key, c, w.onto(over), w.onto)
+			if err != nil {
+				return nil, err
+			}
+			s.reapOf(over)
+			return results[len(results)-1], nil
+		case isFree(over): // not a pair that lives on
+			if _, err := s.commit(ctx, once, remove(w.key, over.ModifyIndex)); err != nil && !isConflict(err) {
+				return nil, err
+			}
+			over = nil
+		}
+		written, err := s.putIfUnchanged(ctx, w, over)
+		if written != nil || err != nil {
+			return written, err
+		}
+		if backoff.Wait(ctx) != nil {
+			return nil, driver.NotReached(ctx, errFaster)
+		}
+	}
+}
+
+var errFaster = errors.New("others change the key all the time")
+
+// putIfUnchanged makes the request of putLarge, and returns the key with the
+// indexes that it has got; nil when the key is not as over says any more.
+func (s *store) putIfUnchanged(ctx context.Context, w write, over *api.KVPair) (*api.KVPair, error) {
+	p := &api.KVPair{Key: w.key, Value: w.value, Flags: touchFlags + 1 + rand.Uint64N(maxLargeFlags)}
+	if over != nil {
+		p.ModifyIndex = over.ModifyIndex
+	}
+	applied := false
+	err := s.pool.call(ctx, once, func(ctx context.Context, c *api.Client) (err error) {
+		applied, _, err = c.KV().CAS(p, (&api.WriteOptions{}).WithContext(ctx))
+		return err
+	})
+	unknown := errors.Is(err, kvdb.ErrUnknownOutcome)
+	if !unknown && (err != nil || !applied) {
+		return nil, err
+	}
+	now, index, lookErr := s.read(ctx, w.key, false)
+	switch {
+	case lookErr == nil && now != nil && now.Flags == p.Flags:
+		return now, nil
+	case unknown:
+		return nil, err
+	case lookErr != nil:
+		return nil, fmt.Errorf("%w: the key is written, with which index is not known: %w", kvdb.ErrUnknownOutcome, lookErr)
+	}
+	// Somebody has written to the key or deleted it since. The index before that
+	// is not less than this write's, and the key never has it again.
+	switch {
+	case now == nil:
+		p.ModifyIndex = index - 1
+	case over == nil: // this write has created the key, or somebody has again
+		p.ModifyIndex = min(now.CreateIndex, now.ModifyIndex-1)
+	case now.ModifyIndex == over.ModifyIndex:
+		return nil, fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, errNotWritten)
+	default:
+		p.ModifyIndex = now.ModifyIndex - 1
+	}
+	p.CreateIndex = p.ModifyIndex
+	if over != nil {
+		p.CreateIndex = over.CreateIndex
+	}
+	return p, nil
+}
+
+// maxLargeFlags keeps flags of large values within what programs take for an
+// integer that read numbers as floating point.
+const maxLargeFlags = 1<<53 - 2
