@@ -33,6 +33,9 @@ type client struct {
 	// told gets the client's events, in order with replies: what a reply shows has
 	// been told before. It must not block.
 	told func(zk.Event)
+	// refused is called when a server has closed a connection before it answered,
+	// though one has answered before. It must not block. It may be nil.
+	refused func()
 
 	ctx    context.Context // ends with close
 	cancel context.CancelFunc
@@ -44,6 +47,7 @@ type client struct {
 
 	mu       sync.Mutex // protects what is below
 	dialled  bool
+	fresh    bool              // the next connection shall have a new session
 	socket   net.Conn          // the last one
 	login    chan struct{}     // closed when the session has its credentials
 	up       chan struct{}     // closed while there is a connection with a session
@@ -59,12 +63,13 @@ type clientConfig struct {
 	tls            *settings.TLS
 	once           bool
 	told           func(zk.Event)
+	refused        func() // may be nil
 }
 
 // connect returns a client that is about to connect. credentials may be nil.
 func connect(cfg clientConfig, credentials []byte) (*client, error) {
 	c := &client{
-		servers: cfg.servers, tls: cfg.tls, once: cfg.once, told: cfg.told,
+		servers: cfg.servers, tls: cfg.tls, once: cfg.once, told: cfg.told, refused: cfg.refused,
 		login: make(chan struct{}), up: make(chan struct{}), sending: map[string]*flush{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -129,7 +134,7 @@ func (c *client) dial(network, address string, _ time.Duration) (net.Conn, error
 	c.socket = socket
 	c.dials.Add(1)
 	c.readings.reset()
-	return &tap{Conn: socket, watcher: c, pingedOnly: c.once}, nil
+	return &tap{Conn: socket, watcher: c, pingedOnly: c.once, fresh: c.fresh}, nil
 }
 
 func (c *client) connectTo(ctx context.Context, network, address string) (net.Conn, error) {
@@ -239,7 +244,35 @@ func (c *client) close() {
 	}
 }
 
-func (c *client) granted(timeout time.Duration) { c.timeout.Store(int64(timeout)) }
+// renew makes the client begin anew with another session, as one that has seen nothing
+// yet.
+func (c *client) renew() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fresh = true
+	c.zxid.Store(0)
+	if c.socket != nil {
+		_ = c.socket.Close() // it may be closed already
+	}
+}
+
+func (c *client) granted(timeout time.Duration, fresh bool) {
+	c.timeout.Store(int64(timeout))
+	if !fresh {
+		return
+	}
+	c.mu.Lock()
+	c.fresh = false
+	c.mu.Unlock()
+	// ZooKeeper's client does not know that the old session is over.
+	c.told(zk.Event{Type: zk.EventSession, State: zk.StateExpired})
+}
+
+func (c *client) unanswered() {
+	if c.refused != nil && c.zxid.Load() > 0 {
+		c.refused()
+	}
+}
 
 func (c *client) asked(xid uint32, path []byte) { c.readings.sent(xid, path) }
 

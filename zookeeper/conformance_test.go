@@ -58,7 +58,7 @@ func TestConformance(t *testing.T) {
 			cluster := servers.ZooKeeper(t, v.options)
 			h := test.Harness{
 				Name: v.name, Init: zookeeper.New, Endpoints: cluster.Endpoints(), Options: map[string]string{},
-				Server: cluster.Server(), Child: "TestConformanceChild", Traits: traits, Bare: !*all,
+				Server: cluster.Server(), History: cluster, Child: "TestConformanceChild", Traits: traits, Bare: !*all,
 			}
 			if cluster.CA != nil {
 				h.Options[kvdb.TrustedCAFileKey] = cluster.CA.File

@@ -67,6 +67,12 @@ func (g *counts) forget(n int) {
 	delete(g.known, n)
 }
 
+func (g *counts) clear() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(g.known)
+}
+
 // checkGeneration returns the check of the generation of path. The znode at path
 // must be read afterwards.
 func (s *store) checkGeneration(ctx context.Context, path string) (*zk.CheckVersionRequest, error) {

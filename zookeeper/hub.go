@@ -33,6 +33,7 @@ type hub struct {
 	o       config
 	maxIdle int
 	start   sync.Once
+	mark    mark // of the goroutine that makes sessions
 
 	mu       sync.Mutex // protects what is below
 	current  *session   // nil: there is none at the moment
@@ -40,6 +41,8 @@ type hub struct {
 	watchers map[watcher]struct{}
 	paths    map[string]map[watcher]struct{} // who is told of events
 	arms     map[arm]*armState               // of the current session
+	seen     int64                           // the largest zxid of the session before
+	locks    int                             // the session of the locks at its end
 	giveUp   *time.Timer                     // runs while there is no session
 }
 
@@ -49,7 +52,7 @@ type watcher interface {
 	fired(path string, event zk.EventType)
 	// broken tells that nothing is watched any more.
 	broken()
-	// failed tells that the store cannot be reached for watchTimeout.
+	// failed tells that the store cannot be reached for watchTimeout, or has gone back.
 	failed(err error)
 }
 
@@ -73,7 +76,7 @@ type armState struct{ set bool }
 
 func newHub(s *store, o config) *hub {
 	return &hub{
-		s: s, o: o, maxIdle: maxIdle, changed: make(chan struct{}),
+		s: s, o: o, maxIdle: maxIdle, mark: newMark(), changed: make(chan struct{}),
 		watchers: map[watcher]struct{}{}, paths: map[string]map[watcher]struct{}{}, arms: map[arm]*armState{},
 	}
 }
@@ -149,6 +152,9 @@ func (h *hub) session() error {
 		servers: &h.s.servers, sessionTimeout: watchSessionTimeout, tls: h.o.TLS, once: true,
 		told: func(e zk.Event) { h.told(x, e) },
 	}
+	h.mu.Lock()
+	seen, session := h.seen, h.locks
+	h.mu.Unlock()
 	var err error
 	if x.client, err = connect(cfg, h.o.credentials); err != nil {
 		return err
@@ -165,12 +171,20 @@ func (h *hub) session() error {
 		return err
 	}
 	// The server may be behind the one before.
-	if err := x.flush().end(ctx); err != nil {
+	same, err := h.mark.resumes(ctx, x.client, seen)
+	if err != nil {
 		return err
+	}
+	if !same {
+		h.s.forget(session)
+		h.fail(kvdb.ErrWatchRevisionCompacted)
 	}
 	h.set(x)
 	<-ctx.Done()
 	h.set(nil)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seen, h.locks = x.zxid.Load(), h.s.leases.session()
 	return nil
 }
 
@@ -195,7 +209,7 @@ func (h *hub) startTimer() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.giveUp == nil {
-		h.giveUp = time.AfterFunc(watchTimeout, h.fail)
+		h.giveUp = time.AfterFunc(watchTimeout, h.giveUpWatches)
 	}
 }
 
@@ -207,16 +221,26 @@ func (h *hub) stopTimer() {
 	}
 }
 
-// fail ends the watches.
-func (h *hub) fail() {
+// giveUpWatches ends the watches of a store that cannot be reached.
+func (h *hub) giveUpWatches() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.current != nil {
-		return
+	if h.current == nil {
+		h.giveUp = nil
+		h.failLocked(fmt.Errorf("%w for %v", kvdb.ErrNoConnection, watchTimeout))
 	}
-	h.giveUp = nil
+}
+
+// fail ends the watches.
+func (h *hub) fail(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failLocked(err)
+}
+
+func (h *hub) failLocked(err error) {
 	for w := range h.watchers {
-		w.failed(fmt.Errorf("%w for %v", kvdb.ErrNoConnection, watchTimeout))
+		w.failed(err)
 	}
 }
 

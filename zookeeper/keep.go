@@ -113,3 +113,9 @@ func (p *paths) remove(path string) {
 	defer p.mu.Unlock()
 	delete(p.set, path)
 }
+
+func (p *paths) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.set)
+}

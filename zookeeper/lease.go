@@ -53,10 +53,17 @@ func (l *leases) start(s *store) {
 // told gets the client's events.
 func (l *leases) told(e zk.Event) {
 	if e.Type == zk.EventSession && e.State == zk.StateExpired {
-		l.mu.Lock()
+		l.endSession(l.session())
+	}
+}
+
+// endSession loses all leases, unless that session is over already.
+func (l *leases) endSession(session int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over == session {
 		l.over++
-		l.mu.Unlock()
-		l.loseAll()
+		l.loseAllLocked()
 	}
 }
 
@@ -128,6 +135,10 @@ func (l *leases) add(h hold, session int, asked time.Time) *lease {
 func (l *leases) loseAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.loseAllLocked()
+}
+
+func (l *leases) loseAllLocked() {
 	for x := range l.held {
 		l.loseLocked(x)
 	}

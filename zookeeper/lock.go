@@ -87,6 +87,7 @@ func (s *store) obtain(ctx context.Context, h hold, deadline time.Time) (*lease,
 		if x := s.leases.add(h, life, asked); x != nil {
 			return x, nil
 		}
+		s.leave(h) // the old session may still have it
 		return nil, errPlaceLost
 	}
 }

@@ -30,10 +30,10 @@ const event = "event" // an operation
 // observer stands between clients and a server.
 type observer struct {
 	net.Listener
-	target string
-	done   sync.WaitGroup
+	done sync.WaitGroup
 
 	mu       sync.Mutex // protects what is below
+	target   string     // the server's address
 	requests []traffic  // that have arrived
 	accepted int        // connections so far
 	conns    map[net.Conn]struct{}
@@ -80,6 +80,14 @@ func (o *observer) cut(lasts bool) {
 	o.sever()
 }
 
+// lead makes the way lead to another server.
+func (o *observer) lead(target string) {
+	o.mu.Lock()
+	o.target = target
+	o.mu.Unlock()
+	o.sever()
+}
+
 // sever ends all connections.
 func (o *observer) sever() {
 	o.mu.Lock()
@@ -115,7 +123,10 @@ type relayed struct {
 
 func (o *observer) relay(client net.Conn) {
 	defer o.forget(client)
-	server, err := net.Dial("tcp", o.target)
+	o.mu.Lock()
+	target := o.target
+	o.mu.Unlock()
+	server, err := net.Dial("tcp", target)
 	if err != nil {
 		return
 	}

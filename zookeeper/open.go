@@ -36,7 +36,7 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 	s.leases.start(s)
 	s.servers.set(addressesOf(o.Endpoints))
 	s.hub = newHub(s, o)
-	cfg := clientConfig{servers: &s.servers, sessionTimeout: sessionTimeout, tls: o.TLS, told: s.leases.told}
+	cfg := clientConfig{servers: &s.servers, sessionTimeout: sessionTimeout, tls: o.TLS, told: s.leases.told, refused: s.refused}
 	if s.main, err = connect(cfg, o.credentials); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package zookeeper
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -31,6 +32,8 @@ type store struct {
 	counts  counts
 	kept    paths // containers that have a keep
 	leases  leases
+	// checking: it is being found out whether history has gone back.
+	checking atomic.Bool
 
 	lifetime context.Context // ends with cause kvdb.ErrClosed at Close
 	end      context.CancelCauseFunc
@@ -56,13 +59,15 @@ func (s *store) Limits() driver.Limits {
 	}
 }
 
-// launch runs f on a goroutine that Close waits for; not after Close.
-func (s *store) launch(f func()) {
+// launch runs f on a goroutine that Close waits for; false after Close.
+func (s *store) launch(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed {
-		s.goroutines.Go(f)
+	if s.closed {
+		return false
 	}
+	s.goroutines.Go(f)
+	return true
 }
 
 // Close implements driver.Store. It ends the session, and with it the locks.

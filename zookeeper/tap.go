@@ -2,7 +2,10 @@ package zookeeper
 
 import (
 	"encoding/binary"
+	"errors"
+	"io"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -19,11 +22,14 @@ const (
 	opGetData     = 4
 	opSync        = 9
 	opGetChildren = 12
+
+	connectLength = 4 + 44 // of the first message from a client
 )
 
 // tap is a connection of ZooKeeper's client to a server. It reads along what the
 // client does not tell: the zxids of replies, the session's timeout, and when a
-// sync has been sent. It changes nothing.
+// sync has been sent. It changes nothing but the first message, when the session
+// is to be a new one.
 //
 // A message is four bytes of length, and then for a request four of xid and four
 // of operation, for a reply four of xid, eight of zxid and four of error. The
@@ -34,6 +40,7 @@ type tap struct {
 	watcher tapWatcher
 
 	pingedOnly bool // the client sends nothing but its pings, when it has nothing to ask
+	fresh      bool // asks for a new session, and says that nothing was seen
 
 	greeted bool // of Write: the first message was sent
 	// Of Read: the beginning of a message, how much of it is there, how much of
@@ -46,8 +53,12 @@ type tap struct {
 }
 
 type tapWatcher interface {
-	// granted gets the timeout of the session.
-	granted(timeout time.Duration)
+	// granted gets the timeout of the session, and whether it is one that the client
+	// did not ask for.
+	granted(timeout time.Duration, fresh bool)
+	// unanswered tells that the server has closed the connection before its first
+	// message.
+	unanswered()
 	// asked gets the number and the path of a read, or of a create, that is about
 	// to be sent.
 	asked(xid uint32, path []byte)
@@ -71,6 +82,12 @@ func (t *tap) Write(b []byte) (int, error) {
 		path := b[16:]
 		t.watcher.asked(binary.BigEndian.Uint32(b[4:]), path[:min(binary.BigEndian.Uint32(b[12:]), uint32(len(path)))])
 	}
+	if t.fresh && !t.greeted && len(b) == connectLength {
+		b = slices.Clone(b)
+		clear(b[8:16])  // the last zxid that was seen
+		clear(b[20:28]) // the session
+		clear(b[32:])   // its password
+	}
 	if _, err := t.Conn.Write(b); err != nil {
 		_ = t.Conn.Close() // which ends Read
 		return len(b), nil
@@ -84,6 +101,9 @@ func (t *tap) Write(b []byte) (int, error) {
 
 func (t *tap) Read(b []byte) (int, error) {
 	n, err := t.Conn.Read(b)
+	if errors.Is(err, io.EOF) && t.greeted && !t.greeter {
+		t.watcher.unanswered()
+	}
 	for seen := b[:n]; len(seen) > 0; {
 		if t.rest > 0 {
 			skip := min(t.rest, len(seen))
@@ -107,7 +127,7 @@ func (t *tap) message() {
 	if !t.greeter {
 		t.greeter = true
 		t.timeout = time.Duration(binary.BigEndian.Uint32(t.head[8:])) * time.Millisecond
-		t.watcher.granted(t.timeout)
+		t.watcher.granted(t.timeout, t.fresh)
 	} else if zxid := int64(binary.BigEndian.Uint64(t.head[8:])); zxid > 0 {
 		t.watcher.reached(binary.BigEndian.Uint32(t.head[4:]), zxid)
 	}
