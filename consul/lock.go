@@ -18,6 +18,28 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	}
 	defer s.calls.Done()
 	deadline := time.Now().Add(wait)
+	for backoff := newBackoff(); ; {
+		l, err := s.obtain(ctx, key, owner, deadline)
+		switch {
+		case err == nil:
+			return l, nil
+		case driver.GivenUp(ctx):
+			return nil, driver.WithCause(ctx, nil)
+		case !errors.Is(err, kvdb.ErrNoConnection):
+			return nil, err
+		}
+		// What a lost request may have done yet is undone by disown.
+		limited, cancel := driver.WithTimeLimit(ctx, time.Until(deadline))
+		again := backoff.Wait(limited) == nil && s.pool.call(limited, repeatable, ping) == nil
+		cancel()
+		if !again && ctx.Err() == nil {
+			return nil, err
+		}
+	}
+}
+
+// obtain obtains a lock, unless the connection is lost meanwhile.
+func (s *store) obtain(ctx context.Context, key, owner string, deadline time.Time) (*lease, error) {
 	backoff := newBackoff()
 	var over *api.KVPair // what is at the key: nothing, or a lock that is free
 	for {
@@ -134,9 +156,9 @@ func (s *store) isHeldBounded(ctx context.Context, p *api.KVPair) (bool, error) 
 }
 
 // awaitChange waits until the deadline for the key of p to change, and returns
-// what is there.
+// what is there. When the connection is lost it waits for another one.
 func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Time) (*api.KVPair, error) {
-	limited, cancel := context.WithDeadline(ctx, deadline)
+	limited, cancel := driver.WithTimeLimit(ctx, time.Until(deadline))
 	defer cancel()
 	backoff := newBackoff()
 	for {
@@ -145,7 +167,7 @@ func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Ti
 		case err == nil && (now == nil || now.ModifyIndex != p.ModifyIndex):
 			return now, nil
 		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
+			return nil, driver.WithCause(ctx, nil)
 		case limited.Err() != nil:
 			return p, nil
 		case err == nil:
@@ -153,11 +175,9 @@ func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Ti
 		case !errors.Is(err, kvdb.ErrNoConnection):
 			return nil, err
 		}
-		// When that fails the deadline is over, or the next query tells why.
+		// When this fails the deadline is over, or the next query tells why.
 		_ = backoff.Wait(limited)
-		if err := s.pool.recover(limited, patience); err != nil && limited.Err() == nil {
-			return nil, err
-		}
+		_ = s.pool.call(limited, repeatable, ping)
 	}
 }
 

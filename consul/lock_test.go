@@ -323,6 +323,57 @@ func TestLockOfUnknownOutcome(t *testing.T) {
 	require.NoError(t, kv.Unlock(held))
 }
 
+// Who asks for a lock goes on when connections are lost, for as long as he has time.
+// What the lost requests have done is undone.
+func TestLockGoesOn(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	kv := open(t, "locks", []string{o.URL}, nil)
+	other := open(t, "locks", cluster.Endpoints(), nil)
+	const losses = 6
+	var lost atomic.Int32
+	lose := func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1/txn" {
+			return false
+		}
+		n := lost.Add(1)
+		if n > losses {
+			return false
+		}
+		if n%2 == 0 {
+			o.proxy.ServeHTTP(discard{http.Header{}}, r)
+		}
+		sever(w)
+		return true
+	}
+	for _, held := range []bool{false, true} {
+		if held {
+			pair, err := other.Lock("key")
+			require.NoError(t, err)
+			time.AfterFunc(time.Second, func() { _ = other.Unlock(pair) })
+		}
+		lost.Store(0)
+		o.intercept(lose)
+		pair, err := kv.LockWithTimeout("key", "me", await, 0)
+		require.NoError(t, err)
+		require.Greater(t, lost.Load(), int32(losses))
+		o.intercept(nil)
+		_, err = other.LockWithTimeout("key", "other", time.Second, 0)
+		require.ErrorIs(t, err, kvdb.ErrExist)
+		notLost(t, pair)
+		require.NoError(t, kv.Unlock(pair))
+		pair, err = other.LockWithTimeout("key", "other", 5*time.Second, 0)
+		require.NoError(t, err)
+		require.NoError(t, other.Unlock(pair))
+	}
+	// The time is over before the connection is back.
+	require.NoError(t, cluster.All()[0].Clients().Cut())
+	_, err := kv.LockWithTimeout("key", "me", time.Second, 0)
+	require.ErrorIs(t, err, kvdb.ErrNoConnection)
+	require.NoError(t, cluster.All()[0].Clients().Heal())
+}
+
 // Where another program's session left a lock delay behind, who wants the lock
 // gets it when that is over.
 func TestLockDelayOfOthers(t *testing.T) {
