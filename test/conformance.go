@@ -2,6 +2,7 @@ package test
 
 import (
 	"flag"
+	"slices"
 	"testing"
 
 	"github.com/portworx/kvdb"
@@ -64,6 +65,9 @@ type suite struct {
 func (s *suite) run(t *testing.T, groups []group) {
 	for _, alone := range []bool{true, false} {
 		for _, g := range groups {
+			if s.Groups != nil && !slices.Contains(s.Groups, g.name) {
+				continue
+			}
 			if g.server && (s.Server == nil || !*outages || len(s.wrappers) > 0) {
 				continue
 			}

@@ -26,6 +26,8 @@ type Harness struct {
 	// Child is the name of a test that calls Child with the same Init, or "". The
 	// suite runs it in another process, to kill that.
 	Child string
+	// Groups are the names of the groups of cases that are run; nil for all.
+	Groups []string
 	// Bare keeps the suite from running once more behind the log wrapper.
 	Bare bool
 	// Traits are the points where the store differs.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -59,6 +60,18 @@ func code(err error) codes.Code {
 		return codes.Canceled
 	}
 	return status.Code(err)
+}
+
+// restoreCode is the interceptor that gives an error of etcd its code again. A gRPC
+// proxy sends only the text, with the code Unknown, which would mean that the
+// request may have run.
+func restoreCode(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	err := invoke(ctx, method, req, reply, cc, opts...)
+	var known rpctypes.EtcdError
+	if status.Code(err) == codes.Unknown && errors.As(rpctypes.Error(err), &known) {
+		return status.Error(known.Code(), known.Error())
+	}
+	return err
 }
 
 // refusal turns an error that etcd answers with into one of ours.

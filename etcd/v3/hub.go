@@ -64,6 +64,7 @@ type hubStream struct {
 type creation struct {
 	request *pb.WatchCreateRequest
 	watch   *watch // nil for a ping, and when the watch is not wanted any more
+	ping    bool
 }
 
 // idChoice says who chooses the IDs of watches.
@@ -135,7 +136,7 @@ func (h *hub) create(w *watch) {
 	h.lastID++
 	w.creation = &creation{&pb.WatchCreateRequest{
 		Key: w.keys.key, RangeEnd: w.keys.end, StartRevision: w.next, WatchId: h.lastID, ProgressNotify: true, Fragment: true,
-	}, w}
+	}, w, false}
 	h.stream.create(w.creation)
 }
 
@@ -343,7 +344,7 @@ func (h *hub) askProgress() {
 func (h *hub) ping(stream *hubStream, keys keyRange) {
 	stream.pinged = time.Now()
 	h.lastID++
-	stream.create(&creation{&pb.WatchCreateRequest{Key: keys.key, RangeEnd: keys.end, WatchId: h.lastID}, nil})
+	stream.create(&creation{&pb.WatchCreateRequest{Key: keys.key, RangeEnd: keys.end, WatchId: h.lastID}, nil, true})
 }
 
 func (s *hubStream) enqueue(r *pb.WatchRequest) {
@@ -442,6 +443,10 @@ func (h *hub) created(stream *hubStream, m *pb.WatchResponse) error {
 	}
 	stream.answered()
 	w := c.watch
+	if c.ping && stream.ids == theirs {
+		// The proxy rides out what happens to its servers, and does not tell.
+		h.s.launch(func() { _ = h.s.verifyHistory(h.s.lifetime, keyRange{c.request.Key, c.request.RangeEnd}) })
+	}
 	if w == nil {
 		stream.cancelWatch(m.WatchId)
 		return nil
