@@ -76,8 +76,14 @@ var (
 // refusal turns an answer of Consul's into one of our errors.
 func refusal(err error) error {
 	var status api.StatusError
-	if errors.As(err, &status) && status.Code == http.StatusRequestEntityTooLarge {
+	switch {
+	case !errors.As(err, &status):
+	case status.Code == http.StatusRequestEntityTooLarge:
 		return fmt.Errorf("%w: %w", kvdb.ErrTooLarge, err)
+	case isUnknownToken(err):
+		return fmt.Errorf("%w: %w", kvdb.ErrLogin, err)
+	case status.Code == http.StatusForbidden:
+		return fmt.Errorf("%w: %w", kvdb.ErrPermission, err)
 	}
 	return err
 }
@@ -97,6 +103,12 @@ func (c *conflict) Error() string {
 func isConflict(err error) bool {
 	var c *conflict
 	return errors.As(err, &c)
+}
+
+// isUnknownToken reports whether Consul answered that there is no such token.
+func isUnknownToken(err error) bool {
+	var status api.StatusError
+	return errors.As(err, &status) && status.Code == http.StatusForbidden && strings.Contains(status.Body, "ACL not found")
 }
 
 // isStatus tells whether Consul answered with an HTTP status.

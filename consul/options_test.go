@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/consul/api"
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/security"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -84,12 +86,21 @@ func TestEnvironment(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A refusal is told as such, and without the token.
+// A token that Consul does not know, or no longer, is told as such, and not shown.
 func TestWrongToken(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{ACL: true})
-	const token = "0b2a7b5e-0000-4000-8000-000000000000"
+	client, management := raw(t, cluster.All()[0]), &api.WriteOptions{Token: cluster.Token}
+	made, _, err := client.ACL().TokenCreate(&api.ACLToken{}, management)
+	require.NoError(t, err)
+	token := made.SecretID
 	kv := open(t, "acl", cluster.Endpoints(), map[string]string{kvdb.ACLTokenKey: token})
+	_, err = client.ACL().TokenDelete(made.AccessorID, management)
+	require.NoError(t, err)
+	_, err = New("acl", cluster.Endpoints(), map[string]string{kvdb.ACLTokenKey: token}, nil)
+	require.ErrorIs(t, err, kvdb.ErrLogin)
+	require.NotErrorIs(t, err, kvdb.ErrNoConnection)
+	require.NotContains(t, err.Error(), token)
 	for call, f := range map[string]func() error{
 		"Get":       func() error { _, err := kv.Get("key"); return err },
 		"Put":       func() error { _, err := kv.Put("key", "value", 0); return err },
@@ -100,11 +111,35 @@ func TestWrongToken(t *testing.T) {
 	} {
 		began := time.Now()
 		err := f()
-		require.Error(t, err, call)
+		require.ErrorIs(t, err, kvdb.ErrLogin, call)
+		require.NotErrorIs(t, err, kvdb.ErrPermission, call)
 		require.NotErrorIs(t, err, kvdb.ErrNoConnection, call)
 		require.NotErrorIs(t, err, kvdb.ErrUnknownOutcome, call)
 		require.NotContains(t, err.Error(), token)
 		require.Less(t, time.Since(began), 5*time.Second, call)
+	}
+}
+
+// A token that may do nothing in the domain. Consul leaves what it may not read out of
+// lists, in silence.
+func TestDenied(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{ACL: true})
+	admin := open(t, "acl", cluster.Endpoints(), map[string]string{kvdb.ACLTokenKey: cluster.Token})
+	pair, err := admin.Put("dir/key", "value", 0)
+	require.NoError(t, err)
+	client := raw(t, cluster.All()[0])
+	management := &api.WriteOptions{Token: cluster.Token}
+	policy, _, err := client.ACL().PolicyCreate(&api.ACLPolicy{Name: "elsewhere", Rules: `key_prefix "elsewhere/" { policy = "write" }`}, management)
+	require.NoError(t, err)
+	token, _, err := client.ACL().TokenCreate(&api.ACLToken{Policies: []*api.ACLTokenPolicyLink{{ID: policy.ID}}}, management)
+	require.NoError(t, err)
+	for _, options := range []map[string]string{{kvdb.ACLTokenKey: token.SecretID}, nil} {
+		kv := open(t, "acl", cluster.Endpoints(), options)
+		security.Denied(t, kv, "dir", pair, false)
+		pairs, err := kv.Enumerate("dir/")
+		require.NoError(t, err)
+		require.Empty(t, pairs)
 	}
 }
 

@@ -105,8 +105,17 @@ func (p *pool) call(ctx context.Context, k failover.Kind, f request) error {
 const pingKey = "kvdb-ping"
 
 func ping(ctx context.Context, c *api.Client) error {
+	err := login(ctx, c)
+	if isUnknownToken(err) {
+		return nil
+	}
+	return err
+}
+
+// login is ping for New, where a token that Consul does not know is an error.
+func login(ctx context.Context, c *api.Client) error {
 	_, _, err := c.KV().Get(pingKey, consistent(ctx))
-	if isStatus(err, http.StatusForbidden) {
+	if isStatus(err, http.StatusForbidden) && !isUnknownToken(err) {
 		return nil
 	}
 	return err

@@ -2,7 +2,6 @@ package consul
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,7 +36,7 @@ func (s *store) commit(ctx context.Context, k failover.Kind, ops api.TxnOps) ([]
 		failed := reply.Errors[0]
 		c := &conflict{failed.OpIndex, failed.What}
 		if strings.Contains(failed.What, "Permission denied") {
-			return nil, errors.New(c.Error())
+			return nil, fmt.Errorf("%w: %s", kvdb.ErrPermission, c.Error())
 		}
 		return nil, c
 	}

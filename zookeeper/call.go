@@ -50,6 +50,17 @@ func fateOf(err error) fate {
 	return perhaps
 }
 
+// refusal turns an error that ZooKeeper answers with into one of ours.
+func refusal(err error) error {
+	switch {
+	case errors.Is(err, zk.ErrNoAuth):
+		return fmt.Errorf("%w: %w", kvdb.ErrPermission, err)
+	case errors.Is(err, zk.ErrAuthFailed):
+		return fmt.Errorf("%w: %w", kvdb.ErrLogin, err)
+	}
+	return err
+}
+
 // request is a request, or several of which all but the last are reads.
 type request func(c *zk.Conn) error
 
@@ -128,7 +139,7 @@ func (c *client) run(ctx context.Context, r request) error {
 	go func() { done <- r(c.conn) }()
 	select {
 	case err := <-done:
-		return err
+		return refusal(err)
 	case <-ctx.Done():
 		return errAbandoned
 	}

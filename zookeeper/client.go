@@ -37,6 +37,10 @@ type client struct {
 	// though one has answered before. It must not block. It may be nil.
 	refused func()
 
+	// rejected is closed when a server has refused the login, with rejection.
+	rejected  chan struct{}
+	rejection error
+
 	ctx    context.Context // ends with close
 	cancel context.CancelFunc
 
@@ -70,7 +74,7 @@ type clientConfig struct {
 func connect(cfg clientConfig, credentials []byte) (*client, error) {
 	c := &client{
 		servers: cfg.servers, tls: cfg.tls, once: cfg.once, told: cfg.told, refused: cfg.refused,
-		login: make(chan struct{}), up: make(chan struct{}), sending: map[string]*flush{},
+		login: make(chan struct{}), rejected: make(chan struct{}), up: make(chan struct{}), sending: map[string]*flush{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	var err error
@@ -97,10 +101,31 @@ func (silent) Printf(string, ...interface{}) {}
 // whenever it connects again.
 func (c *client) authenticate(credentials []byte) {
 	for c.ctx.Err() == nil {
-		if c.connected(c.ctx) == nil && c.conn.AddAuth("digest", credentials) == nil {
+		if c.connected(c.ctx) != nil {
+			return
+		}
+		err := c.conn.AddAuth("digest", credentials)
+		if err == nil {
 			close(c.login)
 			return
 		}
+		if errors.Is(err, zk.ErrAuthFailed) && c.rejection == nil {
+			c.rejection = refusal(err)
+			close(c.rejected)
+		}
+	}
+}
+
+// admitted waits until a login is accepted or refused, and returns an error when it
+// is refused. What comes next finds out that ctx has ended.
+func (c *client) admitted(ctx context.Context) error {
+	select {
+	case <-c.login:
+		return nil
+	case <-c.rejected:
+		return c.rejection
+	case <-ctx.Done():
+		return nil
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/security"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -119,7 +120,7 @@ func TestLogin(t *testing.T) {
 	mine := instance(t, "d", []string{member.Endpoint()}, map[string]string{kvdb.UsernameKey: "me", kvdb.PasswordKey: "secret"})
 	_, err := mine.Put("dir/key", "value", 0)
 	require.NoError(t, err)
-	_, err = mine.Put("dir/key", "value", 0)
+	pair, err := mine.Put("dir/key", "value", 0)
 	require.NoError(t, err)
 	for _, options := range []map[string]string{nil, {kvdb.UsernameKey: "me", kvdb.PasswordKey: "wrong"}} {
 		other := instance(t, "d", []string{member.Endpoint()}, options)
@@ -131,8 +132,9 @@ func TestLogin(t *testing.T) {
 		require.ErrorIs(t, err, zk.ErrNoAuth)
 		_, err = other.LockWithTimeout("dir/key", "x", 0, 0)
 		require.ErrorIs(t, err, zk.ErrNoAuth)
+		security.Denied(t, other, "dir", pair, true)
 	}
-	pair, err := mine.LockWithTimeout("dir/key", "me", 0, 0)
+	pair, err = mine.LockWithTimeout("dir/key", "me", 0, 0)
 	require.NoError(t, err)
 	require.NoError(t, mine.Unlock(pair))
 	_, err = mine.Delete("dir/key")

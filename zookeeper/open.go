@@ -43,7 +43,10 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 	s.launch(s.leases.keepAlive)
 	ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
 	defer cancel()
-	if err := s.peek(ctx, func(c *zk.Conn) error { _, _, err := c.Exists("/"); return err }); err != nil {
+	if err = s.main.admitted(ctx); err == nil {
+		err = s.peek(ctx, func(c *zk.Conn) error { _, _, err := c.Exists("/"); return err })
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to ZooKeeper at %q: %w", o.Given, err), s.Close(ctx))
 	}
 	return s, nil

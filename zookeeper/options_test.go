@@ -108,3 +108,17 @@ func TestSecretInAnEndpoint(t *testing.T) {
 		require.NotContains(t, err.Error(), "secret")
 	}
 }
+
+// A server that takes no login is told from one that cannot be reached.
+func TestLoginRefused(t *testing.T) {
+	t.Parallel()
+	cluster := servers.ZooKeeper(t, servers.Options{Args: []string{"-Dzookeeper.DigestAuthenticationProvider.enabled=false"}})
+	began := time.Now()
+	_, err := New("d", cluster.Endpoints(), map[string]string{kvdb.UsernameKey: "me", kvdb.PasswordKey: "secret"}, nil)
+	require.ErrorIs(t, err, kvdb.ErrLogin)
+	require.NotErrorIs(t, err, kvdb.ErrNoConnection)
+	require.NotContains(t, err.Error(), "secret")
+	require.Less(t, time.Since(began), 5*time.Second)
+	_, err = instance(t, "d", cluster.Endpoints(), nil).Put("key", "value", 0)
+	require.NoError(t, err)
+}

@@ -3,16 +3,16 @@ package zookeeper
 import (
 	"testing"
 
-	"github.com/portworx/kvdb/internal/renewal"
+	"github.com/portworx/kvdb/internal/security"
 	"github.com/portworx/kvdb/test/servers"
 )
 
 func TestRenewedCertificate(t *testing.T) {
 	t.Parallel() // it mostly waits
-	renewal.ClientCertificate(t, New, servers.ZooKeeper(t, servers.Options{ClientCertAuth: true}))
+	security.ClientCertificate(t, New, servers.ZooKeeper(t, servers.Options{ClientCertAuth: true}))
 }
 
 func TestRotatedAuthorities(t *testing.T) {
 	t.Parallel()
-	renewal.Authorities(t, New, servers.ZooKeeper(t, servers.Options{TLS: true}))
+	security.Authorities(t, New, servers.ZooKeeper(t, servers.Options{TLS: true}))
 }

@@ -102,7 +102,7 @@ func (w *stream) begin() error {
 			return context.Cause(w.ctx)
 		}
 		if fateOf(err) == answered {
-			return err
+			return refusal(err)
 		}
 	}
 }
@@ -129,7 +129,7 @@ func (w *stream) Next() ([]*kvdb.KVPair, error) {
 		}
 		if err := w.round(x); err != nil {
 			if fateOf(err) == answered {
-				return nil, err
+				return nil, refusal(err)
 			}
 			if err := awaitLoss(w.ctx, x); err != nil {
 				return nil, err

@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/etcd/client/v2"
 
+	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/failover"
 )
 
@@ -28,6 +29,12 @@ type refusedError struct {
 
 func (e *refusedError) Error() string { return e.err.Error() }
 func (e *refusedError) Unwrap() error { return e.err }
+
+// Is reports whether target is kvdb.ErrPermission and the user may not do what was
+// asked. etcd answers the same when the password is wrong; login finds that out.
+func (e *refusedError) Is(target error) bool {
+	return target == kvdb.ErrPermission && (e.status == http.StatusUnauthorized || codeOf(e.err) == client.ErrorCodeUnauthorized)
+}
 
 // isStatus tells whether etcd refused a request with an HTTP status.
 func isStatus(err error, status int) bool {

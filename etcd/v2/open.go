@@ -93,5 +93,8 @@ func (s *store) login(ctx context.Context, domain string) error {
 	if err == nil || isMissing(err) {
 		return nil
 	}
+	if codeOf(err) == client.ErrorCodeUnauthorized {
+		return fmt.Errorf("%w: as %q: %v", kvdb.ErrLogin, s.pool.user, err) // not kvdb.ErrPermission
+	}
 	return fmt.Errorf("log in as %q: %w", s.pool.user, err)
 }

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/security"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -171,11 +172,17 @@ func TestUsers(t *testing.T) {
 	may(true, false)
 	require.NoError(t, root.RevokeUsersAccess("user", kvdb.ReadWritePermission, "dir"))
 	may(false, false)
+	pair, err = root.Get("dir/key")
+	require.NoError(t, err)
+	security.Denied(t, kv, "dir", pair, true)
+	require.ErrorIs(t, kv.AddUser("other", "password"), kvdb.ErrPermission)
 	_, err = New("users", cluster.Endpoints(), as("user", "wrong"), nil)
-	require.ErrorContains(t, err, "user")
+	require.ErrorContains(t, err, `"user"`)
+	require.ErrorIs(t, err, kvdb.ErrLogin)
+	require.NotErrorIs(t, err, kvdb.ErrPermission)
 	require.NotErrorIs(t, err, kvdb.ErrNoConnection)
 	require.NoError(t, root.RemoveUser("user"))
 	_, err = New("users", cluster.Endpoints(), as("user", "password"), nil)
-	require.ErrorContains(t, err, "user")
+	require.ErrorIs(t, err, kvdb.ErrLogin)
 	require.ErrorIs(t, root.RemoveUser("user"), kvdb.ErrNotFound)
 }

@@ -82,6 +82,10 @@ func refusal(err error) error {
 		return fmt.Errorf("%w: over the server's limit of a request, which is %d bytes by default: %w", kvdb.ErrTooLarge, maxRequest, err)
 	case errors.Is(err, rpctypes.ErrTooManyOps):
 		return fmt.Errorf("%w: over the server's limit of a transaction, which is %d operations by default: %w", kvdb.ErrTooLarge, maxTxOps, err)
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		return fmt.Errorf("%w: %w", kvdb.ErrPermission, err)
+	case errors.Is(err, rpctypes.ErrAuthFailed), errors.Is(err, rpctypes.ErrUserEmpty), errors.Is(err, rpctypes.ErrInvalidAuthToken):
+		return fmt.Errorf("%w: %w", kvdb.ErrLogin, err)
 	case errors.Is(err, rpctypes.ErrLeaseTTLTooLarge):
 		return kvdb.ErrTTLNotSupported
 	case errors.Is(err, rpctypes.ErrCompacted):

@@ -478,7 +478,7 @@ func (h *hub) refused(stream *hubStream, c *creation, reason string) error {
 	stream.answered()
 	if w := c.watch; w != nil {
 		w.creation = nil
-		h.fail(w, err)
+		h.fail(w, refusal(err))
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func connect(cfg clientv3.Config, user, password string) (*clientv3.Client, erro
 		if c := code(err); c == codes.DeadlineExceeded || c == codes.Unavailable {
 			err = fmt.Errorf("%w: %w", kvdb.ErrNoConnection, err)
 		}
-		return nil, fmt.Errorf("log in as %q: %w", user, err)
+		return nil, fmt.Errorf("log in as %q: %w", user, refusal(err))
 	}
 	return client, nil
 }

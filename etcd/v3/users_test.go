@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/security"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -40,12 +41,28 @@ func as(user, password string) map[string]string {
 func TestWrongLogin(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
 	admin := withUsers(t, cluster)
-	fails(t, cluster.Endpoints(), as("root", "wrong"), "root", "password")
-	fails(t, cluster.Endpoints(), as("nobody", "secret"), "nobody", "password")
-	fails(t, cluster.Endpoints(), nil, "user name")
+	for _, err := range []error{
+		fails(t, cluster.Endpoints(), as("root", "wrong"), "root", "password"),
+		fails(t, cluster.Endpoints(), as("nobody", "secret"), "nobody", "password"),
+		fails(t, cluster.Endpoints(), nil, "user name"),
+	} {
+		require.ErrorIs(t, err, kvdb.ErrLogin)
+		require.NotErrorIs(t, err, kvdb.ErrNoConnection)
+	}
 	kv := instance(t, cluster, "d", admin)
 	_, err := kv.Put("key", "value", 0)
 	require.NoError(t, err)
+}
+
+func TestDenied(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
+	admin := instance(t, cluster, "d", withUsers(t, cluster))
+	pair, err := admin.Put("dir/key", "value", 0)
+	require.NoError(t, err)
+	require.NoError(t, admin.AddUser("user", "password"))
+	user := instance(t, cluster, "d", as("user", "password"))
+	security.Denied(t, user, "dir", pair, true)
+	require.ErrorIs(t, user.AddUser("other", "password"), kvdb.ErrPermission)
 }
 
 // dir, dir/ and dir/* all mean everything below dir, with its locks, and nothing

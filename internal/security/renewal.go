@@ -1,6 +1,6 @@
-// Package renewal proves that certificates and authorities can be replaced under an
-// open instance, on real servers.
-package renewal
+// Package security proves, on real servers, that certificates and authorities can be
+// replaced under an open instance, and that a refusal is reported as one.
+package security
 
 import (
 	"os"
