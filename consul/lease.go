@@ -3,7 +3,6 @@ package consul
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,7 +181,7 @@ func (l *lease) releaseLocked(ctx context.Context) error {
 		if errors.Is(err, kvdb.ErrUnknownOutcome) {
 			l.unsure = true
 			if backoff.Wait(ctx) != nil {
-				return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, err)
+				return driver.NotReached(ctx, err)
 			}
 			continue
 		}

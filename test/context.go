@@ -9,6 +9,7 @@ import (
 
 var contextGroup = group{name: "Contexts", calls: "kvdb.WithContext", cases: []testCase{
 	{name: "Ended", run: contextEnded},
+	{name: "EndsInTheMiddle", run: contextEndsInTheMiddle, alone: true},
 	{name: "Shares", run: contextShares},
 	{name: "Watch", run: contextWatch},
 	{name: "LockOutlives", run: contextLockOutlives},

@@ -32,6 +32,7 @@ type env struct {
 	domain string
 	kv     kvdb.Kvdb // an instance with that domain
 	first  int       // the endpoint that instances opened from now on get first
+	others []string  // endpoints that instances opened from now on get last
 
 	instances   []kvdb.Kvdb // to be closed at the end
 	recorders   []*recorder // of their watches
@@ -73,7 +74,7 @@ func (e *env) tryOpen(domain string, options map[string]string, cb kvdb.FatalErr
 	endpoints := e.suite.Endpoints
 	if len(endpoints) > 0 {
 		n := e.first % len(endpoints)
-		endpoints = slices.Concat(endpoints[n:], endpoints[:n])
+		endpoints = slices.Concat(endpoints[n:], endpoints[:n], e.others)
 	}
 	kv, err := e.suite.Init(domain, endpoints, all, cb)
 	if err != nil {

@@ -184,6 +184,24 @@ type noContexts struct{ sound }
 
 func (m noContexts) BindContext(context.Context) kvdb.Kvdb { return m }
 
+// anyEnd takes the caller's impatience for an outage.
+type anyEnd struct {
+	sound
+	ctx context.Context
+}
+
+func (m anyEnd) BindContext(ctx context.Context) kvdb.Kvdb {
+	return anyEnd{sound{kvdb.WithContext(ctx, m.Kvdb)}, ctx}
+}
+
+func (m anyEnd) Get(key string) (*kvdb.KVPair, error) {
+	pair, err := m.Kvdb.Get(key)
+	if m.ctx != nil && m.ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", kvdb.ErrNoConnection, m.ctx.Err())
+	}
+	return pair, err
+}
+
 // mutants are named after the case that must find out.
 var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Reads/SeeEarlierWrites":      func(s sound) kvdb.Kvdb { return staleGet{s, map[string]*kvdb.KVPair{}} },
@@ -203,6 +221,7 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Snapshots/Content":           func(s sound) kvdb.Kvdb { return earlySnapshots{s} },
 	"Traits/AsDeclared":           func(s sound) kvdb.Kvdb { return noCompact{s} },
 	"Contexts/Ended":              func(s sound) kvdb.Kvdb { return noContexts{s} },
+	"Contexts/EndsInTheMiddle":    func(s sound) kvdb.Kvdb { return anyEnd{s, nil} },
 	"":                            func(s sound) kvdb.Kvdb { return s },
 }
 

@@ -194,10 +194,7 @@ func (s *store) removeMember(ctx context.Context, m *pb.Member, members []*pb.Me
 func (s *store) leaveEndpoints(removed *pb.Member, others []*pb.Member) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	urls, given := s.client.Endpoints(), s.endpoints
-	if len(given) != len(urls) {
-		given = urls // none were given, and the client has the default ones
-	}
+	urls, given := s.client.Endpoints(), s.endpoints // of the same order
 	var keptURLs, kept []string
 	for i, endpoint := range urls {
 		serves := func(m *pb.Member) bool { return serves(m, endpoint) }
