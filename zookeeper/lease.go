@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,13 +41,20 @@ type leases struct {
 	mu    sync.Mutex // protects what is below
 	held  map[*lease]struct{}
 	over  int         // number of sessions that have ended
+	// leaving are the locks, by their marks, that are to be released as soon as that is
+	// possible, and obtaining is the number of calls of Lock. settled is closed and
+	// replaced when there is one less of either.
+	leaving   map[string]hold
+	obtaining int
+	settled   chan struct{}
+	closing   bool // a lock that is obtained is lost
 	sent  time.Time   // of the last sync or write that was answered
 	until *time.Timer // runs loseAll when the session may be over
 }
 
 func (l *leases) start(s *store) {
 	l.s = s
-	l.held = map[*lease]struct{}{}
+	l.held, l.leaving, l.settled = map[*lease]struct{}{}, map[string]hold{}, make(chan struct{})
 	l.until = time.AfterFunc(sessionTimeout, l.loseAll)
 	l.until.Stop()
 }
@@ -122,11 +131,11 @@ func (l *leases) add(h hold, session int, asked time.Time) *lease {
 		return nil
 	}
 	l.held[x] = struct{}{}
+	if l.closing {
+		l.loseLocked(x)
+	}
 	l.mu.Unlock()
 	l.alive(asked)
-	if l.s.lifetime.Err() != nil {
-		l.lose(x)
-	}
 	l.s.launch(func() { x.watch(ctx) })
 	return x
 }
@@ -159,8 +168,7 @@ func (l *leases) loseLocked(x *lease) {
 	close(x.lost)
 	x.endWatch()
 	// The session may live on, and with it the lock's znode.
-	h := x.hold
-	l.s.launch(func() { l.s.discard(h) })
+	l.discardLocked(x.hold)
 }
 
 // lease implements driver.Lease.
@@ -218,18 +226,98 @@ func (x *lease) Release(ctx context.Context) error {
 	case err == nil:
 		x.released = true
 	case !again:
-		x.s.launch(func() { x.s.discard(h) })
+		x.s.leases.discard(h)
 	}
 	return err
 }
 
-// discard releases a lock of the session's as soon as that is possible.
-func (s *store) discard(h hold) {
-	wait := retry.Backoff{Min: 10 * time.Millisecond, Max: 2 * time.Second}
-	for s.lifetime.Err() == nil {
-		err := s.release(s.lifetime, h, true)
-		if err == nil || errors.Is(err, zk.ErrNoNode) || wait.Wait(s.lifetime) != nil {
-			return
+// discard releases a lock as soon as that is possible. The channel that it returns is
+// closed then.
+func (l *leases) discard(h hold) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.discardLocked(h)
+}
+
+func (l *leases) discardLocked(h hold) <-chan struct{} {
+	l.leaving[h.mark] = h
+	done := make(chan struct{})
+	l.s.launch(func() {
+		defer close(done)
+		wait := retry.Backoff{Min: 10 * time.Millisecond, Max: 2 * time.Second}
+		for {
+			err := l.s.release(l.s.lifetime, h, true)
+			switch {
+			case err == nil, errors.Is(err, zk.ErrNoNode):
+				l.left(h)
+				return
+			case wait.Wait(l.s.lifetime) != nil:
+				return
+			}
+		}
+	})
+	return done
+}
+
+// left notes that a lock was released.
+func (l *leases) left(h hold) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.leaving, h.mark)
+	l.settleLocked()
+}
+
+func (l *leases) settleLocked() {
+	close(l.settled)
+	l.settled = make(chan struct{})
+}
+
+// begin notes that a call of Lock begins; its end is to be called at the end.
+func (l *leases) begin() (end func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.obtaining++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.obtaining--
+		l.settleLocked()
+	}
+}
+
+// close loses all leases and waits until the locks are released, or their session is
+// over because the server has not heard of it for so long. When ctx is about to end
+// before that, it returns an error that names them. The calls of Lock are about to end.
+func (l *leases) close(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-endTimeout))
+		defer cancel()
+	}
+	l.mu.Lock()
+	l.closing = true
+	l.loseAllLocked()
+	// It may have heard of it after the last answer.
+	expiry := time.NewTimer(time.Until(l.sent.Add(2 * time.Duration(l.s.main.timeout.Load()))))
+	l.mu.Unlock()
+	defer expiry.Stop()
+	for {
+		l.mu.Lock()
+		keys, obtaining, settled := make([]string, 0, len(l.leaving)), l.obtaining, l.settled
+		for _, h := range l.leaving {
+			keys = append(keys, keyOf(h.path))
+		}
+		l.mu.Unlock()
+		if len(keys) == 0 && obtaining == 0 {
+			return nil
+		}
+		select {
+		case <-settled:
+		case <-expiry.C:
+			return nil
+		case <-ctx.Done():
+			slices.Sort(keys)
+			return fmt.Errorf("%w: not released, so held until the session expires: the locks %q", kvdb.ErrNoConnection, keys)
 		}
 	}
 }

@@ -30,6 +30,7 @@ func parseLock(data []byte) (info lockInfo, ok bool) {
 // Lock implements driver.Store. It goes on over lost connections and sessions until
 // wait is over.
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
+	defer s.leases.begin()()
 	h := hold{path: pathOf(key), mark: rand.Text()}
 	var err error
 	if h.value, err = json.Marshal(lockInfo{LockerIDInfo: LockerIDInfo{owner}, Mark: h.mark}); err != nil {

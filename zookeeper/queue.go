@@ -28,11 +28,7 @@ const leaveTimeout = time.Second
 // leave discards what was created for a lock that is not wanted any more. That is in
 // nobody's way when leave returns, or soon, when it takes too long.
 func (s *store) leave(h hold) {
-	left := make(chan struct{})
-	s.launch(func() {
-		defer close(left)
-		s.discard(h)
-	})
+	left := s.leases.discard(h)
 	timer := time.NewTimer(leaveTimeout)
 	defer timer.Stop()
 	select {

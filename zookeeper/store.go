@@ -70,14 +70,17 @@ func (s *store) launch(f func()) bool {
 	return true
 }
 
-// Close implements driver.Store. It ends the session, and with it the locks.
-func (s *store) Close(context.Context) error {
-	s.leases.loseAll()
+// endTimeout is how much of the time of Close is for the end of the session.
+const endTimeout = 1500 * time.Millisecond
+
+// Close implements driver.Store. It ends the session.
+func (s *store) Close(ctx context.Context) error {
+	err := s.leases.close(ctx)
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	s.end(kvdb.ErrClosed)
 	s.main.close()
 	s.goroutines.Wait()
-	return nil
+	return err
 }
