@@ -38,18 +38,18 @@ const keepAliveAgain = 50 * time.Millisecond
 type leases struct {
 	s *store
 
-	mu    sync.Mutex // protects what is below
-	held  map[*lease]struct{}
-	over  int         // number of sessions that have ended
+	mu   sync.Mutex // protects what is below
+	held map[*lease]struct{}
+	over int // number of sessions that have ended
 	// leaving are the locks, by their marks, that are to be released as soon as that is
 	// possible, and obtaining is the number of calls of Lock. settled is closed and
 	// replaced when there is one less of either.
 	leaving   map[string]hold
 	obtaining int
 	settled   chan struct{}
-	closing   bool // a lock that is obtained is lost
-	sent  time.Time   // of the last sync or write that was answered
-	until *time.Timer // runs loseAll when the session may be over
+	closing   bool        // a lock that is obtained is lost
+	sent      time.Time   // of the last sync or write that was answered
+	until     *time.Timer // runs loseAll when the session may be over
 }
 
 func (l *leases) start(s *store) {

@@ -175,7 +175,7 @@ func (s *store) awaitTurn(ctx context.Context, h *hold, deadline time.Time) erro
 		}
 		// The watches may have another server, which is ahead of this one.
 		if front[len(front)-1] == gone && behind.Wait(ctx) != nil {
-			return context.Cause(ctx)
+			return driver.WithCause(ctx, nil)
 		}
 	}
 }

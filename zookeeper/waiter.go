@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 // waiter waits for the deletion of a znode.
@@ -19,7 +21,7 @@ type waiter struct {
 // subscribe returns a waiter, to be closed.
 func (h *hub) subscribe(ctx context.Context) (*waiter, error) {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, driver.WithCause(ctx, nil)
 	}
 	w := &waiter{h: h, wake: make(chan struct{}, 1)}
 	h.add(w)
@@ -94,7 +96,7 @@ func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.T
 			}
 		case <-x.lost:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return driver.WithCause(ctx, nil)
 		}
 	}
 }

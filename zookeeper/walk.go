@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 // pipeline is how many requests are on their way at a time.
@@ -22,7 +24,7 @@ func parallel(ctx context.Context, n int, f func(i int) error) error {
 			failure = err
 		}
 		if failure == nil {
-			failure = context.Cause(ctx)
+			failure = driver.WithCause(ctx, nil)
 		}
 		if failure != nil {
 			return n

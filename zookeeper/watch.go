@@ -99,7 +99,7 @@ func (w *stream) begin() error {
 			return nil
 		}
 		if w.ctx.Err() != nil {
-			return context.Cause(w.ctx)
+			return driver.WithCause(w.ctx, nil)
 		}
 		if fateOf(err) == answered {
 			return refusal(err)
@@ -113,7 +113,7 @@ func awaitLoss(ctx context.Context, x *session) error {
 	case <-x.lost:
 		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return driver.WithCause(ctx, nil)
 	}
 }
 
@@ -158,7 +158,7 @@ func (w *stream) await() (*session, error) {
 		select {
 		case <-w.wake:
 		case <-w.ctx.Done():
-			return nil, context.Cause(w.ctx)
+			return nil, driver.WithCause(w.ctx, nil)
 		}
 	}
 }
