@@ -30,7 +30,7 @@ func badOptions(backend string, options map[string]string) []string {
 	}
 	check(mem.KvHistory, func(value string) bool {
 		n, err := strconv.Atoi(value)
-		return err == nil && n >= 1
+		return value == "" || err == nil && n >= 1
 	})
 	check(kvdb.ReadConsistency, oneOf("", kvdb.ReadLinearizable, kvdb.ReadStale))
 	if backend == bolt.Name {

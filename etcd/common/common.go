@@ -100,7 +100,7 @@ func (c *etcdCommon) GetRetryCount() int {
 // DefaultRetryCount without it. The error of one that is not a non-negative
 // integer names the option.
 func RetryCount(options map[string]string) (int, error) {
-	return settings.Count(options, kvdb.RetryCountKey, DefaultRetryCount)
+	return settings.Count(options, kvdb.RetryCountKey, 0, DefaultRetryCount)
 }
 
 func (c *etcdCommon) IsTLSEnabled() bool {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/etcd/common"
+	etcdv3 "github.com/portworx/kvdb/etcd/v3"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -133,6 +134,12 @@ func TestStartAndStop(t *testing.T) {
 	version, err := common.Version(url, nil)
 	require.NoError(t, err)
 	require.Equal(t, kvdb.EtcdVersion3, version)
+	kv, err := etcdv3.New("d", nil, nil, nil) // without endpoints it is that one
+	require.NoError(t, err)
+	_, err = kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	require.Equal(t, []string{url, "http://[::1]:2379"}, kv.GetEndpoints())
+	require.NoError(t, kvdb.Close(kv))
 	require.NoError(t, common.TestStop())
 	_, err = common.Version(url, nil)
 	require.ErrorIs(t, err, kvdb.ErrNoConnection)

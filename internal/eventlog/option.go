@@ -1,9 +1,6 @@
 package eventlog
 
-import (
-	"fmt"
-	"strconv"
-)
+import "github.com/portworx/kvdb/internal/settings"
 
 // HistoryOption is the name of the option for the limit that New takes, the
 // same for every store with a log.
@@ -11,13 +8,5 @@ const HistoryOption = "KvHistory"
 
 // History returns the value of HistoryOption.
 func History(options map[string]string) (int, error) {
-	value, present := options[HistoryOption]
-	if !present {
-		return DefaultHistory, nil
-	}
-	n, err := strconv.Atoi(value)
-	if err != nil || n < 1 {
-		return 0, fmt.Errorf("option %s: %q is not a number of events, at least 1", HistoryOption, value)
-	}
-	return n, nil
+	return settings.Count(options, HistoryOption, 1, DefaultHistory)
 }

@@ -20,24 +20,27 @@ func Bool(options map[string]string, name string) (bool, error) {
 	return on, nil
 }
 
-// Count returns the value of an option that counts something, or otherwise
-// without one.
-func Count(options map[string]string, name string, otherwise int) (int, error) {
+// Count returns the value of an option that counts something and is least, which is
+// 0 or 1, or more; otherwise without one.
+func Count(options map[string]string, name string, least, otherwise int) (int, error) {
 	value := options[name]
 	if value == "" {
 		return otherwise, nil
 	}
 	n, err := strconv.Atoi(value)
-	if err != nil || n < 0 {
-		return 0, fmt.Errorf("option %s: %q is not a non-negative integer", name, value)
+	switch {
+	case err == nil && n >= least:
+		return n, nil
+	case least > 0:
+		return 0, fmt.Errorf("option %s: %q is not a positive integer", name, value)
 	}
-	return n, nil
+	return 0, fmt.Errorf("option %s: %q is not a non-negative integer", name, value)
 }
 
 // RetryCount returns the value of the option kvdb.RetryCountKey, or what the
 // store has without it.
 func (s Store) RetryCount(options map[string]string) (int, error) {
-	return Count(options, kvdb.RetryCountKey, s.retries)
+	return Count(options, kvdb.RetryCountKey, 0, s.retries)
 }
 
 // SwitchedOn reports whether an option is on that other releases of this library

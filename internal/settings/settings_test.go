@@ -215,6 +215,10 @@ func TestBadValues(t *testing.T) {
 		require.Equal(t, 7, read.Retries, name)
 		require.True(t, read.Stale, name)
 	}
+	for _, value := range []string{"0", "-1", "x"} {
+		_, err := Count(options("Some", value), "Some", 1, 5)
+		require.EqualError(t, err, `option Some: "`+value+`" is not a positive integer`)
+	}
 	_, _, err := Login(options(kvdb.UsernameKey, "me"))
 	require.True(t, err == kvdb.ErrNoPassword)
 	_, _, err = Login(options(kvdb.PasswordKey, "secret"))
