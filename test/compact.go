@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/portworx/kvdb"
 )
@@ -11,6 +12,7 @@ import (
 var compactGroup = group{name: "Compact", calls: "Compact, length of the history", cases: []testCase{
 	{name: "Compact", run: compactCompact, alone: true},
 	{name: "Bound", run: compactBound, alone: true},
+	{name: "AllTheTime", run: compactAllTheTime, alone: true},
 }}
 
 // Past the end of the history a watch gets ErrWatchRevisionCompacted, once.
@@ -76,4 +78,58 @@ func compactBound(e *env) {
 	e.tooLate("dir/", indexes[0])
 	back := len(indexes) - history
 	e.Equal(indexes[back+1], e.watchTree("dir/", indexes[back]).next().ModifiedIndex)
+}
+
+// What is not about the past works while somebody compacts the whole history again
+// and again: nothing was promised yet to a call that has not returned.
+func compactAllTheTime(e *env) {
+	if e.traits.NoCompact {
+		return
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	writer := e.peer()
+	compact := func(int) error {
+		<-tick.C
+		pair, err := writer.Put("compacted", "value", 0)
+		if err == nil {
+			err = e.kv.Compact(pair.ModifiedIndex)
+		}
+		return err
+	}
+	locker := e.peer()
+	e.put("dir/key", "value")
+	e.during(compact, 25, func(i int) {
+		key := "dir/" + strconv.Itoa(i)
+		r := e.record(func(_ int, c event) error {
+			if c.pair != nil && c.pair.Key == key {
+				return errEnough
+			}
+			return nil
+		})
+		e.NoError(e.kv.WatchTree("dir/", 0, nil, r.callback))
+		e.put(key, "value")
+		r.until(key)
+		r.ends(kvdb.ErrWatchStopped)
+		_, err := e.kv.Delete(key)
+		e.NoError(err)
+
+		snapshot, _, err := e.kv.Snapshot([]string{"dir/"}, true)
+		e.NoError(err)
+		pairs, err := snapshot.Enumerate("dir/")
+		e.NoError(err)
+		e.Equal([]string{"dir/key"}, keysOf(pairs))
+
+		lock := e.lock(e.kv, "lock", "me")
+		waited := make(chan error, 1)
+		go func() {
+			next, err := locker.LockWithTimeout("lock", "other", patience, 0)
+			if err == nil {
+				err = locker.Unlock(next)
+			}
+			waited <- err
+		}()
+		e.NoError(e.kv.Unlock(lock))
+		e.NoError(wait(e, waited, "who waits for the lock"))
+	})
 }

@@ -22,18 +22,18 @@ const (
 )
 
 func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
-	page, err := s.list(ctx, prefix, o)
-	for errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
-		// The revision is gone that the list began at: begin anew.
-		o.At = 0
-		page, err = s.list(ctx, prefix, o)
+	for try := 0; ; try++ {
+		page, err := s.list(ctx, prefix, o, try)
+		if !errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
+			return page, err
+		}
+		o.At = 0 // the revision is gone that the list began at: begin anew
 	}
-	return page, err
 }
 
-func (s *store) list(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
+func (s *store) list(ctx context.Context, prefix string, o driver.ListOptions, try int) (driver.Page, error) {
 	page := driver.Page{Pairs: kvdb.KVPairs{}, Index: o.At}
-	err := s.scan(ctx, prefix, o, func(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
+	err := s.scan(ctx, prefix, o, try, func(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
 		page.Index = uint64(revision)
 		if room := o.Limit - len(page.Pairs); o.Limit > 0 && len(kvs) > room {
 			kvs, more = kvs[:room], true
@@ -54,9 +54,9 @@ func (s *store) list(ctx context.Context, prefix string, o driver.ListOptions) (
 
 // Children implements driver.ChildLister.
 func (s *store) Children(ctx context.Context, dir, sep string) ([]string, error) {
-	for {
+	for try := 0; ; try++ {
 		names, last := []string{}, ""
-		err := s.scan(ctx, dir, driver.ListOptions{KeysOnly: true}, func(kvs []*mvccpb.KeyValue, _ int64, _ bool) bool {
+		err := s.scan(ctx, dir, driver.ListOptions{KeysOnly: true}, try, func(kvs []*mvccpb.KeyValue, _ int64, _ bool) bool {
 			for _, kv := range kvs {
 				rest := kv.Key[len(dir):]
 				if last != "" && bytes.HasPrefix(rest, []byte(last)) && bytes.HasPrefix(rest[len(last):], []byte(sep)) {
@@ -80,8 +80,10 @@ func (s *store) Children(ctx context.Context, dir, sep string) ([]string, error)
 }
 
 // scan visits what list options ask for, request by request, all at one
-// revision, without locks and markers. It ends when visit returns false.
-func (s *store) scan(ctx context.Context, prefix string, o driver.ListOptions,
+// revision, without locks and markers. It ends when visit returns false. Of several
+// tries, each of which a compaction ended, the third and later ones ask for
+// everything in one request.
+func (s *store) scan(ctx context.Context, prefix string, o driver.ListOptions, try int,
 	visit func(kvs []*mvccpb.KeyValue, revision int64, more bool) bool) error {
 	keys := below(prefix)
 	if o.From > prefix {
@@ -92,7 +94,7 @@ func (s *store) scan(ctx context.Context, prefix string, o driver.ListOptions,
 		// Later requests are at a revision that a member may not have reached.
 		Serializable: s.stale && o.At == 0,
 	}
-	if o.Limit > 0 {
+	if o.Limit > 0 || try >= 2 {
 		r.Limit = int64(o.Limit)
 	}
 	heldLocks := sync.OnceValues(func() ([]string, error) { return s.heldLocks(ctx, prefix, r.Revision) })

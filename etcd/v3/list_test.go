@@ -103,3 +103,55 @@ func TestListWhileCompacted(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, page.Pairs, pairs)
 }
+
+// Somebody who compacts the whole history again and again keeps neither new watches
+// nor what is read in several requests from their ends.
+func TestCompactedAllTheTime(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Etcd(t, servers.Options{})
+	requests := &counter{}
+	kv, client := instance(t, cluster, "d", nil, grpc.WithChainUnaryInterceptor(requests.intercept)), raw(t, cluster)
+	const keys = 3 * firstPage
+	fill(t, kv, "many/", keys)
+	ctx, stop := context.WithCancel(t.Context())
+	compacting := make(chan error, 1)
+	go func() {
+		for ctx.Err() == nil {
+			put, err := client.Put(t.Context(), "other", "value")
+			if err == nil {
+				_, err = client.Compact(t.Context(), put.Header.Revision)
+			}
+			if err != nil {
+				compacting <- err
+				return
+			}
+		}
+		compacting <- nil
+	}()
+	for range 10 {
+		requests.take()
+		pairs, err := kv.Enumerate("many/")
+		require.NoError(t, err)
+		require.Len(t, pairs, keys)
+		require.LessOrEqual(t, requests.take()["Range"], 3+3+1, "two tries in pages, one in whole")
+		names, err := kv.Keys("many", "")
+		require.NoError(t, err)
+		require.Len(t, names, keys)
+		for _, consistent := range []bool{false, true} {
+			snapshot, _, err := kv.Snapshot([]string{"many/"}, consistent)
+			require.NoError(t, err)
+			pairs, err := snapshot.Enumerate("")
+			require.NoError(t, err)
+			require.Len(t, pairs, keys)
+		}
+	}
+	for i := range 300 {
+		key := fmt.Sprint("watched/", i)
+		stream := events(t, kv, key, 0)
+		_, err := kv.Put(key, "value", 0)
+		require.NoError(t, err)
+		require.NotNil(t, receive(t, stream, "the event"), "watch %d is over", i)
+	}
+	stop()
+	require.NoError(t, receive(t, compacting, "who compacts"))
+}

@@ -16,7 +16,7 @@ import (
 )
 
 func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
-	for {
+	for try := 0; ; try++ {
 		at := uint64(0)
 		if consistent {
 			var err error
@@ -24,7 +24,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 				return nil, 0, err
 			}
 		}
-		copied, latest, err := s.copyAt(ctx, prefixes, at)
+		copied, latest, err := s.copyAt(ctx, prefixes, at, try)
 		switch {
 		case errors.Is(err, kvdb.ErrWatchRevisionCompacted): // while it was read
 		case err != nil:
@@ -38,10 +38,10 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 
 // copyAt returns what is below prefixes at a revision, 0 for now, and the
 // revision of the latest write among it.
-func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64) (copied *tree.Tree, latest uint64, err error) {
+func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64, try int) (copied *tree.Tree, latest uint64, err error) {
 	copied = tree.NewOrdered()
 	for _, prefix := range prefixes {
-		err := s.scan(ctx, prefix, driver.ListOptions{At: at}, func(kvs []*mvccpb.KeyValue, _ int64, _ bool) bool {
+		err := s.scan(ctx, prefix, driver.ListOptions{At: at}, try, func(kvs []*mvccpb.KeyValue, _ int64, _ bool) bool {
 			records := make([]tree.Record, len(kvs)) // one allocation
 			for i, kv := range kvs {
 				records[i] = tree.Record{Value: valueOf(kv), Created: uint64(kv.CreateRevision), Modified: uint64(kv.ModRevision)}
