@@ -9,13 +9,18 @@
 // (Defragment puts a new file in the place of the one at the path. Another hard
 // link keeps the old one.)
 //
+// A write to a file that was deleted, moved or replaced while it was open is an
+// error that wraps kvdb.ErrNoConnection, until it is at its path again.
+//
 // Concurrent writers share commits: 64 of them write about as fast as the disk
 // syncs 32 times as often. Each key written or deleted has an index of its own,
 // also when one call changes several at once (DeleteTree, Tx.Commit).
 //
-// A file of another release of this library, whose records are JSON, is moved to
-// the present format when it is opened. That needs no space beyond the file's
-// own size, and goes on where it was when it is interrupted.
+// A file of an earlier release of this library, whose records are JSON, is moved
+// to the present format when it is opened. Before that it is copied to a file
+// with BackupSuffix behind its path, unless there is one; without the room for
+// that New fails and changes nothing. The move itself needs no more space, and
+// resumes after an interruption. To go back, put the copy in the place of the file.
 package bolt
 
 import (

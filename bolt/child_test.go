@@ -17,10 +17,12 @@ const childEnv = "KVDB_BOLT_TEST_CHILD"
 // children are what such a process may do. They get their arguments in
 // os.Args[1:], and tell what happens line by line on the standard output.
 var children = map[string]func(){
-	"hold":    holdFile,
-	"write":   writeUntilKilled,
-	"migrate": migrateUntilKilled,
-	"fill":    fillDisk,
+	"hold":       holdFile,
+	"write":      writeUntilKilled,
+	"migrate":    migrateUntilKilled,
+	"fill":       fillDisk,
+	"defragment": defragmentFull,
+	"no room":    migrateWithoutRoom,
 }
 
 // child is a process that a test has started.

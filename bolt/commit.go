@@ -157,10 +157,13 @@ func (db *database) commit(writes []*write) error {
 	return nil
 }
 
-// usable tells whether the file may be written to.
+// usable returns an error when the file may not be written to.
 func (db *database) usable() error {
 	if db.broken != nil {
 		return db.broken
+	}
+	if err := db.inPlace(); err != nil {
+		return fmt.Errorf("write to %s: %w", db.path, err)
 	}
 	if db.repair != nil {
 		if err := db.repair(); err != nil {

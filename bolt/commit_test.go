@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -335,6 +336,24 @@ func fillDisk() {
 	must(kvdb.Close(kv))
 }
 
+// defragmentFull defragments a file with less and less room for the new one. Its
+// argument is the path.
+func defragmentFull() {
+	signal.Ignore(syscall.SIGXFSZ)
+	kv, err := newKvdb(os.Args[1])
+	must(err)
+	for _, room := range []uint64{256 << 10, 64 << 10, 4 << 10, 100, 0} {
+		must(limitFiles(room))
+		err := kv.Defragment("", 0)
+		_, statErr := os.Stat(os.Args[1] + compactSuffix)
+		fmt.Println(err != nil, errors.Is(statErr, fs.ErrNotExist))
+	}
+	must(limitFiles(1 << 30))
+	must(kv.Defragment("", 0))
+	must(kvdb.Close(kv))
+	fmt.Println("done")
+}
+
 func limitFiles(size uint64) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
@@ -357,6 +376,21 @@ func TestDiskFull(t *testing.T) {
 	require.NoError(t, err)
 	_, err = kv.Get("key0")
 	require.NoError(t, err)
+}
+
+// A Defragment that fails on a full disk, at whatever size of the new file, leaves
+// nothing of it.
+func TestDefragmentOnAFullDisk(t *testing.T) {
+	path := tempFile(t)
+	kv := fragmented(t, path)
+	before := contents(t, kv)
+	closeKvdb(t, kv)
+	c := startChild(t, "defragment", path)
+	for line := c.line(); line != "done"; line = c.line() {
+		require.Equal(t, "true true", line)
+	}
+	c.wait()
+	require.Equal(t, before, contents(t, openAt(t, path)))
 }
 
 // A file that somebody cuts off while it is open is an error, not a crash.

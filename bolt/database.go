@@ -3,6 +3,8 @@ package bolt
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -29,7 +31,8 @@ var errDead = &fault{errors.New("it could not be read before")}
 // boltFile is an open file.
 type boltFile struct {
 	*bbolt.DB
-	raw *os.File // what bbolt has open
+	raw  *os.File    // what bbolt has open
+	info fs.FileInfo // which file raw is
 	// readers is locked for reading by each transaction that reads, and for
 	// writing from before the file is closed on: bbolt would wait for readers,
 	// too, but holds a lock meanwhile without which none of them can end.
@@ -85,6 +88,20 @@ func (f *boltFile) closeAfter(err error) error {
 	}
 	f.readers.Lock()
 	return f.Close()
+}
+
+// inPlace returns an error when the open file is not at its path any more, where
+// what is written to it would be lost.
+func (db *database) inPlace() error {
+	same, err := isAt(db.file.Load(), db.path)
+	switch {
+	case same:
+		return nil
+	case err == nil:
+		err = errors.New("another file is there")
+	}
+	return fmt.Errorf("%w: it is not the file that is open any more, which was deleted, moved or replaced: %w",
+		kvdb.ErrNoConnection, err)
 }
 
 // begin starts a transaction of bbolt.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -71,19 +70,19 @@ func (db *database) defragment(ctx context.Context) error {
 		return err
 	}
 	old, path := db.file.Load(), db.path+compactSuffix
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := remove(path); err != nil {
 		return err
 	}
 	compact, err := openFile(path, bbolt.Options{NoSync: true, NoGrowSync: true, InitialMmapSize: mapSize()})
 	if err != nil {
-		return err
+		return errors.Join(err, remove(path)) // the disk may be full before it is made
 	}
 	err = guard(db.path, func() error { return copyFile(ctx, compact.DB, old.DB) })
 	if err == nil {
 		err = db.swap(old, compact)
 	}
 	if err != nil {
-		return errors.Join(err, compact.closeAfter(err), os.Remove(path))
+		return errors.Join(err, compact.closeAfter(err), remove(path))
 	}
 	// Nothing is lost any more, but the new name of the file is not durable, and
 	// neither would be what is written now.
@@ -99,8 +98,8 @@ func (db *database) swap(old, compact *boltFile) error {
 	if err != nil {
 		return err
 	}
-	if at, err := os.Stat(db.path); err != nil || !os.SameFile(at, info) {
-		return errors.Join(fmt.Errorf("%s is not the file that is open any more", db.path), err)
+	if err := db.inPlace(); err != nil {
+		return err
 	}
 	if err := compact.raw.Chmod(info.Mode().Perm()); err != nil {
 		return err

@@ -114,6 +114,65 @@ func TestInstancesShareAFile(t *testing.T) {
 	require.NoError(t, raw.Close())
 }
 
+// A write to a file that is not at its path any more does not succeed, whatever
+// was done to it. When the file is back, all is as before.
+func TestFileGoneWhileOpen(t *testing.T) {
+	for name, gone := range map[string]func(path string) error{
+		"deleted": os.Remove,
+		"moved":   func(path string) error { return os.Rename(path, path+".moved") },
+		"replaced": func(path string) error {
+			if err := os.Rename(path, path+".moved"); err != nil {
+				return err
+			}
+			return os.WriteFile(path, []byte("another"), 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := tempFile(t)
+			kv := openAt(t, path)
+			_, err := kv.Put("key", "value", 0)
+			require.NoError(t, err)
+			lock, err := kv.Lock("lock")
+			require.NoError(t, err)
+			require.NoError(t, gone(path))
+			for call, f := range map[string]func() error{
+				"Put":        func() error { _, err := kv.Put("key", "new", 0); return err },
+				"Create":     func() error { _, err := kv.Create("new", "new", 0); return err },
+				"Delete":     func() error { _, err := kv.Delete("key"); return err },
+				"DeleteTree": func() error { return kv.DeleteTree("") },
+				"Tx": func() error {
+					tx, err := kv.TxNew()
+					if err == nil {
+						_, err = tx.Put("key", "new", 0)
+					}
+					if err != nil {
+						return err
+					}
+					return tx.Commit()
+				},
+				"Lock":       func() error { _, err := kv.Lock("other"); return err },
+				"Defragment": func() error { return kv.Defragment("", 0) },
+			} {
+				err := f()
+				require.ErrorIs(t, err, kvdb.ErrNoConnection, call)
+				require.NotErrorIs(t, err, kvdb.ErrUnknownOutcome, call)
+				require.ErrorContains(t, err, path, call)
+				require.ErrorContains(t, err, "deleted, moved or replaced", call)
+			}
+			pair, err := kv.Get("key")
+			require.NoError(t, err)
+			require.Equal(t, "value", string(pair.Value))
+			require.NoError(t, kv.Unlock(lock))
+			if name == "deleted" {
+				return
+			}
+			require.NoError(t, os.Rename(path+".moved", path))
+			_, err = kv.Put("key", "new", 0)
+			require.NoError(t, err)
+		})
+	}
+}
+
 // A file that was deleted and made anew is another file.
 func TestFileMadeAnew(t *testing.T) {
 	path := tempFile(t)

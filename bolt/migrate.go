@@ -29,15 +29,16 @@ const (
 // interrupted it can be called again: each record says itself what it is.
 func prepare(path string, file *boltFile) (index uint64, err error) {
 	err = guard(path, func() error {
-		if err := file.makeBuckets(); err != nil {
-			return err
+		from, err := file.findOther([]byte{})
+		if err == nil && from != nil {
+			err = file.backUp(path)
 		}
-		for from := []byte{}; from != nil; {
-			if from, err = file.findOther(from); err != nil || from == nil {
-				break
-			}
-			if from, err = file.move(from, time.Now()); err != nil {
-				break
+		if err == nil {
+			err = file.makeBuckets()
+		}
+		for err == nil && from != nil {
+			if from, err = file.move(from, time.Now()); err == nil && from != nil {
+				from, err = file.findOther(from)
 			}
 		}
 		if err != nil {
@@ -56,22 +57,27 @@ func prepare(path string, file *boltFile) (index uint64, err error) {
 	return index, err
 }
 
-// makeBuckets makes the buckets that are missing, and checks the version.
+// checkVersion checks the version of a file that has one.
+func checkVersion(tx *bbolt.Tx) error {
+	meta := tx.Bucket(metaBucket)
+	if meta == nil {
+		return nil
+	}
+	version := meta.Get(formatKey)
+	if len(version) != 4 {
+		return corrupt(tx.DB().Path(), errors.New("its format is unreadable"))
+	}
+	if v := binary.BigEndian.Uint32(version); v != formatVersion {
+		return fmt.Errorf("it has the format %d, which this release does not know (it knows %d)", v, formatVersion)
+	}
+	return nil
+}
+
+// makeBuckets makes the buckets that are missing.
 func (f *boltFile) makeBuckets() error {
 	ready := false
 	err := f.View(func(tx *bbolt.Tx) error {
-		meta := tx.Bucket(metaBucket)
-		ready = meta != nil && tx.Bucket(pairsBucket) != nil && tx.Bucket(expiriesBucket) != nil
-		if meta == nil {
-			return nil
-		}
-		version := meta.Get(formatKey)
-		if len(version) != 4 {
-			return corrupt(tx.DB().Path(), errors.New("its format is unreadable"))
-		}
-		if v := binary.BigEndian.Uint32(version); v != formatVersion {
-			return fmt.Errorf("it has the format %d, which this release does not know (it knows %d)", v, formatVersion)
-		}
+		ready = tx.Bucket(metaBucket) != nil && tx.Bucket(pairsBucket) != nil && tx.Bucket(expiriesBucket) != nil
 		return nil
 	})
 	if err != nil || ready {
@@ -88,10 +94,17 @@ func (f *boltFile) makeBuckets() error {
 }
 
 // findOther returns the first key, not before from, whose record is of another
-// release; nil when there is none. It checks the records on the way.
+// release; nil when there is none. It checks the version, and the records on the
+// way.
 func (f *boltFile) findOther(from []byte) (other []byte, err error) {
 	err = f.View(func(tx *bbolt.Tx) error {
+		if err := checkVersion(tx); err != nil {
+			return err
+		}
 		pairs := tx.Bucket(pairsBucket)
+		if pairs == nil {
+			return nil
+		}
 		c := pairs.Cursor()
 		for key, encoded := c.Seek(from); key != nil; key, encoded = c.Next() {
 			if isOther(encoded) {

@@ -1,15 +1,20 @@
 package bolt
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,6 +217,96 @@ func migrateUntilKilled() {
 	must(kvdb.Close(kv))
 }
 
+// migrateWithoutRoom opens a file with less and less room for a copy.
+func migrateWithoutRoom() {
+	signal.Ignore(syscall.SIGXFSZ)
+	path := os.Args[1]
+	for _, room := range []uint64{64 << 10, 100, 0} {
+		must(limitFiles(room))
+		_, err := newKvdb(path)
+		_, part := os.Stat(path + BackupSuffix + partSuffix)
+		_, backup := os.Stat(path + BackupSuffix)
+		fmt.Println(errors.Is(err, syscall.EFBIG), strings.Contains(err.Error(), BackupSuffix),
+			errors.Is(part, fs.ErrNotExist), errors.Is(backup, fs.ErrNotExist))
+	}
+	fmt.Println("done")
+}
+
+// A file of an earlier release is copied, byte by byte, before it is moved.
+func TestCopyBeforeTheMove(t *testing.T) {
+	path := tempFile(t)
+	writeOther(t, path, otherPairs(1000))
+	require.NoError(t, os.Chmod(path, 0o640))
+	original, err := os.ReadFile(path)
+	require.NoError(t, err)
+	backup := path + BackupSuffix
+	require.NoError(t, os.WriteFile(backup+partSuffix, []byte("half a copy"), 0o600)) // of a process that was killed
+
+	closeKvdb(t, openAt(t, path))
+	copied, err := os.ReadFile(backup)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(original, copied))
+	info, err := os.Stat(backup)
+	require.NoError(t, err)
+	require.Equal(t, fs.FileMode(0o640), info.Mode().Perm())
+	require.NoFileExists(t, backup+partSuffix)
+
+	// A copy that is there stays.
+	require.NoError(t, os.WriteFile(backup, []byte("the first copy"), 0o600))
+	writeOther(t, path, map[string]*kvdb.KVPair{"theirs": {Key: "theirs", CreatedIndex: 1, ModifiedIndex: 1}})
+	require.Len(t, contents(t, openAt(t, path)), 1001)
+	copied, err = os.ReadFile(backup)
+	require.NoError(t, err)
+	require.Equal(t, "the first copy", string(copied))
+
+	// Back: the copy in the place of the file, and forward again.
+	back := tempFile(t)
+	writeOther(t, back, otherPairs(10))
+	kv := openAt(t, back)
+	_, err = kv.Put("new", "value", 0)
+	require.NoError(t, err)
+	closeKvdb(t, kv)
+	require.NoError(t, os.Rename(back+BackupSuffix, back))
+	require.Equal(t, 10, leftToMove(t, back))
+	require.Len(t, contents(t, openAt(t, back)), 10)
+	require.FileExists(t, back+BackupSuffix)
+
+	// What is no file of an earlier release is not copied.
+	fresh := tempFile(t)
+	kv = openAt(t, fresh)
+	_, err = kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	closeKvdb(t, kv)
+	closeKvdb(t, openAt(t, fresh))
+	require.NoFileExists(t, fresh+BackupSuffix)
+
+	// Something that is no copy is in its place.
+	odd := tempFile(t)
+	writeOther(t, odd, otherPairs(10))
+	require.NoError(t, os.Mkdir(odd+BackupSuffix, 0o700))
+	_, err = newKvdb(odd)
+	require.ErrorContains(t, err, BackupSuffix)
+	require.Equal(t, 10, leftToMove(t, odd))
+}
+
+// Without room for the copy nothing is moved, and nothing is taken for a copy.
+func TestNoRoomForTheCopy(t *testing.T) {
+	path := tempFile(t)
+	writeOther(t, path, otherPairs(5000))
+	original, err := os.ReadFile(path)
+	require.NoError(t, err)
+	c := startChild(t, "no room", path)
+	for line := c.line(); line != "done"; line = c.line() {
+		require.Equal(t, "true true true true", line)
+	}
+	c.wait()
+	now, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(original, now))
+	require.Len(t, contents(t, openAt(t, path)), 5000)
+	require.FileExists(t, path+BackupSuffix)
+}
+
 // Records are moved to the end however often that is interrupted.
 func TestKillWhileMoving(t *testing.T) {
 	rounds := 10
@@ -231,7 +326,7 @@ func TestKillWhileMoving(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, original, 0o600))
 	closeKvdb(t, openAt(t, path))
 	duration := time.Since(began)
-	half := 0
+	half, copies := 0, 0
 	for range rounds {
 		path := tempFile(t)
 		require.NoError(t, os.WriteFile(path, original, 0o600))
@@ -242,7 +337,14 @@ func TestKillWhileMoving(t *testing.T) {
 			moved := c.line() == "moved"
 			c.kill()
 			c.wait()
-			if left := leftToMove(t, path); left > 0 {
+			left := leftToMove(t, path)
+			if copied, err := os.ReadFile(path + BackupSuffix); err == nil {
+				require.True(t, bytes.Equal(original, copied), "half a copy, or one of what was half moved")
+				copies++
+			} else {
+				require.Equal(t, len(pairs), left, "moved without a copy")
+			}
+			if left > 0 {
 				require.False(t, moved)
 				if left < len(pairs) {
 					half++
@@ -261,7 +363,7 @@ func TestKillWhileMoving(t *testing.T) {
 		require.Equal(t, uint64(1005), found[0].KVDBIndex)
 		closeKvdb(t, kv)
 	}
-	t.Logf("killed half-way: %d of %d times", half, 3*rounds)
+	t.Logf("killed half-way: %d of %d times, without a copy: %d", half, 3*rounds, 3*rounds-copies)
 }
 
 // leftToMove returns the number of records of another release.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -83,11 +82,7 @@ func openChecked(path string) (*boltFile, error) {
 
 func isAt(file *boltFile, path string) (bool, error) {
 	at, err := os.Stat(path)
-	if err != nil {
-		return false, err
-	}
-	open, err := file.raw.Stat()
-	return err == nil && os.SameFile(at, open), err
+	return err == nil && os.SameFile(at, file.info), err
 }
 
 // checkAt checks the file at path, if it is not empty.
@@ -116,7 +111,10 @@ func openFile(path string, options bbolt.Options) (file *boltFile, err error) {
 	options.FreelistType = bbolt.FreelistMapType
 	options.NoStatistics = true // their mutex slows down readers
 	options.OpenFile = func(path string, flag int, mode os.FileMode) (*os.File, error) {
-		file.raw, err = os.OpenFile(path, flag, mode)
+		if file.raw, err = os.OpenFile(path, flag, mode); err != nil {
+			return nil, err
+		}
+		file.info, err = file.raw.Stat()
 		return file.raw, err
 	}
 	err = guard(path, func() error {
@@ -148,8 +146,8 @@ func load(path string, file *boltFile, history int) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Defragment was interrupted.
-	if err := os.Remove(path + compactSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// Defragment, or the copy before a move, was interrupted.
+	if err := errors.Join(remove(path+compactSuffix), remove(path+BackupSuffix+partSuffix)); err != nil {
 		return nil, err
 	}
 	db := &database{

@@ -121,7 +121,8 @@ func (e *env) probeTx(t *Traits) {
 	try := func(keys int, end func(kvdb.Tx) error) error {
 		tx, err := e.kv.TxNew()
 		for i := 0; i < keys && err == nil; i++ {
-			_, err = tx.Put(manyKey(i), "value", 0)
+			// Consul needs more for what is there already, so each try writes another value.
+			_, err = tx.Put(manyKey(i), keys, 0)
 		}
 		if err != nil {
 			return err

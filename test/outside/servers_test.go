@@ -22,11 +22,42 @@ import (
 	"github.com/portworx/kvdb/zookeeper"
 )
 
+// Ports that servers have by default.
 const (
 	etcdPort      = "2379"
 	consulPort    = "8500"
 	zookeeperPort = "2181"
 )
+
+// TestMain sets what etcd/common.TestStart takes: it finds etcd in PATH and keeps
+// the data among temporary files.
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	temporary, err := os.MkdirTemp("", "kvdb-outside-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(temporary)
+	os.Setenv("TMPDIR", temporary)
+	os.Setenv("PATH", filepath.Dir(provided("etcd", "etcd"))+string(os.PathListSeparator)+os.Getenv("PATH"))
+	return m.Run()
+}
+
+// provided returns the path of a file that `make servers` provides.
+func provided(file ...string) string {
+	folder := os.Getenv("KVDB_SERVERS")
+	if folder == "" {
+		folder = filepath.Join("..", "..", ".servers")
+	}
+	path, err := filepath.Abs(filepath.Join(folder, filepath.Join(file...)))
+	if err != nil {
+		panic(err)
+	}
+	return path
+}
 
 // notRun skips a test that lacks something, and fails on CI, which has it.
 func notRun(t *testing.T, format string, args ...any) {
@@ -37,16 +68,11 @@ func notRun(t *testing.T, format string, args ...any) {
 	t.Skipf("NOT RUN: "+format, args...)
 }
 
-// needs returns the path of a file that `make servers` provides, and asks that
-// nothing serves on a default port.
+// needs is provided, for a test that needs the file, and a default port on which
+// nothing serves.
 func needs(t *testing.T, port string, file ...string) string {
 	t.Helper()
-	folder := os.Getenv("KVDB_SERVERS")
-	if folder == "" {
-		folder = filepath.Join("..", "..", ".servers")
-	}
-	path, err := filepath.Abs(filepath.Join(folder, filepath.Join(file...)))
-	require.NoError(t, err)
+	path := provided(file...)
 	if _, err := os.Stat(path); err != nil {
 		notRun(t, "%v; `make servers` provides it", err)
 	}
@@ -58,24 +84,31 @@ func needs(t *testing.T, port string, file ...string) string {
 	return path
 }
 
-// inPath puts the folder of a program in front of PATH, and data elsewhere.
-func inPath(t *testing.T, program string) {
-	t.Setenv("PATH", filepath.Dir(program)+string(os.PathListSeparator)+os.Getenv("PATH"))
-	t.Setenv("TMPDIR", t.TempDir())
-}
-
-func TestEtcdV3(t *testing.T) {
-	inPath(t, needs(t, etcdPort, "etcd", "etcd"))
-	entryPoints(t, etcdv3.New, etcdcommon.TestStart, etcdcommon.TestStop)
-}
-
-func TestEtcdV2(t *testing.T) {
-	inPath(t, needs(t, etcdPort, "etcd35", "etcd"))
-	t.Setenv("ETCD_ENABLE_V2", "true")
-	entryPoints(t, etcdv2.New, etcdcommon.TestStart, etcdcommon.TestStop)
+// Both have the same default port, so they take turns.
+func TestEtcd(t *testing.T) {
+	t.Parallel()
+	t.Run("v3", func(t *testing.T) {
+		needs(t, etcdPort, "etcd", "etcd")
+		entryPoints(t, etcdv3.New, etcdcommon.TestStart, etcdcommon.TestStop)
+	})
+	t.Run("v2", func(t *testing.T) {
+		program := needs(t, etcdPort, "etcd35", "etcd")
+		s := &server{
+			t: t, data: filepath.Join(t.TempDir(), "data"),
+			command: func(data string) *exec.Cmd {
+				return exec.CommandContext(t.Context(), program, "--enable-v2", "--log-level=error", "--data-dir="+data)
+			},
+			ready: func() error {
+				_, err := get("http://127.0.0.1:" + etcdPort + "/health")
+				return err
+			},
+		}
+		entryPoints(t, etcdv2.New, s.start, s.stop)
+	})
 }
 
 func TestConsul(t *testing.T) {
+	t.Parallel()
 	program := needs(t, consulPort, "consul", "consul")
 	s := &server{
 		t: t, data: filepath.Join(t.TempDir(), "data"),
@@ -96,6 +129,7 @@ func TestConsul(t *testing.T) {
 }
 
 func TestZooKeeper(t *testing.T) {
+	t.Parallel()
 	jar := needs(t, zookeeperPort, "zookeeper", "usr", "share", "java", "zookeeper.jar")
 	if _, err := exec.LookPath("java"); err != nil {
 		notRun(t, "%v", err)
