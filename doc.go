@@ -8,6 +8,19 @@
 //
 //	kv, err := kvdb.New("bolt-kv", "my/app", nil, nil, nil)
 //
+// A name whose backend the program does not import is ErrNotSupported. Backends
+// lists the names that are there. The import paths begin with
+// github.com/portworx/kvdb:
+//
+//	"bolt-kv"       …/bolt
+//	"consul-kv"     …/consul
+//	"etcd-kv"       …/etcd/v2
+//	"etcdv3-kv"     …/etcd/v3
+//	"kv-mem"        …/mem
+//	"zookeeper-kv"  …/zookeeper
+//
+// The wrappers for AddWrapper and WrappersOption are in …/wrappers.
+//
 // Kvdb has the operations. Some more are functions that take a Kvdb, because
 // the interface does not grow: Close, WithContext, Pairs, Events, GetAs,
 // EnumerateAs, ModifyAs and TxGuard work on every backend and through every

@@ -44,7 +44,11 @@ func Register(name string, dsInit DatastoreInit, dsVersion DatastoreVersion) err
 // If domain is set all requests to KVDB are prefixed by domain.
 // options is interpreted by backend KVDB; of them, WrappersOption names
 // wrappers to put around the instance. errorCB may be nil: fatal errors are
-// logged then. A name that no imported backend has registered is ErrNotSupported.
+// logged then.
+//
+// A name that no imported backend has registered is ErrNotSupported: Backends
+// returns those that are there, and the package comment says what to import for
+// the others.
 func New(
 	name string,
 	domain string,
@@ -68,7 +72,7 @@ func New(
 		}
 		wrapped, err := AddWrapper(WrapperName(wrapper), kv, options)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("option %s: %w", WrappersOption, err), Close(kv))
+			return nil, errors.Join(fmt.Errorf("option %s: wrapper %q: %w", WrappersOption, wrapper, err), Close(kv))
 		}
 		kv = wrapped
 	}

@@ -42,8 +42,9 @@ func RegisterWrapper(name WrapperName, initFn WrapperInit) error {
 
 // AddWrapper adds wrapper if it is not already added, and returns the new top
 // of the chain. A log wrapper on top stays there: the new one goes below it.
-// A wrapper that is in the chain already, or is not registered, is an error
-// that wraps ErrExist or ErrNotSupported; kvdb itself is returned with it.
+// A wrapper that is in the chain already is ErrExist, and one that is not
+// registered ErrNotSupported: what is missing is an import of
+// github.com/portworx/kvdb/wrappers. kvdb itself is returned with the error.
 // Adding and removing is not for concurrent use with calls on kvdb.
 func AddWrapper(
 	wrapper WrapperName,
@@ -54,13 +55,13 @@ func AddWrapper(
 		return nil, fmt.Errorf("%w: no instance to wrap given", ErrIllegal)
 	}
 	if _, w := findWrapper(wrapper, kvdb); w != nil {
-		return kvdb, fmt.Errorf("wrapper %s is already in the chain: %w", wrapper, ErrExist)
+		return kvdb, ErrExist
 	}
 	registryMu.RLock()
 	initFn := wrappers[wrapper]
 	registryMu.RUnlock()
 	if initFn == nil {
-		return kvdb, fmt.Errorf("wrapper %s is not registered: %w", wrapper, ErrNotSupported)
+		return kvdb, ErrNotSupported
 	}
 	if kvdb.WrapperName() != Wrapper_Log {
 		wrapped, err := initFn(kvdb, options)

@@ -84,14 +84,12 @@ func TestAddWrapper(t *testing.T) {
 
 	for _, name := range names { // also the one that is not on top
 		again, err := kvdb.AddWrapper(name, kv, nil)
-		require.ErrorIs(t, err, kvdb.ErrExist)
-		require.ErrorContains(t, err, string(name))
+		require.True(t, err == kvdb.ErrExist)
 		require.Same(t, kv, again)
 	}
 	unknown := kvdb.WrapperName(unusedName())
 	same, err := kvdb.AddWrapper(unknown, kv, nil)
-	require.ErrorIs(t, err, kvdb.ErrNotSupported)
-	require.ErrorContains(t, err, string(unknown))
+	require.True(t, err == kvdb.ErrNotSupported)
 	require.Same(t, kv, same)
 	require.Len(t, chain(kv), 2)
 }

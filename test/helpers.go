@@ -204,4 +204,5 @@ func helpersWrappersOption(e *env) {
 	_, err = open("Wrapper_Log,Wrapper_Unknown")
 	e.ErrorIs(err, kvdb.ErrNotSupported)
 	e.ErrorContains(err, kvdb.WrappersOption)
+	e.ErrorContains(err, "Wrapper_Unknown")
 }

@@ -61,7 +61,7 @@ func TestLogLevels(t *testing.T) {
 	kv, lines := logOf(t, openMem(t, nil), map[string]string{LogLevelOption: LogFailures})
 	use(kv)
 	require.Len(t, lines(), 1)
-	require.Contains(t, lines()[0], `op=Create key="a" outcome="Key already exists"`)
+	require.Contains(t, lines()[0], `op=Create key="a" created=1 modified=1 index=1 outcome="Key already exists"`)
 
 	t.Chdir(t.TempDir())
 	off, err := NewLogWrapper(openMem(t, nil), map[string]string{LogLevelOption: LogOff})
