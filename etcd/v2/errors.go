@@ -84,5 +84,11 @@ func answer(err error) client.Error {
 	return etcd
 }
 
+// isPast reports whether an error says that the server does not remember an index any
+// more, or that it is one of another history.
+func isPast(err error) bool {
+	return codeOf(err) == client.ErrorCodeEventIndexCleared || errors.Is(err, kvdb.ErrWatchRevisionCompacted)
+}
+
 // codeOf is the code of the answer, or 0.
 func codeOf(err error) int { return answer(err).Code }

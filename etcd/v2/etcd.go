@@ -35,6 +35,12 @@
 //     wait index, or one that was cut off for longer, ends with
 //     kvdb.ErrWatchRevisionCompacted. A member with watches, or with somebody who
 //     waits for a lock, is asked every 2 s how far it is.
+//   - When the store was wiped, restored from a backup or replaced by another one, its
+//     index is smaller than before, or the last event that the instance knows is
+//     missing, for which it looks when a connection of a watch was lost. Then watches
+//     end with kvdb.ErrWatchRevisionCompacted, and locks are lost. It goes unnoticed
+//     if the server has had more than 1000 other events since that one, and by a
+//     user who may not read that key.
 //   - A transaction has one key: more are kvdb.ErrNotSupported, and so is
 //     kvdb.TxGuard.
 //   - There is no Compact and no Defragment, and there are no learners.

@@ -52,12 +52,14 @@ func (v *visit) listen(path string, recursive bool, from uint64) (*feed, error) 
 	if p.user != "" {
 		request.SetBasicAuth(p.user, p.password)
 	}
+	g, _ := p.history.now()
 	late := time.AfterFunc(failover.AttemptTimeout, func() { v.cancel(driver.ErrTimeLimit) })
 	defer late.Stop()
 	reply, err := p.base.RoundTrip(request)
 	if err != nil {
 		return nil, err
 	}
+	p.history.observe(g, 0, false, reply.Header)
 	if reply.StatusCode != http.StatusOK {
 		defer reply.Body.Close()
 		return nil, readError(reply)
@@ -92,6 +94,7 @@ func (v *visit) failure(ctx context.Context, err error) error {
 	case errors.As(err, &refusal):
 		return err
 	}
+	v.member.pool.history.doubt()
 	v.member.pool.Avoid(v.member)
 	return driver.NotReached(ctx, err)
 }
@@ -111,8 +114,11 @@ func readError(reply *http.Response) error {
 
 // follow calls tell with the events after an index, up to another one or until it
 // returns false. Each is a request. When there is none at the last index it waits
-// for one that is later. It rides out lost connections.
-func (p *pool) follow(ctx context.Context, path string, recursive bool, after, upTo uint64, tell func(*client.Response) (more bool, err error)) error {
+// for one that is later. It rides out lost connections. When g is over, the history
+// that the indexes are of, the error wraps kvdb.ErrWatchRevisionCompacted.
+func (p *pool) follow(ctx context.Context, g *generation, path string, recursive bool, after, upTo uint64, tell func(*client.Response) (more bool, err error)) error {
+	ctx, cancel := g.bind(ctx)
+	defer cancel()
 	return p.ride(ctx, func() (more bool, err error) {
 		if after >= upTo {
 			return false, nil
@@ -154,7 +160,11 @@ func (p *pool) ride(ctx context.Context, f func() (more bool, err error)) error 
 				return err
 			}
 		}
-		more, err := f()
+		err := p.verify(ctx)
+		more := true
+		if err == nil {
+			more, err = f()
+		}
 		switch {
 		case err == nil && !more:
 			return nil

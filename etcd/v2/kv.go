@@ -158,12 +158,14 @@ func (s *store) set(ctx context.Context, w driver.Write, o client.SetOptions) (d
 	if err := checkSize(w.Key, encoded); err != nil {
 		return driver.Indexes{}, err
 	}
+	g, _ := s.pool.history.now()
 	reply, err := s.pool.keys(ctx, once, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
 		return keys.Set(ctx, "/"+w.Key, encoded, &o)
 	})
 	if err != nil {
 		return driver.Indexes{}, err
 	}
+	s.pool.history.note(g, reply)
 	return driver.Indexes{Created: reply.Node.CreatedIndex, Modified: reply.Node.ModifiedIndex}, nil
 }
 
@@ -227,11 +229,16 @@ func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KV
 
 // remove deletes the node at a path.
 func (s *store) remove(ctx context.Context, path string, o client.DeleteOptions) (*client.Response, error) {
-	return s.pool.keys(ctx, once, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
+	g, _ := s.pool.history.now()
+	reply, err := s.pool.keys(ctx, once, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
 		reply, err := keys.Delete(ctx, path, &o)
 		if err == nil && reply.PrevNode == nil {
 			err = errNoNode
 		}
 		return reply, err
 	})
+	if err == nil {
+		s.pool.history.note(g, reply)
+	}
+	return reply, err
 }

@@ -20,9 +20,12 @@ type line struct {
 	roles   client.AuthRoleAPI
 
 	base  http.RoundTripper
+	pool  *pool
 	trace *httptrace.ClientTrace // sets sent
 	// Of the request that is under way:
 	ctx     context.Context
+	begunIn *generation // of the store's history, with the index at the time
+	floor   uint64
 	begun   func() // called when the answer begins
 	sent    atomic.Bool
 	status  atomic.Int32          // of the answer, 0 before
@@ -38,7 +41,7 @@ func (m *member) line() (*line, error) {
 		m.idle = m.idle[:n-1]
 		return l, nil
 	}
-	l := &line{base: m.pool.base}
+	l := &line{base: m.pool.base, pool: m.pool}
 	l.trace = &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { l.sent.Store(true) }}
 	c, err := client.New(client.Config{
 		Endpoints: []string{m.url}, Transport: l, Username: m.pool.user, Password: m.pool.password,
@@ -53,7 +56,7 @@ func (m *member) line() (*line, error) {
 
 // put gives a line back.
 func (m *member) put(l *line) {
-	l.ctx, l.begun = nil, nil
+	l.ctx, l.begun, l.begunIn = nil, nil, nil
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.idle) < idleConns {
@@ -64,6 +67,7 @@ func (m *member) put(l *line) {
 // begin makes the line ready for a request.
 func (l *line) begin(ctx context.Context, begun func()) {
 	l.ctx, l.begun = ctx, begun
+	l.begunIn, l.floor = l.pool.history.now()
 	l.sent.Store(false)
 	l.status.Store(0)
 	l.failure.Store(nil)
@@ -102,6 +106,7 @@ func (l *line) RoundTrip(r *http.Request) (*http.Response, error) {
 		l.failure.Store(&err)
 		return nil, err
 	}
+	l.pool.history.observe(l.begunIn, l.floor, isLinearizable(r), reply.Header)
 	l.status.Store(int32(reply.StatusCode))
 	return reply, nil
 }

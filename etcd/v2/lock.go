@@ -53,6 +53,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	path := lockPath(key)
 	backoff := newBackoff()
 	for {
+		g, _ := s.pool.history.now()
 		l, node, index, err := s.tryLock(ctx, path, string(value))
 		if err != nil {
 			if errors.Is(err, kvdb.ErrNoConnection) && backoff.Wait(waiting) == nil {
@@ -70,7 +71,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 			return nil, kvdb.ErrInvalidLock
 		}
 		if waiting.Err() == nil {
-			err = s.awaitUnlock(waiting, path, index)
+			err = s.awaitUnlock(waiting, g, path, index)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -131,10 +132,10 @@ func (s *store) refresh(ctx context.Context, path, value string) (sent time.Time
 // somebody else's.
 func isGone(err error) bool { return isMissing(err) || codeOf(err) == client.ErrorCodeTestFailed }
 
-// awaitUnlock waits until a lock is gone.
-func (s *store) awaitUnlock(ctx context.Context, path string, after uint64) error {
-	err := s.pool.follow(ctx, path, false, after, math.MaxUint64, func(event *client.Response) (bool, error) { return !isEnd(event), nil })
-	if codeOf(err) == client.ErrorCodeEventIndexCleared { // it may be gone
+// awaitUnlock waits until a lock is gone that was there at an index of g.
+func (s *store) awaitUnlock(ctx context.Context, g *generation, path string, after uint64) error {
+	err := s.pool.follow(ctx, g, path, false, after, math.MaxUint64, func(event *client.Response) (bool, error) { return !isEnd(event), nil })
+	if isPast(err) { // it may be gone
 		return nil
 	}
 	return err

@@ -34,6 +34,7 @@ type pool struct {
 	transport      *http.Transport // of base
 	user, password string
 	secure         bool // endpoints are https
+	history        *history
 	// Of the store: launch runs a function on a goroutine that ends with lifetime.
 	lifetime context.Context
 	launch   func(func()) bool
@@ -113,7 +114,11 @@ func attempt[T any](ctx context.Context, m *member, begun func(), request func(c
 	defer m.put(l)
 	l.begin(ctx, begun)
 	reply, err = request(ctx, l)
-	return reply, l.sent.Load(), l.explain(err)
+	err, sent = l.explain(err), l.sent.Load()
+	if err != nil && fateOf(err, sent) != failover.Refused && !driver.GivenUp(ctx) {
+		m.pool.history.doubt()
+	}
+	return reply, sent, err
 }
 
 // bounded returns a context that ends with ctx, and after opTimeout at most. The
@@ -131,14 +136,14 @@ const pingKey = "/kvdb/bootstrap"
 
 // ping returns when a majority has answered.
 func (p *pool) ping(ctx context.Context) error {
-	_, err := call(ctx, p, repeatable, serves)
+	_, err := call(ctx, p, repeatable, p.serves)
 	return err
 }
 
 // first makes the first endpoint that can reach a majority the current one.
 func (p *pool) first(ctx context.Context) error {
 	return p.First(ctx, func(ctx context.Context, m *member, begun func()) (bool, error) {
-		_, sent, err := attempt(ctx, m, begun, serves)
+		_, sent, err := attempt(ctx, m, begun, p.serves)
 		if err != nil {
 			err = fmt.Errorf("ask %s: %w", m.url, err)
 		}
@@ -147,8 +152,8 @@ func (p *pool) first(ctx context.Context) error {
 }
 
 // serves returns an error when the member does not serve linearizable reads.
-func serves(ctx context.Context, l *line) (struct{}, error) {
-	reply, err := l.keys.Get(ctx, pingKey, &client.GetOptions{Quorum: true})
+func (p *pool) serves(ctx context.Context, l *line) (struct{}, error) {
+	reply, err := l.keys.Get(ctx, p.pulsePath(), &client.GetOptions{Quorum: true})
 	switch codeOf(err) {
 	case client.ErrorCodeKeyNotFound, client.ErrorCodeNotDir:
 		return struct{}{}, nil

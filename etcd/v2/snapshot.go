@@ -28,6 +28,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 	defer cancel()
 	common := commonPrefix(prefixes)
 	for {
+		g, _ := s.pool.history.now()
 		nodes, index, err := s.nodesBelow(ctx, common, s.stale && !consistent)
 		if err != nil {
 			return nil, 0, err
@@ -50,13 +51,12 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 			return copied, index, nil
 		}
 		if err == nil {
-			err = s.moveOn(ctx, copied, directory(common), prefixes, index, marked)
+			err = s.moveOn(ctx, g, copied, directory(common), prefixes, index, marked)
 		}
 		if err == nil {
 			return copied, marked, nil
 		}
-		isPast := codeOf(err) == client.ErrorCodeEventIndexCleared
-		if !isPast && !errors.Is(err, kvdb.ErrUnknownOutcome) || ctx.Err() != nil {
+		if !isPast(err) && !errors.Is(err, kvdb.ErrUnknownOutcome) || ctx.Err() != nil {
 			return nil, 0, err
 		}
 	}
@@ -75,12 +75,12 @@ func (s *store) mark(ctx context.Context, dir string) (uint64, error) {
 }
 
 // moveOn brings a copy of what is in dir from an index to that of a marker.
-func (s *store) moveOn(ctx context.Context, copied *tree.Tree, dir string, prefixes []string, index, marked uint64) error {
+func (s *store) moveOn(ctx context.Context, g *generation, copied *tree.Tree, dir string, prefixes []string, index, marked uint64) error {
 	if index+1 == marked {
 		return nil
 	}
 	// The history has the marker too, which is behind the last event wanted.
-	return s.pool.follow(ctx, "/"+dir, true, index, marked-1, func(event *client.Response) (bool, error) {
+	return s.pool.follow(ctx, g, "/"+dir, true, index, marked-1, func(event *client.Response) (bool, error) {
 		replay(copied, event, dir, prefixes)
 		return true, nil
 	})

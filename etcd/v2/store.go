@@ -3,6 +3,8 @@ package etcdv2
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,6 +57,7 @@ func newStore(p *pool, stale bool) *store {
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.late, s.endLate = context.WithCancel(context.Background())
 	p.lifetime, p.launch = s.lifetime, s.launch
+	p.history = newHistory(func() { s.launch(s.loseAll) })
 	s.locks = newLockWatch(s)
 	return s
 }
@@ -64,6 +67,16 @@ func (s *store) Limits() driver.Limits {
 	return driver.Limits{
 		MaxValue: maxValue, MaxTTL: maxTTL, CheckKey: checkKey, CheckPrefix: checkPrefix,
 		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: opTimeout,
+	}
+}
+
+// loseAll tells the holders of all locks that they are lost.
+func (s *store) loseAll() {
+	s.mu.Lock()
+	held := slices.Collect(maps.Keys(s.leases))
+	s.mu.Unlock()
+	for _, l := range held {
+		l.lose()
 	}
 }
 

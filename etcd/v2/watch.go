@@ -34,7 +34,8 @@ var errDoubt = errors.New("there were many events, and then none")
 // stream implements driver.Stream.
 type stream struct {
 	store   *store
-	ctx     context.Context // ends with Close
+	ctx     context.Context // ends with Close, or when the store has another history
+	history *generation
 	request driver.WatchRequest
 	path    string // of the node that is watched
 	cancel  context.CancelFunc
@@ -73,11 +74,15 @@ func (s *store) watch(ctx context.Context, r driver.WatchRequest) (*stream, erro
 	if r.Prefix {
 		w.path = "/" + directory(r.Key)
 	}
-	if err := w.list(ctx); err != nil {
-		return nil, err
+	for w.history == nil || r.After == 0 && w.history.over.Err() != nil {
+		w.history, _ = s.pool.history.now()
+		clear(w.known)
+		if err := w.list(ctx); err != nil {
+			return nil, err
+		}
 	}
 	w.after = cmp.Or(r.After, w.listed)
-	w.ctx, w.cancel = context.WithCancel(ctx)
+	w.ctx, w.cancel = w.history.bind(ctx)
 	if !s.launch(w.run) {
 		w.cancel()
 		return nil, kvdb.ErrClosed
@@ -262,6 +267,7 @@ func (w *stream) take(event *client.Response) error {
 		}
 	}
 	w.after = index
+	w.store.pool.history.note(w.history, event)
 	pairs := w.apply(event)
 	if w.untold.Add(bytesOf(pairs)) > maxUntold {
 		return kvdb.ErrWatchRevisionCompacted
@@ -356,7 +362,7 @@ func (w *stream) learn(deletion *client.Response) error {
 	dir := deletion.PrevNode
 	before := w.known
 	w.known = known{}
-	err := w.store.pool.follow(w.ctx, dir.Key, true, dir.CreatedIndex-1, deletion.Node.ModifiedIndex-1, func(event *client.Response) (bool, error) {
+	err := w.store.pool.follow(w.ctx, w.history, dir.Key, true, dir.CreatedIndex-1, deletion.Node.ModifiedIndex-1, func(event *client.Response) (bool, error) {
 		w.apply(event)
 		return true, nil
 	})

@@ -1,0 +1,230 @@
+package etcdv2
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"hash/maphash"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"go.etcd.io/etcd/client/v2"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/failover"
+)
+
+// history notices when the store's history is not the one that the instance knows:
+// when the store was wiped or restored from a backup, or is another cluster. Answers
+// show it whose index is smaller than one seen before. Where the index has passed that
+// meanwhile, the last event known is missing: after a lost connection verify looks for it.
+type history struct {
+	mu      sync.Mutex // protects current and what is in it
+	current *generation
+	// replaced is called, with mu held, when current was replaced.
+	replaced func()
+
+	verifying chan struct{} // has an element while verify runs: one at a time
+}
+
+// generation is one history of the store.
+type generation struct {
+	over    context.Context // ends when the store has another one
+	end     context.CancelFunc
+	cluster string // its ID
+	index   uint64 // the largest that was seen
+	last    fact   // the last event known
+	// doubts is how often a connection was lost, and verified what doubts was when
+	// the history was last found to be the same.
+	doubts, verified int
+}
+
+// fact is an event that the store's history has.
+type fact struct {
+	path  string // "" for none
+	index uint64
+	sum   uint64 // of what the event says
+}
+
+var seed = maphash.MakeSeed()
+
+func factOf(event *client.Response) fact {
+	n := event.Node
+	return fact{path: n.Key, index: n.ModifiedIndex, sum: maphash.Comparable(seed, struct {
+		action, value string
+		created       uint64
+	}{event.Action, n.Value, n.CreatedIndex})}
+}
+
+func newHistory(replaced func()) *history {
+	return &history{current: newGeneration(), replaced: replaced, verifying: make(chan struct{}, 1)}
+}
+
+func newGeneration() *generation {
+	g := &generation{}
+	g.over, g.end = context.WithCancel(context.Background())
+	return g
+}
+
+// now returns the present generation, and the largest index seen of it.
+func (h *history) now() (*generation, uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.current, h.current.index
+}
+
+// bind returns a context that also ends, with the cause kvdb.ErrWatchRevisionCompacted,
+// when g is over.
+func (g *generation) bind(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(g.over, func() { cancel(kvdb.ErrWatchRevisionCompacted) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// observe takes note of the header of an answer. The request was made in g when its
+// index was at least floor. Only writes and linearizable reads have an index that is
+// not smaller.
+func (h *history) observe(g *generation, floor uint64, linearizable bool, header http.Header) {
+	// Without an index, or with 0, the answer is no answer of the store's.
+	index, _ := strconv.ParseUint(header.Get("X-Etcd-Index"), 10, 64)
+	cluster := header.Get("X-Etcd-Cluster-Id")
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.current != g {
+		return
+	}
+	isOther := cluster != "" && g.cluster != "" && cluster != g.cluster
+	if isOther || linearizable && index != 0 && index < floor {
+		g = h.replace()
+	}
+	g.cluster = cmp.Or(cluster, g.cluster)
+	g.index = max(g.index, index)
+}
+
+// replace begins a new generation. The caller holds mu.
+func (h *history) replace() *generation {
+	h.current.end()
+	h.current = newGeneration()
+	h.replaced()
+	return h.current
+}
+
+// note takes note of an event in g.
+func (h *history) note(g *generation, event *client.Response) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.current != g {
+		return
+	}
+	g.index = max(g.index, event.Node.ModifiedIndex)
+	// One that comes after a lost connection may be of another history.
+	if g.doubts == g.verified && event.Node.ModifiedIndex > g.last.index {
+		g.last = factOf(event)
+	}
+}
+
+// doubt takes note that a connection was lost.
+func (h *history) doubt() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.current.doubts++
+}
+
+// verify returns when a majority has answered since the last lost connection, and the
+// history is still the same or a new generation has begun.
+func (p *pool) verify(ctx context.Context) error {
+	h := p.history
+	select {
+	case h.verifying <- struct{}{}:
+		defer func() { <-h.verifying }()
+	case <-ctx.Done():
+		return driver.NotReached(ctx, nil)
+	}
+	h.mu.Lock()
+	g, isDoubted := h.current, h.current.doubts != h.current.verified
+	h.mu.Unlock()
+	if !isDoubted {
+		return nil
+	}
+	if err := p.ping(ctx); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	doubts, last, isCurrent := g.doubts, g.last, h.current == g
+	h.mu.Unlock()
+	if !isCurrent {
+		return nil
+	}
+	remembers, err := p.remembers(ctx, last)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.current != g:
+	case remembers:
+		g.verified = doubts
+	default:
+		h.replace()
+	}
+	return nil
+}
+
+// factTries is how often a member must keep silent about an event, for AttemptTimeout
+// each, until the event is taken to be missing.
+const factTries = 2
+
+// remembers reports whether the store's history has an event, or may have had it: the
+// server remembers no more than the last 1000, and may not tell the user.
+func (p *pool) remembers(ctx context.Context, f fact) (bool, error) {
+	if f.path == "" {
+		return true, nil
+	}
+	for range factTries {
+		event, err := p.eventAt(ctx, f)
+		switch {
+		case codeOf(err) == client.ErrorCodeEventIndexCleared, codeOf(err) == client.ErrorCodeUnauthorized:
+			return true, nil
+		case err == errNoEvent:
+			continue
+		case err != nil:
+			return false, err
+		}
+		return factOf(event) == f, nil
+	}
+	return false, nil
+}
+
+// errNoEvent: a member that has reached an index has no event of it.
+var errNoEvent = errors.New("the member has no such event")
+
+// eventAt returns the first event of a fact's node from the fact's index on.
+func (p *pool) eventAt(ctx context.Context, f fact) (*client.Response, error) {
+	limited, cancel := driver.WithTimeLimit(ctx, failover.AttemptTimeout)
+	defer cancel()
+	m, _ := p.Current()
+	v := m.visit(limited)
+	defer v.end()
+	answer, err := v.listen(f.path, false, f.index)
+	if err != nil {
+		return nil, v.failure(limited, err)
+	}
+	defer answer.body.Close()
+	event, err := answer.next()
+	if err != nil && limited.Err() != nil && !driver.GivenUp(limited) && answer.began >= f.index {
+		return nil, errNoEvent
+	} else if err != nil {
+		return nil, v.failure(limited, err)
+	}
+	return event, nil
+}
+
+// isLinearizable reports whether the answer to a request is not older than those that
+// came before the request.
+func isLinearizable(r *http.Request) bool {
+	return r.Method != http.MethodGet || strings.Contains(r.URL.RawQuery, "quorum=true")
+}
