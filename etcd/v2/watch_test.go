@@ -325,7 +325,7 @@ func TestGapNotSkipped(t *testing.T) {
 
 // However small they are.
 func TestSmallEvents(t *testing.T) {
-	w := &stream{request: driver.WatchRequest{Key: "d/", Prefix: true}, known: known{}, told: newQueue[*kvdb.KVPair]()}
+	w := &stream{store: newStore(&pool{}, false), request: driver.WatchRequest{Key: "d/", Prefix: true}, known: known{}, told: newQueue[*kvdb.KVPair]()}
 	for i := range uint64(1 << 20) { // as many as on mem and bolt
 		err := w.take(&client.Response{Action: "set", Node: &client.Node{Key: "/d/key", ModifiedIndex: i + 1}})
 		if err != nil {
