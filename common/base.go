@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sirupsen/logrus"
 
@@ -99,24 +100,44 @@ func (b *BaseKvdb) Fatal(err error, format string, args ...interface{}) {
 	cb(err, format, args...)
 }
 
+// serializedPair is a pair in JSON.
+type serializedPair struct {
+	kvdb.KVPair
+	// RawKey is the key when it is not UTF-8, which JSON cannot carry as text.
+	// Earlier releases ignore it.
+	RawKey []byte `json:",omitempty"`
+}
+
 // SerializeAll encodes pairs as a JSON array.
 func (b *BaseKvdb) SerializeAll(pairs kvdb.KVPairs) ([]byte, error) {
-	if pairs == nil {
-		pairs = kvdb.KVPairs{}
+	all := make([]*serializedPair, len(pairs))
+	for i, pair := range pairs {
+		if pair == nil {
+			continue
+		}
+		all[i] = &serializedPair{KVPair: *pair}
+		if !utf8.ValidString(pair.Key) {
+			all[i].RawKey = []byte(pair.Key)
+		}
 	}
-	return json.Marshal(pairs)
+	return json.Marshal(all)
 }
 
 // DeserializeAll decodes what SerializeAll made.
 func (b *BaseKvdb) DeserializeAll(encoded []byte) (kvdb.KVPairs, error) {
-	pairs := kvdb.KVPairs{}
-	if err := json.Unmarshal(encoded, &pairs); err != nil {
+	var all []*serializedPair
+	if err := json.Unmarshal(encoded, &all); err != nil {
 		return nil, fmt.Errorf("%w: serialized pairs: %w", kvdb.ErrUnmarshal, err)
 	}
-	for i, pair := range pairs {
+	pairs := make(kvdb.KVPairs, len(all))
+	for i, pair := range all {
 		if pair == nil {
 			return nil, fmt.Errorf("%w: serialized pairs: element %d is null", kvdb.ErrUnmarshal, i)
 		}
+		if pair.RawKey != nil {
+			pair.Key = string(pair.RawKey)
+		}
+		pairs[i] = &pair.KVPair
 	}
 	return pairs, nil
 }

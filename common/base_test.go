@@ -111,6 +111,7 @@ func TestSerializeAll(t *testing.T) {
 			KVDBIndex: 9, CreatedIndex: 3, ModifiedIndex: 1<<63 + 1},
 		{Key: "empty", Value: []byte{}},
 		{Key: "<&>"},
+		{Key: "not\xff\xfeUTF-8"},
 	}
 	encoded, err := b.SerializeAll(pairs)
 	require.NoError(t, err)

@@ -66,7 +66,7 @@ var (
 
 func (s *store) Limits() driver.Limits {
 	return driver.Limits{
-		MinTTL: minTTL, MaxTTL: maxTTL,
+		MinTTL: minTTL, MaxTTL: maxTTL, BinaryKeys: true,
 		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: opTimeout,
 	}
 }

@@ -103,6 +103,8 @@ type Limits struct {
 	// CheckPrefix is the same for a string prefix, domains included, which may
 	// end anywhere.
 	CheckKey, CheckPrefix func(key string) (string, error)
+	// BinaryKeys: a key may have any bytes. Else it must be UTF-8.
+	BinaryKeys bool
 	// Capabilities are the instance's, see kvdb.KVCapabilityOrderedUpdates.
 	Capabilities int
 	// PrivateKeyspace: the store serves one instance only, and keys go to it

@@ -14,8 +14,8 @@ func (i *instance) key(key string) (string, error) {
 	if key == "" {
 		return "", illegalKey(key, errors.New("it is empty"))
 	}
-	if !utf8.ValidString(key) {
-		// Consul, ZooKeeper and Serialize carry keys as text.
+	if !i.limits.BinaryKeys && !utf8.ValidString(key) {
+		// Consul and ZooKeeper carry keys as text.
 		return "", illegalKey(key, errors.New("it is not UTF-8"))
 	}
 	full := i.prefix + key
