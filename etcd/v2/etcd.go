@@ -58,6 +58,9 @@
 // clock decides when that is: their clocks must not differ by a second, or a lock
 // may pass on before its holder knows.
 //
+// Close goes on to release locks for as long as it may take, 10 s, and names those that
+// it could not release, which others get when they have expired.
+//
 // Users have a role of the same name. The permission for a subtree includes that
 // for the locks of its keys. The API does not tell a wrong password from a lack of
 // permissions: New refuses a user who may read neither the domain nor the node

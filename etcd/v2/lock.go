@@ -141,12 +141,20 @@ func (s *store) awaitUnlock(ctx context.Context, g *generation, path string, aft
 	return err
 }
 
+// strayTime is how long a request that was given up may still be on the way.
+const strayTime = 100 * time.Millisecond
+
 // disown removes the node of an attempt that was given up, whose request may
 // still be on the way. What is not removed expires.
 func (s *store) disown(path, value string) {
-	s.background(lockTTL, func(ctx context.Context) error {
-		_, err := s.remove(ctx, path, client.DeleteOptions{PrevValue: value})
-		return err
+	s.launch(func() {
+		stray := time.NewTimer(strayTime)
+		defer stray.Stop()
+		select {
+		case <-stray.C:
+		case <-s.late.Done():
+		}
+		s.release(path, value)
 	})
 }
 

@@ -76,6 +76,11 @@ func lockPath(key string) string { return "/" + locksDir + "/" + escape(key) }
 // loginPath is a node that the user may read.
 func loginPath(user string) string { return "/" + usersDir + "/" + escape(user) }
 
+// lockedKey is the inverse of lockPath.
+func lockedKey(path string) string {
+	return strings.NewReplacer("%25", "%", "%2F", "/").Replace(strings.TrimPrefix(path, "/"+locksDir+"/"))
+}
+
 func escape(key string) string {
 	return strings.NewReplacer("%", "%25", "/", "%2F").Replace(key)
 }

@@ -3,14 +3,16 @@ package etcdv2
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/client/v2"
+
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
-	"github.com/portworx/kvdb/internal/retry"
 )
 
 const (
@@ -32,9 +34,9 @@ type store struct {
 	lifetime context.Context // ends with cause kvdb.ErrClosed at Close
 	end      context.CancelCauseFunc
 
-	// late is for what must be done after a call, and a while after Close.
+	// late is for what must be done after a call, also while Close runs.
 	late    context.Context
-	endLate context.CancelFunc
+	endLate context.CancelCauseFunc
 
 	mu         sync.Mutex // protects what is below, and orders Lock and launch against Close
 	closing    bool       // no call of Lock begins any more
@@ -42,6 +44,7 @@ type store struct {
 	locking    sync.WaitGroup
 	goroutines sync.WaitGroup
 	leases     map[*lease]struct{} // that are held
+	unreleased []string            // keys of locks that Close could not release
 
 	locks *lockWatch
 }
@@ -55,7 +58,7 @@ var (
 func newStore(p *pool, stale bool) *store {
 	s := &store{pool: p, stale: stale, leases: map[*lease]struct{}{}}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
-	s.late, s.endLate = context.WithCancel(context.Background())
+	s.late, s.endLate = context.WithCancelCause(context.Background())
 	p.lifetime, p.launch = s.lifetime, s.launch
 	p.history = newHistory(func() { s.launch(s.loseAll) })
 	s.locks = newLockWatch(s)
@@ -103,20 +106,28 @@ func (s *store) beginLock() error {
 	return nil
 }
 
-// background runs f, again while etcd cannot be reached, for limit at most or a while
-// after Close.
-func (s *store) background(limit time.Duration, f func(context.Context) error) {
-	s.launch(func() {
-		ctx, cancel := driver.WithTimeLimit(s.late, limit)
-		defer cancel()
-		backoff := retry.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
-		for backoff.Wait(ctx) == nil {
-			err := f(ctx)
-			if !errors.Is(err, kvdb.ErrNoConnection) && !errors.Is(err, kvdb.ErrUnknownOutcome) {
-				return
-			}
+// release removes the node of a lock, again while etcd cannot be reached, until it has
+// expired or Close has no time left, which names the lock then.
+func (s *store) release(path, value string) {
+	ctx, cancel := driver.WithTimeLimit(s.late, lockTTL)
+	defer cancel()
+	backoff := newBackoff()
+	for {
+		_, err := s.removeAs(ctx, repeatable, path, client.DeleteOptions{PrevValue: value})
+		if err == nil || isGone(err) {
+			return
 		}
-	})
+		isLost := errors.Is(err, kvdb.ErrNoConnection)
+		if !isLost || backoff.Wait(ctx) != nil {
+			break
+		}
+	}
+	if s.late.Err() == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unreleased = append(s.unreleased, lockedKey(path))
 }
 
 // Close implements driver.Store.
@@ -130,20 +141,23 @@ func (s *store) Close(ctx context.Context) error {
 	held := s.leases
 	s.leases = map[*lease]struct{}{}
 	s.mu.Unlock()
-	stop := context.AfterFunc(ctx, s.endLate)
+	stop := context.AfterFunc(ctx, func() { s.endLate(driver.ErrTimeLimit) })
 	var releasing sync.WaitGroup
 	for l := range held {
 		l.lose()
-		releasing.Go(func() {
-			// What cannot be removed expires.
-			_, _ = l.removeNode(s.late)
-		})
+		releasing.Go(func() { s.release(l.path, l.value) })
 	}
 	releasing.Wait()
 	s.end(kvdb.ErrClosed)
 	s.goroutines.Wait()
 	stop()
-	s.endLate()
+	s.endLate(nil)
 	s.pool.transport.CloseIdleConnections()
-	return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.unreleased) == 0 {
+		return nil
+	}
+	slices.Sort(s.unreleased)
+	return fmt.Errorf("%w: not released, so held for up to %v: the locks %q", kvdb.ErrNoConnection, lockTTL, slices.Compact(s.unreleased))
 }
