@@ -149,3 +149,11 @@ type Server interface {
 	Isolate(member int) error
 	Rejoin(member int) error
 }
+
+// Peers is a Server that can cut a member off from the others alone. Cases that
+// need it are skipped without.
+type Peers interface {
+	// CutOff cuts a member off from the others, and not from clients, until Connect.
+	CutOff(member int) error
+	Connect(member int) error
+}

@@ -17,6 +17,8 @@ var outageGroup = group{name: "Outages", calls: "when the server stops, dies, ha
 	{name: "WatchOverPause", run: outageWatch(paused), alone: true},
 	{name: "EachMember", run: outageEachMember, alone: true},
 	{name: "IsolatedMember", run: outageIsolatedMember, alone: true},
+	{name: "CutOffMember", run: outageCutOffMember, alone: true},
+	{name: "CallerGivesUp", run: outageCallerGivesUp, alone: true},
 	{name: "MemberDown", run: outageMemberDown, alone: true},
 	{name: "New", run: outageNew, alone: true},
 	{name: "LockSurvives", run: outageLockSurvives, alone: true},

@@ -2,6 +2,7 @@ package etcdv3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -35,8 +36,9 @@ func newBackoff() retry.Backoff {
 type attempt struct {
 	context.Context
 	peer peer.Peer // has an address when a connection was chosen
-	// needsLeader: a member without a leader refuses at the door, and does not keep
-	// the request until it times out with an unknown outcome.
+	// needsLeader: a member without a leader refuses at the door. Else it would keep
+	// a write until it times out with an unknown outcome, and a read for as long as it
+	// has no leader.
 	needsLeader bool
 }
 
@@ -109,21 +111,35 @@ func write[T any](ctx context.Context, s *store, request func(context.Context) (
 		case canceled:
 			return none, driver.NotReached(ctx, err)
 		}
-		if try >= s.retries || backoff.Wait(ctx) != nil {
+		if try >= s.retries || s.pause(ctx, &backoff, try, err) != nil {
 			return none, driver.NotReached(ctx, err)
 		}
 	}
 }
 
+// pause waits before a request is tried again. It does not wait while the members
+// say in turn that they have no leader, because the next one may have one.
+func (s *store) pause(ctx context.Context, backoff *retry.Backoff, try int, err error) error {
+	if errors.Is(rpctypes.Error(err), rpctypes.ErrNoLeader) && try+1 < len(s.client.Endpoints()) {
+		return ctx.Err()
+	}
+	return backoff.Wait(ctx)
+}
+
 // read makes a request that changes nothing, or that may run twice without harm.
 // It is tried again with another member when one does not answer.
 func read[T any](ctx context.Context, s *store, request func(context.Context) (T, error)) (T, error) {
+	return readFrom(ctx, s, true, request)
+}
+
+// readFrom is read from any member, or from one with a leader.
+func readFrom[T any](ctx context.Context, s *store, needsLeader bool, request func(context.Context) (T, error)) (T, error) {
 	ctx, end := bounded(ctx)
 	defer end()
 	backoff := newBackoff()
 	for try := 0; ; try++ {
 		limited, cancel := driver.WithTimeLimit(ctx, attemptTimeout)
-		a := &attempt{Context: limited}
+		a := &attempt{Context: limited, needsLeader: needsLeader}
 		reply, err := request(a)
 		cancel()
 		if err == nil {
@@ -133,7 +149,7 @@ func read[T any](ctx context.Context, s *store, request func(context.Context) (T
 		if fateOf(ctx, err, a.sent()) == refused {
 			return none, refusal(err)
 		}
-		if try >= s.retries || ctx.Err() != nil || backoff.Wait(ctx) != nil {
+		if try >= s.retries || ctx.Err() != nil || s.pause(ctx, &backoff, try, err) != nil {
 			return none, driver.NotReached(ctx, err)
 		}
 	}

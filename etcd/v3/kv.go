@@ -56,7 +56,9 @@ func keyStrings(kvs []*mvccpb.KeyValue) []string {
 }
 
 func (s *store) rangeOf(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
-	reply, err := read(ctx, s, func(ctx context.Context) (*pb.RangeResponse, error) { return s.kv.Range(ctx, r, s.callOpts...) })
+	reply, err := readFrom(ctx, s, !r.Serializable, func(ctx context.Context) (*pb.RangeResponse, error) {
+		return s.kv.Range(ctx, r, s.callOpts...)
+	})
 	if errors.Is(err, rpctypes.ErrFutureRev) { // the store went back: it is not the revision that was known
 		err = kvdb.ErrWatchRevisionCompacted
 	}

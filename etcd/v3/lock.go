@@ -39,7 +39,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 			_ = s.awaitChange(waiting, lockKey, start{after: holder.revision, generation: generation}) // whatever ends the wait: look
 		}
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, driver.WithCause(ctx, nil)
 		}
 		if waiting.Err() != nil {
 			return nil, &driver.HeldError{Owner: holder.owner}

@@ -374,7 +374,7 @@ func (s *store) DefragmentContext(ctx context.Context, endpoint string, timeout 
 	defer cancel()
 	if _, err := s.client.Defragment(limited, parsed[0].URL()); err != nil {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return driver.WithCause(ctx, nil)
 		}
 		if limited.Err() != nil {
 			return fmt.Errorf("%w: defragment %s within %v: %w", kvdb.ErrNoConnection, endpoint, limit, err)

@@ -30,7 +30,7 @@ func initFor(connect func() driver.Store) kvdb.DatastoreInit {
 			return nil, err
 		}
 		store := connect()
-		ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+		ctx, cancel := driver.WithTimeLimit(context.Background(), callLimit)
 		defer cancel()
 		if _, _, err := store.LockOwner(ctx, "reachable?"); err != nil {
 			return nil, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/eventlog"
 	"github.com/portworx/kvdb/internal/locktable"
 	"github.com/portworx/kvdb/internal/tree"
@@ -139,12 +140,8 @@ func (s *server) reach(ctx context.Context) error {
 	case <-serving:
 		return nil
 	case <-ctx.Done():
-		return unreachable(ctx)
+		return driver.NotReached(ctx, nil)
 	}
-}
-
-func unreachable(ctx context.Context) error {
-	return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, context.Cause(ctx))
 }
 
 // write does f in one step. When the server is mute it does it all the same.
@@ -155,9 +152,9 @@ func (s *server) write(ctx context.Context, f func() error) error {
 		s.mu.Unlock()
 		<-ctx.Done()
 		if err != nil { // it had no effect
-			return unreachable(ctx)
+			return driver.NotReached(ctx, nil)
 		}
-		return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, unreachable(ctx))
+		return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, driver.WithCause(ctx, nil))
 	}
 	s.mu.Unlock()
 	if err := s.reach(ctx); err != nil {

@@ -33,6 +33,12 @@ func (s Server) Isolate(member int) error { return s.c.All()[member].Isolate() }
 // Rejoin is Member.Rejoin.
 func (s Server) Rejoin(member int) error { return s.c.All()[member].Rejoin() }
 
+// CutOff cuts a member off from the others, and not from clients, until Connect.
+func (s Server) CutOff(member int) error { return s.c.All()[member].Peers().Blackhole() }
+
+// Connect ends CutOff.
+func (s Server) Connect(member int) error { return s.c.All()[member].Peers().Heal() }
+
 // Wipe is Cluster.Wipe.
 func (s Server) Wipe(meanwhile func(endpoints []string) error) error { return s.c.Wipe(meanwhile) }
 

@@ -1,0 +1,92 @@
+package test
+
+import (
+	"context"
+	"time"
+
+	"github.com/portworx/kvdb"
+)
+
+// A member that clients reach, and that is cut off from the others, slows a few calls
+// down until it is left. That is true of every member, the leader among them.
+func outageCutOffMember(e *env) {
+	peers, ok := e.suite.Server.(Peers)
+	if !ok || e.suite.Server.Members() < 3 {
+		e.t.Skip("the harness's server cannot cut a member off from others")
+	}
+	const (
+		settling = 5 * time.Second // for an election, and to find out
+		calls    = 200
+		slow     = 300 * time.Millisecond
+		most     = 5 // that are slow, or fail
+	)
+	cutOff := fault{
+		func(_ Server, member int) error { return peers.CutOff(member) },
+		func(_ Server, member int) error { return peers.Connect(member) },
+	}
+	for _, member := range e.everyMember() {
+		e.first = member
+		kv := e.open(e.domain)
+		_, err := kv.Put("key", "value", 0)
+		e.NoError(err)
+		end := e.strike(cutOff, member)
+		call := func() (time.Duration, error) {
+			began := time.Now()
+			_, putErr := kv.Put("key", "value", 0)
+			_, err := kv.Get("key")
+			if putErr != nil {
+				err = putErr
+			}
+			return time.Since(began), err
+		}
+		for deadline := time.Now().Add(settling); time.Now().Before(deadline); {
+			if _, err := call(); err != nil {
+				e.outageError("Put and Get", err)
+			}
+		}
+		var tooSlow []time.Duration
+		for range calls {
+			took, err := call()
+			if err != nil { // a member may drop its clients late
+				e.outageError("Put and Get", err)
+			}
+			if took > slow || err != nil {
+				tooSlow = append(tooSlow, took)
+				e.LessOrEqual(len(tooSlow), most, "calls that took long with member %d cut off: %v", member, tooSlow)
+			}
+		}
+		end()
+		e.recovers()
+		e.close(kv)
+	}
+}
+
+// When the store is silent it is the caller who decides how long a call takes, and
+// the error says that it was he.
+func outageCallerGivesUp(e *env) {
+	pair := e.lock(e.kv, "unlocked", "me")
+	end := e.strike(paused, e.everyMember()...)
+	ctx, cancel := context.WithTimeout(e.t.Context(), 200*time.Millisecond)
+	defer cancel()
+	all := harmless(e, e.kv, kvdb.WithContext(ctx, e.kv), "lock")
+	for _, call := range []string{"RemoveMember", "RemoveMemberByID", "UpdateMember"} {
+		delete(all, call) // take no context
+	}
+	all["Unlock"] = func() error { return kvdb.WithContext(ctx, e.kv).Unlock(pair) }
+	began := time.Now()
+	var names []string
+	for name := range all {
+		names = append(names, name)
+	}
+	errs := concurrently(len(names), func(i int) error { return all[names[i]]() })
+	e.Less(time.Since(began), 3*time.Second, "calls that the caller has given up")
+	for i, err := range errs {
+		e.endedBy(ctx, err, "%s", names[i])
+	}
+	end()
+	e.recovers()
+	e.eventually(func() bool {
+		locked, _, err := e.kv.IsKeyLocked("unlocked")
+		return err == nil && !locked
+	}, "the lock whose Unlock was given up is released")
+}
