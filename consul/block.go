@@ -2,6 +2,7 @@ package consul
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +38,8 @@ type endpoint struct {
 type blocked struct{ cancel context.CancelCauseFunc }
 
 // block makes a request that is answered when there is news. Unlike call it
-// does not try again. An endpoint that does not answer pings any more ends it.
+// does not try again. An endpoint that does not answer pings any more ends it. After
+// an error the caller must look at once what is there.
 func (p *pool) block(ctx context.Context, f request) error {
 	if ctx.Err() != nil { // after Close nobody waits for guards any more
 		return driver.NotReached(ctx, context.Cause(ctx))
@@ -54,6 +56,9 @@ func (p *pool) block(ctx context.Context, f request) error {
 	if err == nil {
 		p.Note()
 		return nil
+	}
+	if context.Cause(query) == errLookAgain {
+		return errLookAgain
 	}
 	if fateOf(err, true) == failover.Refused {
 		return refusal(err)
@@ -96,7 +101,7 @@ func (e *endpoint) guard(ctx context.Context) {
 			return
 		}
 		limited, cancel := driver.WithTimeLimit(ctx, pingTimeout)
-		err := ping(limited, e.client)
+		err := e.pool.probe(limited, e.client)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -109,14 +114,27 @@ func (e *endpoint) guard(ctx context.Context) {
 	}
 }
 
-// hangUp ends the blocking queries.
-func (e *endpoint) hangUp() {
+// hangUp ends the blocking queries as if the connection was lost.
+func (e *endpoint) hangUp() { e.interrupt(driver.ErrTimeLimit) }
+
+// interrupt ends the blocking queries.
+func (e *endpoint) interrupt(cause error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for b := range e.blocked {
-		b.cancel(driver.ErrTimeLimit)
+		b.cancel(cause)
 	}
 }
+
+// interrupt ends the blocking queries of all endpoints.
+func (p *pool) interrupt(cause error) {
+	for _, e := range p.All() {
+		e.interrupt(cause)
+	}
+}
+
+// errLookAgain ends a blocking query that may never be answered.
+var errLookAgain = errors.New("there may be news that nobody tells")
 
 // recover waits after a blocking query has failed until an endpoint answers
 // again. It gives up when none has for limit.

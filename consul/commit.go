@@ -86,6 +86,7 @@ func (s *store) createSessions(ctx context.Context, t *transaction) error {
 func (s *store) commitTransaction(ctx context.Context, t *transaction) error {
 	backoff := newBackoff()
 	for {
+		m := s.mark()
 		over, err := s.lookAll(ctx, t)
 		if err != nil {
 			return err
@@ -99,8 +100,8 @@ func (s *store) commitTransaction(ctx context.Context, t *transaction) error {
 			for _, p := range over {
 				s.reapOf(p)
 			}
-			for _, p := range results {
-				s.saw(p.ModifyIndex)
+			if len(t.writes) > 0 {
+				m.wrote(results[len(results)-1].ModifyIndex)
 			}
 			return nil
 		}

@@ -18,22 +18,23 @@ var all = flag.Bool("kvdb.all", false, "run the suite in all variations, each ba
 
 // traits are what is documented of this backend.
 var traits = test.Traits{
-	TTLUntold:       true,
-	FoldedUpdates:   true,
-	FoldedSlashes:   true,
-	IllegalKeys:     []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b"},
-	MinTTL:          20 * time.Second,
-	MaxTTL:          172800 * time.Second,
-	TTLSlack:        time.Second,
-	MaxValue:        512 << 10,
-	MaxTxOps:        128,
-	NoPastDeletions: true,
-	LockSharesKey:   true,
-	NoCompact:       true,
-	Members:         true,
-	MembersJoin:     true,
-	Endpoints:       true,
-	NoLogin:         true,
+	TTLUntold:          true,
+	FoldedUpdates:      true,
+	FoldedSlashes:      true,
+	IllegalKeys:        []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b"},
+	MinTTL:             20 * time.Second,
+	MaxTTL:             172800 * time.Second,
+	TTLSlack:           time.Second,
+	MaxValue:           512 << 10,
+	MaxTxOps:           128,
+	NoPastDeletions:    true,
+	LockSharesKey:      true,
+	RestoredIndexGrows: true,
+	NoCompact:          true,
+	Members:            true,
+	MembersJoin:        true,
+	Endpoints:          true,
+	NoLogin:            true,
 }
 
 func TestConformanceChild(t *testing.T) { test.Child(t, consul.New) }
@@ -58,7 +59,7 @@ func TestConformance(t *testing.T) {
 			}
 			cluster := servers.Consul(t, v.options)
 			h := test.Harness{
-				Name: v.name, Init: consul.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(),
+				Name: v.name, Init: consul.New, Endpoints: cluster.Endpoints(), Server: cluster.Server(), History: cluster.Server(),
 				Options: map[string]string{}, Child: "TestConformanceChild", Traits: traits, Bare: !*all,
 			}
 			if v.options.ACL {

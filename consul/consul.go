@@ -93,7 +93,7 @@ func New(domain string, machines []string, options map[string]string, fatalError
 	}
 	ctx, cancel := driver.WithTimeLimit(context.Background(), opTimeout)
 	defer cancel()
-	if err := s.pool.call(ctx, repeatable, login); err != nil {
+	if err := s.pool.first(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to Consul at %q: %w", c.Given, err), s.Close(ctx))
 	}
 	kv, err := engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})

@@ -221,10 +221,17 @@ func (s *session) remove(l *lease) {
 	}
 }
 
-// close ends all sessions.
+// close ends all sessions, and makes none any more.
 func (k *keeper) close() {
 	k.mu.Lock()
 	k.closed = true
+	k.mu.Unlock()
+	k.abandon()
+}
+
+// abandon ends all sessions.
+func (k *keeper) abandon() {
+	k.mu.Lock()
 	var kept []*session
 	for s := range k.kept {
 		kept = append(kept, s)

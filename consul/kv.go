@@ -54,23 +54,35 @@ func (s *store) look(ctx context.Context, key string) (*api.KVPair, error) {
 }
 
 func (s *store) read(ctx context.Context, key string, stale bool) (pair *api.KVPair, index uint64, err error) {
+	m := s.mark()
 	index, err = s.query(ctx, stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
 		pair, meta, err = c.KV().Get(key, q)
 		return meta, err
 	})
-	return pair, index, err
+	if err != nil {
+		return nil, 0, err
+	}
+	if !stale {
+		m.found(pair, index)
+	}
+	return pair, s.since(m, stale, index), nil
 }
 
-// query makes a read, and returns an index up to which all writes are in what
-// was read.
+// since returns an index up to which all writes are in what a reply with the
+// index has. A linearizable read sees all that was seen before. Consul's own index
+// of the reply is only that of the last change to what was read.
+func (s *store) since(m mark, stale bool, index uint64) uint64 {
+	h := s.history.Load()
+	h.saw(index)
+	if stale || h != m.history {
+		return index
+	}
+	return max(index, m.seen)
+}
+
+// query makes a read, and returns the index of the reply.
 func (s *store) query(ctx context.Context, stale bool,
 	f func(c *api.Client, q *api.QueryOptions) (*api.QueryMeta, error)) (uint64, error) {
-	// A linearizable read sees all that was seen before. Consul's own index of the
-	// reply is only that of the last change to what was read.
-	before := s.seen.Load()
-	if stale {
-		before = 0
-	}
 	index := uint64(0)
 	err := s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
 		q := consistent(ctx)
@@ -81,11 +93,7 @@ func (s *store) query(ctx context.Context, stale bool,
 		}
 		return err
 	})
-	if err != nil {
-		return 0, err
-	}
-	s.saw(index)
-	return max(index, before), nil
+	return index, err
 }
 
 func toPair(p *api.KVPair, index uint64) kvdb.KVPair {
@@ -162,6 +170,7 @@ func (s *store) Put(ctx context.Context, dw driver.Write) (driver.Indexes, error
 		return driver.Indexes{}, err
 	}
 	defer s.calls.Done()
+	m := s.mark()
 	w := write{key: dw.Key, value: dw.Value}
 	if dw.TTL > 0 {
 		if err := s.createTTLSession(ctx, &w, dw.TTL); err != nil {
@@ -185,7 +194,7 @@ func (s *store) Put(ctx context.Context, dw driver.Write) (driver.Indexes, error
 	if w.session != "" {
 		s.expires(w, dw.TTL)
 	}
-	s.saw(pair.ModifyIndex)
+	m.wrote(pair.ModifyIndex)
 	return driver.Indexes{Created: pair.CreateIndex, Modified: pair.ModifyIndex}, nil
 }
 
@@ -246,6 +255,7 @@ func (s *store) reapOf(p *api.KVPair) {
 
 // Delete implements driver.Store.
 func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KVPair, error) {
+	m := s.mark()
 	c.Present = true
 	// The deletion itself tells neither what it has deleted nor its index. Flags
 	// that nobody has make the write before it a change.
@@ -267,7 +277,7 @@ func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KV
 		return nil, err
 	}
 	old, index := results[len(results)-2], results[len(results)-1].ModifyIndex
-	s.saw(index)
+	m.wrote(index)
 	pair := toPair(old, index)
 	return &pair, nil
 }

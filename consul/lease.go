@@ -88,6 +88,9 @@ func (l *lease) guard() {
 	}
 	ctx, cancel := until(l.store.lifetime, l.given, l.lost)
 	defer cancel()
+	h := l.store.history.Load()
+	h.note(l, api.KVPairs{{Key: l.key, CreateIndex: l.created, ModifyIndex: l.token}}, l.token)
+	defer h.note(l, nil, 0)
 	backoff := newBackoff()
 	for modified := l.token; ; {
 		now, _, err := l.store.news(ctx, l.key, modified)
@@ -95,6 +98,7 @@ func (l *lease) guard() {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
+			modified = 0
 			// For as long as it takes: the session ends in time.
 			_ = backoff.Wait(ctx)
 			_ = l.store.pool.recover(ctx, maxWait)
@@ -102,7 +106,9 @@ func (l *lease) guard() {
 			l.lose()
 			return
 		default:
-			backoff.Reset()
+			if modified > 0 { // else Consul may refuse still to wait for news
+				backoff.Reset()
+			}
 			modified = now.ModifyIndex
 		}
 	}
@@ -257,6 +263,7 @@ func (s *session) sweep(ctx context.Context, key string) {
 		switch {
 		case err != nil:
 			_ = store.pool.recover(ctx, maxWait)
+			next = 0
 		case now != nil && now.Session == s.id && !s.has(key, now.CreateIndex):
 			_, _ = store.commit(ctx, repeatable, remove(key, now.ModifyIndex)) // if it fails, once more
 			next = 0

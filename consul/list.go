@@ -31,6 +31,7 @@ func values(pairs api.KVPairs, prefix string) api.KVPairs {
 
 // List implements driver.Store. Consul has no pages: it returns all.
 func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
+	m := s.mark()
 	var pairs api.KVPairs
 	index, err := s.query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
 		pairs, meta, err = c.KV().List(pathOf(prefix), q)
@@ -39,6 +40,7 @@ func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (
 	if err != nil {
 		return driver.Page{}, err
 	}
+	index = s.since(m, s.stale, index)
 	pairs = values(pairs, prefix)
 	page := driver.Page{Pairs: make(kvdb.KVPairs, 0, len(pairs)), Index: index}
 	listed := make([]kvdb.KVPair, len(pairs)) // one allocation for all

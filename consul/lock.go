@@ -89,6 +89,7 @@ var errLockDelay = errors.New("the key is under Consul's lock delay")
 func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair) (*lease, error) {
 	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout)
 	defer cancel()
+	m := s.mark()
 	session, err := s.locks.session(ctx)
 	if err != nil {
 		return nil, err
@@ -116,7 +117,7 @@ func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair
 		return nil, err
 	}
 	taken := results[len(results)-1]
-	s.saw(taken.ModifyIndex)
+	m.wrote(taken.ModifyIndex)
 	l := &lease{
 		store: s, session: session, key: key, token: taken.ModifyIndex,
 		created: taken.CreateIndex,
@@ -160,9 +161,13 @@ func (s *store) isHeldBounded(ctx context.Context, p *api.KVPair) (bool, error) 
 func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Time) (*api.KVPair, error) {
 	limited, cancel := driver.WithTimeLimit(ctx, time.Until(deadline))
 	defer cancel()
+	h := s.history.Load()
+	h.note(p, api.KVPairs{p}, p.ModifyIndex)
+	defer h.note(p, nil, 0)
 	backoff := newBackoff()
-	for {
-		now, _, err := s.news(limited, p.Key, p.ModifyIndex)
+	for index := p.ModifyIndex; ; {
+		now, _, err := s.news(limited, p.Key, index)
+		index = p.ModifyIndex
 		switch {
 		case err == nil && (now == nil || now.ModifyIndex != p.ModifyIndex):
 			return now, nil
@@ -171,6 +176,11 @@ func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Ti
 		case limited.Err() != nil:
 			return p, nil
 		case err == nil:
+			continue
+		}
+		index = 0
+		switch {
+		case errors.Is(err, errLookAgain):
 			continue
 		case !errors.Is(err, kvdb.ErrNoConnection):
 			return nil, err
@@ -185,12 +195,16 @@ func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Ti
 // and the index from which to wait for the next change. Time without a change
 // may end it too.
 func (s *store) news(ctx context.Context, key string, index uint64) (now *api.KVPair, next uint64, err error) {
+	m := s.mark()
 	err = s.pool.block(ctx, func(ctx context.Context, c *api.Client) error {
 		q := consistent(ctx)
-		q.WaitIndex, q.WaitTime = index, maxWait
+		if index > 0 {
+			q.WaitIndex, q.WaitTime = index, maxWait
+		}
 		pair, meta, err := c.KV().Get(key, q)
 		if err == nil {
 			now, next = pair, meta.LastIndex
+			m.found(now, next)
 		}
 		return err
 	})

@@ -30,6 +30,7 @@ func newBackoff() retry.Backoff {
 type pool struct {
 	*failover.Pool[*endpoint]
 	config    config
+	probe     request // what guards ask of endpoints
 	transport *http.Transport
 	guards    sync.WaitGroup // of endpoints with blocking queries
 	setting   sync.Mutex     // orders calls of set
@@ -88,16 +89,24 @@ type request func(ctx context.Context, c *api.Client) error
 
 // call makes a request of the endpoints, until one has answered or ctx ends.
 func (p *pool) call(ctx context.Context, k failover.Kind, f request) error {
-	return refusal(p.Call(ctx, k, func(ctx context.Context, e *endpoint, begun func()) (sent bool, err error) {
-		var got atomic.Bool
-		var code atomic.Int32
-		trace := &httptrace.ClientTrace{
-			GotConn:              func(httptrace.GotConnInfo) { got.Store(true) },
-			GotFirstResponseByte: begun,
-		}
-		err = f(context.WithValue(httptrace.WithClientTrace(ctx, trace), statusKey{}, &code), e.client)
-		return got.Load(), e.explain(err, int(code.Load()))
-	}))
+	return refusal(p.Call(ctx, k, f.attempt))
+}
+
+// first makes the first endpoint that serves the current one.
+func (p *pool) first(ctx context.Context) error {
+	return refusal(p.First(ctx, request(login).attempt))
+}
+
+// attempt implements failover.Attempt.
+func (f request) attempt(ctx context.Context, e *endpoint, begun func()) (sent bool, err error) {
+	var got atomic.Bool
+	var code atomic.Int32
+	trace := &httptrace.ClientTrace{
+		GotConn:              func(httptrace.GotConnInfo) { got.Store(true) },
+		GotFirstResponseByte: begun,
+	}
+	err = f(context.WithValue(httptrace.WithClientTrace(ctx, trace), statusKey{}, &code), e.client)
+	return got.Load(), e.explain(err, int(code.Load()))
 }
 
 // pingKey is a key that is read, and need not be there or be readable, to see
@@ -115,11 +124,13 @@ func ping(ctx context.Context, c *api.Client) error {
 // login is ping for New, where a token that Consul does not know is an error.
 func login(ctx context.Context, c *api.Client) error {
 	_, _, err := c.KV().Get(pingKey, consistent(ctx))
-	if isStatus(err, http.StatusForbidden) && !isUnknownToken(err) {
+	if isForbidden(err) && !isUnknownToken(err) {
 		return nil
 	}
 	return err
 }
+
+func isForbidden(err error) bool { return isStatus(err, http.StatusForbidden) }
 
 // consistent are the options of a linearizable read.
 func consistent(ctx context.Context) *api.QueryOptions {

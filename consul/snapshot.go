@@ -57,13 +57,14 @@ func (s *store) snapshot(ctx context.Context, paths, wanted []string) (*tree.Tre
 	ops = append(ops,
 		op(api.KVTxnOp{Verb: api.KVSet, Key: mark}),
 		op(api.KVTxnOp{Verb: api.KVDelete, Key: mark}))
+	m := s.mark()
 	// It may run twice: it leaves nothing behind.
 	pairs, err := s.commit(ctx, repeatable, ops)
 	if err != nil {
 		return nil, 0, err
 	}
 	index := pairs[len(pairs)-1].ModifyIndex
-	s.saw(index)
+	m.wrote(index)
 	t := tree.NewOrdered()
 	for _, p := range pairs[:len(pairs)-1] {
 		if hasOne(p.Key, wanted) {

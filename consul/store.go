@@ -34,8 +34,7 @@ type store struct {
 	// beyond a transaction.
 	locks, writer *keeper
 	ttls          ttlKeys
-	// seen is the largest index that a reply had so far.
-	seen atomic.Uint64
+	history       atomic.Pointer[history]
 
 	lifetime context.Context // ends with cause kvdb.ErrClosed at Close
 	end      context.CancelCauseFunc
@@ -64,6 +63,8 @@ func newStore(c config) (*store, error) {
 	}
 	s := &store{pool: p, stale: c.Stale}
 	s.locks, s.writer = newKeeper(s, locksName), newKeeper(s, writerName)
+	s.history.Store(newHistory())
+	p.probe = s.probe
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.late, s.endLate = context.WithCancel(context.Background())
 	return s, nil
@@ -125,16 +126,6 @@ func checkPrefix(prefix string) (string, error) {
 }
 
 func isDots(component string) bool { return component == "." || component == ".." }
-
-// saw notes the index of a reply.
-func (s *store) saw(index uint64) {
-	for {
-		seen := s.seen.Load()
-		if index <= seen || s.seen.CompareAndSwap(seen, index) {
-			return
-		}
-	}
-}
 
 // begin begins a call that may leave something to be done in the background. It ends
 // with calls.Done. Close, which comes when the contexts of calls have ended, waits.

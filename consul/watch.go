@@ -26,8 +26,14 @@ type stream struct {
 	ctx     context.Context
 	request driver.WatchRequest
 
+	history *history
+	cancel  func()
+
 	known map[string]indexes // key → what the last reply said of it
-	index uint64             // of the last reply
+	index uint64             // of the last reply; 0 to look at once what is there
+	// latest is the largest index of a reply.
+	latest uint64
+	lost   bool // the connection, since the last reply
 	// ready are events that Next has not returned.
 	ready []*kvdb.KVPair
 	idle  retry.Backoff // between replies without news
@@ -38,14 +44,22 @@ type indexes struct{ created, modified uint64 }
 
 // Watch implements driver.Store. The watch knows what is there when it returns.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
+	h := s.history.Load()
+	ended, end := context.WithCancelCause(ctx)
+	detach := context.AfterFunc(h.over, func() { end(kvdb.ErrWatchRevisionCompacted) })
 	w := &stream{
-		store: s, ctx: ctx, request: r, known: map[string]indexes{},
+		store: s, ctx: ended, request: r, history: h, known: map[string]indexes{},
 		// The index of a reply about nothing is that of all keys: it moves, and ends
 		// the next query at once, when any key is written.
 		idle:  retry.Backoff{Min: 10 * time.Millisecond, Max: 250 * time.Millisecond},
 		again: retry.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second},
 	}
-	bounded, cancel := driver.WithTimeLimit(ctx, opTimeout)
+	w.cancel = func() {
+		detach()
+		end(nil)
+		h.note(w, nil, 0)
+	}
+	bounded, cancel := driver.WithTimeLimit(ended, opTimeout)
 	defer cancel()
 	var pairs api.KVPairs
 	var index uint64
@@ -54,6 +68,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 		return err
 	})
 	if err != nil {
+		w.cancel()
 		return nil, err
 	}
 	w.learn(pairs, index)
@@ -99,9 +114,15 @@ func (w *stream) Next() ([]*kvdb.KVPair, error) {
 	return events, nil
 }
 
-// await makes one blocking query, and waits until Consul can be reached when it
-// fails.
+// await makes one blocking query. When the last one has failed it waits until Consul
+// can be reached, and looks what is there.
 func (w *stream) await() error {
+	if w.lost {
+		if err := w.reconnect(); err != nil || w.lost {
+			return err
+		}
+	}
+	blocked := w.index > 0
 	var pairs api.KVPairs
 	var index uint64
 	err := w.store.pool.block(w.ctx, func(ctx context.Context, c *api.Client) (err error) {
@@ -110,21 +131,70 @@ func (w *stream) await() error {
 	})
 	switch {
 	case err == nil:
-		w.again.Reset()
-		if w.learn(pairs, w.deletion(pairs, index)); len(w.ready) == 0 {
+		if w.contradicted(pairs, index) {
+			return kvdb.ErrWatchRevisionCompacted
+		}
+		w.learn(pairs, w.deletion(pairs, index))
+		if blocked || len(w.ready) > 0 { // else Consul may refuse still to wait for news
+			w.again.Reset()
+		}
+		if len(w.ready) == 0 {
 			return w.idle.Wait(w.ctx)
 		}
 		w.idle.Reset()
 		return nil
 	case w.ctx.Err() != nil:
 		return context.Cause(w.ctx)
+	case errors.Is(err, errLookAgain):
+		w.index = 0
+		return nil
 	case !errors.Is(err, kvdb.ErrNoConnection):
 		return err
 	}
+	w.lost, w.index = true, 0
+	return nil
+}
+
+// reconnect waits until Consul can be reached, and looks whether its history is
+// the same.
+func (w *stream) reconnect() error {
 	if err := w.again.Wait(w.ctx); err != nil {
 		return err
 	}
-	return w.store.pool.recover(w.ctx, patience)
+	if err := w.store.pool.recover(w.ctx, patience); err != nil {
+		return err
+	}
+	bounded, cancel := driver.WithTimeLimit(w.ctx, opTimeout)
+	defer cancel()
+	err := w.store.verify(bounded, w.history)
+	if w.ctx.Err() != nil {
+		return context.Cause(w.ctx)
+	}
+	// Whoever may not read what he knew learns of that by his own query.
+	w.lost = errors.Is(err, kvdb.ErrNoConnection)
+	return nil
+}
+
+// contradicted reports whether a reply cannot come from the history that the watch
+// has followed. What is there and was not before has a larger index than all
+// replies before, unless the token might not read it: that ends this watch alone.
+func (w *stream) contradicted(pairs api.KVPairs, index uint64) bool {
+	mine := true
+	for _, p := range pairs {
+		known, there := w.known[p.Key]
+		switch {
+		case there && (fact{p.Key, known, w.latest}).contradicts(p):
+			w.store.leave(w.history)
+			return true
+		case !there && p.ModifyIndex <= w.latest:
+			mine = false
+		}
+	}
+	if !w.request.Prefix && len(pairs) == 0 && index < w.latest {
+		w.store.leave(w.history)
+		return true
+	}
+	return !mine
 }
 
 // deletion returns the index of the deletion when the watched key is gone: the
@@ -159,8 +229,9 @@ func (w *stream) learn(pairs api.KVPairs, index uint64) {
 	w.tellDeleted(now, index)
 	slices.SortStableFunc(w.ready, func(a, b *kvdb.KVPair) int { return cmp.Compare(a.ModifiedIndex, b.ModifiedIndex) })
 	w.known = now
-	// An index that goes back is that of another history, or deletions were
-	// forgotten: begin anew.
+	w.latest = max(w.latest, index)
+	w.history.note(w, pairs, w.latest)
+	// An index goes back when Consul forgets deletions: begin anew.
 	if index < w.index {
 		index = 0
 	}
@@ -203,12 +274,12 @@ func (w *stream) deletedBy(now map[string]indexes, index uint64) uint64 {
 	for _, i := range now {
 		writes[i.modified] = true
 	}
-	for i := index; i > w.index; i-- {
+	for i := index; i > w.latest; i-- {
 		if !writes[i] {
 			return i
 		}
 	}
-	return max(index, w.index) // in one transaction with a write, or the index went back
+	return max(index, w.latest) // in one transaction with a write, or the index went back
 }
 
 func (w *stream) tell(event *kvdb.KVPair) {
@@ -218,6 +289,5 @@ func (w *stream) tell(event *kvdb.KVPair) {
 	}
 }
 
-// Close implements driver.Stream. There is nothing to release: the context has
-// ended the query.
-func (w *stream) Close() {}
+// Close implements driver.Stream.
+func (w *stream) Close() { w.cancel() }

@@ -105,6 +105,11 @@ type Traits struct {
 	// key, not the watched key or prefix.
 	ChangedKeyAsPrefix bool
 
+	// RestoredIndexGrows: when the store is restored by its own means, what is
+	// written afterwards has larger indexes than what was there before. An instance
+	// that asks only then cannot tell that the history went back.
+	RestoredIndexGrows bool
+
 	// LockSharesKey: a lock and a value at one key exclude each other.
 	LockSharesKey bool
 

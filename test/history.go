@@ -82,6 +82,10 @@ func (e *env) goBack(way wayBack, meanwhile func(endpoints []string) error) {
 //   - Reads, writes, locks and new watches of the same instance work.
 func historyWentBack(way wayBack, passed bool) func(e *env) {
 	return func(e *env) {
+		if way == fromSnapshot && passed && e.traits.RestoredIndexGrows {
+			e.except("not when the store was restored by its own means and written to before the instance asks")
+			e.t.Skip("the store's index never goes back when it is restored")
+		}
 		const writes = 50
 		e.put("kept", "value")
 		e.put("busy/key", "value")
