@@ -100,6 +100,29 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// An endpoint with a scheme of TLS is reached by TLS, and never in plain text.
+func TestSecureScheme(t *testing.T) {
+	t.Parallel() // it mostly waits
+	secure, plain := servers.ZooKeeper(t, servers.Options{TLS: true}), servers.ZooKeeper(t, servers.Options{})
+	login := map[string]string{kvdb.UsernameKey: "me", kvdb.PasswordKey: "secret"}
+	trusting := maps.Clone(login)
+	trusting[kvdb.InsecureSkipVerify] = "true"
+	for _, scheme := range []string{"https://", "tls://", "HTTPS://"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			kv := instance(t, "d", []string{scheme + secure.Endpoints()[0]}, trusting)
+			_, err := kv.Put("key", "value", 0)
+			require.NoError(t, err)
+			_, err = New("d", []string{scheme + plain.Endpoints()[0]}, login, nil)
+			require.ErrorIs(t, err, kvdb.ErrNoConnection)
+		})
+	}
+	for _, scheme := range []string{"http://", "tcp://", "zk://", ""} {
+		_, err := instance(t, "d", []string{scheme + plain.Endpoints()[0]}, login).Put("key", "value", 0)
+		require.NoError(t, err, scheme)
+	}
+}
+
 // A secret in an endpoint is not shown.
 func TestSecretInAnEndpoint(t *testing.T) {
 	for _, endpoint := range []string{"zk://user:secret@127.0.0.1:1", "user:secret@127.0.0.1:1", "user:secret@host", "user:secret@host:x"} {
