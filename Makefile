@@ -19,6 +19,9 @@ help:
 # The packages whose tests start real servers.
 SERVERS := ./consul ./etcd/... ./zookeeper ./test/servers ./examples/leader ./examples/quickstart ./internal/bench
 
+# A module of its own, whose tests start servers at the default ports.
+OUTSIDE := test/outside
+
 .PHONY: test
 test: ## all tests that need no servers, with the race detector
 	$(GO) test -race -timeout 40m $$($(GO) list ./... | grep -v -x -F "$$($(GO) list $(SERVERS))")
@@ -26,6 +29,7 @@ test: ## all tests that need no servers, with the race detector
 .PHONY: test-servers
 test-servers: servers ## the tests of the stores on real servers, with the race detector
 	CI=true $(GO) test -race -p 2 -timeout 60m $(SERVERS)
+	CI=true $(GO) -C $(OUTSIDE) test -timeout 30m ./...
 
 .PHONY: outages
 outages: servers ## the suite with its cases about outages, and two minutes of faults, on every store that has servers
@@ -56,6 +60,7 @@ lint: ## gofmt, go vet and staticcheck (configured in staticcheck.conf)
 	if [ -n "$$unformatted" ]; then echo "not gofmt-clean:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool -modfile=tools/lint/go.mod staticcheck ./...
+	$(GO) -C $(OUTSIDE) vet ./...
 
 .PHONY: generate
 generate: ## the generated files anew

@@ -2,8 +2,10 @@ package test
 
 import (
 	"errors"
+	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,17 +106,28 @@ func (e *env) probeTTL(t *Traits) {
 	e.NoError(err)
 }
 
-// probeValue is the largest value, 0 for no limit.
+// probeValue is the limit that the error of a value names which is too large, 0
+// for no limit. It is the largest value, or that of the request which has the
+// value in it.
 func (e *env) probeValue() int {
 	large := strings.Repeat("x", maxProbeValue)
-	refused := func(n int) bool {
+	put := func(n int) error {
 		_, err := e.kv.Put("large", large[:n], 0)
-		return errors.Is(err, kvdb.ErrTooLarge)
+		return err
 	}
+	refused := func(n int) bool { return errors.Is(put(n), kvdb.ErrTooLarge) }
 	if !refused(maxProbeValue) {
 		return 0
 	}
-	return sort.Search(maxProbeValue, func(n int) bool { return refused(n + 1) })
+	largest := sort.Search(maxProbeValue, func(n int) bool { return refused(n + 1) })
+	err := put(min(largest+requestRoom+1, maxProbeValue)) // whose size is no candidate
+	e.ErrorIs(err, kvdb.ErrTooLarge)
+	for _, number := range regexp.MustCompile(`\d+`).FindAllString(err.Error(), -1) {
+		if n, _ := strconv.Atoi(number); n >= largest && n <= largest+requestRoom {
+			return n
+		}
+	}
+	return largest
 }
 
 func (e *env) probeTx(t *Traits) {

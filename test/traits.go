@@ -12,8 +12,5 @@ func traitsAsDeclared(e *env) {
 	found.History, found.TTLSlack, found.ExpiryTold = declared.History, declared.TTLSlack, declared.ExpiryTold
 	found.RestoredIndexGrows = declared.RestoredIndexGrows
 	found.CallTimeout, found.WatchTimeout = declared.CallTimeout, declared.WatchTimeout
-	if room := declared.MaxValue - found.MaxValue; room > 0 && room < requestRoom {
-		found.MaxValue = declared.MaxValue
-	}
 	e.Equal(declared, found, "declared, and found by trying")
 }

@@ -3,6 +3,7 @@
 package common
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -67,7 +68,7 @@ type etcdCommon struct {
 
 // NewEtcdCommon returns what the options say. They may be nil.
 func NewEtcdCommon(options map[string]string) EtcdCommon {
-	return &etcdCommon{options}
+	return &etcdCommon{maps.Clone(options)}
 }
 
 func (c *etcdCommon) GetAuthInfoFromOptions() (transport.TLSInfo, string, string, error) {
