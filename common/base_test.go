@@ -1,6 +1,7 @@
 package common
 
 import (
+	"encoding/json"
 	"fmt"
 	"sync"
 	"testing"
@@ -136,4 +137,33 @@ func TestDeserializeGarbage(t *testing.T) {
 		_, err := b.DeserializeAll([]byte(garbage))
 		require.ErrorIs(t, err, kvdb.ErrUnmarshal, "%q", garbage)
 	}
+}
+
+// Keys of any bytes survive, and those that are text look as ever.
+func TestSerializeKeysThatAreNotUTF8(t *testing.T) {
+	b := &BaseKvdb{}
+	pairs := kvdb.KVPairs{{Key: "text", Value: []byte("v")}, {Key: "a\xff\xfeb", TTL: 3}, {Key: "\ufffd"}}
+	encoded, err := b.SerializeAll(pairs)
+	require.NoError(t, err)
+	decoded, err := b.DeserializeAll(encoded)
+	require.NoError(t, err)
+	require.Equal(t, pairs, decoded)
+
+	var older kvdb.KVPairs // as readers see it that know nothing of RawKey
+	require.NoError(t, json.Unmarshal(encoded, &older))
+	require.Equal(t, "text", older[0].Key)
+	require.Equal(t, "a\ufffd\ufffdb", older[1].Key)
+
+	text, err := b.SerializeAll(pairs[:1])
+	require.NoError(t, err)
+	plain, err := json.Marshal(pairs[:1])
+	require.NoError(t, err)
+	require.Equal(t, string(plain), string(text))
+
+	decoded, err = b.DeserializeAll([]byte("[{}]"))
+	require.NoError(t, err)
+	require.Equal(t, kvdb.KVPairs{{}}, decoded)
+	encoded, err = b.SerializeAll(nil)
+	require.NoError(t, err)
+	require.Equal(t, "[]", string(encoded))
 }

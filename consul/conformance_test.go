@@ -21,7 +21,7 @@ var traits = test.Traits{
 	TTLUntold:          true,
 	FoldedUpdates:      true,
 	FoldedSlashes:      true,
-	IllegalKeys:        []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b"},
+	IllegalKeys:        []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b", "a\xffb"},
 	MinTTL:             20 * time.Second,
 	MaxTTL:             172800 * time.Second,
 	TTLSlack:           time.Second,

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/portworx/kvdb"
@@ -18,6 +19,8 @@ var keyGroup = group{name: "Keys", calls: "keys, domains, prefixes", cases: []te
 	{name: "BesideADirectory", run: keysBesideADirectory},
 	{name: "Slashes", run: keysSlashes},
 	{name: "Illegal", run: keysIllegal},
+	{name: "NotUTF8", run: keysNotUTF8},
+	{name: "EmptyBelowTheDomain", run: keysEmptyBelowTheDomain},
 }}
 
 // One separator joins domain and key, whether the domain ends in one or not,
@@ -49,6 +52,9 @@ func keysDomainIsJoined(e *env) {
 func keysAreRelative(e *env) {
 	keys := []string{
 		"plain", "dir/sub/leaf", "with space", "ä/ü/日本", "a%2Fb", "what?x=1&y#z", "a+b", "a:b;c,d", `q"uo'te\`, "~.hidden-ish",
+	}
+	if !slices.Contains(e.traits.IllegalKeys, notUTF8) {
+		keys = append(keys, notUTF8, "dir\xc3/\xa4/\x80", "\xff")
 	}
 	tree := e.watchTree("", 0)
 	for _, key := range keys {
@@ -249,4 +255,94 @@ func keysIllegal(e *env) {
 		}
 	}
 	e.Empty(e.enumerate(""))
+}
+
+// A key of any bytes, where the store takes it, is the same for all that hand keys
+// out.
+func keysNotUTF8(e *env) {
+	if slices.Contains(e.traits.IllegalKeys, notUTF8) {
+		return // asserted above
+	}
+	keys := []string{"dir/\x80", "dir/\x80\x81", "dir/a\xff/b", "dir/\xff"}
+	tree := e.watchTree("dir/\x80", 0)
+	for _, key := range keys {
+		e.put(key, "value of "+key)
+	}
+	slices.Sort(keys)
+	e.Equal(keys, e.enumerate("dir/"))
+	e.Equal([]string{"dir/\x80", "dir/\x80\x81"}, e.enumerate("dir/\x80"))
+	e.Equal(keys, keysOf(e.pages("dir/", 1)))
+	names, err := e.kv.Keys("dir", "")
+	e.NoError(err)
+	e.Equal([]string{"a\xff", "\x80", "\x80\x81", "\xff"}, names)
+	e.Equal("dir/\x80", tree.next().Key)
+	e.Equal("dir/\x80\x81", tree.next().Key)
+	snapshot, _ := e.snapshot("dir/")
+	serialized, err := e.kv.Serialize()
+	e.NoError(err)
+	backup, err := e.kv.Deserialize(serialized)
+	e.NoError(err)
+	e.Equal(keys, keysOf(backup))
+	for _, key := range keys {
+		e.Equal("value of "+key, string(e.holds(key, "value of "+key).Value))
+		pair, err := snapshot.Get(key)
+		e.NoError(err)
+		e.Equal(key, pair.Key)
+	}
+	if !e.traits.NoTx {
+		_, err = e.txPut("dir/\xff", "by a transaction")
+		e.NoError(err)
+		e.holds("dir/\xff", "by a transaction")
+	}
+	lock := e.lock(e.kv, "lock\xff", "me")
+	e.Equal("lock\xff", lock.Key)
+	e.isLocked("lock\xff", "me")
+	e.isLocked("lock\xfe", "")
+	e.NoError(e.kv.Unlock(lock))
+	e.NoError(e.kv.DeleteTree("dir/a\xff"))
+	e.missing("dir/a\xff/b")
+	e.Len(e.enumerate("dir/"), 3)
+}
+
+// A pair whose key is the domain and a slash, which only another program can
+// write, is in nothing that hands keys out, for no call takes its key.
+func keysEmptyBelowTheDomain(e *env) {
+	if e.traits.PrivateStore {
+		return // there is no other program
+	}
+	none := e.open("")
+	tree := e.watchTree("", 0)
+	e.put("end", "value")
+	if _, err := none.Put(e.domain+"/", "foreign", 0); err != nil {
+		e.ErrorIs(err, kvdb.ErrIllegal)
+		return
+	}
+	e.put("key", "value")
+	e.Equal([]string{"end", "key"}, e.enumerate(""))
+	for _, size := range []int{1, 2} {
+		e.Equal([]string{"end", "key"}, keysOf(e.pages("", size)))
+	}
+	names, err := e.kv.Keys("", "")
+	e.NoError(err)
+	e.Equal([]string{"end", "key"}, names)
+	e.Equal("end", tree.next().Key)
+	e.Equal("key", tree.next().Key)
+	e.Len(e.content(e.kv), 2)
+	snapshot, _ := e.snapshot()
+	pairs, err := snapshot.Enumerate("")
+	e.NoError(err)
+	e.Equal([]string{"end", "key"}, keysOf(pairs))
+	e.Len(e.content(snapshot), 2)
+	values, err := e.kv.EnumerateWithSelect("",
+		func(interface{}) bool { return true }, func(val interface{}) interface{} { return val })
+	e.NoError(err)
+	e.Len(values, 2)
+	if e.traits.FoldedSlashes { // it may be the key of the domain itself
+		_, err = none.Delete(e.domain + "/")
+		e.NoError(err)
+		return
+	}
+	e.NoError(e.kv.DeleteTree(""))
+	_, err = none.Get(e.domain + "/")
+	e.is(kvdb.ErrNotFound, err)
 }

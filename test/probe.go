@@ -19,6 +19,9 @@ const (
 	maxProbeTxOps = 1000
 )
 
+// notUTF8 is a key that stores refuse which carry keys as text.
+const notUTF8 = "a\xffb"
+
 // requestRoom is what a request has beside a value, at most, in bytes.
 const requestRoom = 4 << 10
 
@@ -67,7 +70,7 @@ func (e *env) probeKeys(t *Traits) {
 	names, err := e.kv.Keys("", "")
 	e.NoError(err)
 	t.HiddenUnlisted = !slices.Contains(names, "_hidden")
-	for _, key := range []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b"} {
+	for _, key := range []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b", notUTF8} {
 		if _, err := e.kv.Put(key, "value", 0); errors.Is(err, kvdb.ErrIllegal) {
 			t.IllegalKeys = append(t.IllegalKeys, key)
 		}

@@ -24,7 +24,7 @@ var all = flag.Bool("kvdb.all", false, "run the suite in all variations, which t
 var traits = test.Traits{
 	FoldedUpdates:   true,
 	FoldedSlashes:   true,
-	IllegalKeys:     []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b"},
+	IllegalKeys:     []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b", "a\xffb"},
 	NoTTL:           true,
 	NoEmptyValue:    true,
 	MaxValue:        1<<20 - 32<<10,

@@ -14,7 +14,7 @@ var all = flag.Bool("kvdb.all", false, "run the suite in all variations, each ba
 // traits are what is documented of this backend.
 var traits = test.Traits{
 	FoldedSlashes: true, Directories: true, HiddenUnlisted: true, NoLearners: true,
-	IllegalKeys: []string{"./a", "a/..", "a/../b", "a/./b"},
+	IllegalKeys: []string{"./a", "a/..", "a/../b", "a/./b", "a\xffb"},
 	TTLSlack:    2 * time.Second,
 	ExpiryTold:  true,
 	MaxTTL:      100 * 365 * 24 * time.Hour,

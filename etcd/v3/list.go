@@ -125,14 +125,10 @@ func nextLimit(reply *pb.RangeResponse) int64 {
 	return max(1, pageBytes*int64(len(reply.Kvs))/int64(max(1, reply.Size())))
 }
 
-// isNoPair reports whether a key is none of a program's: a marker, or the domain
-// with a slash, which another program may have written and would be the empty key.
-func (s *store) isNoPair(key []byte) bool { return isMarker(key) || string(key) == s.domain }
-
 // withoutLocks removes locks and markers from what was read; kvs is of no use
 // then. When it has no values, heldLocks tells which keys are locks.
 func (s *store) withoutLocks(kvs []*mvccpb.KeyValue, keysOnly bool, heldLocks func() ([]string, error)) ([]*mvccpb.KeyValue, error) {
-	kvs = slices.DeleteFunc(kvs, func(kv *mvccpb.KeyValue) bool { return s.isNoPair(kv.Key) })
+	kvs = slices.DeleteFunc(kvs, func(kv *mvccpb.KeyValue) bool { return isMarker(kv.Key) })
 	if !slices.ContainsFunc(kvs, s.maybeLock) {
 		return kvs, nil
 	}

@@ -66,7 +66,7 @@ var (
 
 func (s *store) Limits() driver.Limits {
 	return driver.Limits{
-		MinTTL: minTTL, MaxTTL: maxTTL, BinaryKeys: true,
+		MinTTL: minTTL, MaxTTL: maxTTL,
 		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: opTimeout,
 	}
 }

@@ -242,7 +242,7 @@ func eventPair(e *mvccpb.Event) *kvdb.KVPair {
 // hidden tells whether an event is none of a program's: about a marker, or about
 // a lock.
 func (w *watch) hidden(e *mvccpb.Event) (bool, error) {
-	if w.h.s.isNoPair(e.Kv.Key) {
+	if isMarker(e.Kv.Key) {
 		return true, nil
 	}
 	if w.locks == nil || !strings.HasPrefix(string(e.Kv.Key), w.h.s.locks) {

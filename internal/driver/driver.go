@@ -99,12 +99,11 @@ type Limits struct {
 	// written and the sum of the sizes of keys and values.
 	MaxTxOps, MaxTxBytes int
 	// CheckKey returns the form in which the store keeps key (Consul and
-	// ZooKeeper fold runs of slashes), or why it cannot. Nil: any key as it is.
+	// ZooKeeper fold runs of slashes), or why it cannot: keys that are not UTF-8,
+	// for example. Nil: any key as it is.
 	// CheckPrefix is the same for a string prefix, domains included, which may
 	// end anywhere.
 	CheckKey, CheckPrefix func(key string) (string, error)
-	// BinaryKeys: a key may have any bytes. Else it must be UTF-8.
-	BinaryKeys bool
 	// Capabilities are the instance's, see kvdb.KVCapabilityOrderedUpdates.
 	Capabilities int
 	// PrivateKeyspace: the store serves one instance only, and keys go to it

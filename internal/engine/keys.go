@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/portworx/kvdb"
 )
@@ -13,10 +12,6 @@ import (
 func (i *instance) key(key string) (string, error) {
 	if key == "" {
 		return "", illegalKey(key, errors.New("it is empty"))
-	}
-	if !i.limits.BinaryKeys && !utf8.ValidString(key) {
-		// Consul and ZooKeeper carry keys as text.
-		return "", illegalKey(key, errors.New("it is not UTF-8"))
 	}
 	full := i.prefix + key
 	if i.limits.CheckKey != nil {
@@ -63,8 +58,13 @@ func (i *instance) directory(dir, sep string) (string, error) {
 // relative is the inverse of key.
 func (i *instance) relative(full string) string { return full[len(i.prefix):] }
 
-// hidden tells whether Enumerate leaves the key out.
+// hidden reports whether Enumerate leaves the key out.
 func hidden(key string) bool {
 	last := strings.LastIndexByte(key, '/') + 1
-	return last < len(key) && key[last] == '_'
+	return last < len(key) && key[last] == '_' || isForeign(key)
 }
+
+// isForeign reports whether key is that of a pair which only another program can
+// have written: its key is the domain and a slash. No call takes the empty key,
+// so none hands it out.
+func isForeign(key string) bool { return key == "" }

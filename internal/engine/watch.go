@@ -76,7 +76,9 @@ func (w *watcher) deliver() error {
 			if w.ctx.Err() != nil {
 				return kvdb.ErrWatchStopped
 			}
-			event.Key = w.relative(event.Key)
+			if event.Key = w.relative(event.Key); isForeign(event.Key) {
+				continue
+			}
 			shown := w.watched
 			if w.limits.EventKeyAsPrefix {
 				shown = w.domain + event.Key

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/portworx/kvdb"
@@ -260,7 +261,7 @@ func (kv *Kvdb) Serialize() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return kv.SerializeAll(page.Pairs)
+	return kv.SerializeAll(slices.DeleteFunc(page.Pairs, func(pair *kvdb.KVPair) bool { return isForeign(pair.Key) }))
 }
 
 // Deserialize returns the pairs in what Serialize returned.
