@@ -2,7 +2,10 @@ package consul
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/portworx/kvdb"
@@ -53,6 +56,8 @@ type session struct {
 	leases map[*lease]struct{}
 	swept  map[string]bool // keys that it must not get any more, see disown
 	over   bool            // ended is closed
+
+	destroyed atomic.Bool // Consul has ended the session
 }
 
 // session returns the session, and makes it if there is none.
@@ -197,7 +202,20 @@ func (s *session) finish() {
 	s.over = true
 	close(s.ended)
 	k.mu.Unlock()
-	k.store.reap(s.id)
+	k.store.background(func(ctx context.Context) {
+		s.destroyed.Store(k.store.destroySession(ctx, s.id) == nil)
+	})
+}
+
+// keys returns the keys that the session may have in Consul.
+func (s *session) keys() []string {
+	s.keeper.mu.Lock()
+	defer s.keeper.mu.Unlock()
+	keys := slices.Collect(maps.Keys(s.swept))
+	for l := range s.leases {
+		keys = append(keys, l.key)
+	}
+	return keys
 }
 
 // add makes l a lease of the session, unless that is over, or removes its key.
@@ -221,23 +239,22 @@ func (s *session) remove(l *lease) {
 	}
 }
 
-// close ends all sessions, and makes none any more.
-func (k *keeper) close() {
+// close ends all sessions, makes none any more, and returns those that it has
+// ended.
+func (k *keeper) close() []*session {
 	k.mu.Lock()
 	k.closed = true
 	k.mu.Unlock()
-	k.abandon()
+	return k.abandon()
 }
 
-// abandon ends all sessions.
-func (k *keeper) abandon() {
+// abandon ends all sessions, and returns them.
+func (k *keeper) abandon() []*session {
 	k.mu.Lock()
-	var kept []*session
-	for s := range k.kept {
-		kept = append(kept, s)
-	}
+	kept := slices.Collect(maps.Keys(k.kept))
 	k.mu.Unlock()
 	for _, s := range kept {
 		s.finish()
 	}
+	return kept
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -159,13 +160,13 @@ func (s *store) launch(f func()) {
 }
 
 // Close implements driver.Store. It ends the session of the locks, and with it
-// the locks.
+// the locks, and goes on to do so while Consul cannot be reached, until ctx ends.
 func (s *store) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
 	s.calls.Wait()
-	s.locks.close()
+	ended := s.locks.close()
 	s.writer.close()
 	s.mu.Lock()
 	s.closed = true
@@ -176,5 +177,16 @@ func (s *store) Close(ctx context.Context) error {
 	stop()
 	s.endLate()
 	s.pool.close()
-	return nil
+	var keys []string
+	for _, session := range ended {
+		if !session.destroyed.Load() {
+			keys = append(keys, session.keys()...)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	slices.Sort(keys)
+	return fmt.Errorf("%w: the locks %q are held until their session ends, for %v at most",
+		kvdb.ErrNoConnection, slices.Compact(keys), sessionFactor*keptTTL)
 }
