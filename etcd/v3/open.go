@@ -52,7 +52,7 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 	if err != nil {
 		return nil, err
 	}
-	urls := settings.URLs(read.Endpoints)
+	urls := read.URLs()
 	if domain != "" && !strings.HasSuffix(domain, kvdb.DefaultSeparator) {
 		domain += kvdb.DefaultSeparator
 	}

@@ -13,7 +13,6 @@ import (
 
 // Endpoint is where a server is.
 type Endpoint struct {
-	Secure     bool   // it is reached by TLS
 	Host, Port string // an IPv6 address has no brackets
 	Path       string // what goes in front of all paths, not escaped, without a / at its end
 

@@ -260,7 +260,7 @@ func (s Store) defaults(secure bool) (endpoints []Endpoint, given []string) {
 func (s Store) complete(endpoints []Endpoint, isSecure bool) {
 	for i := range endpoints {
 		e := &endpoints[i]
-		e.Secure, e.scheme = isSecure, s.plain[0]
+		e.scheme = s.plain[0]
 		port := s.port
 		if isSecure {
 			e.scheme, port = s.secure[0], s.securePort
