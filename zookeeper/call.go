@@ -128,6 +128,9 @@ func (s *store) reach(ctx context.Context, before error) error {
 		defer cancel()
 	}
 	if s.main.await(ctx) != nil || ctx.Err() != nil {
+		if before == nil {
+			before = s.main.failure()
+		}
 		return driver.NotReached(ctx, before)
 	}
 	return nil

@@ -1,10 +1,14 @@
 package zookeeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -52,6 +56,7 @@ type client struct {
 	mu       sync.Mutex // protects what is below
 	dialled  bool
 	fresh    bool              // the next connection shall have a new session
+	failures map[string]error  // by server, since the last session
 	socket   net.Conn          // the last one
 	login    chan struct{}     // closed when the session has its credentials
 	up       chan struct{}     // closed while there is a connection with a session
@@ -74,7 +79,7 @@ type clientConfig struct {
 func connect(cfg clientConfig, credentials []byte) (*client, error) {
 	c := &client{
 		servers: cfg.servers, tls: cfg.tls, once: cfg.once, told: cfg.told, refused: cfg.refused,
-		login: make(chan struct{}), rejected: make(chan struct{}), up: make(chan struct{}), sending: map[string]*flush{},
+		login: make(chan struct{}), rejected: make(chan struct{}), up: make(chan struct{}), sending: map[string]*flush{}, failures: map[string]error{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	var err error
@@ -129,6 +134,9 @@ func (c *client) admitted(ctx context.Context) error {
 	}
 }
 
+// errNotConnected: there is no connection to a server.
+var errNotConnected = errors.New("not connected")
+
 var errOnce = errors.New("this session is over")
 
 func (c *client) dial(network, address string, _ time.Duration) (net.Conn, error) {
@@ -140,16 +148,14 @@ func (c *client) dial(network, address string, _ time.Duration) (net.Conn, error
 	if over {
 		return nil, errOnce
 	}
-	socket, err := c.connectTo(ctx, network, address)
+	server, err := c.choose(ctx, address)
 	if err != nil {
 		return nil, err
 	}
-	switch other, err := c.follower(ctx, network, address); {
-	case err != nil:
-		return nil, errors.Join(err, socket.Close())
-	case other != nil:
-		_ = socket.Close()
-		socket = other
+	socket, err := c.connectTo(ctx, network, server)
+	if err != nil {
+		c.failed(server, err)
+		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -159,57 +165,118 @@ func (c *client) dial(network, address string, _ time.Duration) (net.Conn, error
 	c.socket = socket
 	c.dials.Add(1)
 	c.readings.reset()
-	return &tap{Conn: socket, watcher: c, pingedOnly: c.once, fresh: c.fresh}, nil
+	return &tap{Conn: socket, watcher: c, server: server, pingedOnly: c.once, fresh: c.fresh}, nil
 }
 
 func (c *client) connectTo(ctx context.Context, network, address string) (net.Conn, error) {
 	socket, err := new(net.Dialer).DialContext(ctx, network, address)
-	if err != nil || c.tls == nil {
-		return socket, err
+	if err == nil && c.tls != nil {
+		socket, err = c.tls.Client(ctx, socket, address)
 	}
-	return c.tls.Client(ctx, socket, address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotConnected, err)
+	}
+	return socket, nil
 }
 
-// follower returns a connection to a server that follows when the one at address
-// does not, nil when it does, or no other one can be reached. A server that leads
-// answers a sync at once, though it may still be about to apply what others have
-// applied and acknowledged; those that follow wait until they have applied all of
-// it. A server closes its connections when its role changes, and is no good before
-// it has one.
-func (c *client) follower(ctx context.Context, network, address string) (net.Conn, error) {
+// stagger is how long a server may take to answer before another one is asked too.
+const stagger = 250 * time.Millisecond
+
+// choose returns the server to connect to: the one at address, or another one when that
+// does not answer, or leads. A server that leads answers a sync at once, though it may
+// still be about to apply what others have applied and acknowledged; those that follow
+// wait until they have applied all of it. A server closes its connections when its role
+// changes, and is no good before it has one.
+func (c *client) choose(ctx context.Context, address string) (string, error) {
 	servers := c.servers.get()
 	if len(servers) == 1 {
-		return nil, nil
+		return address, nil
 	}
-	connect := func(ctx context.Context, address string) (net.Conn, error) { return c.connectTo(ctx, network, address) }
-	ask := func(address string) (mode string, err error) {
-		ctx, cancel := driver.WithTimeLimit(ctx, roleTimeout)
-		defer cancel()
-		return ask(ctx, connect, address)
-	}
-	switch mode, err := ask(address); {
-	case errors.Is(err, errNotServing):
-		return nil, err
-	case mode != leader: // or it does not tell
-		return nil, nil
-	}
-	// All are asked at once: what is silent must not use up the time.
-	modes := make([]chan string, len(servers))
-	for i := range servers {
-		modes[i] = make(chan string, 1)
-		go func() {
-			mode, _ := ask(servers[i])
-			modes[i] <- mode
-		}()
-	}
+	order := []string{address}
 	for _, i := range rand.Perm(len(servers)) {
-		if mode := <-modes[i]; mode != "" && mode != leader {
-			if socket, err := connect(ctx, servers[i]); err == nil {
-				return socket, nil
-			}
+		if servers[i] != address {
+			order = append(order, servers[i])
 		}
 	}
-	return nil, nil
+	type answer struct {
+		server, mode string
+		err          error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan answer, len(order))
+	asked := 0
+	next := func() {
+		server := order[asked]
+		asked++
+		go func() {
+			ctx, cancel := driver.WithTimeLimit(ctx, roleTimeout)
+			defer cancel()
+			connect := func(ctx context.Context, address string) (net.Conn, error) { return c.connectTo(ctx, "tcp", address) }
+			mode, err := ask(ctx, connect, server)
+			answers <- answer{server, mode, err}
+		}()
+	}
+	next()
+	tick := time.NewTicker(stagger)
+	defer tick.Stop()
+	leads, reachable := "", ""
+	for heard := 0; heard < len(order); {
+		if heard == asked {
+			next()
+		}
+		select {
+		case a := <-answers:
+			heard++
+			switch {
+			case a.err != nil:
+				c.failed(a.server, a.err)
+				if !errors.Is(a.err, errNotServing) && !errors.Is(a.err, errNotConnected) {
+					reachable = a.server // but it does not answer that question
+				}
+			case a.mode != leader: // or it does not tell
+				return a.server, nil
+			default:
+				leads = a.server
+				for asked < len(order) {
+					next()
+				}
+			}
+		case <-tick.C:
+			if asked < len(order) {
+				next()
+			}
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	}
+	if server := cmp.Or(leads, reachable); server != "" {
+		return server, nil
+	}
+	return "", c.failure()
+}
+
+// failed notes why a server could not be connected to.
+func (c *client) failed(server string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// The ends of contexts in it are none that a caller knows.
+	c.failures[server] = fmt.Errorf("%s: %v", server, err)
+}
+
+// failure returns why no server could be connected to, nil when one was.
+func (c *client) failure() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all error
+	for _, server := range slices.Sorted(maps.Keys(c.failures)) {
+		if all == nil {
+			all = c.failures[server]
+		} else {
+			all = fmt.Errorf("%w; %w", all, c.failures[server])
+		}
+	}
+	return all
 }
 
 func (c *client) event(e zk.Event) {
@@ -283,17 +350,22 @@ func (c *client) renew() {
 
 func (c *client) granted(timeout time.Duration, fresh bool) {
 	c.timeout.Store(int64(timeout))
+	c.mu.Lock()
+	clear(c.failures)
+	c.fresh = c.fresh && !fresh
+	c.mu.Unlock()
 	if !fresh {
 		return
 	}
-	c.mu.Lock()
-	c.fresh = false
-	c.mu.Unlock()
 	// ZooKeeper's client does not know that the old session is over.
 	c.told(zk.Event{Type: zk.EventSession, State: zk.StateExpired})
 }
 
-func (c *client) unanswered() {
+func (c *client) unanswered(server string, err error) {
+	if c.ctx.Err() != nil {
+		return
+	}
+	c.failed(server, fmt.Errorf("no session: %w", err))
 	if c.refused != nil && c.zxid.Load() > 0 {
 		c.refused()
 	}

@@ -179,6 +179,62 @@ func TestLockTakenByForce(t *testing.T) {
 	}
 }
 
+// The fatal callback is told of each lost lock once, also when the holder calls Unlock
+// at once.
+func TestUnlockOfALostLock(t *testing.T) {
+	bothWays(t, func(t *testing.T, member *servers.Member) {
+		fatal := make(chan error, 100)
+		kv, err := New("d", []string{member.Endpoint()}, nil, func(err error, _ string, _ ...interface{}) { fatal <- err })
+		require.NoError(t, err)
+		defer func() { require.NoError(t, kvdb.Close(kv)) }()
+		conn := raw(t, member)
+		for range 50 {
+			pair, err := kv.LockWithTimeout("lock", "me", patience, 0)
+			require.NoError(t, err)
+			unlocked := make(chan error, 1)
+			go func() {
+				<-pair.Lock.(kvdb.HeldLock).Lost()
+				unlocked <- kv.Unlock(pair)
+			}()
+			require.NoError(t, conn.Delete(lockZnode(t, conn, "lock"), -1))
+			require.Equal(t, kvdb.ErrInvalidLock, receive(t, unlocked, "Unlock"))
+			require.Equal(t, kvdb.ErrLockRefreshFailed, receive(t, fatal, "the fatal callback"))
+		}
+		require.Empty(t, fatal)
+	})
+}
+
+// Who asks for a lock goes on over an outage that is longer than the time for a
+// request, and gets it when the store is back.
+func TestLockOverAnOutage(t *testing.T) {
+	t.Parallel() // it mostly waits
+	member := servers.ZooKeeper(t, servers.Options{Config: []string{"maxSessionTimeout=4000"}}).All()[0]
+	o := observe(t, member)
+	holder, kv := instance(t, "d", []string{member.Endpoint()}, nil), instance(t, "d", []string{o.Addr().String()}, nil)
+	held, err := holder.LockWithTimeout("held", "holder", 0, 0)
+	require.NoError(t, err)
+	o.cut(true)
+	done := make(chan error, 2)
+	for _, key := range []string{"free", "held"} {
+		go func() {
+			pair, err := kv.LockWithTimeout(key, "waiter", 2*patience, 0)
+			if err == nil {
+				err = kv.Unlock(pair)
+			}
+			done <- err
+		}()
+	}
+	select {
+	case err := <-done:
+		require.Fail(t, "Lock has given up", "%v", err)
+	case <-time.After(opTimeout + 2*time.Second): // an outage
+	}
+	o.cut(false)
+	require.NoError(t, receive(t, done, "the lock that is free"))
+	require.NoError(t, holder.Unlock(held))
+	require.NoError(t, receive(t, done, "the lock that was held"))
+}
+
 // A holder that is cut off knows that its lock is lost before another one gets
 // it, and the session does not come back to life with it.
 func TestLockOfALostSession(t *testing.T) {

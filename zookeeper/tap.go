@@ -3,7 +3,6 @@ package zookeeper
 import (
 	"encoding/binary"
 	"errors"
-	"io"
 	"net"
 	"slices"
 	"time"
@@ -23,7 +22,8 @@ const (
 	opSync        = 9
 	opGetChildren = 12
 
-	connectLength = 4 + 44 // of the first message from a client
+	connectLength = 4 + 44  // of the first message from a client
+	maxGreeting   = 1 << 10 // more than the first message from a server has
 )
 
 // tap is a connection of ZooKeeper's client to a server. It reads along what the
@@ -38,6 +38,7 @@ const (
 type tap struct {
 	net.Conn
 	watcher tapWatcher
+	server  string // its address
 
 	pingedOnly bool // the client sends nothing but its pings, when it has nothing to ask
 	fresh      bool // asks for a new session, and says that nothing was seen
@@ -56,9 +57,8 @@ type tapWatcher interface {
 	// granted gets the timeout of the session, and whether it is one that the client
 	// did not ask for.
 	granted(timeout time.Duration, fresh bool)
-	// unanswered tells that the server has closed the connection before its first
-	// message.
-	unanswered()
+	// unanswered gets why a server has sent no first message.
+	unanswered(server string, err error)
 	// asked gets the number and the path of a read, or of a create, that is about
 	// to be sent.
 	asked(xid uint32, path []byte)
@@ -101,8 +101,11 @@ func (t *tap) Write(b []byte) (int, error) {
 
 func (t *tap) Read(b []byte) (int, error) {
 	n, err := t.Conn.Read(b)
-	if errors.Is(err, io.EOF) && t.greeted && !t.greeter {
-		t.watcher.unanswered()
+	if n >= 4 && !t.greeter && t.have == 0 && binary.BigEndian.Uint32(b) > maxGreeting {
+		n, err = 0, errNotZooKeeper
+	}
+	if err != nil && t.greeted && !t.greeter {
+		t.watcher.unanswered(t.server, err)
 	}
 	for seen := b[:n]; len(seen) > 0; {
 		if t.rest > 0 {
@@ -119,6 +122,9 @@ func (t *tap) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// errNotZooKeeper: what a server has sent first is not what a ZooKeeper server sends.
+var errNotZooKeeper = errors.New("the server does not speak ZooKeeper's protocol")
 
 // message reads the beginning of a message from the server. None is shorter.
 func (t *tap) message() {
