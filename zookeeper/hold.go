@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,7 +36,8 @@ type hold struct {
 	path  string // of the key's znode
 	mark  string // unique
 	value []byte
-	token int64  // the czxid of what was created first
+	token int64 // the czxid of what was created first, 0 when it is not known
+	since sent
 	place string // in the queue; "" while the lock is the znode at the key
 	// made are the containers above path that were made for the lock, outermost first.
 	made []string
@@ -45,9 +47,25 @@ type hold struct {
 	madeKey bool
 }
 
+// sent is when a request was sent, and the number of the session.
+type sent struct {
+	at      time.Time
+	session int
+}
+
+func (l *leases) sending() *sent { return &sent{time.Now(), l.session()} }
+
 func (h hold) proof() string { return child(proofs, h.mark) }
 
 func (h hold) queue() string { return child(h.path, own) }
+
+// is reports whether the znode at the key is the lock. Its value may have been replaced.
+func (h hold) is(stat *zk.Stat, data []byte) bool {
+	if h.token == 0 {
+		return isEphemeral(stat) && bytes.Equal(data, h.value)
+	}
+	return stat.Czxid == h.token
+}
 
 // placeMark is the beginning of the place's name.
 func (h hold) placeMark() string { return queueName + h.mark + "-" }
@@ -93,11 +111,11 @@ func (s *store) release(ctx context.Context, h hold, sent bool) error {
 	look := sent && h.place == ""
 	for err == nil {
 		if look { // somebody may have written the znode at the key, or replaced it
-			stat, _, err := s.look(ctx, h.path, false, true)
+			stat, data, err := s.look(ctx, h.path, true, true)
 			switch {
 			case err != nil:
 				return err
-			case stat == nil || stat.Czxid != h.token:
+			case stat == nil || !h.is(stat, data):
 				return s.removeProof(ctx, h, sent)
 			}
 			ops[1] = &zk.DeleteRequest{Path: h.path, Version: stat.Version}

@@ -119,13 +119,12 @@ func (l *leases) alive(sent time.Time) {
 	l.until.Reset(time.Until(l.sent.Add(timeout * 3 / 4)))
 }
 
-// add returns the lease of a lock that was obtained in that session, nil when it is
-// over. The session was alive at asked.
-func (l *leases) add(h hold, session int, asked time.Time) *lease {
+// add returns the lease of a lock that was obtained, nil when its session is over.
+func (l *leases) add(h hold) *lease {
 	ctx, cancel := context.WithCancel(l.s.lifetime)
 	x := &lease{s: l.s, token: uint64(h.token), lost: make(chan struct{}), endWatch: cancel, hold: h}
 	l.mu.Lock()
-	if l.over != session {
+	if l.over != h.since.session {
 		l.mu.Unlock()
 		cancel()
 		return nil
@@ -135,7 +134,7 @@ func (l *leases) add(h hold, session int, asked time.Time) *lease {
 		l.loseLocked(x)
 	}
 	l.mu.Unlock()
-	l.alive(asked)
+	l.alive(h.since.at)
 	l.s.launch(func() { x.watch(ctx) })
 	return x
 }
@@ -381,11 +380,11 @@ func (x *lease) moveToQueue(ctx context.Context) error {
 	s := x.s
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	stat, _, err := s.look(ctx, h.path, false, true)
+	stat, data, err := s.look(ctx, h.path, true, true)
 	if err != nil {
 		return err
 	}
-	if stat != nil && stat.Czxid == h.token {
+	if stat != nil && h.is(stat, data) {
 		var results []zk.MultiResponse
 		results, _, err = s.multi(ctx,
 			&zk.DeleteRequest{Path: h.proof(), Version: -1},

@@ -1,11 +1,11 @@
 package zookeeper
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -31,15 +31,10 @@ func parseLock(data []byte) (info lockInfo, ok bool) {
 // wait is over.
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
 	defer s.leases.begin()()
-	h := hold{path: pathOf(key), mark: rand.Text()}
-	var err error
-	if h.value, err = json.Marshal(lockInfo{LockerIDInfo: LockerIDInfo{owner}, Mark: h.mark}); err != nil {
-		return nil, err
-	}
 	deadline := time.Now().Add(max(wait, 0))
 	again := retry.Backoff{Min: 10 * time.Millisecond, Max: time.Second}
 	for last := false; ; {
-		x, err := s.obtain(ctx, h, deadline)
+		x, err := s.obtain(ctx, pathOf(key), owner, deadline)
 		switch {
 		case err == nil:
 			return x, nil
@@ -56,9 +51,14 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 }
 
 // obtain is Lock until a session or a connection is lost.
-func (s *store) obtain(ctx context.Context, h hold, deadline time.Time) (*lease, error) {
+func (s *store) obtain(ctx context.Context, path, owner string, deadline time.Time) (*lease, error) {
+	// What an earlier try may have left is told from this one by the mark.
+	h := hold{path: path, mark: rand.Text()}
+	var err error
+	if h.value, err = json.Marshal(lockInfo{LockerIDInfo: LockerIDInfo{owner}, Mark: h.mark}); err != nil {
+		return nil, err
+	}
 	for {
-		life, asked := s.leases.session(), time.Now()
 		err := s.takeKey(ctx, &h)
 		switch {
 		case errors.Is(err, zk.ErrNoChildrenForEphemerals):
@@ -74,8 +74,7 @@ func (s *store) obtain(ctx context.Context, h hold, deadline time.Time) (*lease,
 			if free {
 				continue
 			}
-			life = s.leases.session()
-			asked, err = s.takeTurn(ctx, &h, deadline)
+			err = s.takeTurn(ctx, &h, deadline)
 			if errors.Is(err, errNoQueue) {
 				continue
 			}
@@ -85,7 +84,7 @@ func (s *store) obtain(ctx context.Context, h hold, deadline time.Time) (*lease,
 		case err != nil:
 			return nil, err
 		}
-		if x := s.leases.add(h, life, asked); x != nil {
+		if x := s.leases.add(h); x != nil {
 			return x, nil
 		}
 		s.leave(h) // the old session may still have it
@@ -99,14 +98,15 @@ func (s *store) takeKey(ctx context.Context, h *hold) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
+	var last atomic.Pointer[sent] // a request that is abandoned may still be sent
 	for {
-		results, failed, err := s.multi(ctx,
+		results, failed, err := s.multiFrom(ctx, func() { last.Store(s.leases.sending()) },
 			&zk.CreateRequest{Path: h.path, Data: h.value, Acl: s.acl, Flags: zk.FlagEphemeral},
 			&zk.SetDataRequest{Path: h.path, Data: h.value, Version: 0}, // see heldVersion
 			&zk.CreateRequest{Path: h.proof(), Data: []byte{}, Acl: zk.WorldACL(zk.PermAll), Flags: zk.FlagEphemeral})
 		switch {
 		case err == nil:
-			h.token = results[1].Stat.Czxid
+			h.token, h.since = results[1].Stat.Czxid, *last.Load()
 			return nil
 		case errors.Is(err, zk.ErrNoNode) && failed == 2:
 			err = s.makeProofs(ctx)
@@ -122,8 +122,8 @@ func (s *store) takeKey(ctx context.Context, h *hold) error {
 			case findErr != nil:
 				s.leave(*h)
 				return err
-			case stat != nil && bytes.Equal(data, h.value):
-				h.token = stat.Czxid
+			case stat != nil && h.is(stat, data):
+				h.token, h.since = stat.Czxid, *last.Load()
 				return nil
 			}
 			if err = again.Wait(ctx); err != nil {

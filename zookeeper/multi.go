@@ -10,8 +10,14 @@ import (
 // multi applies all operations or none. When it fails, failed is the operation
 // that did.
 func (s *store) multi(ctx context.Context, ops ...any) (results []zk.MultiResponse, failed int, err error) {
+	return s.multiFrom(ctx, func() {}, ops...)
+}
+
+// multiFrom is multi. It calls sending before each time that it sends the request.
+func (s *store) multiFrom(ctx context.Context, sending func(), ops ...any) (results []zk.MultiResponse, failed int, err error) {
 	var answer []zk.MultiResponse
 	err = s.write(ctx, func(c *zk.Conn) (err error) {
+		sending()
 		answer, err = c.Multi(ops...)
 		return err
 	})

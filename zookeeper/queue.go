@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -47,39 +48,40 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 var errNoQueue = errors.New("there can be no queue")
 
 // takeTurn takes a place in the queue below the key's znode, and waits until nobody is
-// in front. It returns when the session was alive to create the place.
-func (s *store) takeTurn(ctx context.Context, h *hold, deadline time.Time) (asked time.Time, err error) {
-	if asked, err = s.takePlace(ctx, h); err != nil {
-		return asked, err
+// in front.
+func (s *store) takeTurn(ctx context.Context, h *hold, deadline time.Time) error {
+	if err := s.takePlace(ctx, h); err != nil {
+		return err
 	}
-	if err = s.awaitTurn(ctx, h, deadline); err != nil {
+	err := s.awaitTurn(ctx, h, deadline)
+	if err != nil {
 		s.leave(*h)
-		h.place = ""
 	}
-	return asked, err
+	return err
 }
 
 // takePlace creates a znode in the queue. When the reply is lost, the mark in its
 // name shows whether it was created.
-func (s *store) takePlace(ctx context.Context, h *hold) (asked time.Time, err error) {
+func (s *store) takePlace(ctx context.Context, h *hold) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	begin := child(h.queue(), h.placeMark())
 	created := s.main.readings.begin(begin)
 	defer created.end()
 	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
+	var last atomic.Pointer[sent] // a request that is abandoned may still be sent
 	for {
 		var path string
-		asked = time.Now()
 		err := s.write(ctx, func(c *zk.Conn) (err error) {
+			last.Store(s.leases.sending())
 			created.again()
 			path, err = c.Create(begin, h.value, zk.FlagEphemeralSequential, s.acl)
 			return err
 		})
 		switch {
 		case err == nil:
-			h.place, h.token = path, created.answered()
-			return asked, nil
+			h.place, h.token, h.since = path, created.answered(), *last.Load()
+			return nil
 		case errors.Is(err, zk.ErrNoNode):
 			err = s.makeContainer(ctx, h.queue(), s.acl)
 			switch {
@@ -89,11 +91,11 @@ func (s *store) takePlace(ctx context.Context, h *hold) (asked time.Time, err er
 				err = errNoQueue
 			}
 			if err != nil {
-				return asked, err
+				return err
 			}
 			continue
 		case !errors.Is(err, kvdb.ErrUnknownOutcome):
-			return asked, err
+			return err
 		}
 		name, findErr := s.findPlace(ctx, h.queue(), h.placeMark())
 		switch {
@@ -101,12 +103,12 @@ func (s *store) takePlace(ctx context.Context, h *hold) (asked time.Time, err er
 			left := *h
 			left.moving = true // it is not known whether there is a place
 			s.leave(left)
-			return asked, err
+			return err
 		case name != "":
-			h.place, h.token = child(h.queue(), name), 0
-			return asked, nil
+			h.place, h.token, h.since = child(h.queue(), name), 0, *last.Load()
+			return nil
 		case again.Wait(ctx) != nil:
-			return asked, driver.NotReached(ctx, nil)
+			return driver.NotReached(ctx, nil)
 		}
 	}
 }

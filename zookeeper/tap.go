@@ -95,7 +95,9 @@ func (t *tap) Write(b []byte) (int, error) {
 	if op == opSync {
 		t.watcher.syncSent(string(b[16:]))
 	}
-	t.greeted = true
+	if !t.greeted { // nobody reads before that
+		t.greeted = true
+	}
 	return len(b), nil
 }
 
