@@ -19,6 +19,8 @@ var outageGroup = group{name: "Outages", calls: "when the server stops, dies, ha
 	{name: "IsolatedMember", run: outageIsolatedMember, alone: true},
 	{name: "CutOffMember", run: outageCutOffMember, alone: true},
 	{name: "CallerGivesUp", run: outageCallerGivesUp, alone: true},
+	{name: "CloseInElection", run: outageCloseInElection, alone: true},
+	{name: "CloseNamesLocks", run: outageCloseNamesLocks, alone: true},
 	{name: "MemberDown", run: outageMemberDown, alone: true},
 	{name: "New", run: outageNew, alone: true},
 	{name: "LockSurvives", run: outageLockSurvives, alone: true},

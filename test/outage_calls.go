@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/portworx/kvdb"
@@ -89,4 +90,55 @@ func outageCallerGivesUp(e *env) {
 		locked, _, err := e.kv.IsKeyLocked("unlocked")
 		return err == nil && !locked
 	}, "the lock whose Unlock was given up is released")
+}
+
+// closeLimit is how long Close may take.
+const closeLimit = 10*time.Second + 5*time.Second // a busy machine is no fault
+
+// Close releases locks also while the members elect a leader.
+func outageCloseInElection(e *env) {
+	if e.suite.Server.Members() < 3 {
+		e.t.Skip("the server has no member to spare")
+	}
+	for _, member := range e.everyMember() {
+		kv, other := e.open(e.domain), e.peer()
+		e.lock(kv, "lock", "closed")
+		_, err := other.Get("key")
+		e.is(kvdb.ErrNotFound, err)
+		end := e.strike(killed, member)
+		began := time.Now()
+		e.close(kv)
+		e.Less(time.Since(began), closeLimit)
+		pair, err := other.LockWithTimeout("lock", "next", 5*time.Second, 0)
+		e.NoError(err, "the lock is free at once with member %d killed", member)
+		end()
+		e.recovers()
+		e.NoError(other.Unlock(pair))
+	}
+}
+
+// Close names the locks that it could not release, when its time is over.
+func outageCloseNamesLocks(e *env) {
+	if _, ok := e.suite.Server.(Peers); !ok {
+		e.t.Skip("the harness's server is in this process, where locks can always be released")
+	}
+	kv := e.open(e.domain)
+	e.lock(kv, "dir/first", "closed")
+	released := e.lock(kv, "dir/released", "closed")
+	e.lock(kv, "second", "closed")
+	e.NoError(kv.Unlock(released))
+	end := e.strike(paused, e.everyMember()...)
+	began := time.Now()
+	e.instances = slices.DeleteFunc(e.instances, func(other kvdb.Kvdb) bool { return other == kv })
+	err := kvdb.Close(kv)
+	e.Less(time.Since(began), closeLimit)
+	e.ErrorIs(err, kvdb.ErrNoConnection)
+	for _, lock := range []string{"dir/first", "second"} {
+		e.ErrorContains(err, lock)
+	}
+	e.NotContains(err.Error(), "dir/released")
+	end()
+	e.recovers()
+	_, err = e.peer().LockWithTimeout("second", "next", deathLimit, 0)
+	e.NoError(err)
 }

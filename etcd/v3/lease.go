@@ -19,8 +19,8 @@ const (
 	maxTTL = 9_000_000_000 * time.Second // etcd's
 )
 
-// revokeTimeout bounds how long Close waits for a lease to be revoked that would
-// expire anyway, maxRevoking the number of those that are revoked at a time in the
+// revokeTimeout bounds how long Close waits for a lease to be revoked that nobody
+// waits for, and that would expire anyway, maxRevoking the number of those that are revoked at a time in the
 // background.
 const (
 	revokeTimeout = 2 * time.Second

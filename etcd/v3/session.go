@@ -3,10 +3,13 @@ package etcdv3
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/portworx/kvdb"
@@ -72,6 +75,29 @@ func (se *session) expire() {
 	for _, l := range se.held {
 		l.lose()
 	}
+}
+
+// release ends the session: its locks are lost, and then released, until ctx ends.
+// A session without locks is not worth the wait.
+func (se *session) release(ctx context.Context) error {
+	se.expire()
+	se.mu.Lock()
+	var locked []string
+	for key := range se.held {
+		locked = append(locked, key[len(se.s.locks):])
+	}
+	se.mu.Unlock()
+	if len(locked) == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = driver.WithTimeLimit(ctx, revokeTimeout)
+		defer cancel()
+	}
+	_, err := se.s.revoke(ctx, se.id)
+	if err == nil || errors.Is(err, rpctypes.ErrLeaseNotFound) || len(locked) == 0 {
+		return nil
+	}
+	slices.Sort(locked)
+	return fmt.Errorf("not released, so held for up to %v: the locks %q: %w", sessionTTL, locked, err)
 }
 
 var errLeaseGone = errors.New("the lease is gone")

@@ -100,14 +100,11 @@ func (s *store) Close(ctx context.Context) error {
 	s.closed = true
 	s.mu.Unlock()
 	s.sessionTurn <- struct{}{} // for ever: there is no session any more
-	if s.present != nil {
-		s.present.expire()
-		ctx, cancel := driver.WithTimeLimit(ctx, revokeTimeout)
-		// What cannot be revoked expires.
-		_, _ = s.revoke(ctx, s.present.id)
-		cancel()
-	}
 	s.end(kvdb.ErrClosed)
+	var err error
+	if s.present != nil {
+		err = s.present.release(ctx)
+	}
 	s.wg.Wait()
-	return s.client.Close()
+	return errors.Join(err, s.client.Close())
 }
