@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 // statusTimeout is how long a member may take to say how it is.
@@ -124,31 +126,91 @@ func isAt(m client.Member, ip string) bool {
 func (s *store) RemoveMember(nodeName, nodeIP string) error {
 	ctx, cancel := s.controllerContext()
 	defer cancel()
-	m, _, err := s.member(ctx, nodeName, nodeIP)
+	m, members, err := s.member(ctx, nodeName, nodeIP)
 	if err == kvdb.ErrMemberDoesNotExist {
 		return nil // it was removed before
 	}
 	if err != nil {
 		return err
 	}
-	return s.removeMember(ctx, m.ID)
+	return s.removeMember(ctx, m, members)
 }
 
 // RemoveMemberByID implements kvdb.Controller.
 func (s *store) RemoveMemberByID(memberID uint64) error {
 	ctx, cancel := s.controllerContext()
 	defer cancel()
-	return s.removeMember(ctx, strconv.FormatUint(memberID, 16))
+	members, err := s.members(ctx)
+	if err != nil {
+		return err
+	}
+	m := client.Member{ID: strconv.FormatUint(memberID, 16)}
+	if i := slices.IndexFunc(members, is(m)); i >= 0 {
+		m = members[i]
+	}
+	return s.removeMember(ctx, m, members)
 }
 
-func (s *store) removeMember(ctx context.Context, id string) error {
+// is returns a function that reports whether a member is m.
+func is(m client.Member) func(client.Member) bool {
+	return func(other client.Member) bool { return other.ID == m.ID }
+}
+
+// removeMember removes m, which may have been removed before.
+func (s *store) removeMember(ctx context.Context, m client.Member, members []client.Member) error {
 	_, err := call(ctx, s.pool, once, func(ctx context.Context, l *line) (struct{}, error) {
-		return struct{}{}, l.members.Remove(ctx, id)
+		return struct{}{}, l.members.Remove(ctx, m.ID)
 	})
-	if isStatus(err, http.StatusNotFound) || isStatus(err, http.StatusGone) {
-		return nil // it was removed before
+	if errors.Is(err, kvdb.ErrUnknownOutcome) {
+		// The member that is removed stops, perhaps before it has answered. The
+		// others know.
+		if now, listErr := s.members(ctx); listErr == nil && !slices.ContainsFunc(now, is(m)) {
+			err = nil
+		}
 	}
-	return err
+	if err != nil && !isStatus(err, http.StatusNotFound) && !isStatus(err, http.StatusGone) {
+		return err
+	}
+	return s.leaveEndpoints(m, slices.DeleteFunc(members, is(m)))
+}
+
+// leaveEndpoints removes from the endpoints those of a removed member. When all
+// are, the endpoints of the other members take their place. An endpoint that
+// others have, too, stays: members on several machines may all call theirs
+// localhost.
+func (s *store) leaveEndpoints(removed client.Member, others []client.Member) error {
+	given := s.pool.Given()
+	parsed, err := settings.Etcd2.Replace(given, s.pool.secure)
+	if err != nil {
+		return err
+	}
+	var kept []string
+	for i, endpoint := range parsed {
+		serves := func(m client.Member) bool { return serves(m, endpoint) }
+		if !serves(removed) || slices.ContainsFunc(others, serves) {
+			kept = append(kept, given[i])
+		}
+	}
+	if len(kept) == len(given) {
+		return nil
+	}
+	if len(kept) == 0 {
+		for _, m := range others {
+			kept = append(kept, m.ClientURLs...)
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return s.pool.set(kept)
+}
+
+// serves reports whether a member says that it serves clients at endpoint.
+func serves(m client.Member, endpoint settings.Endpoint) bool {
+	return slices.ContainsFunc(m.ClientURLs, func(own string) bool {
+		u, err := url.Parse(own)
+		return err == nil && strings.EqualFold(u.Host, endpoint.Address())
+	})
 }
 
 // UpdateMember implements kvdb.Controller.

@@ -85,6 +85,9 @@ func call[T any](ctx context.Context, p *pool, k failover.Kind, request func(con
 	defer cancel()
 	err = p.Call(ctx, k, func(ctx context.Context, m *member, begun func()) (sent bool, err error) {
 		reply, sent, err = attempt(ctx, m, begun, request)
+		if err != nil && fateOf(err, sent) != failover.Refused && !driver.GivenUp(ctx) {
+			p.history.doubt()
+		}
 		return sent, err
 	})
 	return reply, err
@@ -114,11 +117,7 @@ func attempt[T any](ctx context.Context, m *member, begun func(), request func(c
 	defer m.put(l)
 	l.begin(ctx, begun)
 	reply, err = request(ctx, l)
-	err, sent = l.explain(err), l.sent.Load()
-	if err != nil && fateOf(err, sent) != failover.Refused && !driver.GivenUp(ctx) {
-		m.pool.history.doubt()
-	}
-	return reply, sent, err
+	return reply, l.sent.Load(), l.explain(err)
 }
 
 // bounded returns a context that ends with ctx, and after opTimeout at most. The

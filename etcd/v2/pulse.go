@@ -89,6 +89,7 @@ func (m *member) pulse(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil: // the visits are not this pulse's
 		case err != nil:
+			m.pool.history.doubt()
 			for v := range m.visits {
 				v.cancel(driver.ErrTimeLimit)
 			}
@@ -98,6 +99,10 @@ func (m *member) pulse(ctx context.Context) {
 			}
 		}
 		m.mu.Unlock()
+		if err == nil && n%majorityPulse == 0 {
+			// What is not certain now is looked for before the next watch goes on.
+			_ = m.pool.verify(ctx)
+		}
 	}
 }
 

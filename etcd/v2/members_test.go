@@ -1,0 +1,52 @@
+package etcdv2
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+// The endpoints of a removed member leave those of the instance. When there are no
+// others, those of the other members take their place.
+func TestRemovedMembersEndpointsLeave(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Etcd35(t, servers.Options{Members: 3})
+	all, removed := cluster.Endpoints(), cluster.All()[2]
+	open := func(endpoints ...string) kvdb.Kvdb {
+		kv, err := New("d", endpoints, nil, nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, kvdb.Close(kv)) })
+		return kv
+	}
+	kv, alone := open(all[2], all[0], all[1]), open(all[2])
+	members, err := kv.ListMembers()
+	require.NoError(t, err)
+	remove := func(kv kvdb.Kvdb, name string) {
+		// Members take no changes until they have been connected for a while.
+		eventually(t, "a member is not removed", func() bool { return kv.RemoveMember(name, "") == nil })
+	}
+	remove(kv, removed.Name())
+	require.Equal(t, all[:2], kv.GetEndpoints())
+	for _, m := range members {
+		if m.Name != removed.Name() {
+			continue
+		}
+		id, err := strconv.ParseUint(m.ID, 16, 64)
+		require.NoError(t, err)
+		require.NoError(t, kv.RemoveMemberByID(id), "once more")
+	}
+	_, err = kv.Put("key", "value", 0)
+	require.NoError(t, err)
+
+	// The instance that knows the removed member alone removes another one.
+	require.NoError(t, cluster.Remove(removed))
+	require.NoError(t, alone.SetEndpoints(all[1:2]))
+	remove(alone, cluster.All()[1].Name())
+	require.Equal(t, all[:1], alone.GetEndpoints())
+	_, err = alone.Put("key", "value", 0)
+	require.NoError(t, err)
+}
