@@ -20,7 +20,9 @@
 // other backends:
 //
 //   - Runs of slashes in a key are one, and those at its ends are dropped; the
-//     components "." and ".." are refused.
+//     components "." and ".." are refused, as is what is not UTF-8 or has the
+//     character U+FFFD. Keys of other programs that have that are left out of lists
+//     and watches, because etcd does not show what they are.
 //   - A key cannot be there while another one is below it: writing it is an error
 //     that wraps kvdb.ErrIllegal. (Directories that are empty are not in the way.)
 //   - Keys with a component that begins with "_" are hidden by the server, also

@@ -26,7 +26,7 @@ func (s *store) nodesBelow(ctx context.Context, prefix string, stale bool) ([]*c
 	var nodes []*client.Node
 	if reply.Node.Dir { // not a key of the directory's name
 		eachFile(reply.Node, func(n *client.Node) {
-			if strings.HasPrefix(keyOf(n), prefix) {
+			if key := keyOf(n); strings.HasPrefix(key, prefix) && isReadable(key) {
 				nodes = append(nodes, n)
 			}
 		})

@@ -56,6 +56,8 @@ func checkComponent(component string, isLocks bool) error {
 	switch {
 	case component == "." || component == "..":
 		return fmt.Errorf("it has the component %q", component)
+	case !isReadable(component):
+		return errors.New("it is not UTF-8, or has the character U+FFFD, as which etcd shows what is not")
 	case isLocks:
 		return errors.New("it is where locks are kept")
 	}
@@ -68,6 +70,10 @@ func directory(prefix string) string { return prefix[:strings.LastIndexByte(pref
 
 // keyOf is the key of a node.
 func keyOf(n *client.Node) string { return strings.TrimPrefix(n.Key, "/") }
+
+// isReadable reports whether a key is shown by etcd as it is. What is not UTF-8 is shown
+// with U+FFFD, and nobody knows what it was.
+func isReadable(key string) bool { return !strings.ContainsRune(key, utf8.RuneError) }
 
 // isHidden tells whether the server hides a key from a list of dir, which ends in
 // a slash or is empty.

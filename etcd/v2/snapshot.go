@@ -99,7 +99,7 @@ func replay(copied *tree.Tree, event *client.Response, dir string, prefixes []st
 		for _, key := range gone {
 			copied.Delete(key)
 		}
-	case event.Node.Dir, !hasOne(key, prefixes), isHidden(key, dir):
+	case event.Node.Dir, !hasOne(key, prefixes), !isReadable(key), isHidden(key, dir):
 	case isEnd(event):
 		copied.Delete(key)
 	default:

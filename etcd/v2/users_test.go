@@ -186,3 +186,37 @@ func TestUsers(t *testing.T) {
 	require.ErrorIs(t, err, kvdb.ErrLogin)
 	require.ErrorIs(t, root.RemoveUser("user"), kvdb.ErrNotFound)
 }
+
+// An instance that has a user works on when users are turned on.
+func TestUsersTurnedOn(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Etcd35(t, servers.Options{})
+	options := map[string]string{kvdb.UsernameKey: "user", kvdb.PasswordKey: "password"}
+	kv := instance(t, cluster, "on", options, nil)
+	require.NoError(t, kv.AddUser("user", "password"))
+	require.NoError(t, kv.GrantUserAccess("user", kvdb.ReadWritePermission, "dir"))
+	_, err := kv.Put("dir/key", "value", 0)
+	require.NoError(t, err)
+	before := watch(t, kv, "dir/", 0)
+	lock, err := kv.Lock("dir/lock")
+	require.NoError(t, err)
+
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	c, err := client.New(client.Config{Endpoints: cluster.Endpoints(), Transport: transport})
+	require.NoError(t, err)
+	require.NoError(t, client.NewAuthUserAPI(c).AddUser(t.Context(), "root", "secret"))
+	require.NoError(t, client.NewAuthAPI(c).Enable(t.Context()))
+
+	after := watch(t, kv, "dir/", 0)
+	pair, err := kv.Put("dir/key", "value", 0)
+	require.NoError(t, err)
+	for _, events := range []<-chan told{before, after} {
+		require.Equal(t, event(kvdb.KVSet, "dir/key", pair.ModifiedIndex), receive(t, events))
+	}
+	require.NoError(t, kv.Unlock(lock))
+	lock, err = kv.Lock("dir/lock")
+	require.NoError(t, err)
+	require.NoError(t, kv.Unlock(lock))
+	require.Error(t, kv.AddUser("another", "password"), "he is checked")
+}

@@ -337,7 +337,7 @@ func (w *stream) wants(key string) bool {
 	if !w.request.Prefix {
 		return key == w.request.Key
 	}
-	return strings.HasPrefix(key, w.request.Key) && !isHidden(key, directory(w.request.Key))
+	return strings.HasPrefix(key, w.request.Key) && isReadable(key) && !isHidden(key, directory(w.request.Key))
 }
 
 func endOf(key string, index uint64, action kvdb.KVAction) *kvdb.KVPair {
