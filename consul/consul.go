@@ -27,7 +27,8 @@
 //
 // Needed permissions, where Consul has access control on: key_prefix write on the
 // domain, and session_prefix write on the nodes of the endpoints for TTLs and
-// locks. ListMembers and RemoveMember need operator read and write.
+// locks. A token that may only read gets a consistent snapshot with the index of
+// its state instead of a later one. ListMembers and RemoveMember need operator read and write.
 //
 // Every watch, and every lock that is held or waited for, keeps one HTTP
 // connection busy. An agent admits 200 of them for each client address, unless

@@ -3,6 +3,7 @@ package consul
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,10 +45,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 // snapshot reads what has one of paths in one transaction, and keeps what has
 // one of wanted.
 func (s *store) snapshot(ctx context.Context, paths, wanted []string) (*tree.Tree, uint64, error) {
-	var ops api.TxnOps
-	for _, path := range paths {
-		ops = append(ops, op(api.KVTxnOp{Verb: api.KVGetTree, Key: path}))
-	}
+	ops := trees(paths)
 	// A write that is undone at once gives the transaction an index, which is
 	// nobody else's, and is seen by nobody.
 	mark := "kvdb-snapshot-" + rand.Text()
@@ -60,18 +58,63 @@ func (s *store) snapshot(ctx context.Context, paths, wanted []string) (*tree.Tre
 	m := s.mark()
 	// It may run twice: it leaves nothing behind.
 	pairs, err := s.commit(ctx, repeatable, ops)
-	if err != nil {
+	switch {
+	case errors.Is(err, kvdb.ErrPermission):
+		return s.snapshotWithoutMark(ctx, paths, wanted)
+	case err != nil:
 		return nil, 0, err
 	}
 	index := pairs[len(pairs)-1].ModifyIndex
 	m.wrote(index)
+	return keep(pairs[:len(pairs)-1], wanted), index, nil
+}
+
+// snapshotWithoutMark is snapshot for whoever may only read. The index is that of
+// the latest write in it, or a later one that the store had before.
+func (s *store) snapshotWithoutMark(ctx context.Context, paths, wanted []string) (*tree.Tree, uint64, error) {
+	m := s.mark()
+	some := "" // where there may be no key at all
+	if len(paths) > 0 {
+		some = pathOf(paths[0])
+	}
+	index, err := s.query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+		_, meta, err = c.KV().Keys(some, kvdb.DefaultSeparator, q)
+		return meta, err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	index = s.since(m, false, index)
+	if len(paths) == 0 {
+		return tree.NewOrdered(), index, nil
+	}
+	pairs, err := s.commit(ctx, repeatable, trees(paths))
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, p := range pairs {
+		index = max(index, p.ModifyIndex)
+	}
+	return keep(pairs, wanted), index, nil
+}
+
+// trees are the operations that read what is below the paths.
+func trees(paths []string) (ops api.TxnOps) {
+	for _, path := range paths {
+		ops = append(ops, op(api.KVTxnOp{Verb: api.KVGetTree, Key: path}))
+	}
+	return ops
+}
+
+// keep returns a tree of the pairs that have one of the prefixes.
+func keep(pairs []*api.KVPair, prefixes []string) *tree.Tree {
 	t := tree.NewOrdered()
-	for _, p := range pairs[:len(pairs)-1] {
-		if hasOne(p.Key, wanted) {
+	for _, p := range pairs {
+		if hasOne(p.Key, prefixes) {
 			record(t, p)
 		}
 	}
-	return t, index, nil
+	return t
 }
 
 // snapshotAll is a snapshot of all keys that Consul has. It does not read a tree
