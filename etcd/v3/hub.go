@@ -54,7 +54,7 @@ type hubStream struct {
 	wake       chan struct{}      // has an element when requests has
 	creating   []*creation        // whose answers are to come, in that order
 	asked      int                // how many of them were sent
-	ids        idChoice
+	ids        watchIDs
 	answerBy   time.Time // zero when no answer is awaited
 	pinged     time.Time // when the last ping was sent, or the stream begun
 	up         bool      // an answer came
@@ -67,17 +67,17 @@ type creation struct {
 	ping    bool
 }
 
-// idChoice says who chooses the IDs of watches.
-type idChoice int
+// watchIDs says who chooses the IDs of watches.
+type watchIDs int
 
 const (
-	unknown idChoice = iota
-	// ours: the server takes the ID that the request has, and answers in the order
+	idsUnknown watchIDs = iota
+	// idsOurs: the server takes the ID that the request has, and answers in the order
 	// of the requests, as etcd does.
-	ours
-	// theirs: the server chooses, and answers in any order, as etcd's gRPC proxy
+	idsOurs
+	// idsTheirs: the server chooses, and answers in any order, as etcd's gRPC proxy
 	// does. One request at a time is sent, so that an answer is to that one.
-	theirs
+	idsTheirs
 )
 
 func newHub(s *store) *hub {
@@ -174,8 +174,6 @@ func (h *hub) run() {
 				h.fail(w, closed)
 			} else if time.Since(down) > watchPatience {
 				h.fail(w, fmt.Errorf("%w: %w", kvdb.ErrNoConnection, err))
-			} else if !up && !w.known && fateOf(h.s.lifetime, err, true) == refused { // the login, for example
-				h.fail(w, refusal(err))
 			}
 		}
 		if closed != nil || len(h.watches) == 0 {
@@ -202,6 +200,7 @@ func (h *hub) serve(again bool) (up bool, err error) {
 	wg.Go(func() { h.supervise(ctx, stream) })
 	client, err := h.s.watcher.Watch(ctx, h.s.callOpts...)
 	if err != nil {
+		h.refuse(err)
 		return false, err
 	}
 	wg.Go(func() { h.send(stream, client) })
@@ -213,7 +212,7 @@ func (h *hub) serve(again bool) (up bool, err error) {
 		h.ping(stream, keys)
 		h.mu.Unlock()
 	} else {
-		h.resume(stream)
+		err = h.resume(stream)
 	}
 	for err == nil {
 		var message *pb.WatchResponse
@@ -237,6 +236,22 @@ func (h *hub) serve(again bool) (up bool, err error) {
 	return stream.up, err
 }
 
+// refuse ends the watches that were never created when a stream cannot be opened
+// for a reason that stays, such as a wrong password. The others wait for a better
+// time.
+func (h *hub) refuse(err error) {
+	if fateOf(h.s.lifetime, err, true) != refused {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for w := range h.watches {
+		if !w.known {
+			h.fail(w, refusal(err))
+		}
+	}
+}
+
 // someKeys returns the keys of a watch, which the user may read; false when there
 // is none.
 func (h *hub) someKeys() (keys keyRange, watched bool) {
@@ -252,12 +267,15 @@ func (h *hub) someKeys() (keys keyRange, watched bool) {
 func (h *hub) resume(stream *hubStream) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if stream.generation != h.s.history.now().generation {
+	now := h.s.history.now().generation
+	if stream.generation != now {
 		return errors.New("etcd's history went back")
 	}
 	h.stream = stream
 	for w := range h.watches {
-		if !w.parked {
+		if w.generation != now {
+			h.fail(w, kvdb.ErrWatchRevisionCompacted)
+		} else if !w.parked {
 			h.create(w)
 		}
 	}
@@ -334,7 +352,7 @@ func (h *hub) askProgress() {
 		w.asked, w.busy = w.live && !w.busy, false
 	}
 	h.ping(h.stream, keys)
-	if h.stream.ids == ours {
+	if h.stream.ids == idsOurs {
 		h.stream.enqueue(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}})
 	}
 }
@@ -363,7 +381,7 @@ func (s *hubStream) create(c *creation) {
 // sendCreations sends the requests that may be sent now: all, or one at a time as
 // long as the server has not shown that it takes our IDs.
 func (s *hubStream) sendCreations() {
-	for s.asked < len(s.creating) && (s.asked == 0 || s.ids == ours) {
+	for s.asked < len(s.creating) && (s.asked == 0 || s.ids == idsOurs) {
 		c := s.creating[s.asked]
 		s.enqueue(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: c.request}})
 		s.asked++
@@ -384,7 +402,8 @@ func (h *hub) receive(stream *hubStream, m *pb.WatchResponse) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	stream.up, stream.answerBy = true, time.Time{}
+	stream.answerBy = time.Time{}
+	stream.up = stream.up || !m.Created || !m.Canceled // a proxy refuses when it reaches no server
 	defer stream.sendCreations()
 	switch {
 	case m.Created:
@@ -403,6 +422,9 @@ func (h *hub) receive(stream *hubStream, m *pb.WatchResponse) error {
 		if w == nil {
 			return nil
 		}
+		if !w.keys.contain(m.Events) {
+			return errors.New("etcd has sent an event of a key that is not watched")
+		}
 		w.push(m)
 		if w.queued > maxQueued {
 			h.cancel(w)
@@ -411,12 +433,12 @@ func (h *hub) receive(stream *hubStream, m *pb.WatchResponse) error {
 	case m.WatchId == clientv3.InvalidWatchID: // how far all have come that were there when we asked
 		for _, w := range h.byID {
 			if w.asked {
-				w.next = max(w.next, m.Header.Revision+1)
+				w.next = max(w.next, m.Header.GetRevision()+1)
 			}
 		}
 	default:
 		if w := h.byID[m.WatchId]; w != nil {
-			w.next = max(w.next, m.Header.Revision+1)
+			w.next = max(w.next, m.Header.GetRevision()+1)
 		}
 	}
 	return nil
@@ -432,18 +454,18 @@ func (h *hub) created(stream *hubStream, m *pb.WatchResponse) error {
 	if m.Canceled {
 		return h.refused(stream, c, m.CancelReason)
 	}
-	if stream.ids == unknown {
-		stream.ids = theirs
+	if stream.ids == idsUnknown {
+		stream.ids = idsTheirs
 		if m.WatchId == c.request.WatchId {
-			stream.ids = ours
+			stream.ids = idsOurs
 		}
 	}
-	if stream.ids == ours && m.WatchId != c.request.WatchId || h.byID[m.WatchId] != nil {
+	if stream.ids == idsOurs && m.WatchId != c.request.WatchId || h.byID[m.WatchId] != nil {
 		return fmt.Errorf("etcd has created watch %d, and was asked for %d", m.WatchId, c.request.WatchId)
 	}
 	stream.answered()
 	w := c.watch
-	if c.ping && stream.ids == theirs {
+	if c.ping && stream.ids == idsTheirs {
 		// The proxy rides out what happens to its servers, and does not tell.
 		h.s.launch(func() { _ = h.s.verifyHistory(h.s.lifetime, keyRange{c.request.Key, c.request.RangeEnd}) })
 	}
@@ -467,14 +489,16 @@ func (s *hubStream) answered() {
 	s.asked--
 }
 
-// refused takes the reason why a watch was not created. The caller holds mu.
+// refused takes the reason why a watch was not created. It stays when the user may
+// not read the keys, or when there must be a user and the instance has none. For
+// any other reason there is a new stream, which logs in. The caller holds mu.
 func (h *hub) refused(stream *hubStream, c *creation, reason string) error {
 	err := watchError(reason)
-	if errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision) ||
-		errors.Is(err, rpctypes.ErrUserEmpty) && h.s.client.Username != "" || // users were turned on
-		reason == "" { // a proxy does not say why
-		return err // a new stream logs in
+	stays := errors.Is(err, rpctypes.ErrPermissionDenied) || errors.Is(err, rpctypes.ErrUserEmpty) && h.s.client.Username == ""
+	if !stays {
+		return err
 	}
+	stream.up = true // it is an answer
 	stream.answered()
 	if w := c.watch; w != nil {
 		w.creation = nil
@@ -493,5 +517,5 @@ func watchError(reason string) error {
 			return rpctypes.Error(known)
 		}
 	}
-	return errors.New(reason)
+	return fmt.Errorf("etcd has not created a watch: %q", reason)
 }

@@ -1,6 +1,9 @@
 package etcdv3
 
 import (
+	"bytes"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -13,4 +16,17 @@ func below(prefix string) keyRange {
 		return keyRange{[]byte{0}, []byte{0}} // what etcd calls all keys
 	}
 	return keyRange{[]byte(prefix), []byte(clientv3.GetPrefixRangeEnd(prefix))}
+}
+
+// contain reports whether all events are of keys of the range.
+func (r keyRange) contain(events []*mvccpb.Event) bool {
+	for _, e := range events {
+		switch key := e.Kv.Key; {
+		case len(r.end) == 0 && !bytes.Equal(key, r.key),
+			bytes.Compare(key, r.key) < 0,
+			len(r.end) > 0 && !bytes.Equal(r.end, []byte{0}) && bytes.Compare(key, r.end) >= 0:
+			return false
+		}
+	}
+	return true
 }

@@ -143,6 +143,8 @@ func (se *session) renew() (renewed bool, err error) {
 		switch {
 		case err != nil:
 			return renewed, err
+		case reply.ID != se.id:
+			return renewed, errors.New("etcd has kept another lease alive than was asked for")
 		case reply.TTL <= 0:
 			return renewed, errLeaseGone
 		}
