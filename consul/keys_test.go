@@ -2,9 +2,13 @@ package consul
 
 import (
 	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/consul/api"
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
@@ -22,10 +26,13 @@ func TestCheckKey(t *testing.T) {
 		again, err := checkKey(got)
 		require.NoError(t, err, key)
 		require.Equal(t, got, again, "once is enough")
+		require.Equal(t, key == want, takes(key), key)
+		require.True(t, takes(got), key)
 	}
-	for _, key := range []string{"/", "//", ".", "..", "a/.", "a/..", "./a", "a/../b", "a\x00", "a\nb", "a\u00a0b", "a\u200bb", "a\xff"} {
+	for _, key := range []string{"/", "//", ".", "..", "a/.", "a/..", "./a", "a/../b", "a\x00", "a\nb", "a\u00a0b", "a\u200bb", "a\xff", "a\ufffd"} {
 		_, err := checkKey(key)
 		require.Error(t, err, "%q", key)
+		require.False(t, takes(key), "%q", key)
 	}
 	for prefix, want := range map[string]string{"": "", "/": "", "a/": "a/", "a/.": "a/.", "a/..": "a/..", "a//": "a/"} {
 		got, err := checkPrefix(prefix)
@@ -76,6 +83,77 @@ func TestPrefixes(t *testing.T) {
 	names, err = kv.Keys("d/", ".") // the directory is "d/."
 	require.NoError(t, err)
 	require.Equal(t, []string{".more", "hidden", "x/y"}, names)
+}
+
+// Keys that other programs have left in the domain: what lists, watches and snapshots
+// show Get takes, and they leave out the rest, which is in nobody's way.
+func TestKeysOfOtherPrograms(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	kv := open(t, "dom", cluster.Endpoints(), nil)
+	stream := events(t, kv, "", 0)
+	var ops api.TxnOps
+	for _, key := range []string{
+		"//lead", "/a//b", "/./x", "/a/..", "/bell\a", "/line\nend", "//", "/a///", "/nul\x00",
+		"/", "/folder/", "/a/b", "/dots..", "/.config", "/plain",
+	} {
+		ops = append(ops, op(api.KVTxnOp{Verb: api.KVSet, Key: "dom" + key, Value: []byte("of " + key), Flags: 42}))
+	}
+	applied, _, _, err := client.Txn().Txn(ops, nil)
+	require.NoError(t, err)
+	require.True(t, applied)
+	for key, flags := range map[string]uint64{"dom/\xff": 0, "dom/semaphore": api.SemaphoreFlagValue, "/dom/outside": 0} {
+		path := &url.URL{Path: "/v1/kv/" + key, RawQuery: "flags=" + strconv.FormatUint(flags, 10)}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, cluster.All()[0].Direct()+path.RequestURI(), strings.NewReader("of "+key))
+		require.NoError(t, err)
+		reply, err := http.DefaultTransport.RoundTrip(request)
+		require.NoError(t, err)
+		require.NoError(t, reply.Body.Close())
+	}
+	http.DefaultClient.CloseIdleConnections()
+	all, _, err := client.KV().Keys("dom/", "", nil)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(all), len(ops)+1)
+
+	want := []string{".config", "a/b", "dots..", "folder/", "plain", "semaphore"}
+	check := func(kv kvdb.Kvdb, err error) {
+		t.Helper()
+		require.NoError(t, err)
+		pairs, err := kv.Enumerate("")
+		require.NoError(t, err)
+		keys := []string{}
+		for _, pair := range pairs {
+			keys = append(keys, pair.Key)
+			got, err := kv.Get(pair.Key)
+			require.NoError(t, err, pair.Key)
+			require.Equal(t, pair.Value, got.Value)
+			require.Equal(t, pair.ModifiedIndex, got.ModifiedIndex)
+		}
+		require.Equal(t, want, keys)
+	}
+	check(kv, nil)
+	for _, consistent := range []bool{true, false} {
+		snapshot, _, err := kv.Snapshot(nil, consistent)
+		check(snapshot, err)
+	}
+	names, err := kv.Keys("", "")
+	require.NoError(t, err)
+	require.Equal(t, []string{".config", "a", "dots..", "folder", "plain", "semaphore"}, names)
+	names, err = kv.Keys("a", "")
+	require.NoError(t, err)
+	require.Equal(t, []string{"b"}, names)
+	_, err = kv.Put("end", "value", 0)
+	require.NoError(t, err)
+	told := []string{}
+	for event := receive(t, stream, "an event"); event.Key != "end"; event = receive(t, stream, "an event") {
+		told = append(told, event.Key)
+	}
+	require.ElementsMatch(t, want, told)
+	require.NoError(t, kv.DeleteTree(""))
+	all, _, err = client.KV().Keys("dom/", "", nil)
+	require.NoError(t, err)
+	require.Empty(t, all)
 }
 
 // A snapshot of all that Consul has, and one of more prefixes than a transaction

@@ -22,12 +22,15 @@ func pathOf(prefix string) string {
 	return prefix
 }
 
-// values leaves out the locks, and what pathOf has covered too much.
+// values leaves out what is no value of ours, and what pathOf has covered too much.
 func values(pairs api.KVPairs, prefix string) api.KVPairs {
 	return slices.DeleteFunc(pairs, func(p *api.KVPair) bool {
-		return isLock(p) || !strings.HasPrefix(p.Key, prefix)
+		return !isValue(p) || !strings.HasPrefix(p.Key, prefix)
 	})
 }
+
+// isValue reports whether a key has a value that Get returns.
+func isValue(p *api.KVPair) bool { return !isLock(p) && takes(p.Key) }
 
 // List implements driver.Store. Consul has no pages: it returns all.
 func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
@@ -83,7 +86,7 @@ func names(keys []string, dir, sep string) []string {
 	names := []string{}
 	for _, key := range keys {
 		rest, below := strings.CutPrefix(key, dir)
-		if name := driver.ChildName(rest, sep); below && name != "" {
+		if name := driver.ChildName(rest, sep); below && name != "" && takes(key) {
 			names = append(names, name)
 		}
 	}

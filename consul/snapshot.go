@@ -177,9 +177,9 @@ func (s *store) copyEach(ctx context.Context, prefixes []string) (*tree.Tree, ui
 	return t, 0, nil
 }
 
-// record adds a key to a snapshot, unless it is a lock.
+// record adds a key to a snapshot, if it has a value.
 func record(t *tree.Tree, p *api.KVPair) {
-	if !isLock(p) {
+	if isValue(p) {
 		t.Set(p.Key, &tree.Record{Value: p.Value, Created: p.CreateIndex, Modified: p.ModifyIndex})
 	}
 }

@@ -98,13 +98,42 @@ func checkKey(key string) (string, error) {
 	return folded, nil
 }
 
+// takes reports whether checkKey returns key itself. Other programs may have written
+// other keys.
+func takes(key string) bool {
+	return key != "" && isPlain(key) && !isDots(key[strings.LastIndexByte(key, '/')+1:])
+}
+
+// isPlain reports whether checkPrefix returns prefix itself.
+func isPlain(prefix string) bool {
+	component := 0 // where it begins
+	for i, c := range prefix {
+		switch {
+		case c == '/':
+			if i == component || isDots(prefix[component:i]) {
+				return false
+			}
+			component = i + 1
+		case c == utf8.RuneError || !unicode.IsPrint(c):
+			return false
+		}
+	}
+	return true
+}
+
 // checkPrefix is checkKey for the beginning of a key.
 func checkPrefix(prefix string) (string, error) {
+	if isPlain(prefix) {
+		return prefix, nil
+	}
 	if !utf8.ValidString(prefix) {
 		return "", errors.New("it is not UTF-8")
 	}
 	for _, c := range prefix {
-		if !unicode.IsPrint(c) {
+		switch {
+		case c == utf8.RuneError:
+			return "", fmt.Errorf("it has %U, which Consul shows in place of what is not UTF-8", c)
+		case !unicode.IsPrint(c):
 			return "", fmt.Errorf("it has %U, which is not printable", c)
 		}
 	}
