@@ -22,6 +22,8 @@ import (
 
 const (
 	dialTimeout = 2 * time.Second
+	// requestHeader is more than what a request has in front of its length's count.
+	requestHeader = 64
 	// roleTimeout bounds how long a server may take to say whether it leads.
 	roleTimeout = time.Second
 )
@@ -73,6 +75,7 @@ type clientConfig struct {
 	once           bool
 	told           func(zk.Event)
 	refused        func() // may be nil
+	maxRequest     int    // bytes; 0 for small requests
 }
 
 // connect returns a client that is about to connect. credentials may be nil.
@@ -84,7 +87,8 @@ func connect(cfg clientConfig, credentials []byte) (*client, error) {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	var err error
 	c.conn, c.ended, err = zk.Connect(cfg.servers.get(), cfg.sessionTimeout,
-		zk.WithHostProvider(newHosts(c.ctx, cfg.servers)), zk.WithDialer(c.dial), zk.WithEventCallback(c.event), zk.WithLogger(silent{}), zk.WithLogInfo(false))
+		zk.WithHostProvider(newHosts(c.ctx, cfg.servers)), zk.WithDialer(c.dial), zk.WithEventCallback(c.event), zk.WithLogger(silent{}), zk.WithLogInfo(false),
+		zk.WithMaxConnBufferSize(max(cfg.maxRequest, leastMaxRequest)+requestHeader))
 	if err != nil {
 		c.cancel()
 		return nil, err

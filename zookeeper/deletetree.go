@@ -39,7 +39,7 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 // deleteAll deletes what was read below prefix. It returns true when it is not as
 // it was read any more.
 func (s *store) deleteAll(ctx context.Context, m *moment, prefix string) (again bool, err error) {
-	for _, ops := range batches(s.deletions(m, prefix)) {
+	for _, ops := range batches(s.deletions(m, prefix), s.maxRequest-64<<10) {
 		_, _, err := s.multi(ctx, ops...)
 		switch {
 		case errors.Is(err, zk.ErrNoNode):
@@ -120,10 +120,9 @@ func (s *store) deletions(m *moment, prefix string) [][]any {
 // opOverhead is how many bytes an operation has besides path and value, at most.
 const opOverhead = 32
 
-// batches puts groups together in requests, as few as the limit allows. A
+// batches puts groups together in requests of at most limit bytes, as few as possible. A
 // deletion is counted once a request and generation.
-func batches(groups [][]any) [][]any {
-	const limit = maxRequest - 64<<10
+func batches(groups [][]any, limit int) [][]any {
 	var all [][]any
 	var ops []any
 	size := 0

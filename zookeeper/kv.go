@@ -45,6 +45,9 @@ func indexesOf(stat *zk.Stat) driver.Indexes {
 
 // Put implements driver.Store.
 func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error) {
+	if err := s.tooLarge(w.Key, w.Value); err != nil {
+		return driver.Indexes{}, err
+	}
 	path := pathOf(w.Key)
 	switch {
 	case w.Cond.NeedsKey():

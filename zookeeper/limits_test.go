@@ -20,7 +20,7 @@ import (
 func TestTooLarge(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	kv := instance(t, "d", []string{member.Endpoint()}, nil)
-	value := strings.Repeat("x", maxValue)
+	value := strings.Repeat("x", defaultMaxRequest-besideValue)
 	longest := strings.Repeat("k", maxKey-len("d/"))
 	for _, key := range []string{"short", longest, longest[:len(longest)-10] + "/dir/key"} {
 		_, err := kv.Put(key, value, 0)
@@ -35,6 +35,8 @@ func TestTooLarge(t *testing.T) {
 		require.NoError(t, err)
 		_, err = kv.Put(key, value+"x", 0)
 		require.ErrorIs(t, err, kvdb.ErrTooLarge)
+		require.ErrorContains(t, err, fmt.Sprint(len(value)))
+		require.ErrorContains(t, err, kvdb.MaxRequestBytesKey)
 	}
 	for n, want := range map[int]error{3: nil, 4: nil, 5: kvdb.ErrTooLarge} {
 		tx, err := kv.TxNew()
@@ -44,6 +46,42 @@ func TestTooLarge(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.ErrorIs(t, tx.Commit(), want)
+	}
+}
+
+// A server that was configured to take more takes it from an instance that knows.
+func TestMaxRequestBytes(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{Args: []string{"-Djute.maxbuffer=4194304"}}).All()[0]
+	plain := instance(t, "d", []string{member.Endpoint()}, nil)
+	kv := instance(t, "d", []string{member.Endpoint()}, map[string]string{kvdb.MaxRequestBytesKey: "4194304"})
+	value := strings.Repeat("x", 1900<<10)
+	_, err := plain.Put("key", value, 0)
+	require.ErrorIs(t, err, kvdb.ErrTooLarge)
+	_, err = plain.Get("key")
+	require.Equal(t, kvdb.ErrNotFound, err)
+	largest := strings.Repeat("x", 4194304-besideValue)
+	for _, value := range []string{value, largest} {
+		_, err = kv.Put("key", value, 0)
+		require.NoError(t, err)
+		for _, reader := range []kvdb.Kvdb{kv, plain} {
+			pair, err := reader.Get("key")
+			require.NoError(t, err)
+			require.Equal(t, value, string(pair.Value))
+		}
+	}
+	_, err = kv.Put("key", largest+"x", 0)
+	require.ErrorIs(t, err, kvdb.ErrTooLarge)
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	for i := range 2 {
+		_, err = tx.Put(fmt.Sprintf("tx/%d", i), value, 0)
+		require.NoError(t, err)
+	}
+	require.NoError(t, tx.Commit())
+	for _, wrong := range []string{"x", "-1", "0", "1000"} {
+		_, err := New("d", []string{member.Endpoint()}, map[string]string{kvdb.MaxRequestBytesKey: wrong}, nil)
+		require.ErrorContains(t, err, kvdb.MaxRequestBytesKey)
+		require.ErrorContains(t, err, wrong)
 	}
 }
 

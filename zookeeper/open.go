@@ -22,6 +22,7 @@ type config struct {
 	settings.Settings
 	credentials []byte // for digest authentication, or nil
 	acl         []zk.ACL
+	maxRequest  int // bytes
 }
 
 // open connects to ZooKeeper and returns when it has a session.
@@ -30,13 +31,13 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &store{acl: o.acl, stale: o.Stale, retries: o.Retries, endpoints: o.Given, secure: o.TLS != nil}
+	s := &store{acl: o.acl, stale: o.Stale, retries: o.Retries, endpoints: o.Given, secure: o.TLS != nil, maxRequest: o.maxRequest}
 	s.counts.known = map[int]int32{}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.leases.start(s)
 	s.servers.set(addressesOf(o.Endpoints))
 	s.hub = newHub(s, o)
-	cfg := clientConfig{servers: &s.servers, sessionTimeout: sessionTimeout, tls: o.TLS, told: s.leases.told, refused: s.refused}
+	cfg := clientConfig{servers: &s.servers, sessionTimeout: sessionTimeout, tls: o.TLS, told: s.leases.told, refused: s.refused, maxRequest: o.maxRequest}
 	if s.main, err = connect(cfg, o.credentials); err != nil {
 		return nil, err
 	}
@@ -63,6 +64,12 @@ func parse(endpoints []string, options map[string]string) (config, error) {
 	case user != "":
 		o.credentials = []byte(user + ":" + password)
 		o.acl = zk.DigestACL(zk.PermAll, user, password)
+	}
+	if o.maxRequest, err = settings.Count(options, kvdb.MaxRequestBytesKey, 1, defaultMaxRequest); err != nil {
+		return o, err
+	}
+	if o.maxRequest < leastMaxRequest {
+		return o, fmt.Errorf("option %s: %d is less than %d", kvdb.MaxRequestBytesKey, o.maxRequest, leastMaxRequest)
 	}
 	o.Settings, err = settings.ZooKeeper.Read(endpoints, options)
 	return o, err

@@ -17,10 +17,14 @@ const (
 	system = "zookeeper"
 
 	maxKey = 8 << 10 // bytes
-	// maxRequest is what a server takes by default, in bytes of the whole request.
-	maxRequest = 1<<20 - 1
-	// maxValue leaves room for a request with a value and three paths.
-	maxValue = 1<<20 - 32<<10
+	// defaultMaxRequest is the largest request in bytes that a server takes by default:
+	// its jute.maxbuffer. It drops the connection of a client that sends more.
+	defaultMaxRequest = 1<<20 - 1
+	// besideValue is how many bytes, and one, a request with a value and three paths has
+	// besides the value.
+	besideValue = 32<<10 - 1
+	// leastMaxRequest leaves room for a value and for a part of a DeleteTree.
+	leastMaxRequest = 128 << 10
 )
 
 // pathOf returns the znode of a key.

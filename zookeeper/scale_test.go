@@ -23,7 +23,7 @@ func TestWatchOverReconnects(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
 	watching, writing := instance(t, "d", []string{o.Addr().String()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
-	long := strings.Repeat("long", 1 + maxRequest / *watchedNodes / 4)
+	long := strings.Repeat("long", 1 + defaultMaxRequest / *watchedNodes / 4)
 	key := func(i int) string { return fmt.Sprintf("dir/%d/%s-%d", i%10, long, i) }
 	const batch = 100
 	for from := 0; from < *watchedNodes; from += batch {

@@ -2,6 +2,7 @@ package zookeeper
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,8 @@ type store struct {
 	// checking: it is being found out whether history has gone back.
 	checking atomic.Bool
 
+	maxRequest int // bytes that the servers take
+
 	lifetime context.Context // ends with cause kvdb.ErrClosed at Close
 	end      context.CancelCauseFunc
 
@@ -54,9 +57,20 @@ var (
 // Limits implements driver.Store.
 func (s *store) Limits() driver.Limits {
 	return driver.Limits{
-		NoTTL: true, NoEmptyValue: true, MaxKey: maxKey, MaxValue: maxValue,
+		NoTTL: true, NoEmptyValue: true, MaxKey: maxKey,
 		CheckKey: checkKey, CheckPrefix: checkPrefix, OpTimeout: opTimeout,
 	}
+}
+
+// tooLarge returns the error of a value that makes a request too large, or nil. The
+// server would drop the connection.
+func (s *store) tooLarge(key string, value []byte) error {
+	limit := s.maxRequest - besideValue
+	if len(value) <= limit {
+		return nil
+	}
+	return fmt.Errorf("%w: value of key %q has %d bytes, the limit is %d, see option %s",
+		kvdb.ErrTooLarge, key, len(value), limit, kvdb.MaxRequestBytesKey)
 }
 
 // launch runs f on a goroutine that Close waits for; false after Close.

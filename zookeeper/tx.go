@@ -24,6 +24,9 @@ func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driv
 		size += opOverhead + len(generationPath(0))
 	}
 	for _, w := range writes {
+		if err := s.tooLarge(w.Key, w.Value); err != nil {
+			return err
+		}
 		for _, op := range s.made(pathOf(w.Key), w.Value) {
 			size += sizeOf(op)
 		}
@@ -35,8 +38,9 @@ func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driv
 			size += sizeOf(op)
 		}
 	}
-	if size > maxRequest {
-		return fmt.Errorf("%w: the transaction has %d bytes as a request, the limit is %d", kvdb.ErrTooLarge, size, maxRequest)
+	if size > s.maxRequest {
+		return fmt.Errorf("%w: the transaction has %d bytes as a request, the limit is %d, see option %s",
+			kvdb.ErrTooLarge, size, s.maxRequest, kvdb.MaxRequestBytesKey)
 	}
 	return nil
 }

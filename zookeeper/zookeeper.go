@@ -54,8 +54,9 @@ func Version(string, map[string]string) (string, error) { return kvdb.ZookeeperV
 // certainly had no effect; without it, or with 0, until the time limit of the call),
 // ReadConsistency, TransportScheme ("https" or "tls": TLS), TrustedCAFileKey or
 // CAFileKey, CertFileKey, CertKeyFileKey, ClientCertAuthKey, CAAuthAddress (the name
-// that the servers' certificates must have) and InsecureSkipVerify. Certificates, keys
-// and authorities are read again at each handshake.
+// that the servers' certificates must have), InsecureSkipVerify and MaxRequestBytesKey
+// (the servers' jute.maxbuffer, if that is not the default). Certificates, keys and
+// authorities are read again at each handshake.
 //
 // Servers that cannot be reached within 10 s are an error that wraps
 // kvdb.ErrNoConnection.
