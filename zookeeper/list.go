@@ -44,7 +44,13 @@ func (s *store) listing(ctx context.Context, w walk, apart bool) (*moment, int64
 			// On its way before the reads, so that nothing comes in between.
 			marked := make(chan error, 1)
 			go func() { marked <- s.mark(ctx) }()
-			return errors.Join(w.update(ctx, s.main, m, first), <-marked)
+			err := w.update(ctx, s.main, m, first)
+			if markErr := <-marked; err == nil && fateOf(markErr) == answered && markErr != nil {
+				apart = false // a user who may only read, or a quota that is used up
+			} else {
+				err = errors.Join(err, markErr)
+			}
+			return err
 		})
 		if err != nil {
 			if round > 0 && errors.Is(context.Cause(ctx), driver.ErrTimeLimit) {
