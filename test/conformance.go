@@ -32,7 +32,7 @@ var outages = flag.Bool("kvdb.outages", false,
 	"with a Harness.Server, also run the cases about outages, which take minutes")
 
 var groups = []group{
-	keyGroup, valueGroup, writeGroup, conditionGroup, ttlGroup, readGroup, selectGroup,
+	keyGroup, valueGroup, ownershipGroup, writeGroup, conditionGroup, ttlGroup, readGroup, selectGroup,
 	watchGroup, resumeGroup, compactGroup, snapshotGroup, serializeGroup,
 	lockGroup, txGroup, guardGroup, contextGroup, helperGroup, closeGroup,
 	userGroup, memberGroup, endpointGroup, defragmentGroup, durableGroup, outageGroup, historyGroup,

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,6 +43,20 @@ func (m staleGet) Get(key string) (*kvdb.KVPair, error) {
 		m.seen[key] = pair
 	}
 	return pair, err
+}
+
+type sharedPairs struct {
+	sound
+	pairs *sync.Map // those that were handed out, by their indexes
+}
+
+func (m sharedPairs) Get(key string) (*kvdb.KVPair, error) {
+	pair, err := m.Kvdb.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	shared, _ := m.pairs.LoadOrStore(pair.ModifiedIndex, pair)
+	return shared.(*kvdb.KVPair), nil
 }
 
 type createInTwoSteps struct{ sound }
@@ -205,6 +220,7 @@ func (m anyEnd) Get(key string) (*kvdb.KVPair, error) {
 // mutants are named after the case that must find out.
 var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Reads/SeeEarlierWrites":      func(s sound) kvdb.Kvdb { return staleGet{s, map[string]*kvdb.KVPair{}} },
+	"Ownership/PairsReturned":     func(s sound) kvdb.Kvdb { return sharedPairs{s, &sync.Map{}} },
 	"Writes/OneCreateWins":        func(s sound) kvdb.Kvdb { return createInTwoSteps{s} },
 	"Writes/Conditions":           func(s sound) kvdb.Kvdb { return wrappedErrors{s} },
 	"Keys/DeleteTreeIsADirectory": func(s sound) kvdb.Kvdb { return deleteByPrefix{s} },
