@@ -139,6 +139,7 @@ func ownershipPairsReturned(e *env) {
 		scribble(pair)
 		expect(key, "value")
 	}
+	e.put("key", "value")
 	got, err := e.kv.GetWithCopy("key", func(val interface{}) interface{} {
 		if value, ok := val.([]byte); ok {
 			scribbleOn(value)
