@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -72,7 +73,7 @@ func (s *store) obtain(ctx context.Context, key, owner string, deadline time.Tim
 				return nil, kvdb.ErrInvalidLock
 			}
 			if time.Until(deadline) <= 0 {
-				return nil, &driver.HeldError{Owner: string(over.Value)}
+				return nil, &driver.HeldError{Owner: cmp.Or(string(over.Value), "session "+over.Session)}
 			}
 			if over, err = s.awaitChange(ctx, over, deadline); err != nil {
 				return nil, err

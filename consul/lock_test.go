@@ -132,6 +132,21 @@ func TestHeldWithoutFlags(t *testing.T) {
 	require.Equal(t, session, now.Session)
 }
 
+// A holder without a name is told by his session.
+func TestOwnerWithoutName(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	kv := open(t, "locks", cluster.Endpoints(), nil)
+	session := newSession(t, client, api.SessionBehaviorRelease)
+	taken, _, err := client.KV().Acquire(&api.KVPair{Key: "locks/key", Flags: api.LockFlagValue, Session: session}, nil)
+	require.NoError(t, err)
+	require.True(t, taken)
+	_, err = kv.LockWithTimeout("key", "us", 0, 0)
+	require.ErrorIs(t, err, kvdb.ErrExist)
+	require.ErrorContains(t, err, session)
+}
+
 // A value has no place where a lock is, nor a lock where a value is.
 func TestLockAndValueExclude(t *testing.T) {
 	t.Parallel()

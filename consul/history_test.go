@@ -1,0 +1,85 @@
+package consul
+
+import (
+	"testing"
+
+	"github.com/hashicorp/consul/api"
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/test/servers"
+)
+
+func TestFactContradicts(t *testing.T) {
+	t.Parallel()
+	f := fact{"key", indexes{created: 10, modified: 20}, 30}
+	for now, want := range map[indexes]bool{
+		{10, 20}: false, // unchanged
+		{10, 31}: false, // written
+		{31, 31}: false, // deleted and written
+		{31, 40}: false,
+		{10, 30}: true, // it was not so at 30
+		{10, 15}: true,
+		{5, 5}:   true,
+		{15, 20}: true,
+		{15, 40}: true, // created before 30, and was another key then
+		{30, 31}: true,
+	} {
+		require.Equal(t, want, f.contradicts(&api.KVPair{CreateIndex: now.created, ModifyIndex: now.modified}), now)
+	}
+}
+
+// A store is restored while connections last, and written to before anybody asks for
+// its index, which is larger than ever then. What changed by that is noticed all the
+// same, by those who know it.
+func TestRestoredUnderConnections(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	client := raw(t, cluster.All()[0])
+	writer := open(t, "history", cluster.Endpoints(), nil)
+	put := func(key string) {
+		_, err := writer.Put(key, "value", 0)
+		require.NoError(t, err)
+	}
+	put("old/key")
+	require.NoError(t, cluster.Backup(true))
+
+	changed, ends := make(chan struct{}, 10), make(chan error, 1)
+	old := open(t, "history", cluster.Endpoints(), nil)
+	require.NoError(t, old.WatchTree("old/", 0, nil, func(_ string, _ interface{}, _ *kvdb.KVPair, err error) error {
+		if err != nil {
+			ends <- err
+		} else {
+			changed <- struct{}{}
+		}
+		return err
+	}))
+	stream := events(t, open(t, "history", cluster.Endpoints(), nil), "new/", 0)
+	put("old/key")
+	receive(t, changed, "an event")
+	put("new/key")
+	require.Equal(t, kvdb.KVCreate, receive(t, stream, "an event").Action)
+	holder := open(t, "history", cluster.Endpoints(), nil)
+	waiter := open(t, "history", cluster.Endpoints(), nil)
+	held, err := holder.Lock("lock")
+	require.NoError(t, err)
+	obtained := make(chan error, 1)
+	go func() {
+		next, err := waiter.LockWithTimeout("lock", "waiter", await, 0)
+		if err == nil {
+			err = waiter.Unlock(next)
+		}
+		obtained <- err
+	}()
+	require.NoError(t, cluster.Restore(nil))
+	_, err = client.KV().Put(&api.KVPair{Key: "elsewhere"}, nil)
+	require.NoError(t, err)
+
+	require.Equal(t, kvdb.ErrWatchRevisionCompacted, receive(t, ends, "the end of the watch"))
+	event := receive(t, stream, "the deletion")
+	require.Equal(t, "new/key", event.Key)
+	require.Equal(t, kvdb.KVDelete, event.Action)
+	receive(t, lost(held), "the news that the lock is lost")
+	require.NoError(t, receive(t, obtained, "the lock"))
+	require.Equal(t, kvdb.ErrInvalidLock, holder.Unlock(held))
+}
