@@ -72,7 +72,7 @@ type Controller interface {
 }
 
 // ControllerNotSupported is a null controller implementation. This can be used
-// kvdb implementors that do no want to implement the controller interface
+// implementors of kvdb that do not want to implement the controller interface
 var ControllerNotSupported = &controllerNotSupported{}
 
 type controllerNotSupported struct{}

@@ -16,7 +16,7 @@ var (
 
 // Errors about what the caller handed in, or asked for.
 var (
-	// ErrNotSupported implemenation of a specific function is not supported.
+	// ErrNotSupported implementation of a specific function is not supported.
 	ErrNotSupported = errors.New("implementation not supported")
 	// ErrUnmarshal raised if Get fails to unmarshal value.
 	ErrUnmarshal = errors.New("Failed to unmarshal value")

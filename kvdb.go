@@ -21,8 +21,8 @@ const (
 )
 
 const (
-	// KVCapabilityOrderedUpdates support requires watch to send an watch update
-	// for every put - instead of coalescing multiple puts in one update.
+	// KVCapabilityOrderedUpdates support requires a watch to send an update
+	// for every put instead of coalescing multiple puts in one update.
 	KVCapabilityOrderedUpdates = 1 << iota
 )
 
@@ -74,7 +74,7 @@ type PermissionType int
 // wait for the Close of its own instance.
 type WatchCB func(prefix string, opaque interface{}, kvp *KVPair, err error) error
 
-// FatalErrorCB callback is invoked incase of fatal errors
+// FatalErrorCB callback is invoked in case of fatal errors
 type FatalErrorCB func(err error, format string, args ...interface{})
 
 // EnumerateSelect function is a callback function provided to EnumerateWithSelect API
@@ -107,7 +107,7 @@ type KVPair struct {
 	// given. In a pair that was read in memory, on bolt and on etcd v2 it is what
 	// is left of it, rounded up.
 	TTL int64
-	// KVDBIndex A Monotonically index updated at each modification operation.
+	// KVDBIndex is the store's monotonic index, which each modification raises.
 	KVDBIndex uint64
 	// CreatedIndex for this kv pair
 	CreatedIndex uint64
@@ -132,15 +132,15 @@ type Tx interface {
 	// Get returns KVPair in this TXs view. If not found, returns value from
 	// backing KVDB.
 	Get(key string) (*KVPair, error)
-	// Get same as get except that value has the unmarshalled value.
+	// GetVal is the same as Get except that value has the unmarshalled value.
 	GetVal(key string, value interface{}) (*KVPair, error)
-	// Prepare returns an error it transaction cannot be logged.
+	// Prepare returns an error if the transaction cannot be committed.
 	Prepare() error
 	// Commit propagates updates to the KVDB. No operations on this Tx are
 	// allowed after commit.
 	Commit() error
 	// Abort aborts this transaction.  No operations on this Tx are allowed
-	// afer commit.
+	// after abort.
 	Abort() error
 }
 
@@ -150,11 +150,11 @@ type Kvdb interface {
 	Controller
 	// String representation of backend datastore.
 	String() string
-	// Capbilities - see KVCapabilityXXX
+	// Capabilities - see KVCapabilityXXX
 	Capabilities() int
 	// Get returns KVPair that maps to specified key or ErrNotFound.
 	Get(key string) (*KVPair, error)
-	// Get returns KVPair that maps to specified key or ErrNotFound. If found
+	// GetVal returns KVPair that maps to specified key or ErrNotFound. If found
 	// value contains the unmarshalled result or error is ErrUnmarshal
 	GetVal(key string, value interface{}) (*KVPair, error)
 	// GetWithCopy returns a copy of the value as an interface for the specified key
@@ -182,7 +182,7 @@ type Kvdb interface {
 	// Delete deletes the KVPair specified by the key. ErrNotFound is returned
 	// if the key is not found. The old KVPair is returned if successful.
 	Delete(key string) (*KVPair, error)
-	// DeleteTree same as Delete execpt that all keys sharing the prefix are
+	// DeleteTree same as Delete except that all keys sharing the prefix are
 	// deleted. The prefix is a directory: "tree" leaves "tree_some" alone.
 	DeleteTree(prefix string) error
 	// Keys returns an array of keys that share specified prefix (ie. "1st level directory").
@@ -193,19 +193,20 @@ type Kvdb interface {
 	// with a ModifiedIndex of 0 creates the key and is ErrModified when it is
 	// there: prevValue is ignored then.
 	CompareAndSet(kvp *KVPair, flags KVFlags, prevValue []byte) (*KVPair, error)
-	// CompareAndDelete deletes value at kvp.Key if the previous resident matches
+	// CompareAndDelete deletes value at kvp.Key if the previous resident
 	// satisfies conditions set in flags.
 	CompareAndDelete(kvp *KVPair, flags KVFlags) (*KVPair, error)
-	// WatchKey calls watchCB everytime a value at key is updated. waitIndex
-	// is the oldest ModifiedIndex of a KVPair for which updates are requestd.
+	// WatchKey calls watchCB each time the value at key is updated, with every
+	// update whose ModifiedIndex is larger than waitIndex. 0 is from now on (in
+	// memory and on bolt: from the beginning of the history that is kept).
 	WatchKey(key string, waitIndex uint64, opaque interface{}, watchCB WatchCB) error
 	// WatchTree is the same as WatchKey except that watchCB is triggered
 	// for updates on all keys that share the prefix.
 	WatchTree(prefix string, waitIndex uint64, opaque interface{}, watchCB WatchCB) error
-	// Snapshot returns a kvdb snapshot of the provided list of prefixes and the last updated index.
-	// If no prefixes are provided, then the whole kvdb tree is snapshotted and could be potentially an expensive operation
-	// If consistent is true, then snapshot is going to return all the updates happening during the snapshot operation and the last
-	// updated index from the snapshot
+	// Snapshot returns a read-only copy of what is below the prefixes, and an index.
+	// No prefix is the whole domain, which may be expensive. If consistent is true
+	// the copy is the exact state of one moment, and a watch from the index delivers
+	// exactly what came later; else the index is 0.
 	Snapshot(prefixes []string, consistent bool) (Kvdb, uint64, error)
 	// SnapPut records the key value pair including the index.
 	SnapPut(kvp *KVPair) (*KVPair, error)

@@ -3,9 +3,11 @@ package bolt
 import (
 	"bytes"
 	"context"
+	"errors"
 
 	"go.etcd.io/bbolt"
 
+	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/tree"
 )
 
@@ -34,6 +36,13 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 		return copied, 0, nil
 	}
 	index, marked, err := s.db.mark(ctx)
+	if err != nil && ctx.Err() == nil && takesNoWrites(err) {
+		err = s.db.view(func(tx *bbolt.Tx) error {
+			index = tx.Bucket(pairsBucket).Sequence()
+			return copyAll(tx)
+		})
+		return copied, index, err
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -41,6 +50,12 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 		return nil, 0, err
 	}
 	return copied, index, nil
+}
+
+// takesNoWrites reports whether the file takes no writes at the moment but can be read:
+// its disk is full, say. A snapshot then has the index of the state that it copies.
+func takesNoWrites(err error) bool {
+	return !errors.Is(err, kvdb.ErrClosed) && !errors.Is(err, kvdb.ErrUnknownOutcome) && !errors.Is(err, ErrCorrupt)
 }
 
 // mark takes an index of its own, and returns a transaction that sees what was

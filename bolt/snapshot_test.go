@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/driver"
@@ -201,4 +203,35 @@ func TestSnapshotValuesLast(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(value(0), pair.Value))
 	}
+}
+
+// A file that takes no writes at the moment has consistent snapshots all the
+// same: their index is that of the state, and a watch from there gets the rest.
+func TestSnapshotWithoutWrites(t *testing.T) {
+	db := openDatabase(t, tempFile(t))
+	s := newStore(db)
+	ctx := context.Background()
+	put(t, s, "a", "value", 0)
+	last := put(t, s, "b", "value", 0)
+	commit := db.commitTx
+	db.commitTx = func(*bbolt.Tx) error { return syscall.ENOSPC }
+	_, err := s.Put(ctx, driver.Write{Key: "c"})
+	require.Error(t, err)
+	copied, index, err := s.Snapshot(ctx, []string{""}, true)
+	require.NoError(t, err)
+	require.Equal(t, last.Modified, index)
+	require.Equal(t, 2, copied.Len())
+
+	db.commitTx = commit
+	later := put(t, s, "c", "value", 0)
+	event := events(t, s, driver.WatchRequest{Prefix: true, After: index}, 1)[0]
+	require.Equal(t, later.Modified, event.ModifiedIndex)
+
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	_, _, err = s.Snapshot(ended, []string{""}, true)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, s.Close(ctx))
+	_, _, err = s.Snapshot(ctx, []string{""}, true)
+	require.ErrorIs(t, err, kvdb.ErrClosed)
 }

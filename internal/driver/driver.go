@@ -191,7 +191,8 @@ type Lease interface {
 	Release(ctx context.Context) error
 }
 
-// HeldError is the error of Lock when somebody else holds the lock.
+// HeldError is the error of Lock when somebody else holds the lock. Owner is ""
+// when it was not found out.
 type HeldError struct{ Owner string }
 
 func (e *HeldError) Error() string { return "lock is held by " + e.Owner }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,8 +38,11 @@ func (kv *Kvdb) LockWithTimeout(key, lockerID string, lockTryDuration, lockHoldD
 	defer cancel()
 	lease, err := kv.obtain(ctx, full, lockerID, lockTryDuration)
 	if held := (*driver.HeldError)(nil); errors.As(err, &held) {
-		return nil, fmt.Errorf("%w: lock %q is held by %q, not obtained within %v",
-			kvdb.ErrExist, key, held.Owner, lockTryDuration)
+		by := strconv.Quote(held.Owner)
+		if held.Owner == "" {
+			by = "an owner whose ID is empty or was not found out"
+		}
+		return nil, fmt.Errorf("%w: lock %q is held by %s, not obtained within %v", kvdb.ErrExist, key, by, lockTryDuration)
 	} else if err != nil {
 		return nil, err
 	}

@@ -173,6 +173,19 @@ func TestOneWaiterInTheStore(t *testing.T) {
 	})
 }
 
+// The error of a lock not obtained names its owner, or says that it cannot.
+func TestOwnerNotFoundOut(t *testing.T) {
+	f := &fake{lock: func(context.Context, string, string, time.Duration) (driver.Lease, error) {
+		return nil, &driver.HeldError{}
+	}}
+	kv := open(t, f, nil)
+	_, err := kv.LockWithTimeout("key", "me", 0, 0)
+	require.ErrorIs(t, err, kvdb.ErrExist)
+	require.ErrorContains(t, err, "not found out")
+	require.NotContains(t, err.Error(), `""`)
+	require.NoError(t, kv.Close())
+}
+
 // A lock that is lost is reported once, also when its holder calls Unlock or
 // Close as soon as he sees that it is lost.
 func TestLostLockIsReportedWhateverComesNext(t *testing.T) {
