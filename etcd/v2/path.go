@@ -19,9 +19,6 @@ const (
 // checkKey folds runs of slashes and drops those at the ends, as the server does,
 // and refuses what it would take for another key.
 func checkKey(key string) (string, error) {
-	if !utf8.ValidString(key) {
-		return "", errors.New("it is not UTF-8")
-	}
 	folded, err := checkPrefix(key)
 	if err != nil {
 		return "", err

@@ -3,6 +3,7 @@ package failover_test
 import (
 	"context"
 	"errors"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,6 +179,32 @@ func TestFirstAgain(t *testing.T) {
 	var of []string
 	require.NoError(t, newPool(0, "a").First(t.Context(), asked(&of, errDown, errSevered)))
 	require.Equal(t, []string{"a", "a", "a"}, of)
+}
+
+// lateContext ends after its deadline, as a busy machine may see it.
+type lateContext struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c lateContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
+// A dialer may see the caller's deadline before the context ends.
+func TestDialerAtTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(0, "a", "b")
+		deadline := time.Now().Add(time.Second)
+		ctx, cancel := context.WithDeadline(t.Context(), deadline.Add(time.Millisecond))
+		defer cancel()
+		err := p.Call(lateContext{ctx, deadline}, failover.Repeatable, func(context.Context, string, func()) (bool, error) {
+			time.Sleep(time.Until(deadline)) // in the bubble
+			return false, os.ErrDeadlineExceeded
+		})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NotErrorIs(t, err, kvdb.ErrNoConnection)
+		e, _ := p.Current()
+		require.Equal(t, "a", e)
+	})
 }
 
 // The error of a call that ran out of time tells what went wrong before that.
