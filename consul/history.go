@@ -32,8 +32,8 @@ type history struct {
 	checked  time.Time     // when the last verify that found nothing began; protected by checking
 
 	mu    sync.Mutex     // protects what is below
-	facts map[any][]fact // by who wants to know when they change
-	turn  bool
+	facts map[any][]fact // by the watch, lease or waiting call that they are of
+	turn  bool           // of sample
 }
 
 // fact is what a reply said of a key. From the state of index on it was so.
@@ -56,9 +56,9 @@ func (f fact) contradicts(p *api.KVPair) bool {
 	return now != f.indexes && (now.modified <= f.index || now.created != f.created && now.created <= f.index)
 }
 
-// note replaces the facts of a watch, a lease, or a call that waits; nil when it is
-// over.
-func (h *history) note(who any, pairs api.KVPairs, index uint64) {
+// note replaces the facts of a watch, a lease or a waiting call; no pairs remove
+// them.
+func (h *history) note(of any, pairs api.KVPairs, index uint64) {
 	var facts []fact
 	pairs = slices.DeleteFunc(slices.Clone(pairs), func(p *api.KVPair) bool { return len(p.Value) > maxFactValue })
 	slices.SortFunc(pairs, func(a, b *api.KVPair) int { return cmp.Compare(b.ModifyIndex, a.ModifyIndex) })
@@ -71,9 +71,9 @@ func (h *history) note(who any, pairs api.KVPairs, index uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if facts == nil {
-		delete(h.facts, who)
+		delete(h.facts, of)
 	} else {
-		h.facts[who] = facts
+		h.facts[of] = facts
 	}
 }
 
@@ -174,7 +174,6 @@ func (s *store) verify(ctx context.Context, h *history) error {
 		return nil
 	}
 	began := time.Now()
-	m := s.mark()
 	if _, _, err := s.read(ctx, pingKey, false); err != nil && !isForbidden(err) {
 		return err
 	}
@@ -190,7 +189,7 @@ func (s *store) verify(ctx context.Context, h *history) error {
 		}
 		for _, p := range pairs {
 			if p.ModifyIndex != 0 && known[p.Key].contradicts(p) {
-				s.leave(m.history)
+				s.leave(h)
 			}
 		}
 	}
@@ -199,8 +198,8 @@ func (s *store) verify(ctx context.Context, h *history) error {
 }
 
 // probe is ping, and looks whether the store still has the history: whether a
-// key is as it was. When it is gone all who wait for news look again, because a key
-// that was taken back wakes nobody.
+// key is as it was. When it is gone all blocking queries are made anew, because a
+// key that a restore has removed ends none of them.
 func (s *store) probe(ctx context.Context, c *api.Client) error {
 	m := s.mark()
 	sample := m.history.sample()
