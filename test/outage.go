@@ -24,6 +24,7 @@ var outageGroup = group{name: "Outages", calls: "when the server stops, dies, ha
 	{name: "MemberDown", run: outageMemberDown, alone: true},
 	{name: "New", run: outageNew, alone: true},
 	{name: "LockSurvives", run: outageLockSurvives, alone: true},
+	{name: "LockWaitsOverStop", run: outageLockWaits, alone: true},
 	{name: "LockIsLost", run: outageLockIsLost, alone: true},
 	{name: "WatchGivesUp", run: outageWatchGivesUp, alone: true},
 }}

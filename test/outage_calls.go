@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -141,4 +142,34 @@ func outageCloseNamesLocks(e *env) {
 	e.recovers()
 	_, err = e.peer().LockWithTimeout("second", "next", deathLimit, 0)
 	e.NoError(err)
+}
+
+// Who asks for a lock goes on over lost connections until his try duration is over:
+// for longer than another call would, and not for ever.
+func outageLockWaits(e *env) {
+	end := e.strike(stopped, e.everyMember()...)
+	callTimeout := cmp.Or(e.traits.CallTimeout, 10*time.Second)
+	type result struct {
+		pair *kvdb.KVPair
+		err  error
+	}
+	patient, impatient := make(chan result, 1), make(chan result, 1)
+	lock := func(wait time.Duration, results chan result) {
+		pair, err := e.kv.LockWithTimeout("lock", "me", wait, 0)
+		results <- result{pair, err}
+	}
+	go lock(callTimeout/2, impatient)
+	early := waitFor(e, impatient, callTimeout/2+e.callLimit(), "the end of the short try duration")
+	e.ErrorIs(early.err, kvdb.ErrNoConnection)
+	e.NotErrorIs(early.err, kvdb.ErrExist, "nobody was found to hold it")
+	go lock(2*callTimeout+recovery, patient)
+	select {
+	case early := <-patient:
+		e.NoError(early.err, "the try duration is not over")
+	case <-time.After(callTimeout * 3 / 2):
+	}
+	end()
+	obtained := waitFor(e, patient, recovery, "the lock when the store is back")
+	e.NoError(obtained.err)
+	e.NoError(e.kv.Unlock(obtained.pair))
 }

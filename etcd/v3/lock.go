@@ -30,7 +30,8 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 		case l != nil:
 			return l, nil
 		case err != nil:
-			if !errors.Is(err, kvdb.ErrNoConnection) || ctx.Err() != nil || backoff.Wait(waiting) != nil {
+			isLost := errors.Is(err, kvdb.ErrNoConnection) || errors.Is(err, kvdb.ErrUnknownOutcome)
+			if !isLost || ctx.Err() != nil || backoff.Wait(waiting) != nil {
 				return nil, err
 			}
 			continue

@@ -503,3 +503,20 @@ func keysOf(pairs kvdb.KVPairs) []string {
 	}
 	return keys
 }
+
+// To the outer one of two nested domains the locks of the inner one are keys like
+// any others, because nothing tells them from data with a TTL for certain. When it
+// deletes them their holders are told.
+func TestLocksOfAnInnerDomain(t *testing.T) {
+	cluster := servers.Etcd(t, servers.Options{})
+	outer, inner := instance(t, cluster, "a", nil), instance(t, cluster, "a/b", nil)
+	pair, err := inner.LockWithID("lock", "me")
+	require.NoError(t, err)
+	require.NoError(t, outer.DeleteTree("c"))
+	pairs, err := outer.Enumerate("")
+	require.NoError(t, err)
+	require.Equal(t, []string{"b/a/b/lock"}, keysOf(pairs))
+	require.NoError(t, outer.DeleteTree("b"))
+	receive(t, lostOf(t, pair), "the news that the lock is removed")
+	require.Equal(t, kvdb.ErrInvalidLock, inner.Unlock(pair))
+}

@@ -17,19 +17,23 @@ import (
 
 func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
 	for try := 0; ; try++ {
-		at := uint64(0)
+		at, isOwn := uint64(0), consistent
 		if consistent {
 			var err error
-			if at, err = s.ownRevision(ctx, prefixes[0]); err != nil {
+			at, err = s.ownRevision(ctx, prefixes[0])
+			switch {
+			case errors.Is(err, kvdb.ErrPermission), errors.Is(err, rpctypes.ErrNoSpace):
+				isOwn = false // the marker cannot be written, so that of the state has to do
+			case err != nil:
 				return nil, 0, err
 			}
 		}
-		copied, latest, err := s.copyAt(ctx, prefixes, at, try)
+		copied, latest, at, err := s.copyAt(ctx, prefixes, at, consistent, try)
 		switch {
 		case errors.Is(err, kvdb.ErrWatchRevisionCompacted): // while it was read
 		case err != nil:
 			return nil, 0, err
-		case consistent && latest == at: // somebody else removed the marker, and the revision is a write's
+		case isOwn && latest == at: // somebody else removed the marker, and the revision is a write's
 		default:
 			return copied, at, nil
 		}
@@ -37,11 +41,15 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 }
 
 // copyAt returns what is below prefixes at a revision, 0 for now, and the
-// revision of the latest write among it.
-func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64, try int) (copied *tree.Tree, latest uint64, err error) {
+// revision of the latest write among it. If consistent, now is the same for all
+// prefixes, and its revision is returned, too.
+func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64, consistent bool, try int) (copied *tree.Tree, latest, now uint64, err error) {
 	copied = tree.NewOrdered()
 	for _, prefix := range prefixes {
-		err := s.scan(ctx, prefix, driver.ListOptions{At: at}, try, func(kvs []*mvccpb.KeyValue, _ int64, _ bool) bool {
+		err := s.scan(ctx, prefix, driver.ListOptions{At: at}, try, func(kvs []*mvccpb.KeyValue, revision int64, _ bool) bool {
+			if consistent {
+				at = uint64(revision)
+			}
 			records := make([]tree.Record, len(kvs)) // one allocation
 			for i, kv := range kvs {
 				records[i] = tree.Record{Value: valueOf(kv), Created: uint64(kv.CreateRevision), Modified: uint64(kv.ModRevision)}
@@ -51,10 +59,10 @@ func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64, try in
 			return true
 		})
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, 0, err
 		}
 	}
-	return copied, latest, nil
+	return copied, latest, at, nil
 }
 
 // ownRevision returns a revision at which nothing happened but the end of a

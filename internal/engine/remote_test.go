@@ -136,7 +136,7 @@ func (r *remote) DeletePrefix(ctx context.Context, prefix string) error {
 }
 
 func (r *remote) Snapshot(ctx context.Context, prefixes []string, consistent bool) (copied *tree.Tree, index uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	ctx, cancel := driver.WithTimeLimit(ctx, callLimit)
 	defer cancel()
 	err = r.write(ctx, func() error {
 		if copied = r.tree.Select(prefixes); consistent {
@@ -149,7 +149,7 @@ func (r *remote) Snapshot(ctx context.Context, prefixes []string, consistent boo
 }
 
 func (r *remote) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
-	reachCtx, cancel := context.WithTimeout(ctx, callLimit)
+	reachCtx, cancel := driver.WithTimeLimit(ctx, max(wait, callLimit))
 	defer cancel()
 	if err := r.reach(reachCtx); err != nil {
 		return nil, err
