@@ -347,19 +347,41 @@ func (s *store) RemoveMemberByID(memberID uint64) error {
 	return s.remove(func(m member) bool { return m.id == memberID })
 }
 
+// remove removes a member, and its endpoint.
 func (s *store) remove(wanted func(member) bool) error {
+	client := ""
 	_, err := s.reconfigure(func(members []member) (change, error) {
 		for _, m := range members {
 			if wanted(m) {
+				client = m.client
 				return change{leaving: []string{strconv.FormatUint(m.id, 10)}}, nil
 			}
 		}
 		return change{}, kvdb.ErrMemberDoesNotExist
 	})
-	if err == kvdb.ErrMemberDoesNotExist {
-		return nil // it was removed before
+	if err != nil && err != kvdb.ErrMemberDoesNotExist { // which was removed before
+		return err
 	}
-	return err
+	return s.dropEndpoint(client)
+}
+
+// dropEndpoint makes an address none of the endpoints, unless there is no other one.
+func (s *store) dropEndpoint(address string) error {
+	endpoints := s.GetEndpoints()
+	parsed, err := settings.ZooKeeper.Replace(endpoints, s.secure)
+	if err != nil {
+		return err
+	}
+	var kept []string
+	for i, e := range parsed {
+		if e.Address() != address {
+			kept = append(kept, endpoints[i])
+		}
+	}
+	if len(kept) == 0 || len(kept) == len(endpoints) {
+		return nil
+	}
+	return s.SetEndpoints(kept)
 }
 
 // UpdateMember implements kvdb.Controller. The member's other ports stay.

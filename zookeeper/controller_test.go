@@ -67,7 +67,16 @@ func TestMembers(t *testing.T) {
 	_, err = kv.AddMember("127.0.0.1", "no port", "9")
 	require.ErrorIs(t, err, kvdb.ErrIllegal)
 	require.NoError(t, kv.RemoveMember("server.7", "127.0.0.2"), "there is no such member")
+	seventh := ""
+	for line := range strings.Lines(string(config)) {
+		if _, client, found := strings.Cut(line, ";"); found && strings.HasPrefix(line, "server.7=") {
+			seventh = strings.Replace(strings.TrimSpace(client), "0.0.0.0", "127.0.0.1", 1)
+		}
+	}
+	require.NotEmpty(t, seventh)
+	require.NoError(t, kv.SetEndpoints(append([]string{"tcp://" + seventh}, cluster.Endpoints()...)))
 	require.NoError(t, kv.RemoveMember("server.7", "127.0.0.1"))
+	require.Equal(t, cluster.Endpoints(), kv.GetEndpoints(), "without the removed member's")
 	require.NoError(t, kv.RemoveMemberByID(8))
 	require.NoError(t, kv.RemoveMemberByID(8), "it was removed before")
 
