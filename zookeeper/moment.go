@@ -15,6 +15,8 @@ type node struct {
 	stat     *zk.Stat
 	data     []byte
 	children []string
+	// hidden: the user may not read it. Its value and its children are not known.
+	hidden bool
 	// seen is a zxid at which the znode was as it was read. It was so from the
 	// newest zxid in its stat on; it may have changed after seen. A server does what
 	// a connection asks for in order: so what the connection had seen before the
@@ -34,6 +36,9 @@ func (n *node) read(r *reading, err error) error {
 	}
 	return err
 }
+
+// isKey reports whether the znode is a key that the user may read.
+func (n *node) isKey() bool { return isKey(n.stat) && !n.hidden }
 
 // moment is a part of the tree as it was read, znode by znode. If there is a
 // zxid at which each of them was as it was read, it is the tree at one moment:
@@ -114,7 +119,7 @@ func (m *moment) vanished(path string) {
 func (m *moment) keys(w walk) []*node {
 	var keys []*node
 	for _, n := range m.nodes {
-		if isKey(n.stat) && w.listed(keyOf(n.path)) {
+		if n.isKey() && w.listed(keyOf(n.path)) {
 			keys = append(keys, n)
 		}
 	}

@@ -80,7 +80,14 @@ func (w *stream) fetch(x *session, f *finding) error {
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, zk.ErrNoNode) {
+		if errors.Is(err, zk.ErrNoAuth) && f.path != w.root {
+			// Who may not read it hears no more than that it is gone.
+			exists, err := w.h.awaitCreation(x, f.path)
+			if err != nil || exists {
+				f.stat = nil
+				return err
+			}
+		} else if !errors.Is(err, zk.ErrNoNode) {
 			return err
 		}
 		if !missing {
@@ -107,8 +114,8 @@ func (w *stream) fetch(x *session, f *finding) error {
 		return nil
 	}
 	children, stat, err := w.h.children(x, f.path)
-	if errors.Is(err, zk.ErrNoNode) {
-		return nil // which another event tells
+	if errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrNoAuth) && f.path != w.root {
+		return nil // the former is told by another event
 	}
 	if err == nil {
 		f.children, f.pzxid = children, stat.Pzxid

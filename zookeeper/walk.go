@@ -3,9 +3,12 @@ package zookeeper
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/go-zookeeper/zk"
 
 	"github.com/portworx/kvdb/internal/driver"
 )
@@ -143,7 +146,7 @@ func (w walk) unreadNames(m *moment, step int) []*node {
 	}
 	found := map[string]bool{}
 	for _, n := range m.nodes {
-		if isKey(n.stat) && n.path != base {
+		if n.isKey() && n.path != base {
 			found[childOf(n.path)] = true
 		}
 	}
@@ -197,7 +200,7 @@ func (w walk) within(path string) bool {
 
 // listed tells whether a key is wanted.
 func (w walk) listed(key string) bool {
-	if key < w.from {
+	if key < w.from || len(key) > maxKey { // another program's, which Get does not take
 		return false
 	}
 	for _, prefix := range w.prefixes {
@@ -208,10 +211,26 @@ func (w walk) listed(key string) bool {
 	return false
 }
 
-// fetch reads one znode as it was at one moment; without one its stat stays nil.
+// fetch reads one znode as it was at one moment; without one its stat stays nil. One
+// that the user may not read is hidden, unless all must be known.
 func (w walk) fetch(c *client, n *node) error {
 	r := c.readings.begin(n.path)
 	defer r.end()
+	err := w.fetchReadable(c, n, r)
+	if !errors.Is(err, zk.ErrNoAuth) || w.own {
+		return err
+	}
+	r.again()
+	n.data, n.children, n.hidden = nil, nil, true
+	n.seen = c.zxid.Load()
+	exists, stat, err := c.conn.Exists(n.path)
+	if n.stat = stat; err == nil && !exists {
+		err = zk.ErrNoNode
+	}
+	return n.read(r, err)
+}
+
+func (w walk) fetchReadable(c *client, n *node, r *reading) error {
 	for {
 		n.seen = c.zxid.Load()
 		if w.data {
@@ -277,8 +296,14 @@ func (w walk) bases() []string {
 // that is, and that has not changed since.
 func (w walk) top(c *client, n *node) (above *node, err error) {
 	for {
-		if err := w.fetch(c, n); err != nil || n.stat != nil {
+		err := w.fetch(c, n)
+		switch {
+		case err != nil:
 			return nil, err
+		case n.hidden && n.stat != nil: // an empty list would tell that nothing is there
+			return nil, zk.ErrNoAuth
+		case n.stat != nil:
+			return nil, nil
 		}
 		above := &node{path: n.path}
 		for above.stat == nil {
