@@ -192,9 +192,11 @@ func TestPutOnce(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
 	kv, other := instance(t, "d", []string{o.Addr().String()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
-	lock, err := other.LockWithTimeout("key", "somebody", 0, 0)
-	require.NoError(t, err)
-	require.NoError(t, other.Unlock(lock))
+	conn := raw(t, member)
+	for _, path := range []string{"/d", "/d/key"} {
+		_, err := conn.CreateContainer(path, nil, zk.FlagContainer, zk.WorldACL(zk.PermAll))
+		require.NoError(t, err)
+	}
 	var once sync.Once
 	o.intercept(func(q traffic) <-chan struct{} {
 		if q.operation == "create" && q.path == "/d/key/%kvdb/keep" {
@@ -206,7 +208,7 @@ func TestPutOnce(t *testing.T) {
 		}
 		return nil
 	}, nil)
-	_, err = kv.Put("key", "value", 0)
+	_, err := kv.Put("key", "value", 0)
 	require.ErrorIs(t, err, kvdb.ErrUnknownOutcome)
 	_, err = other.Get("key")
 	require.Equal(t, kvdb.ErrNotFound, err, "the one Put was deleted, and is there again")
