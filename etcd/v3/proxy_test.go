@@ -74,17 +74,34 @@ func TestWatchBehindProxies(t *testing.T) {
 		require.Eventually(t, func() bool { _, err := kv.Put(key, "value", 0); return err == nil }, 30*time.Second, 50*time.Millisecond)
 		require.Eventually(t, func() bool { return len(got) > 0 && <-got == key }, 30*time.Second, 20*time.Millisecond)
 	}
+	for _, m := range cluster.All() {
+		require.NoError(t, m.Kill())
+	}
+	_, err = kv.Put("key", "value", 0)
+	require.Error(t, err)
+	for _, m := range cluster.All() {
+		require.NoError(t, m.Start())
+	}
+	require.Eventually(t, func() bool { _, err := kv.Put("last", "value", 0); return err == nil }, 30*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return len(got) > 0 && <-got == "last" }, 30*time.Second, 20*time.Millisecond)
 }
 
-// A store that went back is noticed behind a proxy too, which has its connections
-// to the servers for itself: within the time between two pings.
-func TestHistoryBehindProxy(t *testing.T) {
+// A store that went back is noticed by who only waits, also when it has come as far
+// again. Behind a proxy, which has its connections to the servers for itself, that
+// takes until the next ping.
+func TestWipedWhileIdle(t *testing.T) {
 	t.Parallel()
-	for name, passed := range map[string]bool{"few": false, "passed": true} {
+	for name, c := range map[string]struct{ passed, proxy bool }{
+		"few": {}, "passed": {passed: true}, "proxy, few": {proxy: true}, "proxy, passed": {passed: true, proxy: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cluster := servers.Etcd(t, servers.Options{})
-			kv, err := etcdv3.New("d", []string{servers.GRPCProxy(t, cluster)}, nil, nil)
+			endpoints := cluster.Endpoints()
+			if c.proxy {
+				endpoints = []string{servers.GRPCProxy(t, cluster)}
+			}
+			kv, err := etcdv3.New("d", endpoints, nil, nil)
 			require.NoError(t, err)
 			defer func() { require.NoError(t, kvdb.Close(kv)) }()
 			for range 20 {
@@ -98,7 +115,7 @@ func TestHistoryBehindProxy(t *testing.T) {
 			}))
 			require.NoError(t, cluster.Wipe(func(endpoints []string) error {
 				direct, err := etcdv3.New("d", endpoints, nil, nil)
-				for i := 0; err == nil && passed && i < 40; i++ {
+				for i := 0; err == nil && c.passed && i < 40; i++ {
 					_, err = direct.Put("key", "other", 0)
 				}
 				return errors.Join(err, kvdb.Close(direct))

@@ -239,7 +239,7 @@ func eventPair(e *mvccpb.Event) *kvdb.KVPair {
 	return pair
 }
 
-// hidden tells whether an event is none of a program's: about a marker, or about
+// hidden reports whether an event is none of a program's: about a marker, or about
 // a lock.
 func (w *watch) hidden(e *mvccpb.Event) (bool, error) {
 	if isMarker(e.Kv.Key) {

@@ -14,6 +14,9 @@
 // through one for each direction, so that a test can cut, freeze and delay what
 // it likes. Member.Direct leads past the links.
 //
+// Cluster.Wipe, Backup and Restore take a store's history back, and GRPCProxy puts
+// etcd's proxy in front of a cluster.
+//
 // The programs come from `make servers`. A test whose server is missing is
 // skipped with a message that says so, and fails when the environment variable
 // CI is set. KVDB_SERVERS names the folder they are in, when that is not
