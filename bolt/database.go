@@ -91,11 +91,12 @@ func (f *boltFile) closeAfter(err error) error {
 }
 
 // inPlace returns an error when the open file is not at its path any more, where
-// what is written to it would be lost.
+// what is written to it would be lost. A process that may not look there any more,
+// because it has given up rights, goes on.
 func (db *database) inPlace() error {
 	same, err := isAt(db.file.Load(), db.path)
 	switch {
-	case same:
+	case same, err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err == nil:
 		err = errors.New("another file is there")

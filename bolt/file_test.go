@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -171,6 +172,23 @@ func TestFileGoneWhileOpen(t *testing.T) {
 			require.NoError(t, err)
 		})
 	}
+}
+
+// Where nobody can tell what is at the path, writes go on.
+func TestFileThatCannotBeLookedAt(t *testing.T) {
+	db := openDatabase(t, tempFile(t))
+	path := db.path
+	<-db.turn
+	db.path = filepath.Join(path, "below a file")
+	_, err := os.Stat(db.path)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, fs.ErrNotExist)
+	db.turn <- struct{}{}
+	s := newStore(db)
+	put(t, s, "key", "value", 0)
+	<-db.turn
+	db.path = path
+	db.turn <- struct{}{}
 }
 
 // A file that was deleted and made anew is another file.
