@@ -52,8 +52,8 @@
 // form, of which servers read 10 MiB.
 //
 // The lock of a key is the node /_kvdb-locks/ and the key with its domain, in which
-// "%" is %25 and "/" is %2F. It has a TTL of 16 s, that its holder moves on every 2
-// s. It is hidden from all lists. An instance watches the locks that it holds for
+// "%" is %25 and "/" is %2F. It has a TTL of 16 s, that its holder moves on every
+// 2 s. It is hidden from all lists. An instance watches the locks that it holds for
 // longer than 0.1 s, all of them by one stream, so that it learns at once when one
 // is removed; that of a user who may not read the locks of others has a stream for
 // each. The member that takes a request computes when a TTL ends, and the leader's
