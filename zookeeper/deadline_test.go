@@ -28,6 +28,11 @@ func TestCallersDeadline(t *testing.T) {
 		lock, err := kv.LockWithTimeout("other", "me", 0, 0)
 		require.NoError(t, err)
 		begin(o)
+		// A write that is on its way when the connection breaks has another end.
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		_, err = kvdb.WithContext(ctx, kv).Get("dir/key")
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded)
 		for what, call := range map[string]func(kv kvdb.Kvdb) error{
 			"Get":         func(kv kvdb.Kvdb) error { _, err := kv.Get("dir/key"); return err },
 			"Put":         func(kv kvdb.Kvdb) error { _, err := kv.Put("dir/key", "value", 0); return err },
