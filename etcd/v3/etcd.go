@@ -22,9 +22,9 @@
 // is kvdb.ErrInvalidLock. With an empty domain a lock and its key are at one
 // place.
 //
-// A value, with its key, may have about 1.5 MiB, a transaction 128 operations:
-// these are etcd's defaults. What a server that allows less refuses is
-// kvdb.ErrTooLarge too; one that allows more is not made use of.
+// A request with its keys and values may have 1.5 MiB, a transaction 128 operations,
+// unless the server is started with other limits (--max-request-bytes,
+// --max-txn-ops). What it refuses because of them is kvdb.ErrTooLarge.
 package etcdv3
 
 import (
@@ -48,8 +48,8 @@ func init() {
 // Options are kvdb.UsernameKey, kvdb.PasswordKey, kvdb.CAFileKey,
 // kvdb.TrustedCAFileKey, kvdb.CertFileKey, kvdb.CertKeyFileKey,
 // kvdb.ClientCertAuthKey, kvdb.CAAuthAddress, kvdb.InsecureSkipVerify,
-// kvdb.TransportScheme, kvdb.RetryCountKey and kvdb.ReadConsistency. An etcd that does not answer is an error within 10 s
-// that wraps kvdb.ErrNoConnection.
+// kvdb.TransportScheme, kvdb.RetryCountKey and kvdb.ReadConsistency. An etcd that
+// does not answer is an error within 10 s that wraps kvdb.ErrNoConnection.
 func New(domain string, endpoints []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 	return newInstance(domain, endpoints, options, fatalErrorCb)
 }
