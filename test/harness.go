@@ -70,6 +70,10 @@ type Traits struct {
 	TTLSlack time.Duration
 	// ExpiryTold: the event of an expiry is a kvdb.KVExpire, not a kvdb.KVDelete.
 	ExpiryTold bool
+	// ExpiryUntold has no effect: a kvdb.KVDelete is the rule without ExpiryTold.
+	//
+	// Deprecated: it need not be set.
+	ExpiryUntold bool
 
 	// NoEmptyValue: an empty value is kvdb.ErrEmptyValue.
 	NoEmptyValue bool

@@ -10,6 +10,7 @@ func traitsAsDeclared(e *env) {
 	found := e.probe()
 	// These are asserted elsewhere.
 	found.History, found.TTLSlack, found.ExpiryTold = declared.History, declared.TTLSlack, declared.ExpiryTold
+	found.ExpiryUntold = declared.ExpiryUntold
 	found.RestoredIndexGrows = declared.RestoredIndexGrows
 	found.CallTimeout, found.WatchTimeout = declared.CallTimeout, declared.WatchTimeout
 	e.Equal(declared, found, "declared, and found by trying")

@@ -18,6 +18,8 @@ var (
 	_ func(kvdb.DatastoreInit, *testing.T, test.StartKvdb, test.StopKvdb) = test.RunWatch
 	_ func(kvdb.DatastoreInit, *testing.T)                                = test.RunAuth
 	_ func(kvdb.DatastoreInit, *testing.T)                                = test.RunControllerTests
+
+	_ = test.Traits{ExpiryUntold: true}
 )
 
 func main() {}
