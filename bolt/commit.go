@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 // A file grows by a quarter, within these bounds in bytes: each step costs a
@@ -41,7 +42,7 @@ type batch struct {
 // update does w. It returns when w is on disk, or is known not to be.
 func (db *database) update(ctx context.Context, w *write) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return driver.WithCause(ctx, nil)
 	}
 	db.mu.Lock()
 	b := db.next
@@ -62,7 +63,7 @@ func (db *database) update(ctx context.Context, w *write) error {
 	case <-ctx.Done():
 	}
 	if db.withdraw(b, w) {
-		return context.Cause(ctx)
+		return driver.WithCause(ctx, nil)
 	}
 	<-b.done
 	return w.err

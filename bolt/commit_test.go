@@ -180,8 +180,10 @@ func TestLeaderGivesUp(t *testing.T) {
 			synctest.Wait()
 			giveUp(reason)
 		})
-		require.Equal(t, reason, leaderErr)
-		require.Equal(t, reason, thirdErr)
+		for _, err := range []error{leaderErr, thirdErr} {
+			require.ErrorIs(t, err, reason)
+			require.ErrorIs(t, err, context.Canceled)
+		}
 		require.NoError(t, followerErr)
 		for key, want := range map[string]error{"leader": kvdb.ErrNotFound, "third": kvdb.ErrNotFound, "follower": nil} {
 			_, err := s.Get(context.Background(), key)

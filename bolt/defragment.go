@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 // copyBytes bounds a transaction that copies records.
@@ -50,7 +51,7 @@ func (s *store) DefragmentContext(ctx context.Context, endpoint string, timeout 
 	case <-s.db.turn:
 		defer func() { s.db.turn <- struct{}{} }()
 	case <-ctx.Done():
-		return fmt.Errorf("defragment %s: %w", s.db.path, context.Cause(ctx))
+		return fmt.Errorf("defragment %s: %w", s.db.path, driver.WithCause(ctx, nil))
 	}
 	if err := s.db.defragment(ctx); err != nil {
 		return fmt.Errorf("defragment %s: %w", s.db.path, err)
@@ -142,7 +143,7 @@ func copyFile(ctx context.Context, to, from *bbolt.DB) error {
 // commit writes what was copied so far, if there is still time.
 func (c *copier) commit() error {
 	if c.ctx.Err() != nil {
-		return context.Cause(c.ctx)
+		return driver.WithCause(c.ctx, nil)
 	}
 	return c.tx.Commit()
 }

@@ -20,7 +20,7 @@ const ctxSteps = 1024
 // Get implements driver.Store.
 func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, driver.WithCause(ctx, nil)
 	}
 	var pair *kvdb.KVPair
 	err := s.db.view(func(tx *bbolt.Tx) error {
@@ -80,7 +80,7 @@ func (s *scan) each(prefix, from string, visit func(key []byte, r tree.Record) b
 	p, start := []byte(prefix), []byte(max(prefix, from))
 	for key, encoded := s.c.Seek(start); key != nil && bytes.HasPrefix(key, p); key, encoded = s.c.Next() {
 		if s.steps++; s.steps%ctxSteps == 0 && s.ctx.Err() != nil {
-			return context.Cause(s.ctx)
+			return driver.WithCause(s.ctx, nil)
 		}
 		r, err := decodeRecord(encoded)
 		if err != nil {

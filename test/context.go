@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/portworx/kvdb"
@@ -173,4 +174,24 @@ func contextViewOfAView(e *env) {
 		cancelInner()
 	}
 	e.holds("key", "value")
+
+	// The error names the deadline of either, and no cancellation.
+	holder := e.peer()
+	held := e.lock(holder, "held", "other")
+	reason := errors.New("the caller's reason")
+	for _, outerEnds := range []bool{true, false} {
+		ends, cancelEnds := context.WithTimeoutCause(e.t.Context(), 50*time.Millisecond, reason)
+		lives, cancelLives := context.WithCancel(e.t.Context())
+		outer, inner := lives, ends
+		if outerEnds {
+			outer, inner = ends, lives
+		}
+		_, err := kvdb.WithContext(inner, kvdb.WithContext(outer, e.kv)).LockWithTimeout("held", "me", patience, 0)
+		e.ErrorIs(err, context.DeadlineExceeded)
+		e.ErrorIs(err, reason)
+		e.NotErrorIs(err, context.Canceled)
+		cancelEnds()
+		cancelLives()
+	}
+	e.NoError(holder.Unlock(held))
 }

@@ -85,7 +85,7 @@ var answers = []error{
 }
 
 // A context that ends in the middle of a call, by its deadline or by cancellation, is
-// the caller's wish: the error has the context's, or its cause, and does not say that
+// the caller's wish: the error has the context's and its cause, and does not say that
 // the store cannot be reached. No endpoint is left because of it.
 func contextEndsInTheMiddle(e *env) {
 	kv := e.kv
@@ -133,7 +133,7 @@ func (e *env) endedBy(ctx context.Context, err error, format string, args ...int
 	e.t.Helper()
 	what := fmt.Sprintf(format, args...)
 	e.NotErrorIs(err, kvdb.ErrNoConnection, what)
-	if err == nil || errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err()) {
+	if err == nil || errors.Is(err, context.Cause(ctx)) && errors.Is(err, ctx.Err()) {
 		return
 	}
 	e.NotErrorIs(err, kvdb.ErrUnknownOutcome, what)

@@ -2,6 +2,8 @@ package wrappers
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"math/rand/v2"
 	"time"
@@ -65,10 +67,10 @@ func (w *noQuorumWrapper) BindContext(ctx context.Context) kvdb.Kvdb {
 
 // delay waits before a watch.
 func (w *noQuorumWrapper) delay() error {
-	ctx, cancel := context.WithCancelCause(w.life)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(w.life)
+	defer cancel()
 	for _, view := range w.views {
-		defer context.AfterFunc(view, func() { cancel(context.Cause(view)) })()
+		defer context.AfterFunc(view, cancel)()
 	}
 	timer := time.NewTimer(minWatchDelay + rand.N(maxWatchDelay-minWatchDelay))
 	defer timer.Stop()
@@ -76,8 +78,17 @@ func (w *noQuorumWrapper) delay() error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
+	for _, view := range w.views {
+		switch err, cause := view.Err(), context.Cause(view); {
+		case err == nil:
+		case errors.Is(cause, err):
+			return cause
+		default:
+			return fmt.Errorf("%w: %w", cause, err)
+		}
+	}
+	return context.Cause(ctx)
 }
 
 func (w *noQuorumWrapper) WatchKey(key string, waitIndex uint64, opaque interface{}, watchCB kvdb.WatchCB) error {

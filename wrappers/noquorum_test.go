@@ -146,6 +146,13 @@ func TestNoQuorumDelayOfViewsOfViews(t *testing.T) {
 			require.ErrorIs(t, <-waiting, context.Canceled)
 			require.Zero(t, time.Since(start))
 		}
+
+		ends, cancel := context.WithTimeoutCause(t.Context(), time.Second, errMocked)
+		defer cancel()
+		err := <-watchLater(kvdb.WithContext(second, kvdb.WithContext(ends, noQuorum(t, store))))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, errMocked)
+		require.NotErrorIs(t, err, context.Canceled)
 	})
 }
 

@@ -82,6 +82,9 @@ func intercept(ctx context.Context, method string, req, reply any, cc *grpc.Clie
 		ctx = metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
 	}
 	err := invoke(ctx, method, req, reply, cc, opts...)
+	if err != nil {
+		driver.AwaitEnd(ctx)
+	}
 	if c := status.Code(err); (c == codes.Canceled || c == codes.DeadlineExceeded) && ctx.Err() == nil {
 		// Not the caller has given up, but a proxy, for example. The client library
 		// would send the request again, whatever it is.

@@ -373,6 +373,7 @@ func (s *store) DefragmentContext(ctx context.Context, endpoint string, timeout 
 	limited, cancel := driver.WithTimeLimit(ctx, limit)
 	defer cancel()
 	if _, err := s.client.Defragment(limited, parsed[0].URL()); err != nil {
+		driver.AwaitEnd(limited)
 		if ctx.Err() != nil {
 			return driver.WithCause(ctx, nil)
 		}

@@ -25,6 +25,14 @@ func GivenUp(ctx context.Context) bool {
 	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrTimeLimit)
 }
 
+// AwaitEnd waits for the end of ctx if its deadline is over. What obeys the deadline
+// by a timer of its own, as a dialer does, may fail just before ctx ends.
+func AwaitEnd(ctx context.Context) {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done()
+	}
+}
+
 // NotReached returns the error of a request that had no effect and whose last
 // attempt failed with err, which may be nil. It wraps kvdb.ErrNoConnection
 // unless the caller has given up: then nothing is known about the store.
@@ -45,7 +53,9 @@ func WithCause(ctx context.Context, err error) error {
 		return err
 	}
 	causes := []error{context.Cause(ctx)}
-	if GivenUp(ctx) && !errors.Is(causes[0], ctx.Err()) && !errors.Is(causes[0], kvdb.ErrClosed) {
+	if other, ok := causes[0].(inherited); ok {
+		causes[0] = other.error
+	} else if GivenUp(ctx) && !errors.Is(causes[0], ctx.Err()) && !errors.Is(causes[0], kvdb.ErrClosed) {
 		causes = append(causes, ctx.Err())
 	}
 	for _, cause := range causes {
@@ -58,3 +68,13 @@ func WithCause(ctx context.Context, err error) error {
 	}
 	return err
 }
+
+// inherited is the cause of a context that ends because another one has ended.
+type inherited struct{ error }
+
+func (i inherited) Unwrap() error { return i.error }
+
+// EndOf returns the cause to cancel a context with because ctx has ended. WithCause
+// then returns what it returns for ctx, a context.DeadlineExceeded for example,
+// without the context.Canceled of the cancelled context.
+func EndOf(ctx context.Context) error { return inherited{WithCause(ctx, nil)} }

@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,6 +22,15 @@ func TestWhoEndedTheContext(t *testing.T) {
 		givenUp bool
 		want    []error
 	}{
+		"another one's deadline with a cause": {
+			func(ctx context.Context) (context.Context, context.CancelFunc) {
+				other, cancelOther := context.WithDeadlineCause(context.Background(), past, reason)
+				defer cancelOther()
+				ctx, cancel := context.WithCancelCause(ctx)
+				cancel(EndOf(other))
+				return ctx, func() {}
+			}, true, []error{context.DeadlineExceeded, reason, refused},
+		},
 		"running": {
 			func(ctx context.Context) (context.Context, context.CancelFunc) {
 				return WithTimeLimit(ctx, time.Hour)
@@ -59,8 +69,11 @@ func TestWhoEndedTheContext(t *testing.T) {
 				require.ErrorIs(t, err, want)
 			}
 			require.Equal(t, !c.givenUp, errors.Is(err, kvdb.ErrNoConnection))
+			require.Equal(t, slices.Contains(c.want, context.Canceled), errors.Is(err, context.Canceled))
 			if ctx.Err() != nil {
-				require.ErrorIs(t, NotReached(ctx, nil), context.Cause(ctx))
+				for _, want := range c.want[:len(c.want)-1] {
+					require.ErrorIs(t, NotReached(ctx, nil), want, "all but refused")
+				}
 				require.Equal(t, err.Error(), WithCause(ctx, err).Error(), "a cause is told once")
 			}
 		})

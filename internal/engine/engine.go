@@ -162,7 +162,7 @@ func (kv *Kvdb) merged() (context.Context, context.CancelFunc) {
 	}
 	detach := []func() bool{context.AfterFunc(kv.lifetime, func() { cancel(kvdb.ErrClosed) })}
 	for view := kv.outer; view != nil; view = view.outer {
-		detach = append(detach, context.AfterFunc(view.ctx, func() { cancel(context.Cause(view.ctx)) }))
+		detach = append(detach, context.AfterFunc(view.ctx, func() { cancel(driver.EndOf(view.ctx)) }))
 	}
 	return ctx, func() {
 		for _, f := range detach {

@@ -128,7 +128,7 @@ func (p *Pool[E]) Call(ctx context.Context, k Kind, f Attempt[E]) error {
 			p.Note()
 			return err
 		}
-		awaitEnd(ctx)
+		driver.AwaitEnd(ctx)
 		if !driver.GivenUp(ctx) {
 			p.Avoid(e)
 		}
@@ -141,14 +141,6 @@ func (p *Pool[E]) Call(ctx context.Context, k Kind, f Attempt[E]) error {
 		if ctx.Err() != nil || try > p.retries || try%n == 0 && backoff.Wait(ctx) != nil {
 			return driver.NotReached(ctx, before)
 		}
-	}
-}
-
-// awaitEnd returns when ctx has ended if its deadline is over, because a dialer that
-// obeys the deadline by a timer of its own may fail just before ctx ends.
-func awaitEnd(ctx context.Context) {
-	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-		<-ctx.Done()
 	}
 }
 

@@ -65,7 +65,7 @@ func (t *Table) acquire(ctx context.Context, key string, w *waiter, wait time.Du
 	case <-w.granted:
 		return nil
 	case <-ctx.Done():
-		err = context.Cause(ctx)
+		err = driver.WithCause(ctx, nil)
 	case <-timer.C:
 	}
 	t.mu.Lock()
@@ -120,7 +120,7 @@ func (t *Table) NewSession(token func(context.Context) (uint64, error)) *Session
 // Lock obtains a lock; see driver.Store.
 func (s *Session) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, driver.WithCause(ctx, nil)
 	}
 	w := &waiter{owner: owner, granted: make(chan struct{})}
 	if err := s.table.acquire(ctx, key, w, wait); err != nil {
@@ -175,7 +175,7 @@ func (s *Session) idle(ctx context.Context, l *lease) error {
 		}
 		s.mu.Lock()
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return driver.WithCause(ctx, nil)
 		}
 	}
 }

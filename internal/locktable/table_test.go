@@ -152,9 +152,11 @@ func TestCancelledWaiter(t *testing.T) {
 		cancelled := lockLater(ctx, s, "k", "cancelled", time.Hour)
 		next := lockLater(t.Context(), s, "k", "next", time.Hour)
 		cancel(cause)
-		require.Equal(t, cause, (<-cancelled).err)
 		_, err := s.Lock(ctx, "free", "cancelled", time.Hour)
-		require.Equal(t, cause, err)
+		for _, err := range []error{err, (<-cancelled).err} {
+			require.ErrorIs(t, err, cause)
+			require.ErrorIs(t, err, context.Canceled)
+		}
 		require.NoError(t, holder.Release(t.Context()))
 		require.NoError(t, (<-next).err)
 	})
@@ -187,7 +189,7 @@ func TestGrantMeetsEnd(t *testing.T) {
 				table.pass("k")
 				table.mu.Unlock()
 				got := <-waiter
-				require.Equal(t, c.err, got.err)
+				require.ErrorIs(t, got.err, c.err)
 				if got.err == nil {
 					require.NoError(t, got.lease.Release(t.Context()))
 				}
