@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/failover"
 )
 
@@ -86,6 +88,13 @@ func refusal(err error) error {
 		return fmt.Errorf("%w: %w", kvdb.ErrPermission, err)
 	}
 	return err
+}
+
+// hadEffect returns the error of a call that has had an effect, and failed with err
+// afterwards. It does not wrap what err wraps: kvdb.ErrNoConnection would say that there
+// was none.
+func hadEffect(ctx context.Context, err error) error {
+	return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, driver.WithCause(ctx, errors.New(err.Error())))
 }
 
 // conflict is a transaction that Consul did not apply.

@@ -171,6 +171,7 @@ func TestLargeWriteDisturbed(t *testing.T) {
 	o := observe(t, cluster.Endpoints()[0])
 	kv := open(t, "large", []string{o.URL}, nil)
 	other := open(t, "large", cluster.Endpoints(), nil)
+	client := raw(t, cluster.All()[0])
 	var next func()
 	var disturb atomic.Bool
 	o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
@@ -190,6 +191,14 @@ func TestLargeWriteDisturbed(t *testing.T) {
 					return err
 				}
 				_, err := other.Put("key", "other", 0)
+				return err
+			},
+			"written with the flags that are there": func() error {
+				there, _, err := client.KV().Get("large/key", nil)
+				if err == nil {
+					there.Value = []byte("other")
+					_, err = client.KV().Put(there, nil)
+				}
 				return err
 			},
 		} {
@@ -228,4 +237,26 @@ func TestLargeWriteDisturbed(t *testing.T) {
 	now, err := other.Get("key")
 	require.NoError(t, err)
 	require.Equal(t, now.ModifiedIndex, pair.ModifiedIndex)
+}
+
+// A large write that is made, and whose index cannot be looked up, is no request that
+// was not made.
+func TestLargeWriteOfUnknownIndex(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	kv := open(t, "large", []string{o.URL}, nil)
+	var written atomic.Bool
+	o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if written.Load() {
+			answer(w, r, http.StatusInternalServerError, "No cluster leader")
+			return true
+		}
+		written.Store(r.Method == http.MethodPut)
+		return false
+	})
+	_, err := kv.Put("key", large("1"), 0)
+	require.ErrorIs(t, err, kvdb.ErrUnknownOutcome)
+	require.NotErrorIs(t, err, kvdb.ErrNoConnection)
+	require.ErrorContains(t, err, "No cluster leader")
 }

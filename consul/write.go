@@ -179,12 +179,12 @@ func (s *store) putIfUnchanged(ctx context.Context, w write, over *api.KVPair) (
 	}
 	now, index, lookErr := s.read(ctx, w.key, false)
 	switch {
-	case lookErr == nil && now != nil && now.Flags == p.Flags:
+	case lookErr == nil && now != nil && now.Flags == p.Flags && bytes.Equal(now.Value, p.Value):
 		return now, nil
 	case unknown:
 		return nil, err
 	case lookErr != nil:
-		return nil, fmt.Errorf("%w: the key is written, with which index is not known: %w", kvdb.ErrUnknownOutcome, lookErr)
+		return nil, hadEffect(ctx, fmt.Errorf("the key is written, with which index is not known: %w", lookErr))
 	}
 	// Somebody has written to the key or deleted it since. The index before that
 	// is not less than this write's, and the key never has it again.
