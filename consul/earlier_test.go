@@ -296,6 +296,37 @@ func TestLocksOfEarlierReleases(t *testing.T) {
 	}
 }
 
+// What is left of a lock is no value that could be changed or deleted.
+func TestNoValueInFreeLock(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	old := earlier{t, raw(t, cluster.All()[0]), "old"}
+	kv := open(t, "old", cluster.Endpoints(), nil)
+	theirs := old.pair("key", "them", api.LockFlagValue, 0)
+	theirs.Session = newSession(t, old.client, api.SessionBehaviorRelease)
+	pair := &kvdb.KVPair{Key: "key", Value: []byte("them")}
+	for call, f := range map[string]func() error{
+		"Update":                  func() error { _, err := kv.Update("key", "x", 0); return err },
+		"Update with TTL":         func() error { _, err := kv.Update("key", "x", 60); return err },
+		"Update, large":           func() error { _, err := kv.Update("key", large("x"), 0); return err },
+		"CompareAndSet, exists":   func() error { _, err := kv.CompareAndSet(pair, kvdb.KVPrevExists, nil); return err },
+		"CompareAndSet, value":    func() error { _, err := kv.CompareAndSet(pair, 0, []byte("them")); return err },
+		"Delete":                  func() error { _, err := kv.Delete("key"); return err },
+		"CompareAndDelete, value": func() error { _, err := kv.CompareAndDelete(pair, 0); return err },
+	} {
+		_, _, err := old.client.KV().Acquire(theirs, nil)
+		require.NoError(t, err)
+		_, _, err = old.client.KV().Release(theirs, nil)
+		require.NoError(t, err)
+		require.Equal(t, kvdb.ErrNotFound, f(), call)
+		_, err = kv.Get("key")
+		require.Equal(t, kvdb.ErrNotFound, err, call)
+	}
+	lock, err := kv.LockWithTimeout("key", "us", 0, 0)
+	require.NoError(t, err)
+	require.NoError(t, kv.Unlock(lock))
+}
+
 // A lock of ours is one still when a daemon of an earlier release has written to its
 // key.
 func TestLockWrittenByEarlierRelease(t *testing.T) {

@@ -219,7 +219,10 @@ func (s *store) settle(ctx context.Context, key string, c driver.Cond, ops api.T
 	for try := 0; ; try++ {
 		if ops != nil {
 			results, err := s.commit(ctx, once, ops)
-			if err == nil {
+			switch {
+			case err == nil && over == nil && isFree(results[0]):
+				return nil, s.undo(ctx, key, c, results[len(results)-1].ModifyIndex)
+			case err == nil:
 				s.reapOf(over)
 				return results, nil
 			}
@@ -244,6 +247,15 @@ func (s *store) settle(ctx context.Context, key string, c driver.Cond, ops api.T
 		}
 		ops = onto(over)
 	}
+}
+
+// undo removes what a write without a look has left of that index, over a lock that
+// nobody held: there is no guard by which ifPlain could tell that from a value.
+func (s *store) undo(ctx context.Context, key string, c driver.Cond, index uint64) error {
+	if _, err := s.commit(ctx, once, remove(key, index)); err != nil && !isConflict(err) {
+		return hadEffect(ctx, err)
+	}
+	return c.CheckMissing()
 }
 
 // reapOf ends the session that had p, which is not there any more.
