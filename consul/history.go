@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb/internal/driver"
 )
 
 // maxFacts is how many facts a watch keeps of what changed last, and how many of
@@ -119,7 +121,9 @@ func (h *history) saw(index uint64) {
 	}
 }
 
-// mark is what was seen when a request began: its answer is not older.
+// mark is what was seen when a request began: its answer is not older. The index of
+// the answer counts for the history of that time, because it may come from a store
+// that others have seen the end of meanwhile.
 type mark struct {
 	store   *store
 	history *history
@@ -137,7 +141,7 @@ func (m mark) wrote(index uint64) {
 	if index <= m.seen {
 		m.store.leave(m.history)
 	}
-	m.store.history.Load().saw(index)
+	m.history.saw(index)
 }
 
 // found takes the index of a linearizable answer about one key. When that is not
@@ -168,7 +172,7 @@ func (s *store) verify(ctx context.Context, h *history) error {
 	case h.checking <- struct{}{}:
 		defer func() { <-h.checking }()
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return driver.NotReached(ctx, driver.ErrTimeLimit)
 	}
 	if h.checked.After(asked) {
 		return nil

@@ -1,12 +1,16 @@
 package consul
 
 import (
+	"net/http"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -82,4 +86,79 @@ func TestRestoredUnderConnections(t *testing.T) {
 	receive(t, lost(held), "the news that the lock is lost")
 	require.NoError(t, receive(t, obtained, "the lock"))
 	require.Equal(t, kvdb.ErrInvalidLock, holder.Unlock(held))
+}
+
+// A watch that waits in vain for its turn to look whether the store has still its
+// history goes on waiting: it must not go on without.
+func TestVerifyInVain(t *testing.T) {
+	t.Parallel()
+	s := storeOf(t, servers.Consul(t, servers.Options{}))
+	h := s.history.Load()
+	h.checking <- struct{}{}
+	ctx, cancel := driver.WithTimeLimit(t.Context(), time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, s.verify(ctx, h), kvdb.ErrNoConnection)
+	<-h.checking
+	require.NoError(t, s.verify(t.Context(), h))
+}
+
+// An answer that comes when its history is over says nothing about the next one.
+func TestAnswerFromHistoryThatIsOver(t *testing.T) {
+	t.Parallel()
+	s := storeOf(t, servers.Consul(t, servers.Options{}))
+	m := s.mark()
+	s.leave(m.history)
+	m.wrote(1 << 40)
+	require.EqualValues(t, 1<<40, s.since(m, false, 1<<40))
+	now := s.history.Load()
+	_, err := s.look(t.Context(), "none")
+	require.NoError(t, err)
+	require.Same(t, now, s.history.Load())
+}
+
+// A server that is asked for a stale read may have applied a write before the leader
+// has: its index is no evidence against what the leader answers.
+func TestStaleReadAheadOfLeader(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	kv := open(t, "ahead", []string{o.URL}, map[string]string{kvdb.ReadConsistency: kvdb.ReadStale})
+	held, err := kv.Lock("lock")
+	require.NoError(t, err)
+	o.proxy.ModifyResponse = func(r *http.Response) error {
+		if r.Request.URL.Query().Has("stale") {
+			index, err := strconv.Atoi(r.Header.Get(indexHeader))
+			if err != nil {
+				return err
+			}
+			r.Header.Set(indexHeader, strconv.Itoa(index+1))
+		}
+		return nil
+	}
+	_, err = kv.Get("none")
+	require.Equal(t, kvdb.ErrNotFound, err)
+	_, err = kv.CompareAndSet(&kvdb.KVPair{Key: "none"}, 0, []byte("value")) // asks the leader
+	require.Equal(t, kvdb.ErrNotFound, err)
+	notLost(t, held)
+	require.NoError(t, kv.Unlock(held))
+}
+
+// An instance that does nothing but watch a prefix without keys notices that too.
+func TestIdleWatchOfRestoredStore(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	require.NoError(t, cluster.Backup(true))
+	writer := open(t, "history", cluster.Endpoints(), nil)
+	for range 10 {
+		_, err := writer.Put("key", "value", 0)
+		require.NoError(t, err)
+	}
+	ends := make(chan error, 1)
+	require.NoError(t, open(t, "history", cluster.Endpoints(), nil).WatchTree("none/", 0, nil,
+		func(_ string, _ interface{}, _ *kvdb.KVPair, err error) error {
+			ends <- err
+			return err
+		}))
+	require.NoError(t, cluster.Restore(nil))
+	require.Equal(t, kvdb.ErrWatchRevisionCompacted, receive(t, ends, "the end of the watch"))
 }

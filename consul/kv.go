@@ -70,11 +70,14 @@ func (s *store) read(ctx context.Context, key string, stale bool) (pair *api.KVP
 
 // since returns an index up to which all writes are in what a reply with the
 // index has. A linearizable read sees all that was seen before. Consul's own index
-// of the reply is only that of the last change to what was read.
+// of the reply is only that of the last change to what was read. That of a stale read
+// is not kept: a server may have applied what the leader has not yet.
 func (s *store) since(m mark, stale bool, index uint64) uint64 {
-	h := s.history.Load()
-	h.saw(index)
-	if stale || h != m.history {
+	if stale {
+		return index
+	}
+	m.history.saw(index)
+	if m.history != s.history.Load() {
 		return index
 	}
 	return max(index, m.seen)

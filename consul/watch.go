@@ -71,6 +71,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 		w.cancel()
 		return nil, err
 	}
+	h.saw(index)
 	w.learn(pairs, index)
 	if r.After == 0 {
 		w.ready = nil
