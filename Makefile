@@ -71,11 +71,11 @@ bench: servers ## measure against the raw stores and write BENCHMARKS.md
 	$(GO) run ./internal/bench -o BENCHMARKS.md $(BENCHARGS)
 
 .PHONY: matrix
-matrix: servers ## the table of capabilities in README.md
+matrix: servers ## the table in docs/capabilities.md
 	@set -e; reports=$$(mktemp -d); trap 'rm -rf "$$reports"' EXIT; \
 	$(GO) test -run Conformance $(EMBEDDED) -args -kvdb.report="$$reports"; \
 	CI=true $(GO) test -p 2 -run $(THREE) $(ON_SERVERS) -args -kvdb.report="$$reports"; \
-	$(GO) run ./internal/matrix "$$reports" README.md
+	$(GO) run ./internal/matrix "$$reports" docs/capabilities.md
 
 .PHONY: servers
 servers: ## build the real servers that tests run against (cached)

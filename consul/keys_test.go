@@ -234,7 +234,7 @@ func TestPrepare(t *testing.T) {
 	require.Empty(t, ttlSessions(sessions(t, raw(t, cluster.All()[0])), 64))
 }
 
-// Over what is there already a write takes more operations, as the README says.
+// Over what is there already a write takes more operations, as docs/stores/consul.md says.
 func TestTxOverTheSame(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

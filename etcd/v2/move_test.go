@@ -13,7 +13,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// move copies the tree of a domain, as the README shows.
+// move copies the tree of a domain, as docs/coming-from.md shows.
 func move(from, to kvdb.Kvdb) error {
 	for pair, err := range kvdb.Pairs(from, "") {
 		if err != nil {
@@ -26,14 +26,14 @@ func move(from, to kvdb.Kvdb) error {
 	return nil
 }
 
-func TestReadmeShowsMove(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+func TestPageShowsMove(t *testing.T) {
+	page, err := os.ReadFile("../../docs/coming-from.md")
 	require.NoError(t, err)
 	source, err := os.ReadFile("move_test.go")
 	require.NoError(t, err)
 	_, code, _ := strings.Cut(string(source), "\nfunc move(")
 	code, _, _ = strings.Cut(code, "\n}\n")
-	require.Contains(t, string(readme), "\nfunc move("+code+"\n}\n")
+	require.Contains(t, string(page), "\nfunc move("+code+"\n}\n")
 }
 
 // A tree moves from the v2 API to the v3 API of the same cluster, which keeps both

@@ -1,7 +1,8 @@
 // Matrix writes the table of capabilities, made of the reports of the
-// conformance suite, between the markers of a file.
+// conformance suite, between the markers of a file. Its cells are short: exceptions
+// are notes below the table, which have numbers.
 //
-//	go run ./internal/matrix reports-folder README.md
+//	go run ./internal/matrix reports-folder docs/capabilities.md
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/portworx/kvdb/test"
@@ -45,7 +47,7 @@ func run(reportsDir, file string) error {
 	if err != nil {
 		return err
 	}
-	replaced, err := replace(string(text), test.Matrix(reports...))
+	replaced, err := replace(string(text), annotate(test.Matrix(reports...)))
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
@@ -60,4 +62,49 @@ func replace(text, table string) (string, error) {
 		return "", fmt.Errorf("has no lines %q and %q", strings.TrimSpace(begin), strings.TrimSpace(end))
 	}
 	return before + begin + table + end + after, nil
+}
+
+// separator is between the exceptions in a cell of test.Matrix.
+const separator = "; "
+
+// annotate returns table with the exceptions in its cells replaced by numbers, and
+// below it the list of what they stand for. Equal exceptions have one number.
+func annotate(table string) string {
+	var short strings.Builder
+	var notes []string
+	for i, line := range strings.Split(strings.TrimSuffix(table, "\n"), "\n") {
+		cells := strings.Split(strings.Trim(line, "| "), " | ")
+		if i < 2 { // the head
+			short.WriteString(line + "\n")
+			continue
+		}
+		short.WriteString("| " + cells[0] + " |")
+		for _, cell := range cells[1:] {
+			switch cell {
+			case "full", "not run", "—":
+			case "`ErrNotSupported`":
+				cell = "no"
+			default:
+				var numbers []string
+				for exception := range strings.SplitSeq(cell, separator) {
+					n := slices.Index(notes, exception)
+					if n < 0 {
+						n = len(notes)
+						notes = append(notes, exception)
+					}
+					numbers = append(numbers, strconv.Itoa(n+1))
+				}
+				cell = strings.Join(numbers, ", ")
+			}
+			short.WriteString(" " + cell + " |")
+		}
+		short.WriteString("\n")
+	}
+	if len(notes) > 0 {
+		short.WriteString("\n")
+	}
+	for i, note := range notes {
+		fmt.Fprintf(&short, "%d. %s\n", i+1, note)
+	}
+	return short.String()
 }

@@ -1,0 +1,84 @@
+package pages
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	// What snippets import: so a change of it runs the test again.
+	_ "github.com/portworx/kvdb/bolt"
+	_ "github.com/portworx/kvdb/consul"
+	_ "github.com/portworx/kvdb/etcd/v2"
+	_ "github.com/portworx/kvdb/etcd/v3"
+	_ "github.com/portworx/kvdb/mem"
+	_ "github.com/portworx/kvdb/test"
+	_ "github.com/portworx/kvdb/zookeeper"
+)
+
+// packages are those that a snippet without a package clause may use.
+var packages = []string{
+	"context", "errors", "fmt", "log", "testing", "time",
+	"github.com/portworx/kvdb", "github.com/portworx/kvdb/mem", "github.com/portworx/kvdb/test",
+}
+
+// All Go code in the pages compiles, in a module of its own as a reader's is.
+func TestSnippetsCompile(t *testing.T) {
+	dir := t.TempDir()
+	here, err := filepath.Abs(root)
+	require.NoError(t, err)
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	require.NoError(t, err)
+	const module = "github.com/portworx/kvdb"
+	write(t, filepath.Join(dir, "go.mod"), strings.Replace(string(mod), "module "+module, "module example.com/snippets", 1)+
+		fmt.Sprintf("\nrequire %s v0.0.0\n\nreplace %s => %s\n", module, module, here))
+	sum, err := os.ReadFile(filepath.Join(root, "go.sum"))
+	require.NoError(t, err)
+	write(t, filepath.Join(dir, "go.sum"), string(sum))
+
+	n := 0
+	for _, p := range readPages(t) {
+		for _, s := range p.snippets {
+			n++
+			folder := filepath.Join(dir, strings.NewReplacer("/", "_", ".", "_").Replace(p.path)+fmt.Sprintf("_%d", s.line))
+			require.NoError(t, os.Mkdir(folder, 0o755))
+			write(t, filepath.Join(folder, "snippet.go"), program(fmt.Sprintf("%s:%d", p.path, s.line+1), s.code))
+		}
+	}
+	require.Greater(t, n, 10, "snippets found")
+	// A snippet that returns is followed by the return of the function around it.
+	vet := exec.Command("go", "vet", "-mod=mod", "-unreachable=false", "./...")
+	vet.Dir = dir
+	vet.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOPROXY=off")
+	output, err := vet.CombinedOutput()
+	require.NoError(t, err, string(output))
+}
+
+// program returns code, whose first line is at position, with what it lacks to be
+// a file: a package, imports, a function around statements.
+func program(position, code string) string {
+	if strings.HasPrefix(code, "package ") {
+		return code
+	}
+	if !strings.HasPrefix(code, "func ") && !strings.HasPrefix(code, "type ") {
+		code = "func _(ctx context.Context, kv kvdb.Kvdb) error {\n//line " + position + "\n" + code + "return nil\n}\n"
+	} else {
+		code = "//line " + position + "\n" + code
+	}
+	file := "package snippet\n\n"
+	for _, path := range packages {
+		if regexp.MustCompile(`\b` + path[strings.LastIndex(path, "/")+1:] + `\.[A-Z]`).MatchString(code) {
+			file += fmt.Sprintf("import %q\n", path)
+		}
+	}
+	return file + "\n" + code
+}
+
+func write(t *testing.T, file, text string) {
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+}
