@@ -33,9 +33,10 @@ type history struct {
 	checking chan struct{} // has an element while verify runs
 	checked  time.Time     // when the last verify that found nothing began; protected by checking
 
-	mu    sync.Mutex     // protects what is below
-	facts map[any][]fact // by the watch, lease or waiting call that they are of
-	turn  bool           // of sample
+	mu      sync.Mutex     // protects what is below
+	facts   map[any][]fact // by the watch, lease or call that waits for news, which they are of
+	turn    bool           // of sample
+	missing fact           // whose key the last probe did not find
 }
 
 // fact is what a reply said of a key. From the state of index on it was so.
@@ -58,10 +59,8 @@ func (f fact) contradicts(p *api.KVPair) bool {
 	return now != f.indexes && (now.modified <= f.index || now.created != f.created && now.created <= f.index)
 }
 
-// note replaces the facts of a watch, a lease or a waiting call; no pairs remove
-// them.
-func (h *history) note(of any, pairs api.KVPairs, index uint64) {
-	var facts []fact
+// factsOf returns facts of a reply that had the index.
+func factsOf(pairs api.KVPairs, index uint64) (facts []fact) {
 	pairs = slices.DeleteFunc(slices.Clone(pairs), func(p *api.KVPair) bool { return len(p.Value) > maxFactValue })
 	slices.SortFunc(pairs, func(a, b *api.KVPair) int { return cmp.Compare(b.ModifyIndex, a.ModifyIndex) })
 	for i, p := range pairs {
@@ -70,6 +69,11 @@ func (h *history) note(of any, pairs api.KVPairs, index uint64) {
 			facts = append(facts, fact{p.Key, indexes{p.CreateIndex, p.ModifyIndex}, index})
 		}
 	}
+	return facts
+}
+
+// note replaces the facts of a watch, a lease or a waiting call; none remove them.
+func (h *history) note(of any, facts []fact) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if facts == nil {
@@ -96,20 +100,35 @@ func (h *history) known() map[string]fact {
 }
 
 // sample returns the fact about the latest change, or any, by turns: one is
-// likely to be of another history, the others are not left out.
-func (h *history) sample() (sample fact) {
+// likely to be of another history, the others are not left out. It returns again the
+// fact whose key was missing, if that is still known.
+func (h *history) sample() (sample fact, again bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	missing := h.missing
+	h.missing = fact{}
+	for _, facts := range h.facts {
+		if slices.Contains(facts, missing) {
+			return missing, true
+		}
+	}
 	h.turn = !h.turn
 	for _, facts := range h.facts {
 		if h.turn {
-			return facts[rand.IntN(len(facts))]
+			return facts[rand.IntN(len(facts))], false
 		}
 		if facts[0].modified > sample.modified {
 			sample = facts[0]
 		}
 	}
-	return sample
+	return sample, false
+}
+
+// miss says that the key of a fact is not there.
+func (h *history) miss(f fact) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.missing = f
 }
 
 func (h *history) saw(index uint64) {
@@ -202,11 +221,12 @@ func (s *store) verify(ctx context.Context, h *history) error {
 }
 
 // probe is ping, and looks whether the store still has the history: whether a
-// key is as it was. When it is gone all blocking queries are made anew, because a
-// key that a restore has removed ends none of them.
+// key is as it was. When it is gone, and whoever waits for news of it has none until
+// the next probe, all blocking queries are made anew, because a key that a restore has
+// removed ends none of them.
 func (s *store) probe(ctx context.Context, c *api.Client) error {
 	m := s.mark()
-	sample := m.history.sample()
+	sample, again := m.history.sample()
 	key := cmp.Or(sample.key, pingKey)
 	p, meta, err := c.KV().Get(key, consistent(ctx))
 	switch {
@@ -219,7 +239,10 @@ func (s *store) probe(ctx context.Context, c *api.Client) error {
 	switch {
 	case sample.key == "":
 	case p == nil:
-		s.pool.interrupt(errLookAgain)
+		m.history.miss(sample)
+		if again {
+			s.pool.interrupt(errLookAgain)
+		}
 	case sample.contradicts(p):
 		s.leave(m.history)
 	}

@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"testing"
@@ -86,6 +87,40 @@ func TestRestoredUnderConnections(t *testing.T) {
 	receive(t, lost(held), "the news that the lock is lost")
 	require.NoError(t, receive(t, obtained, "the lock"))
 	require.Equal(t, kvdb.ErrInvalidLock, holder.Unlock(held))
+}
+
+// A watch whose callback takes its time does not know yet that its key was deleted. That
+// makes no other watch look again.
+func TestProbesWhileCallbackRuns(t *testing.T) {
+	t.Parallel()
+	const probes = 4
+	cluster := servers.Consul(t, servers.Options{})
+	o := observe(t, cluster.Endpoints()[0])
+	kv := open(t, "probes", []string{o.URL}, nil)
+	for _, key := range []string{"quiet/key", "busy/key"} {
+		_, err := kv.Put(key, "value", 0)
+		require.NoError(t, err)
+	}
+	events(t, kv, "quiet/", 0)
+	called, finish := make(chan struct{}, 1), make(chan struct{})
+	defer close(finish)
+	require.NoError(t, kv.WatchTree("busy/", 0, nil, func(string, interface{}, *kvdb.KVPair, error) error {
+		called <- struct{}{}
+		<-finish
+		return errors.New("over")
+	}))
+	_, err := kv.Put("busy/key", "again", 0)
+	require.NoError(t, err)
+	receive(t, called, "the call")
+	_, err = kv.Delete("busy/key")
+	require.NoError(t, err)
+	o.take()
+	var made []string
+	eventually(t, "no probes", func() bool {
+		made = append(made, atOnce(o.take())...)
+		return len(made) >= probes
+	})
+	require.NotContains(t, made, "GET /v1/kv/probes/quiet/")
 }
 
 // A watch that waits in vain for its turn to look whether the store has still its

@@ -89,8 +89,8 @@ func (l *lease) guard() {
 	ctx, cancel := until(l.store.lifetime, l.given, l.lost)
 	defer cancel()
 	h := l.store.history.Load()
-	h.note(l, api.KVPairs{{Key: l.key, CreateIndex: l.created, ModifyIndex: l.token}}, l.token)
-	defer h.note(l, nil, 0)
+	h.note(l, []fact{{l.key, indexes{l.created, l.token}, l.token}})
+	defer h.note(l, nil)
 	backoff := newBackoff()
 	for modified := l.token; ; {
 		now, _, err := l.store.news(ctx, l.key, modified)

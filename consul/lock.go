@@ -163,8 +163,8 @@ func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Ti
 	limited, cancel := driver.WithTimeLimit(ctx, time.Until(deadline))
 	defer cancel()
 	h := s.history.Load()
-	h.note(p, api.KVPairs{p}, p.ModifyIndex)
-	defer h.note(p, nil, 0)
+	h.note(p, factsOf(api.KVPairs{p}, p.ModifyIndex))
+	defer h.note(p, nil)
 	backoff := newBackoff()
 	for index := p.ModifyIndex; ; {
 		now, _, err := s.news(limited, p.Key, index)

@@ -30,6 +30,7 @@ type stream struct {
 	cancel  func()
 
 	known map[string]indexes // key → what the last reply said of it
+	facts []fact             // of it; history has them while Next waits
 	index uint64             // of the last reply; 0 to look at once what is there
 	// latest is the largest index of a reply.
 	latest uint64
@@ -57,7 +58,6 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 	w.cancel = func() {
 		detach()
 		end(nil)
-		h.note(w, nil, 0)
 	}
 	bounded, cancel := driver.WithTimeLimit(ended, opTimeout)
 	defer cancel()
@@ -105,7 +105,9 @@ func (w *stream) query(ctx context.Context, c *api.Client) (api.KVPairs, uint64,
 
 // Next implements driver.Stream.
 func (w *stream) Next() ([]*kvdb.KVPair, error) {
+	defer w.history.note(w, nil)
 	for len(w.ready) == 0 {
+		w.history.note(w, w.facts)
 		if err := w.await(); err != nil {
 			return nil, err
 		}
@@ -231,7 +233,7 @@ func (w *stream) learn(pairs api.KVPairs, index uint64) {
 	slices.SortStableFunc(w.ready, func(a, b *kvdb.KVPair) int { return cmp.Compare(a.ModifiedIndex, b.ModifiedIndex) })
 	w.known = now
 	w.latest = max(w.latest, index)
-	w.history.note(w, pairs, w.latest)
+	w.facts = factsOf(pairs, w.latest)
 	// An index goes back when Consul forgets deletions: begin anew.
 	if index < w.index {
 		index = 0
