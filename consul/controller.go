@@ -156,9 +156,17 @@ func (s *store) remove(wanted func(*api.RaftServer) bool) error {
 	if i < 0 {
 		return nil // it was removed before
 	}
-	return s.pool.call(ctx, once, func(ctx context.Context, c *api.Client) error {
+	err = s.pool.call(ctx, once, func(ctx context.Context, c *api.Client) error {
 		return c.Operator().RaftRemovePeerByID(servers[i].ID, (&api.WriteOptions{}).WithContext(ctx))
 	})
+	if err != nil {
+		// Somebody else may have removed it meanwhile, which is an error of Consul's, or
+		// this request whose answer was lost.
+		if now, listErr := s.servers(ctx); listErr == nil && !slices.ContainsFunc(now, wanted) {
+			return nil
+		}
+	}
+	return err
 }
 
 // SetEndpoints replaces the endpoints that New was given. What goes on with one

@@ -84,7 +84,13 @@ func TestMembers(t *testing.T) {
 		return false
 	})
 	require.Contains(t, before, id)
-	require.NoError(t, kv.RemoveMemberByID(id))
+	removed := make(chan error, 8)
+	for range cap(removed) {
+		go func() { removed <- kv.RemoveMemberByID(id) }()
+	}
+	for range cap(removed) {
+		require.NoError(t, <-removed, "all of them find it gone, whoever has removed it")
+	}
 	after, err := kv.ListMembers()
 	require.NoError(t, err)
 	require.Len(t, after, 2)
