@@ -11,8 +11,8 @@ type ContextBinder interface {
 }
 
 // WithContext returns a view of kv whose every call, lock wait and watch obeys
-// ctx: a call fails with an error that wraps context.Cause(ctx) when ctx ends
-// before it, and a watch made through the view ends with ErrWatchStopped. A
+// ctx: a call fails with an error that wraps ctx.Err() and context.Cause(ctx) when
+// ctx ends before it, and a watch made through the view ends with ErrWatchStopped. A
 // write that ctx interrupts after it was sent is ErrUnknownOutcome. A lock
 // obtained through the view is not bound to ctx: it is held until Unlock. The
 // view shares everything with kv and needs no Close.

@@ -44,10 +44,12 @@ type Controller interface {
 	AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error)
 
 	// RemoveMember removes a member based on its Name from an existing kvdb cluster.
+	// A member that is not there is no error. The endpoints of the removed member
+	// leave GetEndpoints (not on Consul, where endpoints are agents).
 	// Returns: error if it fails to remove a member
 	RemoveMember(nodeName, nodeIP string) error
 
-	// RemoveMemberByID removes a member based on its ID from an existing kvdb cluster.
+	// RemoveMemberByID is the same as RemoveMember for a member based on its ID.
 	// Returns: error if it fails to remove a member
 	RemoveMemberByID(memberID uint64) error
 

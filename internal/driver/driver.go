@@ -13,7 +13,7 @@
 // (kvdb.ErrNotFound, …) are returned bare. A lost connection is an error that
 // wraps kvdb.ErrNoConnection when the request is known not to have run, and
 // kvdb.ErrUnknownOutcome when a write may have. When ctx ends a call, its error
-// wraps context.Cause(ctx).
+// is that of WithCause.
 package driver
 
 import (
