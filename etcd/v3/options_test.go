@@ -134,17 +134,31 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// Some endpoints may be down.
+// Some endpoints may be down, or silent: they are tried side by side, also to log in.
 func TestSomeEndpointsDown(t *testing.T) {
-	cluster := servers.Etcd(t, servers.Options{})
-	endpoint := strings.TrimPrefix(cluster.Endpoints()[0], "http://")
-	kv, err := New("d", []string{"127.0.0.1:1", endpoint, "127.0.0.1:2"}, nil, nil)
+	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
+	away := servers.Etcd(t, servers.Options{})
+	require.NoError(t, away.All()[0].Clients().Blackhole())
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer func() { require.NoError(t, kvdb.Close(kv)) }()
-	for range 20 {
-		_, err := kv.Put("key", "value", 0)
-		require.NoError(t, err)
+	t.Cleanup(func() { _ = silent.Close() })
+	endpoints := []string{
+		away.Endpoints()[0], silent.Addr().String(), "127.0.0.1:1", "no-such-host.invalid", silent.Addr().String(),
+		strings.TrimPrefix(cluster.Endpoints()[0], "http://"), "127.0.0.1:2",
 	}
+	use := func(options map[string]string) {
+		began := time.Now()
+		kv, err := New("d", endpoints, options, nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, kvdb.Close(kv)) })
+		for range 20 {
+			_, err := kv.Put("key", "value", 0)
+			require.NoError(t, err)
+		}
+		require.Less(t, time.Since(began), 5*time.Second)
+	}
+	use(nil)
+	use(withUsers(t, cluster))
 }
 
 func TestTLS(t *testing.T) {
