@@ -268,7 +268,7 @@ func TestCopyBeforeTheMove(t *testing.T) {
 	require.Len(t, contents(t, openAt(t, back)), 10)
 	require.FileExists(t, back+BackupSuffix)
 
-	// What is no file of an earlier release is not copied.
+	// A file of this release is not copied.
 	fresh := tempFile(t)
 	kv = openAt(t, fresh)
 	_, err = kv.Put("key", "value", 0)

@@ -152,7 +152,7 @@ func (c *counting) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]string{"Key": pair.Key})
 }
 
-// What cannot be encoded any more is an error of who reads it, and can be replaced.
+// A read of an object that cannot be encoded any more is an error. It can be replaced.
 func TestObjectsThatCannotBeEncodedAnyMore(t *testing.T) {
 	kv := open(t, modes["objects"])
 	object := map[string]interface{}{"a": 1}

@@ -80,8 +80,8 @@ func compactBound(e *env) {
 	e.Equal(indexes[back+1], e.watchTree("dir/", indexes[back]).next().ModifiedIndex)
 }
 
-// What is not about the past works while somebody compacts the whole history again
-// and again: nothing was promised yet to a call that has not returned.
+// Calls that are not about the past work while somebody compacts the whole history
+// again and again: nothing was promised yet to a call that has not returned.
 func compactAllTheTime(e *env) {
 	if e.traits.NoCompact {
 		return

@@ -144,8 +144,8 @@ func outageCloseNamesLocks(e *env) {
 	e.NoError(err)
 }
 
-// Who asks for a lock goes on over lost connections until his try duration is over:
-// for longer than another call would, and not for ever.
+// Lock goes on over lost connections until its try duration is over: for longer than
+// another call would, and not for ever.
 func outageLockWaits(e *env) {
 	end := e.strike(stopped, e.everyMember()...)
 	callTimeout := cmp.Or(e.traits.CallTimeout, 10*time.Second)

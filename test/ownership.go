@@ -9,8 +9,8 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// What a caller passed in or got back is his: he may change it afterwards, and
-// changes nothing else.
+// The caller may change whatever he passed in or got back, and changes nothing else by
+// it.
 var ownershipGroup = group{name: "Ownership", cases: []testCase{
 	{name: "OptionsAndEndpoints", run: ownershipOptionsAndEndpoints},
 	{name: "PairsGiven", run: ownershipPairsGiven},

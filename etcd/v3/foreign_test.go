@@ -12,9 +12,9 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// What other programs wrote below the domain, whatever it is, is listed, watched
-// and serialized as it is, and can be read, changed and deleted by the key that a
-// list or a watch gave.
+// Keys of other programs below the domain, whatever they are, are listed, watched and
+// serialized as they are, and can be read, changed and deleted by the key that a list
+// or a watch gave.
 func TestForeignKeys(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})

@@ -74,8 +74,8 @@ func TestServerLimits(t *testing.T) {
 	require.Equal(t, map[string]int{"LeaseGrant": 1, "LeaseRevoke": 1, "Txn": 5, "Range": 1}, requests.take(), "nothing is sent twice")
 }
 
-// What a server takes that is started with higher limits than etcd's defaults is
-// not refused here; beyond, the error is the server's.
+// A server that is started with higher limits than etcd's defaults gets what it takes;
+// the error of more than that is the server's.
 func TestHigherServerLimits(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--max-txn-ops=1024", "--max-request-bytes=4194304"}})
 	kv := instance(t, cluster, "d", nil)

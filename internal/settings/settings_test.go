@@ -65,7 +65,7 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// What is not an endpoint is refused by name, on all stores alike.
+// All stores refuse the same bad endpoints, and name them.
 func TestBadEndpoints(t *testing.T) {
 	for _, given := range []string{
 		"", " ", "://", "http://", "https:///", ":1", "/", "//host", "http:host", "http:/host", "http//host",
@@ -112,7 +112,7 @@ func options(pairs ...string) map[string]string {
 	return o
 }
 
-// What asks for TLS, and what contradicts it.
+// Endpoints and options ask for TLS, or contradict each other.
 func TestWhenTLS(t *testing.T) {
 	ca, err := servers.NewCA(t.TempDir())
 	require.NoError(t, err)

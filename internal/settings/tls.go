@@ -131,7 +131,7 @@ func (t *TLS) Secure(transport *http.Transport) {
 		defer cancel()
 		secured, err := t.Client(limited, conn, address)
 		if err != nil && limited.Err() != nil && ctx.Err() == nil {
-			// It is not the deadline of a caller.
+			// The caller's context has not ended, so the error must not be its deadline's.
 			return nil, fmt.Errorf("TLS handshake with %s: no answer within %v", address, limit)
 		}
 		return secured, err

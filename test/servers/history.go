@@ -132,7 +132,7 @@ func (c *Cluster) copyData(dir string) error {
 		if err := os.CopyFS(target, os.DirFS(m.dir)); err != nil {
 			return err
 		}
-		// What a server prints stays with the member that runs.
+		// The copy of the output is of no use: the member goes on with its own.
 		if err := os.Remove(filepath.Join(target, outputFile)); err != nil {
 			return err
 		}
