@@ -47,6 +47,7 @@ type Pool[E comparable] struct {
 	retries  int
 	created  time.Time
 	answered atomic.Int64 // when a request was answered last, after created
+	inVain   atomic.Int64 // how long callers have waited since then who have given up
 
 	mu        sync.Mutex // protects what is below
 	endpoints []E        // the first one answers requests at present
@@ -100,7 +101,10 @@ func (p *Pool[E]) Avoid(e E) {
 }
 
 // Note remembers that the store has answered.
-func (p *Pool[E]) Note() { p.answered.Store(int64(time.Since(p.created))) }
+func (p *Pool[E]) Note() {
+	p.answered.Store(int64(time.Since(p.created)))
+	p.inVain.Store(0)
+}
 
 // Silence is the time since the store has answered.
 func (p *Pool[E]) Silence() time.Duration {
@@ -118,6 +122,7 @@ func (p *Pool[E]) Call(ctx context.Context, k Kind, f Attempt[E]) error {
 	var before error // of the last attempt that had its time
 	for try := 1; ; try++ {
 		e, n := p.Current()
+		began := time.Now()
 		sent, err := attempt(ctx, k, e, f)
 		if err == nil {
 			p.Note()
@@ -129,7 +134,7 @@ func (p *Pool[E]) Call(ctx context.Context, k Kind, f Attempt[E]) error {
 			return err
 		}
 		driver.AwaitEnd(ctx)
-		if !driver.GivenUp(ctx) {
+		if !driver.GivenUp(ctx) || p.isSilent(time.Since(began)) {
 			p.Avoid(e)
 		}
 		if fate == Perhaps && k == Once {
@@ -142,6 +147,17 @@ func (p *Pool[E]) Call(ctx context.Context, k Kind, f Attempt[E]) error {
 			return driver.NotReached(ctx, before)
 		}
 	}
+}
+
+// isSilent adds to the time for which callers have waited in vain, and reports whether
+// that is as long as one may wait. One who gives up says nothing about the endpoint, but
+// callers who all have little time would never get to another.
+func (p *Pool[E]) isSilent(waited time.Duration) bool {
+	if p.inVain.Add(int64(waited)) < int64(AttemptTimeout) {
+		return false
+	}
+	p.inVain.Store(0)
+	return true
 }
 
 func attempt[E any](ctx context.Context, k Kind, e E, f Attempt[E]) (sent bool, err error) {

@@ -260,3 +260,31 @@ func TestSilence(t *testing.T) {
 		}))
 	})
 }
+
+// Callers who have little time find another endpoint all the same when one does not
+// answer any more.
+func TestImpatientCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, k := range []failover.Kind{failover.Once, failover.Repeatable} {
+			p := newPool(9, "silent", "b")
+			began := time.Now()
+			for {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				err := p.Call(ctx, k, func(ctx context.Context, e string, _ func()) (bool, error) {
+					if e != "silent" {
+						return true, nil
+					}
+					<-ctx.Done()
+					return true, ctx.Err()
+				})
+				cancel()
+				if err == nil {
+					break
+				}
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.LessOrEqual(t, time.Since(began), failover.AttemptTimeout)
+			}
+			require.Equal(t, failover.AttemptTimeout, time.Since(began))
+		}
+	})
+}
