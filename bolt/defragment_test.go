@@ -134,7 +134,7 @@ func TestDefragmentWhileInUse(t *testing.T) {
 			}
 		}
 	})
-	for range 10 {
+	for range 4 {
 		require.NoError(t, kv.Defragment("", 60))
 	}
 	stop.Store(true)
@@ -335,7 +335,7 @@ func TestControllerWithoutCluster(t *testing.T) {
 
 // Close ends Defragment.
 func TestCloseWhileDefragmenting(t *testing.T) {
-	for range 5 {
+	for range 2 {
 		path := tempFile(t)
 		kv := fragmented(t, path)
 		done := make(chan error)

@@ -285,7 +285,7 @@ func TestLargestTTL(t *testing.T) {
 
 // Expiry costs what has expired, not what could.
 func TestExpiryCost(t *testing.T) {
-	for _, others := range []int{1000, 100_000} {
+	for _, others := range []int{1000, *largeSize} {
 		db := openDatabase(t, tempFile(t))
 		s := newStore(db)
 		var writes []driver.Write

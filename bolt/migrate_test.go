@@ -306,12 +306,9 @@ func TestNoRoomForTheCopy(t *testing.T) {
 
 // Records are moved to the end however often that is interrupted.
 func TestKillWhileMoving(t *testing.T) {
-	rounds := 10
-	if testing.Short() {
-		rounds = 3
-	}
+	rounds := *kills / 10
 	template := tempFile(t)
-	pairs := otherPairs(10_000)
+	pairs := otherPairs(4000)
 	writeOther(t, template, pairs)
 	original, err := os.ReadFile(template)
 	require.NoError(t, err)

