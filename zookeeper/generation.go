@@ -2,7 +2,6 @@ package zookeeper
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"strconv"
@@ -104,22 +103,7 @@ func countDeletion(path string) *zk.SetDataRequest {
 	return &zk.SetDataRequest{Path: generationPath(generation(path)), Data: []byte{}, Version: -1}
 }
 
-// createGeneration makes the znode of a generation. It is for all users.
+// createGeneration makes the znode of a generation.
 func (s *store) createGeneration(ctx context.Context, n int) error {
-	everyone := zk.WorldACL(zk.PermAll)
-	for {
-		err := s.write(ctx, func(c *zk.Conn) error {
-			_, err := c.Create(generationPath(n), []byte{}, zk.FlagPersistent, everyone)
-			return err
-		})
-		switch {
-		case err == nil, errors.Is(err, zk.ErrNodeExists):
-			return nil
-		case !errors.Is(err, zk.ErrNoNode):
-			return err
-		}
-		if _, err := s.makeContainers(ctx, parent(generationPath(n)), everyone); err != nil {
-			return err
-		}
-	}
+	return s.makeShared(ctx, generationPath(n))
 }

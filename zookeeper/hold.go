@@ -1,12 +1,13 @@
 package zookeeper
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -22,10 +23,19 @@ import (
 // below it asks the holder to move to the queue, see makeRoom.
 
 // proofs is the znode with the proofs: each lock at a key has one, another ephemeral
-// znode of the same session. Somebody else's lock may be at the key later, but the
-// proof is gone with the session. So a request that also deletes or checks the proof
-// concerns no lock of another session.
+// znode of the same session, created and deleted together with it. A lock's znode is
+// not told from that of a later lock by its version, but by the proof: a request that
+// also checks or deletes the proof concerns no later lock. For the proof is gone with
+// the session; and when somebody removes the lock alone, by force, then the next holder
+// deletes the proof before it has the lock, see revokeOthers.
 const proofs = "/" + own + "/held"
+
+// proofsOf returns the znode with the proofs of the locks of a key, which it shares with
+// other keys, and the beginning of their names.
+func proofsOf(path string) (dir, begin string) {
+	hash := sha256.Sum256([]byte(path))
+	return fmt.Sprintf("%s/%02x", proofs, hash[0]), fmt.Sprintf("%x-", hash[:16])
+}
 
 // heldVersion is the version of a lock's znode at a key. The lock of an earlier
 // release has version 0.
@@ -55,17 +65,15 @@ type sent struct {
 
 func (l *leases) sending() *sent { return &sent{time.Now(), l.session()} }
 
-func (h hold) proof() string { return child(proofs, h.mark) }
+func (h hold) proof() string {
+	dir, begin := proofsOf(h.path)
+	return child(dir, begin+h.mark)
+}
 
 func (h hold) queue() string { return child(h.path, own) }
 
-// is reports whether the znode at the key is the lock. Its value may have been replaced.
-func (h hold) is(stat *zk.Stat, data []byte) bool {
-	if h.token == 0 {
-		return isEphemeral(stat) && bytes.Equal(data, h.value)
-	}
-	return stat.Czxid == h.token
-}
+// is reports whether the znode at the key, with that stat or nil, is the lock.
+func (h hold) is(stat *zk.Stat) bool { return stat != nil && stat.Czxid == h.token }
 
 // placeMark is the beginning of the place's name.
 func (h hold) placeMark() string { return queueName + h.mark + "-" }
@@ -107,16 +115,29 @@ func (s *store) release(ctx context.Context, h hold, sent bool) error {
 			h.place, h.madeKey = child(h.queue(), name), true
 		}
 	}
+	if h.place == "" && h.token == 0 {
+		if created, err := s.findProof(ctx, &h); err != nil || !created {
+			return err
+		}
+	}
 	ops, needed, err := s.releasing(ctx, h)
-	look := sent && h.place == ""
+	look, lacksProof := sent && h.place == "", false
 	for err == nil {
 		if look { // somebody may have written the znode at the key, or replaced it
-			stat, data, err := s.look(ctx, h.path, true, true)
+			stat, _, err := s.look(ctx, h.path, false, true)
 			switch {
 			case err != nil:
 				return err
-			case stat == nil || !h.is(stat, data):
+			case !h.is(stat):
 				return s.removeProof(ctx, h, sent)
+			case lacksProof:
+				// Whoever takes the key once the proof is there deletes it, and whoever has
+				// taken it before is seen.
+				if err := s.makeProof(ctx, h); err != nil {
+					return err
+				}
+				lacksProof = false
+				continue
 			}
 			ops[1] = &zk.DeleteRequest{Path: h.path, Version: stat.Version}
 		}
@@ -134,6 +155,8 @@ func (s *store) release(ctx context.Context, h hold, sent bool) error {
 			return nil
 		case !isMoved(err):
 			return err
+		case failed == 0 && h.place == "":
+			look, lacksProof = true, true
 		case failed == 0 && sent:
 			return nil
 		case failed == 0:
@@ -148,6 +171,36 @@ func (s *store) release(ctx context.Context, h hold, sent bool) error {
 	return err
 }
 
+// findProof reports whether a lock was created at the key, whose proof tells the token.
+func (s *store) findProof(ctx context.Context, h *hold) (found bool, err error) {
+	stat, _, err := s.look(ctx, h.proof(), false, true)
+	if err != nil || stat == nil {
+		return false, err
+	}
+	h.token = stat.Czxid
+	return true, nil
+}
+
+// makeProof creates the proof of a lock again, which somebody has removed.
+func (s *store) makeProof(ctx context.Context, h hold) error {
+	everyone := zk.WorldACL(zk.PermAll)
+	for {
+		err := s.call(ctx, true, func(c *zk.Conn) error {
+			_, err := c.Create(h.proof(), []byte{}, zk.FlagEphemeral, everyone)
+			return err
+		})
+		switch {
+		case err == nil, errors.Is(err, zk.ErrNodeExists):
+			return nil
+		case !errors.Is(err, zk.ErrNoNode):
+			return err
+		}
+		if err := s.makeShared(ctx, parent(h.proof())); err != nil {
+			return err
+		}
+	}
+}
+
 // removeProof is the end of release when the lock's znode is gone, or another one.
 func (s *store) removeProof(ctx context.Context, h hold, sent bool) error {
 	err := s.call(ctx, true, func(c *zk.Conn) error { return c.Delete(h.proof(), -1) })
@@ -158,6 +211,57 @@ func (s *store) removeProof(ctx context.Context, h hold, sent bool) error {
 		return nil
 	}
 	return zk.ErrNoNode
+}
+
+// revokeOthers deletes the proofs of other locks of the key: theirs were removed by
+// force, for a lock was created there. It returns errPlaceLost when that has met one of
+// those.
+func (s *store) revokeOthers(ctx context.Context, h hold) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	dir, begin := proofsOf(h.path)
+	for {
+		var names []string
+		var stat *zk.Stat
+		err := s.peek(ctx, func(c *zk.Conn) (err error) { // it sees at least what the session has done
+			names, stat, err = c.Children(dir)
+			return err
+		})
+		switch {
+		case err != nil && !errors.Is(err, zk.ErrNoNode):
+			return err
+		case err != nil, !slices.Contains(names, begin+h.mark):
+			return errPlaceLost
+		}
+		// Of two who have taken the key, one after the other, the check lets one
+		// succeed.
+		ops := []any{&zk.CheckVersionRequest{Path: h.proof(), Version: -1}}
+		for _, name := range names {
+			if strings.HasPrefix(name, begin) && name != begin+h.mark {
+				ops = append(ops, &zk.DeleteRequest{Path: child(dir, name), Version: -1})
+			}
+		}
+		switch {
+		case len(ops) > 1:
+			_, failed, err := s.multi(ctx, ops...)
+			switch {
+			case failed > 0 && isMoved(err), errors.Is(err, kvdb.ErrUnknownOutcome) && ctx.Err() == nil:
+				continue
+			case isMoved(err):
+				return errPlaceLost
+			case err != nil:
+				return err
+			}
+		case stat.Pzxid == h.token: // nor was there any
+			return nil
+		}
+		// Until its proof was gone, another one's holder may have released the lock.
+		found, _, err := s.look(ctx, h.path, false, false)
+		if err == nil && !h.is(found) {
+			err = errPlaceLost
+		}
+		return err
+	}
 }
 
 // releasing returns the operations that release a lock, and how many of them are

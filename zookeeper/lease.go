@@ -380,11 +380,11 @@ func (x *lease) moveToQueue(ctx context.Context) error {
 	s := x.s
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	stat, data, err := s.look(ctx, h.path, true, true)
+	stat, _, err := s.look(ctx, h.path, false, true)
 	if err != nil {
 		return err
 	}
-	if stat != nil && h.is(stat, data) {
+	if h.is(stat) {
 		var results []zk.MultiResponse
 		results, _, err = s.multi(ctx,
 			&zk.DeleteRequest{Path: h.proof(), Version: -1},

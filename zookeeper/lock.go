@@ -95,6 +95,20 @@ func (s *store) obtain(ctx context.Context, path, owner string, deadline time.Ti
 // takeKey creates the lock's znode at the key and its proof: zk.ErrNodeExists when
 // there is a znode.
 func (s *store) takeKey(ctx context.Context, h *hold) error {
+	alone, err := s.createAtKey(ctx, h)
+	if err != nil || alone {
+		return err
+	}
+	if err := s.revokeOthers(ctx, *h); err != nil {
+		s.leave(*h)
+		return err
+	}
+	return nil
+}
+
+// createAtKey is takeKey while others may have proofs for the key. It returns true when
+// nobody has.
+func (s *store) createAtKey(ctx context.Context, h *hold) (alone bool, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
@@ -103,13 +117,14 @@ func (s *store) takeKey(ctx context.Context, h *hold) error {
 		results, failed, err := s.multiFrom(ctx, func() { last.Store(s.leases.sending()) },
 			&zk.CreateRequest{Path: h.path, Data: h.value, Acl: s.acl, Flags: zk.FlagEphemeral},
 			&zk.SetDataRequest{Path: h.path, Data: h.value, Version: 0}, // see heldVersion
-			&zk.CreateRequest{Path: h.proof(), Data: []byte{}, Acl: zk.WorldACL(zk.PermAll), Flags: zk.FlagEphemeral})
+			&zk.CreateRequest{Path: h.proof(), Data: []byte{}, Acl: zk.WorldACL(zk.PermAll), Flags: zk.FlagEphemeral},
+			&zk.SetDataRequest{Path: parent(h.proof()), Data: []byte{}, Version: -1}) // whose answer tells the number of proofs
 		switch {
 		case err == nil:
 			h.token, h.since = results[1].Stat.Czxid, *last.Load()
-			return nil
+			return results[3].Stat.NumChildren == 1, nil
 		case errors.Is(err, zk.ErrNoNode) && failed == 2:
-			err = s.makeProofs(ctx)
+			err = s.makeShared(ctx, parent(h.proof()))
 		case errors.Is(err, zk.ErrNoNode):
 			var made []string
 			made, err = s.makeContainers(ctx, parent(h.path), s.acl)
@@ -117,41 +132,21 @@ func (s *store) takeKey(ctx context.Context, h *hold) error {
 		case errors.Is(err, kvdb.ErrUnknownOutcome):
 			// The session has gone to another connection since: what was sent before is done
 			// by now, or never will be.
-			stat, data, findErr := s.look(ctx, h.path, true, true)
+			created, findErr := s.findProof(ctx, h)
 			switch {
 			case findErr != nil:
 				s.leave(*h)
-				return err
-			case stat != nil && h.is(stat, data):
-				h.token, h.since = stat.Czxid, *last.Load()
-				return nil
+				return false, err
+			case created:
+				h.since = *last.Load()
+				return false, nil
 			}
 			if err = again.Wait(ctx); err != nil {
-				return driver.NotReached(ctx, nil)
+				return false, driver.NotReached(ctx, nil)
 			}
 		}
 		if err != nil {
-			return err
-		}
-	}
-}
-
-// makeProofs creates the znode of the proofs.
-func (s *store) makeProofs(ctx context.Context) error {
-	everyone := zk.WorldACL(zk.PermAll)
-	for {
-		err := s.call(ctx, true, func(c *zk.Conn) error {
-			_, err := c.Create(proofs, []byte{}, zk.FlagPersistent, everyone)
-			return err
-		})
-		switch {
-		case errors.Is(err, zk.ErrNodeExists):
-			return nil
-		case !errors.Is(err, zk.ErrNoNode):
-			return err
-		}
-		if _, err := s.makeContainers(ctx, parent(proofs), everyone); err != nil {
-			return err
+			return false, err
 		}
 	}
 }

@@ -168,7 +168,8 @@ func TestLockTakenByForce(t *testing.T) {
 		require.Equal(t, kvdb.ErrInvalidLock, holder.Unlock(held))
 		// What the holder had is gone.
 		require.Eventually(t, func() bool {
-			proofs, _, err := conn.Children(proofs)
+			dir, _ := proofsOf("/d/lock")
+			proofs, _, err := conn.Children(dir)
 			return err == nil && len(proofs) == 1
 		}, patience, time.Millisecond)
 		locked, owner, err := holder.IsKeyLocked("lock")

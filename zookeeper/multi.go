@@ -65,6 +65,27 @@ func (s *store) makeContainers(ctx context.Context, path string, acl []zk.ACL) (
 	return made, nil
 }
 
+// makeShared creates a znode for all users, one of the library's own that stays, unless
+// it is there.
+func (s *store) makeShared(ctx context.Context, path string) error {
+	everyone := zk.WorldACL(zk.PermAll)
+	for {
+		err := s.call(ctx, true, func(c *zk.Conn) error {
+			_, err := c.Create(path, []byte{}, zk.FlagPersistent, everyone)
+			return err
+		})
+		switch {
+		case err == nil, errors.Is(err, zk.ErrNodeExists):
+			return nil
+		case !errors.Is(err, zk.ErrNoNode):
+			return err
+		}
+		if _, err := s.makeContainers(ctx, parent(path), everyone); err != nil {
+			return err
+		}
+	}
+}
+
 // makeDirectory makes the containers at path and above that are missing, for a znode
 // below that could not be created because of err. Where a lock is in the way it has it
 // moved.

@@ -9,7 +9,8 @@
 //     key: ephemeral sequential znodes with the value {"LockerID":"…"}. Where there
 //     is no znode at the key, the lock is an ephemeral znode there, see hold.go.
 //   - in it, "keep" keeps a container that has a value from being removed.
-//   - /%kvdb/held has an ephemeral znode for each lock at a key.
+//   - /%kvdb/held has up to 256 znodes, and in them an ephemeral one for each lock at
+//     a key, which tells it from later ones there.
 //   - /%kvdb/gen has 256 znodes whose versions count deletions, see generation.go.
 //
 // ModifiedIndex is the znode's mzxid, CreatedIndex its czxid. A key that takes
