@@ -15,10 +15,11 @@ import (
 )
 
 // maxFacts is how many facts a watch keeps of what changed last, and how many of
-// the rest. maxFactValue keeps the values small that are read to check them.
+// the rest. maxFactSize keeps small what is read to check them: it is the most that a
+// key and its value have, in bytes.
 const (
-	maxFacts     = 16
-	maxFactValue = 1 << 10
+	maxFacts    = 16
+	maxFactSize = 1 << 10
 )
 
 // history is what an instance has seen of the store. It is over when an answer
@@ -61,7 +62,7 @@ func (f fact) contradicts(p *api.KVPair) bool {
 
 // factsOf returns facts of a reply that had the index.
 func factsOf(pairs api.KVPairs, index uint64) (facts []fact) {
-	pairs = slices.DeleteFunc(slices.Clone(pairs), func(p *api.KVPair) bool { return len(p.Value) > maxFactValue })
+	pairs = slices.DeleteFunc(slices.Clone(pairs), func(p *api.KVPair) bool { return len(p.Key)+len(p.Value) > maxFactSize })
 	slices.SortFunc(pairs, func(a, b *api.KVPair) int { return cmp.Compare(b.ModifyIndex, a.ModifyIndex) })
 	for i, p := range pairs {
 		// The latest changes, and some of all ages.

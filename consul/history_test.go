@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,6 +135,19 @@ func TestVerifyInVain(t *testing.T) {
 	defer cancel()
 	require.ErrorIs(t, s.verify(ctx, h), kvdb.ErrNoConnection)
 	<-h.checking
+	require.NoError(t, s.verify(t.Context(), h))
+}
+
+// What is known of keys with long names can be checked as well.
+func TestVerifyLongKeys(t *testing.T) {
+	t.Parallel()
+	s := storeOf(t, servers.Consul(t, servers.Options{}))
+	h := s.history.Load()
+	for i := range maxTxOps {
+		key := strings.Repeat("k", maxKey-10) + strconv.Itoa(i)
+		h.note(i, factsOf(api.KVPairs{{Key: key}, {Key: strconv.Itoa(i)}}, 1))
+	}
+	require.NotEmpty(t, h.known())
 	require.NoError(t, s.verify(t.Context(), h))
 }
 
