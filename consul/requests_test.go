@@ -135,7 +135,7 @@ func TestRequestsOfAWaiter(t *testing.T) {
 		made = append(made, o.take()...)
 		return len(made) >= 3
 	})
-	for range 100 {
+	for range 20 {
 		_, err := holder.Put("elsewhere", "value", 0)
 		require.NoError(t, err)
 	}
