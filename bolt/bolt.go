@@ -70,6 +70,12 @@ var (
 	ErrIllegalSelect = driver.ErrIllegalSelect
 )
 
+var declared = settings.Declare("bolt", []settings.Option{
+	{Name: Path, Values: "a file", Default: "`" + DefaultPath + "`", Meaning: "the database file; a relative path is one in the working directory"},
+	{Name: KvSnap, Values: "a file", Default: "none", Meaning: "an older name of `Path`"},
+	{Name: KvUseInterface, Values: "a switch", Default: "off", Meaning: "no effect; an error together with `KvSnap`"},
+}, eventlog.Declared, settings.Consistency)
+
 func init() {
 	if err := kvdb.Register(Name, New, Version); err != nil {
 		panic(fmt.Sprintf("register %s: %v", Name, err))
@@ -83,6 +89,7 @@ func Version(string, map[string]string) (string, error) { return kvdb.BoltVersio
 // the callback may be nil. It reads the structure of the whole file to find
 // damage before it can do harm: an error that wraps ErrCorrupt.
 func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
+	options = declared.Of(options)
 	if _, err := settings.StaleReads(options); err != nil {
 		return nil, err
 	}

@@ -57,6 +57,12 @@ var (
 	ErrIllegalSelect = driver.ErrIllegalSelect
 )
 
+var declared = settings.Declare("mem", []settings.Option{
+	{Name: KvSnap, Values: "a switch", Default: "off", Meaning: "start as an empty snapshot, to be filled with `SnapPut`"},
+	{Name: KvUseInterface, Values: "a switch", Default: "off",
+		Meaning: "keep the caller's objects, uncopied: reads encode them, select and copy callbacks get them"},
+}, eventlog.Declared, settings.Consistency)
+
 func init() {
 	if err := kvdb.Register(Name, New, Version); err != nil {
 		panic(fmt.Sprintf("register %s: %v", Name, err))
@@ -69,6 +75,7 @@ func Version(string, map[string]string) (string, error) { return kvdb.MemVersion
 // New returns an instance over a store of its own. Endpoints are not used;
 // options and the callback may be nil.
 func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
+	options = declared.Of(options)
 	history, err := eventlog.History(options)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 // auditLog is the file that a log wrapper and its views write to.
@@ -23,8 +24,15 @@ type auditLog struct {
 	file  *os.File // nil with LogOff
 }
 
+var declared = settings.Declare("log wrapper", []settings.Option{
+	{Name: kvdb.LogPathOption, Values: "a file", Default: "`" + defaultLogPath + "`", Meaning: "the log file"},
+	{Name: LogLevelOption, Values: "`" + LogAll + "`, `" + LogFailures + "`, `" + LogOff + "`", Default: "`" + LogAll + "`",
+		Meaning: "which operations are logged"},
+})
+
 // openAuditLog opens the log that the options ask for.
 func openAuditLog(options map[string]string) (*auditLog, error) {
+	options = declared.Of(options)
 	l := &auditLog{logger: logrus.New()}
 	l.entry = &logrus.Entry{Logger: l.logger}
 	l.logger.SetOutput(io.Discard)

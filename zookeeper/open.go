@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,7 +54,18 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 	return s, nil
 }
 
+var declared = settings.Declare("ZooKeeper", []settings.Option{
+	{Name: kvdb.UsernameKey, Values: "a name", Default: "no login",
+		Meaning: "digest authentication; what the instance creates is for that user alone, else for everyone"},
+	{Name: kvdb.PasswordKey, Values: "a text", Default: "none", Meaning: "the password, required with `Username`"},
+	{Name: kvdb.MaxRequestBytesKey, Values: strconv.Itoa(leastMaxRequest) + " or more", Default: strconv.Itoa(defaultMaxRequest),
+		Meaning: "the servers' `jute.maxbuffer` in bytes"},
+	{Name: kvdb.TransportScheme, Values: "`http`, `tcp`, `https`, `tls`", Default: "what endpoints and files ask for",
+		Meaning: "whether TLS is used"},
+}, settings.Consistency, settings.Retries("no limit but time, as with 0"), settings.Certificates)
+
 func parse(endpoints []string, options map[string]string) (config, error) {
+	options = declared.Of(options)
 	o := config{acl: zk.WorldACL(zk.PermAll)}
 	user, password, err := settings.Login(options)
 	switch {

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/etcd/common"
 	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/failover"
 	"github.com/portworx/kvdb/internal/settings"
@@ -35,8 +37,12 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: keepAliveTime / 4, Inter
 // wrapper goes around the transport of all requests; nil for none.
 type wrapper func(http.RoundTripper) http.RoundTripper
 
+var declared = settings.Declare("etcd v2",
+	settings.StoreLogin, settings.Consistency, settings.Retries(strconv.Itoa(common.DefaultRetryCount)), settings.Transport)
+
 // open returns a store when etcd has answered.
 func open(domain string, endpoints []string, options map[string]string, wrap wrapper) (*store, error) {
+	options = declared.Of(options)
 	user, password, err := settings.Login(options)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,10 +41,14 @@ const (
 	tries = 3
 )
 
+var declared = settings.Declare("etcd v3",
+	settings.StoreLogin, settings.Consistency, settings.Retries(strconv.Itoa(common.DefaultRetryCount)), settings.Transport)
+
 type dialOption = grpc.DialOption
 
 // open connects to etcd and returns when it answers.
 func open(domain string, endpoints []string, options map[string]string, more ...dialOption) (*store, error) {
+	options = declared.Of(options)
 	user, password, err := settings.Login(options)
 	if err != nil {
 		return nil, err

@@ -1,10 +1,20 @@
 package eventlog
 
-import "github.com/portworx/kvdb/internal/settings"
+import (
+	"strconv"
+
+	"github.com/portworx/kvdb/internal/settings"
+)
 
 // HistoryOption is the name of the option for the limit that New takes, the
 // same for every store with a log.
 const HistoryOption = "KvHistory"
+
+// Declared is HistoryOption for a backend's options.
+var Declared = []settings.Option{{
+	Name: HistoryOption, Values: "1 or more", Default: strconv.Itoa(DefaultHistory),
+	Meaning: "the number of past events that a watch can ask for",
+}}
 
 // History returns the value of HistoryOption.
 func History(options map[string]string) (int, error) {

@@ -13,12 +13,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/portworx/kvdb/internal/pages"
 	"github.com/portworx/kvdb/test"
-)
-
-const (
-	begin = "<!-- matrix:begin -->\n"
-	end   = "<!-- matrix:end -->\n"
 )
 
 func main() {
@@ -43,25 +39,7 @@ func run(reportsDir, file string) error {
 	slices.SortFunc(reports, func(a, b *test.Report) int {
 		return strings.Compare(strings.ToLower(a.Backend), strings.ToLower(b.Backend))
 	})
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	replaced, err := replace(string(text), annotate(test.Matrix(reports...)))
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	return os.WriteFile(file, []byte(replaced), 0o644)
-}
-
-// replace puts table between the markers of text.
-func replace(text, table string) (string, error) {
-	before, rest, opened := strings.Cut(text, begin)
-	_, after, closed := strings.Cut(rest, end)
-	if !opened || !closed {
-		return "", fmt.Errorf("has no lines %q and %q", strings.TrimSpace(begin), strings.TrimSpace(end))
-	}
-	return before + begin + table + end + after, nil
+	return pages.Write(file, "matrix", annotate(test.Matrix(reports...)))
 }
 
 // separator is between the exceptions in a cell of test.Matrix.

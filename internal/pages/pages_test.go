@@ -120,6 +120,17 @@ func anchor(heading string) string {
 	}, heading)
 }
 
+func TestReplace(t *testing.T) {
+	const begin, end = "<!-- x:begin -->\n", "<!-- x:end -->\n"
+	replaced, err := Replace("a\n"+begin+"old\n"+end+"b\n", "x", "new\n")
+	require.NoError(t, err)
+	require.Equal(t, "a\n"+begin+"new\n"+end+"b\n", replaced)
+	for _, text := range []string{"", "a\n" + begin, "a\n" + end, end + begin} {
+		_, err := Replace(text, "x", "new\n")
+		require.Error(t, err, text)
+	}
+}
+
 func TestAnchor(t *testing.T) {
 	require.Equal(t, "unlock-and-close-in-an-outage", anchor("Unlock and Close in an outage"))
 	require.Equal(t, "after-errunknownoutcome", anchor("After `ErrUnknownOutcome`"))
