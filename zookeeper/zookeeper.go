@@ -12,10 +12,12 @@
 //   - /%kvdb/held has up to 256 znodes, and in them an ephemeral one for each lock at
 //     a key, which tells it from later ones there.
 //   - /%kvdb/gen has 256 znodes whose versions count deletions, see generation.go.
+//   - /%kvdb/history has up to 4096 znodes, by which instances notice that the store
+//     went back, see history.go.
 //
 // ModifiedIndex is the znode's mzxid, CreatedIndex its czxid. A key that takes
-// over the znode of a directory (there were keys below it, or it was locked,
-// before it was written) has the CreatedIndex of that directory.
+// over the znode of a directory (there were keys below it, or it was written while it
+// was locked) has the CreatedIndex of that directory.
 package zookeeper
 
 import (
