@@ -211,3 +211,42 @@ func TestIdleWatchOfRestoredStore(t *testing.T) {
 	require.NoError(t, cluster.Restore(nil))
 	require.Equal(t, kvdb.ErrWatchRevisionCompacted, receive(t, ends, "the end of the watch"))
 }
+
+// A token that gains or loses the right to read some keys changes what is seen of them,
+// and is no sign of another history.
+func TestRightsChangeNoHistory(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{ACL: true})
+	client, management := raw(t, cluster.All()[0]), &api.WriteOptions{Token: cluster.Token}
+	const own = `session_prefix "" { policy = "write" } key_prefix "acl/own/" { policy = "write" }`
+	const more = `key_prefix "acl/more/" { policy = "read" }`
+	policy, _, err := client.ACL().PolicyCreate(&api.ACLPolicy{Name: "user", Rules: own}, management)
+	require.NoError(t, err)
+	token, _, err := client.ACL().TokenCreate(&api.ACLToken{Policies: []*api.ACLTokenPolicyLink{{ID: policy.ID}}}, management)
+	require.NoError(t, err)
+	admin := open(t, "acl", cluster.Endpoints(), map[string]string{kvdb.ACLTokenKey: cluster.Token})
+	kv := open(t, "acl", cluster.Endpoints(), map[string]string{kvdb.ACLTokenKey: token.SecretID})
+	for _, key := range []string{"more/key", "own/key"} {
+		_, err = admin.Put(key, "value", 0)
+		require.NoError(t, err)
+	}
+	held, err := kv.Lock("own/lock")
+	require.NoError(t, err)
+	stream := events(t, kv, "own/", 0)
+	for _, rules := range []string{own + more, own} {
+		events(t, kv, "", 0) // ends, or learns of deletions
+		policy.Rules = rules
+		_, _, err = client.ACL().PolicyUpdate(policy, management)
+		require.NoError(t, err)
+		for range 3 { // blocking queries end with the rights that they began with
+			written, err := admin.Put("own/key", "value", 0)
+			require.NoError(t, err)
+			event := receive(t, stream, "the event of the write")
+			require.Equal(t, written.ModifiedIndex, event.ModifiedIndex)
+		}
+		_, err = kv.CompareAndDelete(&kvdb.KVPair{Key: "own/none"}, 0)
+		require.Equal(t, kvdb.ErrNotFound, err)
+		notLost(t, held)
+	}
+	require.NoError(t, kv.Unlock(held))
+}
