@@ -33,7 +33,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 		limited, cancel := driver.WithTimeLimit(ctx, time.Until(deadline))
 		again := backoff.Wait(limited) == nil && s.pool.call(limited, repeatable, ping) == nil
 		cancel()
-		if !again && ctx.Err() == nil {
+		if !again && !driver.GivenUp(ctx) {
 			return nil, err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -386,6 +387,26 @@ func TestLockGoesOn(t *testing.T) {
 	require.NoError(t, cluster.All()[0].Clients().Cut())
 	_, err := kv.LockWithTimeout("key", "me", time.Second, 0)
 	require.ErrorIs(t, err, kvdb.ErrNoConnection)
+	require.NoError(t, cluster.All()[0].Clients().Heal())
+}
+
+// Who asks for a lock does not go on when a time limit of the library's own is over.
+func TestLockWithinTimeLimit(t *testing.T) {
+	t.Parallel()
+	cluster := servers.Consul(t, servers.Options{})
+	s := storeOf(t, cluster)
+	require.NoError(t, cluster.All()[0].Clients().Cut())
+	ctx, cancel := driver.WithTimeLimit(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	ended := make(chan error, 1)
+	const wait = 2 * time.Second
+	began := time.Now()
+	go func() {
+		_, err := s.Lock(ctx, "key", "me", wait)
+		ended <- err
+	}()
+	require.ErrorIs(t, receive(t, ended, "the end of the call"), kvdb.ErrNoConnection)
+	require.Less(t, time.Since(began), wait)
 	require.NoError(t, cluster.All()[0].Clients().Heal())
 }
 
