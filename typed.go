@@ -17,8 +17,8 @@ func GetAs[T any](kv Kvdb, key string) (T, *KVPair, error) {
 
 // Typed is a pair with its value decoded.
 type Typed[T any] struct {
-	Pair  *KVPair
-	Value T
+	Pair  *KVPair // as Enumerate returns it
+	Value T       // decoded from JSON
 }
 
 // EnumerateAs returns what Enumerate(prefix) does, each value decoded from JSON

@@ -58,9 +58,14 @@ const (
 // CKVPairs sorts pairs of Consul's client by ModifyIndex.
 type CKVPairs api.KVPairs
 
-func (c CKVPairs) Len() int           { return len(c) }
+// Len implements [sort.Interface].
+func (c CKVPairs) Len() int { return len(c) }
+
+// Less implements [sort.Interface].
 func (c CKVPairs) Less(i, j int) bool { return c[i].ModifyIndex < c[j].ModifyIndex }
-func (c CKVPairs) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
+
+// Swap implements [sort.Interface].
+func (c CKVPairs) Swap(i, j int) { c[i], c[j] = c[j], c[i] }
 
 func init() {
 	if err := kvdb.Register(Name, New, Version); err != nil {

@@ -19,8 +19,8 @@ var reportDir = flag.String("kvdb.report", "",
 
 // Report is what a run of the suite found out about a backend.
 type Report struct {
-	Backend string
-	Groups  []*GroupReport
+	Backend string         // its name in the harness
+	Groups  []*GroupReport // in the order in which they ran
 
 	mu sync.Mutex // protects the groups' content during the run
 }

@@ -37,7 +37,7 @@ const (
 
 // LockerIDInfo is the value of a lock's znode, in JSON.
 type LockerIDInfo struct {
-	LockerID string
+	LockerID string // names the holder
 }
 
 func init() {

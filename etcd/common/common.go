@@ -49,17 +49,17 @@ type EtcdCommon interface {
 // EtcdLock is the state of a lock as other releases of this library keep it. It
 // is here for programs that name it; this release does not use it.
 type EtcdLock struct {
-	Done            chan struct{}
-	Unlocked        bool
-	Err             error
-	Tag             string
-	AcquisitionTime time.Time
+	Done            chan struct{} // the end of its refresh
+	Unlocked        bool          // by Unlock
+	Err             error         // of the refresh
+	Tag             string        // of the holder
+	AcquisitionTime time.Time     // when the lock was obtained
 	sync.Mutex
 }
 
 // LockerIDInfo is the value, in JSON, of the key that is a lock.
 type LockerIDInfo struct {
-	LockerID string
+	LockerID string // names the holder
 }
 
 type etcdCommon struct {

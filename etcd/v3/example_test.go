@@ -1,0 +1,25 @@
+package etcdv3_test
+
+import (
+	"log"
+
+	"github.com/portworx/kvdb"
+	etcdv3 "github.com/portworx/kvdb/etcd/v3"
+)
+
+// The servers check a certificate, and who the client is.
+func ExampleNew() {
+	options := map[string]string{
+		kvdb.UsernameKey:      "my-app",
+		kvdb.PasswordKey:      "secret",
+		kvdb.TrustedCAFileKey: "/etc/my-app/ca.pem",
+	}
+	kv, err := etcdv3.New("my/app", []string{"https://etcd-1:2379", "https://etcd-2:2379"}, options, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer kvdb.Close(kv)
+	if _, err := kv.Put("key", "value", 0); err != nil {
+		log.Print(err)
+	}
+}
