@@ -54,7 +54,7 @@ type updatesCollector struct {
 	err     error // ended the watch, if that was not Stop
 }
 
-// NewUpdatesCollector creates new Kvdb collector that collects updates
+// NewUpdatesCollector returns a collector of the updates of keys with the prefix,
 // starting at startIndex + 1 index.
 func NewUpdatesCollector(
 	db Kvdb,

@@ -31,7 +31,7 @@ type MemberInfo struct {
 	IsLearner bool
 }
 
-// Controller interface provides APIs to manage Kvdb Cluster and Kvdb Clients.
+// Controller interface provides APIs to manage a kvdb cluster and its clients.
 type Controller interface {
 	// AddMember adds a new member to an existing kvdb cluster. Add API should be
 	// invoked on an existing kvdb node where kvdb is already running. It should be

@@ -6,7 +6,7 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// LogFatalErrorCB is a FatalErrorCB for programs that cannot go on without
+// LogFatalErrorCB is a [FatalErrorCB] for programs that cannot go on without
 // their store: it logs err and panics with the formatted message. The library
 // never calls it unless it was given as the callback.
 func LogFatalErrorCB(err error, format string, args ...interface{}) {

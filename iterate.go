@@ -5,10 +5,10 @@ import (
 	"iter"
 )
 
-// DefaultPageSize is the number of pairs that Pairs reads at a time.
+// DefaultPageSize is the number of pairs that [Pairs] reads at a time.
 const DefaultPageSize = 1000
 
-// Pager is implemented by a Kvdb that can enumerate in pages. All backends and
+// Pager is implemented by a [Kvdb] that can enumerate in pages. All backends and
 // wrappers of this module implement it.
 type Pager interface {
 	// EnumeratePages is Enumerate, pageSize pairs at a time. Each page is one
@@ -19,8 +19,8 @@ type Pager interface {
 }
 
 // Pairs iterates over what Enumerate(prefix) would return, sorted by key, in
-// pages of DefaultPageSize, for trees too large for memory. An error ends the
-// iteration. A Kvdb that is no Pager is enumerated in one piece.
+// pages of [DefaultPageSize], for trees too large for memory. An error ends the
+// iteration. A [Kvdb] that is no [Pager] is enumerated in one piece.
 //
 //	for pair, err := range kvdb.Pairs(kv, "volumes/") {
 //		if err != nil {
@@ -45,12 +45,12 @@ func Pairs(kv Kvdb, prefix string) iter.Seq2[*KVPair, error] {
 	}
 }
 
-// Events is WatchTree as an iterator. The watch is registered when Events
+// Events is [Kvdb.WatchTree] as an iterator. The watch is registered when Events
 // returns nil: any write that starts afterwards is yielded. The iterator can be
 // ranged over once. It yields each event in order, and as the last thing the
-// error that ended the watch: ErrWatchRevisionCompacted, or ErrWatchStopped,
+// error that ended the watch: [ErrWatchRevisionCompacted], or [ErrWatchStopped],
 // also when ctx ends. Leaving the loop stops the watch; without a loop it is
-// ctx that must end. An event waits for the loop to take it: Close of the
+// ctx that must end. An event waits for the loop to take it: [Close] of the
 // instance waits for that too, so do not call it in the loop.
 func Events(ctx context.Context, kv Kvdb, prefix string, waitIndex uint64) (iter.Seq2[*KVPair, error], error) {
 	ctx, cancel := context.WithCancel(ctx)

@@ -64,26 +64,26 @@ type PermissionType int
 
 // WatchCB is called when a watched key or tree is modified. If the callback
 // returns an error, then watch stops and the cb is called one last time with
-// ErrWatchStopped.
+// [ErrWatchStopped].
 //
 // prefix is the watched key or prefix with the domain in front (on the
 // backends in memory and on bolt the changed key), opaque is what was given to
-// WatchKey or WatchTree. On an error kvp is nil and the watch is over. A watch
+// [Kvdb.WatchKey] or [Kvdb.WatchTree]. On an error kvp is nil and the watch is over. A watch
 // has one goroutine: its callback is never called twice at a time, and a slow
 // callback delays nobody else. A callback may call the library, but must not
-// wait for the Close of its own instance.
+// wait for the [Close] of its own instance.
 type WatchCB func(prefix string, opaque interface{}, kvp *KVPair, err error) error
 
 // FatalErrorCB callback is invoked in case of fatal errors
 type FatalErrorCB func(err error, format string, args ...interface{})
 
 // EnumerateSelect function is a callback function provided to EnumerateWithSelect API
-// This fn is executed over all the keys and only those values are returned by Enumerate for which
+// This fn is executed over all the keys and only those values are returned by [Kvdb.Enumerate] for which
 // this function return true.
 type EnumerateSelect func(val interface{}) bool
 
 // EnumerateKVPSelect function is a callback function provided to EnumerateKVPWithSelect API
-// This fn is executed over all the keys and only those values are returned by Enumerate for which
+// This fn is executed over all the keys and only those values are returned by [Kvdb.Enumerate] for which
 // this function return true.
 type EnumerateKVPSelect func(kvp *KVPair, val interface{}) bool
 
@@ -92,7 +92,7 @@ type EnumerateKVPSelect func(kvp *KVPair, val interface{}) bool
 type CopySelect func(val interface{}) interface{}
 
 // CopyKVPSelect function is a callback function provided to EnumerateKVPWithSelect API
-// This fn should perform a deep copy of the input KVPair and return the copy
+// This fn should perform a deep copy of the input [KVPair] and return the copy
 type CopyKVPSelect func(kvp *KVPair, val interface{}) *KVPair
 
 // KVPair represents the results of an operation on KVDB.
@@ -124,7 +124,7 @@ type KVPairs []*KVPair
 // Tx Interface to transactionally apply updates to a set of keys.
 //
 // What was read is compared at Commit: the transaction is applied only if
-// every key that it read is unchanged, else Commit is ErrModified. A Tx is for
+// every key that it read is unchanged, else Commit is [ErrModified]. A Tx is for
 // one goroutine.
 type Tx interface {
 	// Put specified key value pair in TX.

@@ -1,7 +1,7 @@
 package kvdb
 
-// HeldLock is what the Lock field of a pair implements that Lock, LockWithID or
-// LockWithTimeout returned.
+// HeldLock is what the Lock field of a pair implements that Lock, [Kvdb.LockWithID] or
+// [Kvdb.LockWithTimeout] returned.
 type HeldLock interface {
 	// Token is the fencing token: larger for each later holder of the key.
 	// Hand it to whatever the lock protects, and let that refuse a smaller
@@ -13,7 +13,7 @@ type HeldLock interface {
 	Lost() <-chan struct{}
 }
 
-// TxGuarder is implemented by the Tx of backends that can tie a transaction to
+// TxGuarder is implemented by the [Tx] of backends that can tie a transaction to
 // a lock.
 type TxGuarder interface {
 	// Guard lets Commit succeed only if lock is still held then.
@@ -22,9 +22,9 @@ type TxGuarder interface {
 
 // TxGuard makes the Commit of tx succeed only if lock, a pair that one of the
 // Lock calls of the same instance returned, is still held: the store decides
-// that in the same atomic step. Commit is ErrInvalidLock when it is not.
-// TxGuard returns ErrInvalidLock for a pair that is no lock of this instance,
-// and ErrNotSupported where the store cannot do this.
+// that in the same atomic step. Commit is [ErrInvalidLock] when it is not.
+// TxGuard returns [ErrInvalidLock] for a pair that is no lock of this instance,
+// and [ErrNotSupported] where the store cannot do this.
 func TxGuard(tx Tx, lock *KVPair) error {
 	if g, ok := tx.(TxGuarder); ok {
 		return g.Guard(lock)

@@ -1,6 +1,6 @@
 package kvdb
 
-// Names of the options that New takes.
+// Names of the options that [New] takes.
 const (
 	// UsernameKey for an authenticated kvdb endpoint
 	UsernameKey = "Username"
@@ -48,7 +48,7 @@ const (
 	MaxRequestBytesKey = "MaxRequestBytes"
 )
 
-// Values of the option ReadConsistency.
+// Values of the option [ReadConsistency].
 const (
 	ReadLinearizable = "linearizable"
 	ReadStale        = "stale"

@@ -29,7 +29,7 @@ var (
 )
 
 // Register adds specified datastore backend to the list of options. A name
-// that is taken is ErrExist.
+// that is taken is [ErrExist].
 func Register(name string, dsInit DatastoreInit, dsVersion DatastoreVersion) error {
 	registryMu.Lock()
 	defer registryMu.Unlock()
@@ -42,11 +42,11 @@ func Register(name string, dsInit DatastoreInit, dsVersion DatastoreVersion) err
 
 // New return a new instance of KVDB as specified by datastore name.
 // If domain is set all requests to KVDB are prefixed by domain.
-// options is interpreted by backend KVDB; of them, WrappersOption names
+// options is interpreted by backend KVDB; of them, [WrappersOption] names
 // wrappers to put around the instance. errorCB may be nil: fatal errors are
 // logged then.
 //
-// A name that no imported backend has registered is ErrNotSupported: Backends
+// A name that no imported backend has registered is [ErrNotSupported]: [Backends]
 // returns those that are there, and the package comment says what to import for
 // the others.
 func New(
@@ -90,7 +90,7 @@ func Version(name string, url string, kvdbOptions map[string]string) (string, er
 	return store.version(url, kvdbOptions)
 }
 
-// Instance returns instance set via SetInstance, nil if none was set.
+// Instance returns instance set via [SetInstance], nil if none was set.
 func Instance() Kvdb {
 	registryMu.RLock()
 	defer registryMu.RUnlock()
@@ -106,7 +106,7 @@ func SetInstance(kvdb Kvdb) error {
 	return nil
 }
 
-// Backends returns the names that New knows, sorted: those of the backends that
+// Backends returns the names that [New] knows, sorted: those of the backends that
 // the program imports.
 func Backends() []string {
 	registryMu.RLock()

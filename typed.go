@@ -8,7 +8,7 @@ import (
 
 // GetAs returns the value at key decoded from JSON into a T, and the pair. A
 // value that is no JSON of a T gives the pair and an error that wraps
-// ErrUnmarshal.
+// [ErrUnmarshal].
 func GetAs[T any](kv Kvdb, key string) (T, *KVPair, error) {
 	var value T
 	pair, err := kv.GetVal(key, &value)
@@ -23,7 +23,7 @@ type Typed[T any] struct {
 
 // EnumerateAs returns what Enumerate(prefix) does, each value decoded from JSON
 // into a T. The first value that is no JSON of a T ends it with an error that
-// names its key and wraps ErrUnmarshal.
+// names its key and wraps [ErrUnmarshal].
 func EnumerateAs[T any](kv Kvdb, prefix string) ([]Typed[T], error) {
 	pairs, err := kv.Enumerate(prefix)
 	if err != nil {

@@ -2,7 +2,7 @@ package kvdb
 
 import "fmt"
 
-// WrapperName is the name of a wrapper around a Kvdb.
+// WrapperName is the name of a wrapper around a [Kvdb].
 type WrapperName string
 
 // Names of the wrappers in package wrappers, which registers them.
@@ -15,8 +15,8 @@ const (
 // WrapperInit is called to put a wrapper around kv.
 type WrapperInit func(kv Kvdb, options map[string]string) (Kvdb, error)
 
-// KvdbWrapper is the part of Kvdb with which wrappers are stacked. A Kvdb
-// that wraps nothing is named Wrapper_None and has a nil WrappedKvdb.
+// KvdbWrapper is the part of [Kvdb] with which wrappers are stacked. A [Kvdb]
+// that wraps nothing is named [Wrapper_None] and has a nil WrappedKvdb.
 type KvdbWrapper interface {
 	// WrapperName is the name of this wrapper
 	WrapperName() WrapperName
@@ -28,8 +28,8 @@ type KvdbWrapper interface {
 	SetWrappedKvdb(kvdb Kvdb) error
 }
 
-// RegisterWrapper makes a wrapper known to AddWrapper. A name that is taken is
-// ErrExist.
+// RegisterWrapper makes a wrapper known to [AddWrapper]. A name that is taken is
+// [ErrExist].
 func RegisterWrapper(name WrapperName, initFn WrapperInit) error {
 	registryMu.Lock()
 	defer registryMu.Unlock()
@@ -42,8 +42,8 @@ func RegisterWrapper(name WrapperName, initFn WrapperInit) error {
 
 // AddWrapper adds wrapper if it is not already added, and returns the new top
 // of the chain. A log wrapper on top stays there: the new one goes below it.
-// A wrapper that is in the chain already is ErrExist, and one that is not
-// registered ErrNotSupported: what is missing is an import of
+// A wrapper that is in the chain already is [ErrExist], and one that is not
+// registered [ErrNotSupported]: what is missing is an import of
 // github.com/portworx/kvdb/wrappers. kvdb itself is returned with the error.
 // Adding and removing is not for concurrent use with calls on kvdb.
 func AddWrapper(

@@ -4,13 +4,13 @@
 // TTLs live in the file; locks and the watch history live in the process.
 //
 // One process at a time owns a file: New in another one fails after 3 s with an
-// error that wraps kvdb.ErrNoConnection. Instances of one process may share a
+// error that wraps [kvdb.ErrNoConnection]. Instances of one process may share a
 // file, also by different paths to it: they see the same pairs, events and locks.
 // (Defragment puts a new file in the place of the one at the path. Another hard
 // link keeps the old one.)
 //
 // A write to a file that was deleted, moved or replaced while it was open is an
-// error that wraps kvdb.ErrNoConnection, until it is at its path again.
+// error that wraps [kvdb.ErrNoConnection], until it is at its path again.
 //
 // Concurrent writers share commits: 64 of them write about as fast as the disk
 // syncs 32 times as often. Each key written or deleted has an index of its own,
@@ -40,7 +40,7 @@ const Name = "bolt-kv"
 // option Path.
 const DefaultPath = "px.db"
 
-// Names of the options that New takes, besides kvdb.ReadConsistency (all reads
+// Names of the options that New takes, besides [kvdb.ReadConsistency] (all reads
 // are linearizable here, whichever is asked for).
 const (
 	// Path is the database file to open. It is created, with mode 0600, when it
@@ -82,7 +82,7 @@ func init() {
 	}
 }
 
-// Version returns kvdb.BoltVersion1.
+// Version returns [kvdb.BoltVersion1].
 func Version(string, map[string]string) (string, error) { return kvdb.BoltVersion1, nil }
 
 // New opens the file that the options name. Endpoints are not used; options and

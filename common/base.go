@@ -30,7 +30,7 @@ type BaseKvdb struct {
 	mu sync.RWMutex
 }
 
-// WrapperName is kvdb.Wrapper_None.
+// WrapperName is [kvdb.Wrapper_None].
 func (b *BaseKvdb) WrapperName() kvdb.WrapperName { return kvdb.Wrapper_None }
 
 // WrappedKvdb is nil.
@@ -39,7 +39,7 @@ func (b *BaseKvdb) WrappedKvdb() kvdb.Kvdb { return nil }
 // Removed does nothing.
 func (b *BaseKvdb) Removed() {}
 
-// SetWrappedKvdb is kvdb.ErrNotSupported: this is no wrapper.
+// SetWrappedKvdb is [kvdb.ErrNotSupported]: this is no wrapper.
 func (b *BaseKvdb) SetWrappedKvdb(kvdb.Kvdb) error { return kvdb.ErrNotSupported }
 
 // SetFatalCb sets the function to be called in case of fatal errors.
@@ -81,7 +81,7 @@ func (b *BaseKvdb) CheckLockTimeout(key string, start time.Time, timeout time.Du
 	}
 }
 
-// LockTimedout reports kvdb.ErrLockHoldTimeoutTriggered for the lock on key to
+// LockTimedout reports [kvdb.ErrLockHoldTimeoutTriggered] for the lock on key to
 // the fatal callback.
 func (b *BaseKvdb) LockTimedout(key string, after time.Duration) {
 	b.Fatal(kvdb.ErrLockHoldTimeoutTriggered, "Lock %s held for %v", key, after)

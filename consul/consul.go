@@ -1,7 +1,7 @@
 // Package consul is kvdb on Consul.
 //
 // A write is one transaction, whose reply carries the pair's indexes. Reads ask
-// the leader in the mode "consistent", unless kvdb.ReadConsistency says
+// the leader in the mode "consistent", unless [kvdb.ReadConsistency] says
 // "stale". How what kvdb offers is laid out in Consul, for programs that look
 // at it by other means:
 //
@@ -73,13 +73,13 @@ func init() {
 	}
 }
 
-// Version returns kvdb.ConsulVersion1.
+// Version returns [kvdb.ConsulVersion1].
 func Version(string, map[string]string) (string, error) { return kvdb.ConsulVersion1, nil }
 
 // New returns an instance over the Consul agents or servers at machines:
 // host:port, with http:// or https:// in front or not, and a path behind it or not;
 // without any it is 127.0.0.1:8500. One answers the requests until it fails, then the
-// next one does. It takes the options kvdb.ACLTokenKey, TrustedCAFileKey, CAFileKey,
+// next one does. It takes the options [kvdb.ACLTokenKey], TrustedCAFileKey, CAFileKey,
 // CertFileKey, CertKeyFileKey, ClientCertAuthKey, CAAuthAddress (the name that the
 // servers' certificates must have), InsecureSkipVerify, TransportScheme,
 // ReadConsistency and RetryCountKey, whose value is checked and has no effect:
@@ -87,7 +87,7 @@ func Version(string, map[string]string) (string, error) { return kvdb.ConsulVers
 // read again at each handshake.
 //
 // An agent that cannot be reached within 10 s is an error that wraps
-// kvdb.ErrNoConnection.
+// [kvdb.ErrNoConnection].
 func New(domain string, machines []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 	c, err := parse(machines, options)
 	if err != nil {

@@ -179,20 +179,20 @@ func (s *store) GetEndpoints() []string { return s.pool.Given() }
 // What follows is not Consul's: its servers join and leave by themselves, and are
 // told so by their configuration.
 
-// AddMember is kvdb.ErrNotSupported.
+// AddMember is [kvdb.ErrNotSupported].
 func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	return nil, kvdb.ErrNotSupported
 }
 
-// AddLearner is kvdb.ErrNotSupported.
+// AddLearner is [kvdb.ErrNotSupported].
 func (s *store) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	return nil, kvdb.ErrNotSupported
 }
 
-// UpdateMember is kvdb.ErrNotSupported.
+// UpdateMember is [kvdb.ErrNotSupported].
 func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	return nil, kvdb.ErrNotSupported
 }
 
-// Defragment is kvdb.ErrNotSupported.
+// Defragment is [kvdb.ErrNotSupported].
 func (s *store) Defragment(endpoint string, timeout int) error { return kvdb.ErrNotSupported }

@@ -21,7 +21,7 @@ import (
 // Name of the backend.
 const Name = "kv-mem"
 
-// Names of the options that New takes, besides kvdb.ReadConsistency (all reads
+// Names of the options that New takes, besides [kvdb.ReadConsistency] (all reads
 // are linearizable here, whichever is asked for).
 const (
 	// KvSnap makes New return an empty snapshot: it is filled with SnapPut, and
@@ -69,7 +69,7 @@ func init() {
 	}
 }
 
-// Version returns kvdb.MemVersion1.
+// Version returns [kvdb.MemVersion1].
 func Version(string, map[string]string) (string, error) { return kvdb.MemVersion1, nil }
 
 // New returns an instance over a store of its own. Endpoints are not used;

@@ -17,7 +17,7 @@
 // without any exception; each field that is set is asserted, never taken as a
 // reason to leave something out: the suite finds out by itself how the backend
 // behaves, and fails when that is not what was declared. What a backend does
-// not support must be exactly kvdb.ErrNotSupported, or the error that is
+// not support must be exactly [kvdb.ErrNotSupported], or the error that is
 // documented for it.
 //
 // All cases run twice: on the bare instance and behind the log wrapper. Each

@@ -42,10 +42,10 @@ var (
 
 // NewLogWrapper returns kv with a log: a line for each operation with its name,
 // key, indexes, outcome and duration, and never a value or a password. The log
-// is the file that kvdb.LogPathOption names, kvdb_audit.log in the working
+// is the file that [kvdb.LogPathOption] names, kvdb_audit.log in the working
 // directory without it; lines are added to its end, and it is created for the
 // owner only (mode 0600). It is closed when the wrapper is removed, and by
-// kvdb.Close. What a watch delivers is not logged, its registration and its end
+// [kvdb.Close]. What a watch delivers is not logged, its registration and its end
 // are. What is done with a snapshot is not logged either.
 //
 // Only one wrapper of the chain should be this one: AddWrapper sees to that.
@@ -80,13 +80,13 @@ func (w *logWrapper) Removed() {
 	}
 }
 
-// Close implements io.Closer; see kvdb.Close.
+// Close implements io.Closer; see [kvdb.Close].
 func (w *logWrapper) Close() error {
 	err := w.run("Close", func() error { return kvdb.Close(w.Kvdb) })
 	return errors.Join(err, w.log.close())
 }
 
-// BindContext implements kvdb.ContextBinder. The view writes to the same log.
+// BindContext implements [kvdb.ContextBinder]. The view writes to the same log.
 func (w *logWrapper) BindContext(ctx context.Context) kvdb.Kvdb {
 	return &logWrapper{base: base{kvdb.WithContext(ctx, w.Kvdb), w.name}, log: w.log, view: true}
 }
@@ -136,7 +136,7 @@ func (w *logWrapper) EnumerateKVPWithSelect(prefix string, enumerateSelect kvdb.
 	})
 }
 
-// EnumeratePages implements kvdb.Pager. Its line is written when the loop over
+// EnumeratePages implements [kvdb.Pager]. Its line is written when the loop over
 // the pairs is over, and counts those that it got.
 func (w *logWrapper) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPair, error] {
 	return func(yield func(*kvdb.KVPair, error) bool) {
@@ -283,7 +283,7 @@ func (t *logTx) Commit() error { return t.wrapper.run("TxCommit", t.Tx.Commit) }
 
 func (t *logTx) Abort() error { return t.wrapper.run("TxAbort", t.Tx.Abort) }
 
-// Guard implements kvdb.TxGuarder.
+// Guard implements [kvdb.TxGuarder].
 func (t *logTx) Guard(lock *kvdb.KVPair) error { return kvdb.TxGuard(t.Tx, lock) }
 
 func (w *logWrapper) Serialize() ([]byte, error) {

@@ -35,7 +35,7 @@ var (
 // NewNoKvdbQuorumWrapper returns kv as it is to be used while its store has no
 // quorum: reads, writes, enumeration, snapshots, new locks, transactions, users,
 // Serialize, Deserialize, Compact, and adding and removing members are
-// kvdb.ErrNoQuorum at once, without asking the store. What helps to get out of
+// [kvdb.ErrNoQuorum] at once, without asking the store. What helps to get out of
 // that state works: Unlock, UpdateMember, ListMembers, the endpoints,
 // Defragment; and so do the settings of locks.
 //
@@ -51,13 +51,13 @@ func NewNoKvdbQuorumWrapper(kv kvdb.Kvdb, _ map[string]string) (kvdb.Kvdb, error
 // Removed does nothing: a watch that is being delayed goes on to the store.
 func (w *noQuorumWrapper) Removed() {}
 
-// Close implements io.Closer; see kvdb.Close.
+// Close implements io.Closer; see [kvdb.Close].
 func (w *noQuorumWrapper) Close() error {
 	w.end(kvdb.ErrClosed)
 	return kvdb.Close(w.Kvdb)
 }
 
-// BindContext implements kvdb.ContextBinder.
+// BindContext implements [kvdb.ContextBinder].
 func (w *noQuorumWrapper) BindContext(ctx context.Context) kvdb.Kvdb {
 	view := *w
 	view.Kvdb = kvdb.WithContext(ctx, w.Kvdb)
@@ -139,7 +139,7 @@ func (w *noQuorumWrapper) EnumerateKVPWithSelect(string, kvdb.EnumerateKVPSelect
 	return nil, kvdb.ErrNoQuorum
 }
 
-// EnumeratePages implements kvdb.Pager.
+// EnumeratePages implements [kvdb.Pager].
 func (w *noQuorumWrapper) EnumeratePages(string, int) iter.Seq2[*kvdb.KVPair, error] {
 	return func(yield func(*kvdb.KVPair, error) bool) { yield(nil, kvdb.ErrNoQuorum) }
 }

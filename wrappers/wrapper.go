@@ -1,7 +1,7 @@
-// Package wrappers has the wrappers that can be put around any kvdb.Kvdb. Import
-// it, and kvdb.AddWrapper and kvdb.WrappersOption know them by name:
-// kvdb.Wrapper_Log writes one line an operation to a file, kvdb.Wrapper_NoQuorum
-// answers kvdb.ErrNoQuorum in place of a store that has lost its quorum.
+// Package wrappers has the wrappers that can be put around any [kvdb.Kvdb]. Import
+// it, and [kvdb.AddWrapper] and [kvdb.WrappersOption] know them by name:
+// [kvdb.Wrapper_Log] writes one line an operation to a file, [kvdb.Wrapper_NoQuorum]
+// answers [kvdb.ErrNoQuorum] in place of a store that has lost its quorum.
 package wrappers
 
 import (
@@ -24,8 +24,8 @@ func register(name kvdb.WrapperName, newWrapper kvdb.WrapperInit) {
 	}
 }
 
-// Version has the signature of kvdb.DatastoreVersion. A wrapper is no store and
-// has no version: it is always kvdb.ErrNotSupported. Ask kvdb.Version with the
+// Version has the signature of [kvdb.DatastoreVersion]. A wrapper is no store and
+// has no version: it is always [kvdb.ErrNotSupported]. Ask [kvdb.Version] with the
 // name of the backend.
 func Version(string, map[string]string) (string, error) {
 	return "", kvdb.ErrNotSupported

@@ -108,7 +108,7 @@ func (s *store) controlled(f func(ctx context.Context) error) error {
 	return f(ctx)
 }
 
-// ListMembers implements kvdb.Controller. A member's name is server. and its
+// ListMembers implements [kvdb.Controller]. A member's name is server. and its
 // number. Whether it runs, and leads, each is asked for itself.
 func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 	infos := map[uint64]*kvdb.MemberInfo{}
@@ -277,7 +277,7 @@ func (s *store) reconfigure(plan func(members []member) (change, error)) (map[st
 	return urls, nil
 }
 
-// AddMember implements kvdb.Controller. nodeName is the member's number, with
+// AddMember implements [kvdb.Controller]. nodeName is the member's number, with
 // server. in front or not; another name gets the next free number. The port for
 // elections is nodePeerPort + 1000, the one for clients that of the first member,
 // or the next one that is free at nodeIP.
@@ -285,7 +285,7 @@ func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]s
 	return s.add(nodeIP, nodePeerPort, nodeName, "participant")
 }
 
-// AddLearner implements kvdb.Controller: it is AddMember of an observer.
+// AddLearner implements [kvdb.Controller]: it is AddMember of an observer.
 func (s *store) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	return s.add(nodeIP, nodePeerPort, nodeName, "observer")
 }
@@ -336,13 +336,13 @@ func numberOf(name string) (uint64, bool) {
 	return id, err == nil
 }
 
-// RemoveMember implements kvdb.Controller.
+// RemoveMember implements [kvdb.Controller].
 func (s *store) RemoveMember(nodeName, nodeIP string) error {
 	id, numbered := numberOf(nodeName)
 	return s.remove(func(m member) bool { return numbered && m.id == id && m.host == nodeIP })
 }
 
-// RemoveMemberByID implements kvdb.Controller.
+// RemoveMemberByID implements [kvdb.Controller].
 func (s *store) RemoveMemberByID(memberID uint64) error {
 	return s.remove(func(m member) bool { return m.id == memberID })
 }
@@ -384,7 +384,7 @@ func (s *store) dropEndpoint(address string) error {
 	return s.SetEndpoints(kept)
 }
 
-// UpdateMember implements kvdb.Controller. The member's other ports stay.
+// UpdateMember implements [kvdb.Controller]. The member's other ports stay.
 func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	id, numbered := numberOf(nodeName)
 	return s.reconfigure(func(members []member) (change, error) {
@@ -399,7 +399,7 @@ func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string]
 	})
 }
 
-// SetEndpoints implements kvdb.Controller. A connection that works is kept.
+// SetEndpoints implements [kvdb.Controller]. A connection that works is kept.
 func (s *store) SetEndpoints(endpoints []string) error {
 	parsed, err := settings.ZooKeeper.Replace(endpoints, s.secure)
 	if err != nil {
@@ -412,12 +412,12 @@ func (s *store) SetEndpoints(endpoints []string) error {
 	return nil
 }
 
-// GetEndpoints implements kvdb.Controller.
+// GetEndpoints implements [kvdb.Controller].
 func (s *store) GetEndpoints() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string{}, s.endpoints...)
 }
 
-// Defragment implements kvdb.Controller. ZooKeeper has no such thing.
+// Defragment implements [kvdb.Controller]. ZooKeeper has no such thing.
 func (s *store) Defragment(string, int) error { return kvdb.ErrNotSupported }

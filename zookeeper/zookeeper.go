@@ -46,12 +46,12 @@ func init() {
 	}
 }
 
-// Version returns kvdb.ZookeeperVersion1.
+// Version returns [kvdb.ZookeeperVersion1].
 func Version(string, map[string]string) (string, error) { return kvdb.ZookeeperVersion1, nil }
 
 // New returns an instance over the ZooKeeper servers at machines: host or
 // host:port, with tcp://, tls://, http:// or https:// in front or not; without any it
-// is 127.0.0.1:2181. It takes the options kvdb.UsernameKey and PasswordKey (digest
+// is 127.0.0.1:2181. It takes the options [kvdb.UsernameKey] and PasswordKey (digest
 // authentication; what the instance creates is then for that user alone),
 // RetryCountKey (the number of times that a request is sent again when it
 // certainly had no effect; without it, or with 0, until the time limit of the call),
@@ -62,7 +62,7 @@ func Version(string, map[string]string) (string, error) { return kvdb.ZookeeperV
 // authorities are read again at each handshake.
 //
 // Servers that cannot be reached within 10 s are an error that wraps
-// kvdb.ErrNoConnection.
+// [kvdb.ErrNoConnection].
 func New(domain string, machines []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 	s, err := open(machines, options)
 	if err != nil {

@@ -97,7 +97,7 @@ func (c *etcdCommon) GetRetryCount() int {
 	return DefaultRetryCount
 }
 
-// RetryCount returns the value of the option kvdb.RetryCountKey, or
+// RetryCount returns the value of the option [kvdb.RetryCountKey], or
 // DefaultRetryCount without it. The error of one that is not a non-negative
 // integer names the option.
 func RetryCount(options map[string]string) (int, error) {

@@ -16,9 +16,9 @@ import (
 // versionTimeout bounds Version.
 const versionTimeout = 10 * time.Second
 
-// Version asks the etcd at uri which API it speaks: kvdb.EtcdBaseVersion, or
-// kvdb.EtcdVersion3. Options are those of New: they say how TLS is done. It
-// returns within 10 s; a server that cannot be reached is kvdb.ErrNoConnection.
+// Version asks the etcd at uri which API it speaks: [kvdb.EtcdBaseVersion], or
+// [kvdb.EtcdVersion3]. Options are those of New: they say how TLS is done. It
+// returns within 10 s; a server that cannot be reached is [kvdb.ErrNoConnection].
 func Version(uri string, options map[string]string) (string, error) {
 	read, err := settings.Etcd3.Read([]string{uri}, options)
 	if err != nil {

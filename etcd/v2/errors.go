@@ -30,7 +30,7 @@ type refusedError struct {
 func (e *refusedError) Error() string { return e.err.Error() }
 func (e *refusedError) Unwrap() error { return e.err }
 
-// Is reports whether target is kvdb.ErrPermission and the user may not do what was
+// Is reports whether target is [kvdb.ErrPermission] and the user may not do what was
 // asked. etcd answers the same when the password is wrong; login finds that out.
 func (e *refusedError) Is(target error) bool {
 	return target == kvdb.ErrPermission && (e.status == http.StatusUnauthorized || codeOf(e.err) == client.ErrorCodeUnauthorized)

@@ -2,8 +2,8 @@
 // to the v3 API. It needs etcd 2.3 or later, up to 3.5 with --enable-v2.
 //
 // Endpoints are URLs, or hosts with or without a port (2379 by default); without any
-// it is http://127.0.0.1:2379. The options kvdb.TransportScheme "https", or
-// kvdb.CertFileKey with kvdb.CertKeyFileKey, or an endpoint that begins with https://,
+// it is http://127.0.0.1:2379. The options [kvdb.TransportScheme] "https", or
+// [kvdb.CertFileKey] with [kvdb.CertKeyFileKey], or an endpoint that begins with https://,
 // turn TLS on. Certificates, keys and authorities are read again at each handshake.
 //
 // Calls return within 10 s. Each operation is one request, but for
@@ -24,7 +24,7 @@
 //     character U+FFFD. Keys of other programs that have that are left out of lists
 //     and watches, because etcd does not show what they are.
 //   - A key cannot be there while another one is below it: writing it is an error
-//     that wraps kvdb.ErrIllegal. (Directories that are empty are not in the way.)
+//     that wraps [kvdb.ErrIllegal]. (Directories that are empty are not in the way.)
 //   - Keys with a component that begins with "_" are hidden by the server, also
 //     from Keys, watches of prefixes, snapshots and Serialize. Get, writes, WatchKey
 //     and DeleteTree know them, and so does whatever is given a prefix that
@@ -35,16 +35,16 @@
 //     that name while DeleteTree runs, that key may be deleted.
 //   - The server remembers the last 1000 events of all keys. A watch with an older
 //     wait index, or one that was cut off for longer, ends with
-//     kvdb.ErrWatchRevisionCompacted. A member with watches, or with somebody who
+//     [kvdb.ErrWatchRevisionCompacted]. A member with watches, or with somebody who
 //     waits for a lock, is asked every 2 s how far it is.
 //   - When the store was wiped, restored from a backup or replaced by another one, its
 //     index is smaller than before, or the last event that the instance knows is
 //     missing, for which it looks when a connection of a watch was lost. Then watches
-//     end with kvdb.ErrWatchRevisionCompacted, and locks are lost. It goes unnoticed
+//     end with [kvdb.ErrWatchRevisionCompacted], and locks are lost. It goes unnoticed
 //     if the server has had more than 1000 other events since that one, and by a
 //     user who may not read that key.
-//   - A transaction has one key: more are kvdb.ErrNotSupported, and so is
-//     kvdb.TxGuard.
+//   - A transaction has one key: more are [kvdb.ErrNotSupported], and so is
+//     [kvdb.TxGuard].
 //   - There is no Compact and no Defragment, and there are no learners.
 //
 // A value that is not UTF-8 is kept in base64 behind a mark, for the API would
@@ -87,11 +87,11 @@ func init() {
 }
 
 // New returns an instance over the etcd at endpoints, of which some may be down.
-// Options are kvdb.UsernameKey, kvdb.PasswordKey, kvdb.CAFileKey,
-// kvdb.TrustedCAFileKey, kvdb.CertFileKey, kvdb.CertKeyFileKey,
-// kvdb.ClientCertAuthKey, kvdb.CAAuthAddress, kvdb.InsecureSkipVerify,
-// kvdb.TransportScheme, kvdb.RetryCountKey and kvdb.ReadConsistency. An etcd that does not answer is an error within 10 s
-// that wraps kvdb.ErrNoConnection.
+// Options are [kvdb.UsernameKey], [kvdb.PasswordKey], [kvdb.CAFileKey],
+// [kvdb.TrustedCAFileKey], [kvdb.CertFileKey], [kvdb.CertKeyFileKey],
+// [kvdb.ClientCertAuthKey], [kvdb.CAAuthAddress], [kvdb.InsecureSkipVerify],
+// [kvdb.TransportScheme], [kvdb.RetryCountKey] and [kvdb.ReadConsistency]. An etcd that does not answer is an error within 10 s
+// that wraps [kvdb.ErrNoConnection].
 func New(domain string, endpoints []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 	return newInstance(domain, endpoints, options, fatalErrorCb, nil)
 }

@@ -38,7 +38,7 @@ func (s *store) members(ctx context.Context) ([]client.Member, error) {
 	})
 }
 
-// AddMember implements kvdb.Controller.
+// AddMember implements [kvdb.Controller].
 func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	ctx, cancel := s.controllerContext()
 	defer cancel()
@@ -61,7 +61,7 @@ func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]s
 	return urls, nil
 }
 
-// AddLearner implements kvdb.Controller.
+// AddLearner implements [kvdb.Controller].
 func (s *store) AddLearner(string, string, string) (map[string][]string, error) {
 	return nil, kvdb.ErrNotSupported
 }
@@ -122,7 +122,7 @@ func isAt(m client.Member, ip string) bool {
 	})
 }
 
-// RemoveMember implements kvdb.Controller.
+// RemoveMember implements [kvdb.Controller].
 func (s *store) RemoveMember(nodeName, nodeIP string) error {
 	ctx, cancel := s.controllerContext()
 	defer cancel()
@@ -136,7 +136,7 @@ func (s *store) RemoveMember(nodeName, nodeIP string) error {
 	return s.removeMember(ctx, m, members)
 }
 
-// RemoveMemberByID implements kvdb.Controller.
+// RemoveMemberByID implements [kvdb.Controller].
 func (s *store) RemoveMemberByID(memberID uint64) error {
 	ctx, cancel := s.controllerContext()
 	defer cancel()
@@ -213,7 +213,7 @@ func serves(m client.Member, endpoint settings.Endpoint) bool {
 	})
 }
 
-// UpdateMember implements kvdb.Controller.
+// UpdateMember implements [kvdb.Controller].
 func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	ctx, cancel := s.controllerContext()
 	defer cancel()
@@ -236,7 +236,7 @@ func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string]
 	return urls, nil
 }
 
-// ListMembers implements kvdb.Controller. The size of a member's data is not
+// ListMembers implements [kvdb.Controller]. The size of a member's data is not
 // known to the v2 API.
 func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 	ctx, cancel := s.controllerContext()
@@ -278,11 +278,11 @@ func (s *store) askStatus(ctx context.Context, m client.Member, info *kvdb.Membe
 	}
 }
 
-// SetEndpoints implements kvdb.Controller.
+// SetEndpoints implements [kvdb.Controller].
 func (s *store) SetEndpoints(endpoints []string) error { return s.pool.set(endpoints) }
 
-// GetEndpoints implements kvdb.Controller.
+// GetEndpoints implements [kvdb.Controller].
 func (s *store) GetEndpoints() []string { return s.pool.Given() }
 
-// Defragment implements kvdb.Controller.
+// Defragment implements [kvdb.Controller].
 func (s *store) Defragment(string, int) error { return kvdb.ErrNotSupported }

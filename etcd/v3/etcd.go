@@ -3,7 +3,7 @@
 //
 // Endpoints are URLs, or hosts with or without a port (2379 by default); without any
 // they are http://127.0.0.1:2379 and http://[::1]:2379. The options
-// kvdb.TransportScheme "https", or kvdb.CertFileKey with kvdb.CertKeyFileKey, or an
+// [kvdb.TransportScheme] "https", or [kvdb.CertFileKey] with [kvdb.CertKeyFileKey], or an
 // endpoint that begins with https://, turn TLS on. Certificates, keys and authorities
 // are read again at each handshake.
 //
@@ -19,12 +19,12 @@
 // releases of this library, so that both exclude each other. Enumerate, Keys,
 // watches of prefixes, snapshots and DeleteTree leave locks out. A program's own
 // key that begins with the domain once more would be where a lock is: then Lock
-// is kvdb.ErrInvalidLock. With an empty domain a lock and its key are at one
+// is [kvdb.ErrInvalidLock]. With an empty domain a lock and its key are at one
 // place.
 //
 // A request with its keys and values may have 1.5 MiB, a transaction 128 operations,
 // unless the server is started with other limits (--max-request-bytes,
-// --max-txn-ops). What it refuses because of them is kvdb.ErrTooLarge.
+// --max-txn-ops). What it refuses because of them is [kvdb.ErrTooLarge].
 package etcdv3
 
 import (
@@ -45,11 +45,11 @@ func init() {
 }
 
 // New returns an instance over the etcd at endpoints, of which some may be down.
-// Options are kvdb.UsernameKey, kvdb.PasswordKey, kvdb.CAFileKey,
-// kvdb.TrustedCAFileKey, kvdb.CertFileKey, kvdb.CertKeyFileKey,
-// kvdb.ClientCertAuthKey, kvdb.CAAuthAddress, kvdb.InsecureSkipVerify,
-// kvdb.TransportScheme, kvdb.RetryCountKey and kvdb.ReadConsistency. An etcd that
-// does not answer is an error within 10 s that wraps kvdb.ErrNoConnection.
+// Options are [kvdb.UsernameKey], [kvdb.PasswordKey], [kvdb.CAFileKey],
+// [kvdb.TrustedCAFileKey], [kvdb.CertFileKey], [kvdb.CertKeyFileKey],
+// [kvdb.ClientCertAuthKey], [kvdb.CAAuthAddress], [kvdb.InsecureSkipVerify],
+// [kvdb.TransportScheme], [kvdb.RetryCountKey] and [kvdb.ReadConsistency]. An etcd that
+// does not answer is an error within 10 s that wraps [kvdb.ErrNoConnection].
 func New(domain string, endpoints []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 	return newInstance(domain, endpoints, options, fatalErrorCb)
 }

@@ -33,12 +33,12 @@ func (s *store) controllerContext() (context.Context, context.CancelFunc) {
 	return driver.WithTimeLimit(s.lifetime, opTimeout)
 }
 
-// AddMember implements kvdb.Controller.
+// AddMember implements [kvdb.Controller].
 func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	return s.addMember(nodeIP, nodePeerPort, nodeName, s.client.MemberAdd)
 }
 
-// AddLearner implements kvdb.Controller.
+// AddLearner implements [kvdb.Controller].
 func (s *store) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	return s.addMember(nodeIP, nodePeerPort, nodeName, s.client.MemberAddAsLearner)
 }
@@ -138,7 +138,7 @@ func isAt(m *pb.Member, ip string) bool {
 	})
 }
 
-// RemoveMember implements kvdb.Controller.
+// RemoveMember implements [kvdb.Controller].
 func (s *store) RemoveMember(nodeName, nodeIP string) error {
 	ctx, cancel := s.controllerContext()
 	defer cancel()
@@ -152,7 +152,7 @@ func (s *store) RemoveMember(nodeName, nodeIP string) error {
 	return s.removeMember(ctx, m, members)
 }
 
-// RemoveMemberByID implements kvdb.Controller.
+// RemoveMemberByID implements [kvdb.Controller].
 func (s *store) RemoveMemberByID(memberID uint64) error {
 	ctx, cancel := s.controllerContext()
 	defer cancel()
@@ -226,7 +226,7 @@ func serves(m *pb.Member, endpoint string) bool {
 	})
 }
 
-// UpdateMember implements kvdb.Controller.
+// UpdateMember implements [kvdb.Controller].
 func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	ctx, cancel := s.controllerContext()
 	defer cancel()
@@ -247,7 +247,7 @@ func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string]
 	return peerURLs(reply.Members), nil
 }
 
-// ListMembers implements kvdb.Controller. Without a quorum it tells what one
+// ListMembers implements [kvdb.Controller]. Without a quorum it tells what one
 // member knows, for then the list is wanted most.
 func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 	ctx, cancel := s.controllerContext()
@@ -335,7 +335,7 @@ func (s *store) askStatus(ctx context.Context, m *pb.Member, info *kvdb.MemberIn
 	}
 }
 
-// SetEndpoints implements kvdb.Controller.
+// SetEndpoints implements [kvdb.Controller].
 func (s *store) SetEndpoints(endpoints []string) error {
 	parsed, err := settings.Etcd3.Replace(endpoints, s.secure)
 	if err != nil {
@@ -348,14 +348,14 @@ func (s *store) SetEndpoints(endpoints []string) error {
 	return nil
 }
 
-// GetEndpoints implements kvdb.Controller.
+// GetEndpoints implements [kvdb.Controller].
 func (s *store) GetEndpoints() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.endpoints)
 }
 
-// Defragment implements kvdb.Controller.
+// Defragment implements [kvdb.Controller].
 func (s *store) Defragment(endpoint string, timeout int) error {
 	return s.DefragmentContext(s.lifetime, endpoint, timeout)
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -148,6 +149,38 @@ func receiver(method *ast.FuncDecl) *ast.Ident {
 		}
 	}
 }
+
+// Every link of a comment to a name of the root package leads to one.
+func TestDocLinks(t *testing.T) {
+	names := map[string]bool{}
+	sources(t, false, func(folder string, _ *token.FileSet, files []*ast.File) {
+		for _, file := range files {
+			if folder == "." {
+				for name := range file.Scope.Objects {
+					names[name] = true
+				}
+			}
+		}
+	})
+	checked := 0
+	sources(t, false, func(folder string, set *token.FileSet, files []*ast.File) {
+		for _, file := range files {
+			for _, comment := range file.Comments {
+				for _, link := range docLinkPattern.FindAllStringSubmatch(comment.Text(), -1) {
+					if folder != "." && link[1] == "" {
+						continue // a name of that package
+					}
+					checked++
+					assert.True(t, names[link[2]], "%v: %s", set.Position(comment.Pos()), link[0])
+				}
+			}
+		}
+	})
+	require.Greater(t, checked, 100, "links found")
+}
+
+// docLinkPattern matches a link to a name of the root package, or in it to any.
+var docLinkPattern = regexp.MustCompile(`\[(kvdb\.)?([A-Z]\w*)(?:\.\w+)?\]`)
 
 // isNew reports whether f opens an instance of a backend.
 func isNew(f *ast.FuncDecl) bool {
