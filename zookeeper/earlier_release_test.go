@@ -326,6 +326,28 @@ func TestReleaseWhoseReplyIsLost(t *testing.T) {
 	}
 }
 
+// A holder writes keys below its own lock without a delay.
+func TestHolderWritesBelowItsLock(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	kv := instance(t, "d", []string{member.Endpoint()}, nil)
+	for range 10 {
+		lock, err := kv.LockWithTimeout("dir", "me", 0, 0)
+		require.NoError(t, err)
+		began := time.Now()
+		_, err = kv.Put("dir/x", "value", 0)
+		require.NoError(t, err)
+		require.Less(t, time.Since(began), 2*time.Second)
+		tx, err := kv.TxNew()
+		require.NoError(t, err)
+		require.NoError(t, kvdb.TxGuard(tx, lock))
+		_, err = tx.Put("dir/y", "value", 0)
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit())
+		require.NoError(t, kv.DeleteTree("dir"))
+		require.NoError(t, kv.Unlock(lock))
+	}
+}
+
 // Who writes a key at a lock whose holder does not answer is told so in time.
 func TestKeyAtALockOfASilentHolder(t *testing.T) {
 	t.Parallel() // it mostly waits

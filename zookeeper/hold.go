@@ -332,29 +332,40 @@ func (s *store) makeRoom(ctx context.Context, path string) error {
 	return s.moveAway(ctx, lock)
 }
 
-// moveAway asks the holder of a lock to move it to the queue, and waits until it has,
-// or the lock is released. Any change of the znode's value asks for that.
+// moveAway has a lock moved to the queue. It returns when it was, or was released.
 func (s *store) moveAway(ctx context.Context, lock *lockNode) error {
-	if info, ok := parseLock(lock.data); ok && info.Mark != "" && !info.Room {
-		info.Room = true
-		value, err := json.Marshal(info)
-		if err != nil {
-			return err
-		}
-		err = s.write(ctx, func(c *zk.Conn) error {
-			_, err := c.Set(lock.path, value, lock.stat.Version)
-			return err
-		})
-		switch {
-		case isMoved(err):
-			return nil // it is not as it was any more
-		case err != nil && !errors.Is(err, kvdb.ErrUnknownOutcome):
-			return err
-		}
+	if err := s.askForRoom(ctx, lock); err != nil {
+		return err
 	}
 	err := s.awaitNoLock(ctx, lock.path, time.Now().Add(roomTimeout))
 	if errors.Is(err, errTooLate) {
 		return fmt.Errorf("%w: %s is a lock, and its holder has not made room for a key within %v", kvdb.ErrInvalidLock, lock.path, roomTimeout)
+	}
+	return err
+}
+
+// askForRoom asks the holder of a lock, unless that was done, to move it to the queue.
+// Any change of the znode's value does that.
+func (s *store) askForRoom(ctx context.Context, lock *lockNode) error {
+	info, ok := parseLock(lock.data)
+	if !ok || info.Mark == "" || info.Room {
+		return nil
+	}
+	info.Room = true
+	value, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	err = s.call(ctx, true, func(c *zk.Conn) error {
+		_, err := c.Multi(
+			&zk.CheckVersionRequest{Path: hold{path: lock.path, mark: info.Mark}.proof(), Version: -1},
+			&zk.SetDataRequest{Path: lock.path, Data: value, Version: lock.stat.Version})
+		return err
+	})
+	if isMoved(err) {
+		return nil // it is not as it was any more
 	}
 	return err
 }

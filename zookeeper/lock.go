@@ -58,7 +58,7 @@ func (s *store) obtain(ctx context.Context, path, owner string, deadline time.Ti
 	if h.value, err = json.Marshal(lockInfo{LockerIDInfo: LockerIDInfo{owner}, Mark: h.mark}); err != nil {
 		return nil, err
 	}
-	for {
+	for late := false; ; {
 		err := s.takeKey(ctx, &h)
 		switch {
 		case errors.Is(err, zk.ErrNoChildrenForEphemerals):
@@ -67,10 +67,11 @@ func (s *store) obtain(ctx context.Context, path, owner string, deadline time.Ti
 			}
 			continue
 		case errors.Is(err, zk.ErrNodeExists):
-			free, err := s.awaitKey(ctx, h.path, deadline)
+			free, err := s.awaitKey(ctx, h.path, deadline, late)
 			if err != nil {
 				return nil, err
 			}
+			late = true
 			if free {
 				continue
 			}
@@ -152,11 +153,13 @@ func (s *store) createAtKey(ctx context.Context, h *hold) (alone bool, err error
 }
 
 // awaitKey returns true when there may be no znode at path: where a lock is, it waits
-// for its release. It returns false for a znode that may have a queue.
-func (s *store) awaitKey(ctx context.Context, path string, deadline time.Time) (free bool, err error) {
+// for its release. It returns false for a znode that may have a queue. Whoever comes
+// first after a release gets the lock: with late, somebody else did, and there shall be a
+// queue.
+func (s *store) awaitKey(ctx context.Context, path string, deadline time.Time, late bool) (free bool, err error) {
 	bound, cancel := bounded(ctx)
 	defer cancel()
-	stat, _, err := s.look(bound, path, false, false)
+	stat, data, err := s.look(bound, path, late, false)
 	switch {
 	case err != nil:
 		return false, err
@@ -164,6 +167,12 @@ func (s *store) awaitKey(ctx context.Context, path string, deadline time.Time) (
 		return true, nil
 	case !isEphemeral(stat):
 		return false, nil
+	}
+	if late && time.Until(deadline) > 0 {
+		err := s.askForRoom(ctx, &lockNode{path, stat, data})
+		if err != nil && !errors.Is(err, zk.ErrNoAuth) {
+			return false, err
+		}
 	}
 	return true, s.awaitRelease(ctx, path, deadline)
 }
@@ -174,10 +183,15 @@ func (s *store) awaitAbove(ctx context.Context, path string, deadline time.Time)
 	if err != nil || lock == nil {
 		return err
 	}
-	if ofEarlierRelease(lock.stat) {
-		return s.awaitRelease(ctx, lock.path, deadline)
+	if !ofEarlierRelease(lock.stat) {
+		if err := s.askForRoom(ctx, lock); err != nil {
+			return err
+		}
+		if room := time.Now().Add(roomTimeout); room.After(deadline) {
+			deadline = room
+		}
 	}
-	return s.moveAway(ctx, lock)
+	return s.awaitRelease(ctx, lock.path, deadline)
 }
 
 // awaitRelease waits until there is no lock at path, a *driver.HeldError at

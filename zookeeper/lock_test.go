@@ -3,6 +3,7 @@ package zookeeper
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -299,6 +300,37 @@ func TestLockWhoseReplyIsLost(t *testing.T) {
 	})
 }
 
+// The answer to the creation of a lock is lost, and by the time that it is looked for,
+// somebody has written to its znode, to have the lock moved.
+func TestLockWhoseReplyIsLostAndThatIsWritten(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	o := observe(t, member)
+	kv, other, conn := instance(t, "d", []string{o.Addr().String()}, nil), instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
+	_, err := kv.Put("dir/x", "v", 0)
+	require.NoError(t, err)
+	lock, err := kv.LockWithTimeout("lock", "warm up", 0, 0)
+	require.NoError(t, err)
+	require.NoError(t, kv.Unlock(lock))
+	var once sync.Once
+	o.intercept(nil, func(q traffic) {
+		if q.operation == "multi" {
+			once.Do(func() {
+				o.cut(true)
+				defer o.cut(false)
+				if _, err := conn.Set("/d/lock", []byte("value"), -1); err != nil {
+					t.Error(err)
+				}
+				o.sever()
+			})
+		}
+	})
+	lock, err = kv.LockWithTimeout("lock", "me", 5*time.Second, 0)
+	require.NoError(t, err)
+	_, err = other.Put("lock/key", "value", 0)
+	require.NoError(t, err)
+	require.NoError(t, kv.Unlock(lock))
+}
+
 // The caller gives up while the reply to the creation of the lock's znode is
 // missing. The znode does not stay.
 func TestLockThatIsGivenUp(t *testing.T) {
@@ -493,4 +525,81 @@ func TestHolderAtAFollowerThatIsCutOff(t *testing.T) {
 	}
 	require.Equal(t, "holder lost it", first.what)
 	require.NoError(t, follower.Peers().Heal())
+}
+
+// A waiter whose requests take long gets a lock that somebody else obtains again at once
+// whenever he has released it.
+func TestWaiterThatIsAlwaysLate(t *testing.T) {
+	t.Parallel() // it mostly waits
+	const (
+		hold = 200 * time.Millisecond // how long the lock is held
+		lag  = 20 * time.Millisecond  // of each answer to the waiter
+	)
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	o := observe(t, member)
+	near, far := instance(t, "d", []string{member.Endpoint()}, nil), instance(t, "d", []string{o.Addr().String()}, nil)
+	o.intercept(nil, func(traffic) { <-time.After(lag) })
+	var cycles atomic.Int32
+	over := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			pair, err := near.LockWithTimeout("lock", "near", patience, 0)
+			if err == nil {
+				select {
+				case <-time.After(hold):
+				case <-over:
+				}
+				err = near.Unlock(pair)
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			cycles.Add(1)
+			select {
+			case <-over:
+				return
+			default:
+			}
+		}
+	})
+	defer running.Wait()
+	defer close(over)
+	for range 3 {
+		pair, err := far.LockWithTimeout("lock", "far", patience, 0)
+		require.NoError(t, err)
+		require.NoError(t, far.Unlock(pair))
+	}
+	require.Less(t, cycles.Load(), int32(20), "times that the other one had it")
+}
+
+// A lock below one whose holder does not answer is waited for as long as one that is held.
+func TestLockBelowALockOfASilentHolder(t *testing.T) {
+	t.Parallel() // it mostly waits
+	member := servers.ZooKeeper(t, lazy).All()[0]
+	o := observe(t, member)
+	holder, other := instance(t, "d", []string{o.Addr().String()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
+	lock, err := holder.LockWithTimeout("lock", "me", 0, 0)
+	require.NoError(t, err)
+	o.cut(true)
+	_, err = other.LockWithTimeout("lock/below", "other", 0, 0)
+	require.ErrorIs(t, err, kvdb.ErrExist)
+	require.ErrorContains(t, err, `"me"`)
+	done := make(chan error, 1)
+	go func() {
+		below, err := other.LockWithTimeout("lock/below", "other", patience, 0)
+		if err == nil {
+			err = other.Unlock(below)
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		require.Fail(t, "Lock has given up", "%v", err)
+	case <-time.After(roomTimeout + time.Second): // an outage
+	}
+	o.cut(false)
+	require.NoError(t, receive(t, done, "the lock below"))
+	require.NoError(t, holder.Unlock(lock))
 }
