@@ -96,7 +96,7 @@ func parse(path, text string) *page {
 		if strings.HasSuffix(text, ":begin -->") {
 			generated = true
 		}
-		p.lines = append(p.lines, line{i + 1, text, inCode, !inCode && strings.HasPrefix(text, "|"), generated})
+		p.lines = append(p.lines, line{i + 1, text, inCode || strings.HasPrefix(text, "```"), !inCode && strings.HasPrefix(text, "|"), generated})
 		if strings.HasSuffix(text, ":end -->") {
 			generated = false
 		}
@@ -208,6 +208,9 @@ func TestLines(t *testing.T) {
 					}
 				}
 				continue
+			}
+			if !l.code && strings.Count(l.text, "`")%2 != 0 {
+				t.Errorf("%s:%d: a code span that does not end on its line", p.path, l.number)
 			}
 			columns := utf8.RuneCountInString(strings.ReplaceAll(l.text, "\t", "    "))
 			if columns > maxColumns && !l.generated {
