@@ -187,7 +187,7 @@ func endpointsOfTheClient(e *env) {
 	e.NoError(e.kv.SetEndpoints(endpoints))
 	e.Equal(endpoints, e.kv.GetEndpoints())
 	e.put("key", "after")
-	e.Equal("after", string(r.next().Value))
+	r.seesValue("after")
 }
 
 // Defragment is for a store in use: nothing is lost, and nothing stops.
@@ -214,7 +214,7 @@ func defragment(e *env) {
 	e.during(read, 1, func(int) { e.NoError(call()) })
 	e.Equal(before, e.content(e.kv))
 	last := e.put("many/end", "value")
-	e.Equal(last.ModifiedIndex, r.next().ModifiedIndex)
+	r.seesIndex(last.ModifiedIndex)
 	e.notLost(pair)
-	e.NoError(e.kv.Unlock(pair))
+	e.unlock(e.kv, pair)
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/portworx/kvdb"
 
 	_ "github.com/portworx/kvdb/wrappers" // the log wrapper
@@ -16,6 +18,9 @@ type testCase struct {
 	run  func(e *env)
 	// alone keeps other cases from running at the same time.
 	alone bool
+	// needs are what the case is about. Where the store lacks some of it the case
+	// asserts that it is refused, and nothing else.
+	needs []*part
 }
 
 // group is what makes one row of the matrix.
@@ -23,6 +28,7 @@ type group struct {
 	name  string
 	calls string // that it is about
 	cases []testCase
+	needs []*part // of every case
 	// server: the cases need Harness.Server. As they take long they run on the
 	// bare instance only.
 	server bool
@@ -32,17 +38,18 @@ var outages = flag.Bool("kvdb.outages", false,
 	"with a Harness.Server, also run the cases about outages, which take minutes")
 
 var groups = []group{
+	traitGroup, // first, for it says what to declare when the others fail
 	keyGroup, valueGroup, ownershipGroup, writeGroup, conditionGroup, ttlGroup, readGroup, selectGroup,
 	watchGroup, resumeGroup, compactGroup, snapshotGroup, serializeGroup,
 	lockGroup, txGroup, guardGroup, contextGroup, helperGroup, closeGroup,
 	userGroup, memberGroup, endpointGroup, defragmentGroup, durableGroup, outageGroup, historyGroup,
-	traitGroup,
 }
 
 // Conformance runs all cases on the backend, as subtests of t, bare and (but
 // for -short and h.Bare) behind the log wrapper, and returns when they are over.
 func Conformance(t *testing.T, h Harness) *Report {
 	t.Helper()
+	h.check(t)
 	report := newReport(h.Name, groups)
 	t.Run("bare", func(t *testing.T) { (&suite{h, report, nil}).run(t, groups) })
 	if !testing.Short() && !h.Bare {
@@ -52,6 +59,28 @@ func Conformance(t *testing.T, h Harness) *Report {
 	}
 	report.save(t)
 	return report
+}
+
+// check says what is wrong with the harness, and which cases it leaves out.
+func (h Harness) check(t *testing.T) {
+	t.Helper()
+	require.True(t, h.Init != nil, "Harness.Init is nil: it must be the New of the backend")
+	for _, name := range h.Groups {
+		known := slices.ContainsFunc(groups, func(g group) bool { return g.name == name })
+		require.True(t, known, "Harness.Groups: there is no group %q", name)
+	}
+	switch {
+	case h.Server == nil:
+		t.Log("no outages: Harness.Server is nil, which is right for a store in this process and for no other")
+	case !*outages:
+		t.Log("no outages: they are run with -args -kvdb.outages")
+	}
+	if h.Server != nil && h.History == nil {
+		t.Log("no cases about a store that is taken back to an earlier state: Harness.History is nil")
+	}
+	if h.Groups != nil {
+		t.Logf("no other groups of cases than Harness.Groups: %q", h.Groups)
+	}
 }
 
 // suite runs cases on one backend.
@@ -90,5 +119,7 @@ func (s *suite) runCase(t *testing.T, g group, c testCase) {
 	e := newEnv(t, s)
 	t.Cleanup(func() { s.report.add(g.name, c.name, e) })
 	t.Cleanup(e.finish)
-	c.run(e)
+	if !e.unsupportedParts(slices.Concat(g.needs, c.needs)) {
+		c.run(e)
+	}
 }

@@ -20,6 +20,18 @@
 // not support must be exactly [kvdb.ErrNotSupported], or the error that is
 // documented for it.
 //
+// A store need not have all of it: with Traits.NoLocks, NoWatches, NoSnapshots or
+// NoTx the cases about that assert that its calls are kvdb.ErrNotSupported, and
+// those that only use it to look at something else do without. When a backend is
+// new, look at the case Traits/AsDeclared first, which names each field of Traits
+// that has to be another:
+//
+//	go test -run 'TestConformance/bare/Traits' .
+//
+// What a harness does not have is not tested: without Server there are no outages,
+// without History nothing goes back, without Child no process is killed. A case
+// that is skipped says which field it needs, and so does a line at the beginning.
+//
 // All cases run twice: on the bare instance and behind the log wrapper. Each
 // has a domain of its own, a random one. Most run beside each other, as many at
 // a time as -parallel allows; those that would disturb others (they compact the

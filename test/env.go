@@ -144,6 +144,16 @@ func (e *env) except(format string, args ...interface{}) {
 	e.exceptions = append(e.exceptions, fmt.Sprintf(format, args...))
 }
 
+// NoError asserts that there is none. Of ErrNotSupported it says what to declare.
+func (e *env) NoError(err error, args ...interface{}) {
+	e.t.Helper()
+	if err == kvdb.ErrNotSupported && len(args) == 0 {
+		args = []interface{}{"a call that the suite's rule needs is not supported: declare in Harness.Traits what the store does not have, " +
+			"as NoLocks, NoWatches, NoSnapshots, NoTx"}
+	}
+	e.Assertions.NoError(err, args...)
+}
+
 // is asserts that err is want itself, as programs compare it.
 func (e *env) is(want, err error) {
 	e.t.Helper()

@@ -2,10 +2,10 @@ package test
 
 import "github.com/portworx/kvdb"
 
-var guardGroup = group{name: "Guards", calls: "kvdb.TxGuard", cases: []testCase{
-	{name: "Held", run: inTx(guardHeld)},
-	{name: "NotHeld", run: inTx(guardNotHeld)},
-	{name: "WrongPair", run: inTx(guardWrongPair)},
+var guardGroup = group{name: "Guards", calls: "kvdb.TxGuard", needs: []*part{txPart, lockPart}, cases: []testCase{
+	{name: "Held", run: guardHeld},
+	{name: "NotHeld", run: guardNotHeld},
+	{name: "WrongPair", run: guardWrongPair},
 }}
 
 // guarded is a transaction that is tied to lock, nil where there is no such.

@@ -18,13 +18,14 @@ type Harness struct {
 	Endpoints []string
 	Options   map[string]string
 	// Server is the server behind Endpoints. Nil for a store in this process,
-	// which has no outages.
+	// which has no outages: the cases about them are not run.
 	Server Server
 	// History takes the store behind Server back to an earlier state. Nil leaves
 	// out the cases about that.
 	History History
 	// Child is the name of a test that calls Child with the same Init, or "". The
-	// suite runs it in another process, to kill that.
+	// suite runs it in another process, to kill that. With "" the case about it is
+	// not run, which is right for a store that ends with its process.
 	Child string
 	// Groups are the names of the groups of cases that are run; nil for all.
 	Groups []string
@@ -82,8 +83,12 @@ type Traits struct {
 	// because its key is part of the request.
 	MaxValue int
 
-	// NoTx: there are no transactions, TxNew is kvdb.ErrNotSupported.
-	NoTx bool
+	// NoLocks, NoWatches, NoSnapshots, NoTx: the store has none of these. Each call
+	// about them is kvdb.ErrNotSupported, itself: Lock, LockWithID, LockWithTimeout,
+	// Unlock, IsKeyLocked and kvdb.TxGuard; WatchKey, WatchTree, kvdb.Events and
+	// kvdb.NewUpdatesCollector; Snapshot and SnapPut; TxNew. Cases about something
+	// else do without them.
+	NoLocks, NoWatches, NoSnapshots, NoTx bool
 	// SingleKeyTx: a transaction over more than one key is
 	// kvdb.ErrNotSupported, and so is kvdb.TxGuard.
 	SingleKeyTx bool

@@ -12,7 +12,7 @@ import (
 var helperGroup = group{name: "Helpers", calls: "kvdb.Pairs, Events, GetAs, EnumerateAs, ModifyAs, WrappersOption", cases: []testCase{
 	{name: "Pairs", run: helpersPairs},
 	{name: "PairsWhileOthersWrite", run: helpersPairsWhileOthersWrite},
-	{name: "Events", run: helpersEvents},
+	{name: "Events", run: helpersEvents, needs: []*part{watchPart}},
 	{name: "Typed", run: helpersTyped},
 	{name: "ModifyAs", run: helpersModifyAs},
 	{name: "WrappersOption", run: helpersWrappersOption},

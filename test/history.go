@@ -23,13 +23,13 @@ type History interface {
 }
 
 var historyGroup = group{name: "History", calls: "when the store went back to an earlier state", server: true, cases: []testCase{
-	{name: "Wiped", run: historyWentBack(wiped, false), alone: true},
-	{name: "WipedAndPassed", run: historyWentBack(wiped, true), alone: true},
-	{name: "Copy", run: historyWentBack(fromCopy, false), alone: true},
-	{name: "CopyAndPassed", run: historyWentBack(fromCopy, true), alone: true},
-	{name: "Snapshot", run: historyWentBack(fromSnapshot, false), alone: true},
-	{name: "SnapshotAndPassed", run: historyWentBack(fromSnapshot, true), alone: true},
-	{name: "LockInBackup", run: historyLockInBackup, alone: true},
+	{name: "Wiped", run: historyWentBack(wiped, false), alone: true, needs: []*part{lockPart, watchPart}},
+	{name: "WipedAndPassed", run: historyWentBack(wiped, true), alone: true, needs: []*part{lockPart, watchPart}},
+	{name: "Copy", run: historyWentBack(fromCopy, false), alone: true, needs: []*part{lockPart, watchPart}},
+	{name: "CopyAndPassed", run: historyWentBack(fromCopy, true), alone: true, needs: []*part{lockPart, watchPart}},
+	{name: "Snapshot", run: historyWentBack(fromSnapshot, false), alone: true, needs: []*part{lockPart, watchPart}},
+	{name: "SnapshotAndPassed", run: historyWentBack(fromSnapshot, true), alone: true, needs: []*part{lockPart, watchPart}},
+	{name: "LockInBackup", run: historyLockInBackup, alone: true, needs: []*part{lockPart}},
 }}
 
 // historySoon is within what time an instance works after its store went back.
@@ -48,7 +48,7 @@ const (
 func (e *env) begin(way wayBack) {
 	e.t.Helper()
 	if e.suite.History == nil {
-		e.t.Skip("the harness's server cannot take its store back")
+		e.t.Skip("Harness.History is nil: nothing takes the store back to an earlier state")
 	}
 	if way == wiped {
 		return

@@ -73,8 +73,8 @@ func keysAreRelative(e *env) {
 		pair, err = e.kv.Get(pair.Key)
 		e.NoError(err)
 		e.Equal([]string{key}, e.enumerate(key))
-		e.Equal(key, watched.next().Key)
-		e.Equal(key, tree.until(key)[0].Key)
+		watched.seesKeys(key)
+		tree.seesKeys(key)
 		pair, err = e.kv.CompareAndDelete(pair, 0)
 		e.NoError(err)
 		e.Equal(key, pair.Key)
@@ -89,8 +89,7 @@ func keysAreRelative(e *env) {
 
 func keysDomainsIsolate(e *env) {
 	inner, sibling := e.open(e.domain+"/b"), e.open(e.domain+"/bc")
-	r := e.record(nil)
-	e.NoError(inner.WatchTree("", 0, nil, r.callback))
+	r := e.watchTreeOf(inner, "", 0)
 	_, err := sibling.Put("key", "value", 0)
 	e.NoError(err)
 	_, err = inner.Get("key")
@@ -106,21 +105,24 @@ func keysDomainsIsolate(e *env) {
 	serialized, err := inner.Serialize()
 	e.NoError(err)
 	e.JSONEq("[]", string(serialized))
-	snapshot, _, err := inner.Snapshot(nil, true)
-	e.NoError(err)
-	pairs, err = snapshot.Enumerate("")
-	e.NoError(err)
-	e.Empty(pairs)
-	e.lock(sibling, "lock", "me")
-	locked, _, err := inner.IsKeyLocked("lock")
-	e.NoError(err)
-	e.False(locked)
+	if !e.lacks(snapshotPart) {
+		snapshot, _, err := inner.Snapshot(nil, true)
+		e.NoError(err)
+		pairs, err = snapshot.Enumerate("")
+		e.NoError(err)
+		e.Empty(pairs)
+	}
+	if e.lock(sibling, "lock", "me") != nil {
+		locked, _, err := inner.IsKeyLocked("lock")
+		e.NoError(err)
+		e.False(locked)
+	}
 	e.NoError(inner.DeleteTree(""))
 	_, err = sibling.Get("key")
 	e.NoError(err)
 	_, err = inner.Put("own", "value", 0)
 	e.NoError(err)
-	e.Equal("own", r.next().Key)
+	r.seesKeys("own")
 }
 
 func keysPrefixIsAString(e *env) {
@@ -138,7 +140,9 @@ func keysPrefixIsAString(e *env) {
 	for _, event := range r.until("ab-end") {
 		seen = append(seen, event.Key)
 	}
-	e.ElementsMatch(append(matching, "ab-end"), seen)
+	if r != nil {
+		e.ElementsMatch(append(matching, "ab-end"), seen)
+	}
 }
 
 // A key whose last component begins with "_" is hidden from Enumerate, and from
@@ -175,8 +179,7 @@ func keysHidden(e *env) {
 	names, err = e.kv.Keys("dir", "")
 	e.NoError(err)
 	e.Equal(e.listed("_h", "_sub", "key"), names)
-	snapshot, _, err := e.kv.Snapshot(nil, true)
-	e.NoError(err)
+	snapshot, _ := e.snapshot()
 	serialized, err := e.kv.Serialize()
 	e.NoError(err)
 	backup, err := e.kv.Deserialize(serialized)
@@ -184,17 +187,21 @@ func keysHidden(e *env) {
 	for _, key := range hidden {
 		e.holds(key, "value")
 	}
-	e.Equal("dir/_h", one.next().Key)
+	one.seesKeys("dir/_h")
 	for _, key := range e.listed(hidden...) {
-		_, err := snapshot.Get(key)
-		e.NoError(err)
+		if snapshot != nil {
+			_, err := snapshot.Get(key)
+			e.NoError(err)
+		}
 		e.Contains(keysOf(backup), key)
 	}
 	var seen []string
 	for _, event := range tree.until("h_") {
 		seen = append(seen, event.Key)
 	}
-	e.Subset(seen, e.listed(hidden...))
+	if tree != nil {
+		e.Subset(seen, e.listed(hidden...))
+	}
 	_, err = e.kv.Delete("_h")
 	e.NoError(err)
 	e.missing("_h")
@@ -231,7 +238,7 @@ func keysIllegal(e *env) {
 	}
 	for _, key := range keys {
 		pair := &kvdb.KVPair{Key: key, Value: []byte("value")}
-		for call, f := range map[string]func() error{
+		for call, f := range e.supported(map[string]func() error{
 			"Get":    func() error { _, err := e.kv.Get(key); return err },
 			"GetVal": func() error { var v string; _, err := e.kv.GetVal(key, &v); return err },
 			"GetWithCopy": func() error {
@@ -247,7 +254,7 @@ func keysIllegal(e *env) {
 			"WatchKey":         func() error { return e.kv.WatchKey(key, 0, nil, ignore) },
 			"Lock":             func() error { _, err := e.kv.Lock(key); return err },
 			"IsKeyLocked":      func() error { _, _, err := e.kv.IsKeyLocked(key); return err },
-		} {
+		}) {
 			err := f()
 			e.ErrorIs(err, kvdb.ErrIllegal, "%s(%q)", call, key)
 			e.ErrorContains(err, strconv.Quote(key), call)
@@ -275,8 +282,7 @@ func keysNotUTF8(e *env) {
 	names, err := e.kv.Keys("dir", "")
 	e.NoError(err)
 	e.Equal([]string{"a\xff", "\x80", "\x80\x81", "\xff"}, names)
-	e.Equal("dir/\x80", tree.next().Key)
-	e.Equal("dir/\x80\x81", tree.next().Key)
+	tree.seesKeys("dir/\x80", "dir/\x80\x81")
 	snapshot, _ := e.snapshot("dir/")
 	serialized, err := e.kv.Serialize()
 	e.NoError(err)
@@ -284,21 +290,24 @@ func keysNotUTF8(e *env) {
 	e.NoError(err)
 	e.Equal(keys, keysOf(backup))
 	for _, key := range keys {
-		e.Equal("value of "+key, string(e.holds(key, "value of "+key).Value))
-		pair, err := snapshot.Get(key)
-		e.NoError(err)
-		e.Equal(key, pair.Key)
+		e.holds(key, "value of "+key)
+		if snapshot != nil {
+			pair, err := snapshot.Get(key)
+			e.NoError(err)
+			e.Equal(key, pair.Key)
+		}
 	}
 	if !e.traits.NoTx {
 		_, err = e.txPut("dir/\xff", "by a transaction")
 		e.NoError(err)
 		e.holds("dir/\xff", "by a transaction")
 	}
-	lock := e.lock(e.kv, "lock\xff", "me")
-	e.Equal("lock\xff", lock.Key)
-	e.isLocked("lock\xff", "me")
-	e.isLocked("lock\xfe", "")
-	e.NoError(e.kv.Unlock(lock))
+	if lock := e.lock(e.kv, "lock\xff", "me"); lock != nil {
+		e.Equal("lock\xff", lock.Key)
+		e.isLocked("lock\xff", "me")
+		e.isLocked("lock\xfe", "")
+		e.unlock(e.kv, lock)
+	}
 	e.NoError(e.kv.DeleteTree("dir/a\xff"))
 	e.missing("dir/a\xff/b")
 	e.Len(e.enumerate("dir/"), 3)
@@ -325,14 +334,14 @@ func keysEmptyBelowTheDomain(e *env) {
 	names, err := e.kv.Keys("", "")
 	e.NoError(err)
 	e.Equal([]string{"end", "key"}, names)
-	e.Equal("end", tree.next().Key)
-	e.Equal("key", tree.next().Key)
+	tree.seesKeys("end", "key")
 	e.Len(e.content(e.kv), 2)
-	snapshot, _ := e.snapshot()
-	pairs, err := snapshot.Enumerate("")
-	e.NoError(err)
-	e.Equal([]string{"end", "key"}, keysOf(pairs))
-	e.Len(e.content(snapshot), 2)
+	if snapshot, _ := e.snapshot(); snapshot != nil {
+		pairs, err := snapshot.Enumerate("")
+		e.NoError(err)
+		e.Equal([]string{"end", "key"}, keysOf(pairs))
+		e.Len(e.content(snapshot), 2)
+	}
 	values, err := e.kv.EnumerateWithSelect("",
 		func(interface{}) bool { return true }, func(val interface{}) interface{} { return val })
 	e.NoError(err)

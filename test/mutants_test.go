@@ -155,6 +155,15 @@ func wrappedEnd(cb kvdb.WatchCB) kvdb.WatchCB {
 	}
 }
 
+func withoutEnd(cb kvdb.WatchCB) kvdb.WatchCB {
+	return func(prefix string, opaque interface{}, pair *kvdb.KVPair, err error) error {
+		if err != nil {
+			return err
+		}
+		return cb(prefix, opaque, pair, nil)
+	}
+}
+
 type sharedLocks struct {
 	sound
 	n atomic.Int64
@@ -231,6 +240,7 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Watches/Order":               func(s sound) kvdb.Kvdb { return watches{s, withGaps} },
 	"Watches/ManyWatchesAgree":    func(s sound) kvdb.Kvdb { return watches{s, twice} },
 	"Watches/CallbackError":       func(s sound) kvdb.Kvdb { return watches{s, wrappedEnd} },
+	"Watches/KeyOrTree":           func(s sound) kvdb.Kvdb { return watches{s, withoutEnd} },
 	"Locks/OneHolder":             func(s sound) kvdb.Kvdb { return &sharedLocks{sound: s} },
 	"Locks/HandOver":              func(s sound) kvdb.Kvdb { return pollingLocks{s} },
 	"Locks/Unlock":                func(s sound) kvdb.Kvdb { return anyUnlock{s} },

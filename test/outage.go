@@ -19,14 +19,14 @@ var outageGroup = group{name: "Outages", calls: "when the server stops, dies, ha
 	{name: "IsolatedMember", run: outageIsolatedMember, alone: true},
 	{name: "CutOffMember", run: outageCutOffMember, alone: true},
 	{name: "CallerGivesUp", run: outageCallerGivesUp, alone: true},
-	{name: "CloseInElection", run: outageCloseInElection, alone: true},
-	{name: "CloseNamesLocks", run: outageCloseNamesLocks, alone: true},
+	{name: "CloseInElection", run: outageCloseInElection, alone: true, needs: []*part{lockPart}},
+	{name: "CloseNamesLocks", run: outageCloseNamesLocks, alone: true, needs: []*part{lockPart}},
 	{name: "MemberDown", run: outageMemberDown, alone: true},
 	{name: "New", run: outageNew, alone: true},
-	{name: "LockSurvives", run: outageLockSurvives, alone: true},
-	{name: "LockWaitsOverStop", run: outageLockWaits, alone: true},
-	{name: "LockIsLost", run: outageLockIsLost, alone: true},
-	{name: "WatchGivesUp", run: outageWatchGivesUp, alone: true},
+	{name: "LockSurvives", run: outageLockSurvives, alone: true, needs: []*part{lockPart}},
+	{name: "LockWaitsOverStop", run: outageLockWaits, alone: true, needs: []*part{lockPart}},
+	{name: "LockIsLost", run: outageLockIsLost, alone: true, needs: []*part{lockPart}},
+	{name: "WatchGivesUp", run: outageWatchGivesUp, alone: true, needs: []*part{watchPart}},
 }}
 
 // recovery is how long a store may take to serve again when its server is back.
@@ -119,7 +119,9 @@ func outageCalls(f fault) func(e *env) {
 			"Get":       func() error { _, err := e.kv.Get("before"); return err },
 			"Enumerate": func() error { _, err := e.kv.Enumerate(""); return err },
 			"Keys":      func() error { _, err := e.kv.Keys("", ""); return err },
-			"IsLocked":  func() error { _, _, err := e.kv.IsKeyLocked("lock"); return err },
+		}
+		if !e.lacks(lockPart) {
+			reads["IsKeyLocked"] = func() error { _, _, err := e.kv.IsKeyLocked("lock"); return err }
 		}
 		writes := map[string]func() error{
 			"Put":    func() error { _, err := e.kv.Put("new/put", "x", 0); return err },
@@ -155,7 +157,7 @@ func outageCalls(f fault) func(e *env) {
 		}
 		e.put("after", "value")
 		e.holds("after", "value")
-		e.NoError(e.kv.Unlock(e.lock(e.kv, "lock", "me")))
+		e.unlock(e.kv, e.lock(e.kv, "lock", "me"))
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 func outageCutOffMember(e *env) {
 	peers, ok := e.suite.Server.(Peers)
 	if !ok || e.suite.Server.Members() < 3 {
-		e.t.Skip("the harness's server cannot cut a member off from others")
+		e.t.Skip("Harness.Server is no test.Peers: it cannot cut a member off from the others alone")
 	}
 	const (
 		settling = 5 * time.Second // for an election, and to find out
@@ -87,6 +87,9 @@ func outageCallerGivesUp(e *env) {
 	}
 	end()
 	e.recovers()
+	if pair == nil {
+		return
+	}
 	e.eventually(func() bool {
 		locked, _, err := e.kv.IsKeyLocked("unlocked")
 		return err == nil && !locked
@@ -99,7 +102,7 @@ const closeLimit = 10*time.Second + 5*time.Second // a busy machine is no fault
 // Close releases locks also while the members elect a leader.
 func outageCloseInElection(e *env) {
 	if e.suite.Server.Members() < 3 {
-		e.t.Skip("the server has no member to spare")
+		e.t.Skip("Server.Members is less than 3: there is no member to spare")
 	}
 	for _, member := range e.everyMember() {
 		kv, other := e.open(e.domain), e.peer()

@@ -89,8 +89,8 @@ func (c *changes) life(ctx context.Context, key string) {
 	}
 }
 
-// check asserts that the watch saw what was written, each write once, and that
-// what it saw last is what the store has.
+// check asserts that the watch, if the store has any, saw what was written, each
+// write once, and that what it saw last is what the store has.
 func (c *changes) check() {
 	e := c.e
 	e.t.Helper()
@@ -103,6 +103,10 @@ func (c *changes) check() {
 		now[pair.Key] = pair
 	}
 	e.put("changes/end", "changes/end")
+	if c.watched == nil {
+		c.checkState(now)
+		return
+	}
 	seen := map[string][]*kvdb.KVPair{}
 	for _, event := range c.watched.until("changes/end") {
 		seen[event.Key] = append(seen[event.Key], event)
@@ -120,6 +124,21 @@ func (c *changes) check() {
 			e.GreaterOrEqual(events[len(events)-1].ModifiedIndex, pair.ModifiedIndex, "the last event of %s", key)
 		case !last.unknown || last.value == "":
 			e.Equal(kvdb.KVDelete, events[len(events)-1].Action, "the last event of %s, which is gone", key)
+		}
+	}
+}
+
+// checkState asserts that the store has the last acknowledged write of each key.
+func (c *changes) checkState(now map[string]*kvdb.KVPair) {
+	c.e.t.Helper()
+	for key, history := range c.histories {
+		switch pair, last := now[key], history[len(history)-1]; {
+		case last.unknown:
+		case last.value == "":
+			c.e.Nil(pair, "%s was deleted", key)
+		default:
+			c.e.NotNil(pair, "%s is not there", key)
+			c.e.Equal(last.index, pair.ModifiedIndex, "the last write of %s", key)
 		}
 	}
 }

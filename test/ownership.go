@@ -16,10 +16,10 @@ var ownershipGroup = group{name: "Ownership", cases: []testCase{
 	{name: "PairsGiven", run: ownershipPairsGiven},
 	{name: "PairsReturned", run: ownershipPairsReturned},
 	{name: "Lists", run: ownershipLists},
-	{name: "Events", run: ownershipEvents},
-	{name: "Snapshots", run: ownershipSnapshots},
+	{name: "Events", run: ownershipEvents, needs: []*part{watchPart}},
+	{name: "Snapshots", run: ownershipSnapshots, needs: []*part{snapshotPart}},
 	{name: "Serialized", run: ownershipSerialized},
-	{name: "Locks", run: ownershipLocks},
+	{name: "Locks", run: ownershipLocks, needs: []*part{lockPart}},
 	{name: "Transactions", run: ownershipTransactions},
 	{name: "Members", run: ownershipMembers},
 }}

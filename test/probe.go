@@ -26,10 +26,11 @@ const notUTF8 = "a\xffb"
 const requestRoom = 4 << 10
 
 // probe finds out the traits of the backend by trying. It reopens the case's
-// instance.
+// instance, and takes from the case's traits which parts the store lacks.
 func (e *env) probe() Traits {
 	e.t.Helper()
 	var t Traits
+	e.probeParts(&t)
 	t.FoldedUpdates = e.kv.Capabilities()&kvdb.KVCapabilityOrderedUpdates == 0
 	e.put("key", "value")
 	other := e.open(e.domain)
@@ -54,7 +55,7 @@ func (e *env) probe() Traits {
 	e.probeLock(&t)
 	e.probeWatch(&t)
 	e.probeAdmin(&t)
-	if !t.PrivateStore {
+	if !t.PrivateStore && !t.NoWatches {
 		e.probeReopen(&t)
 	}
 	return t
@@ -149,10 +150,11 @@ func (e *env) probeTx(t *Traits) {
 		return try(keys, func(tx kvdb.Tx) error { return errors.Join(tx.Prepare(), tx.Abort()) })
 	}
 	commit := func(keys int) error { return try(keys, kvdb.Tx.Commit) }
-	_, err := e.kv.TxNew()
-	t.NoTx = err == kvdb.ErrNotSupported
-	t.SingleKeyTx = !t.NoTx && errors.Is(prepare(2), kvdb.ErrNotSupported)
-	if t.NoTx || t.SingleKeyTx {
+	if t.NoTx {
+		return
+	}
+	t.SingleKeyTx = errors.Is(prepare(2), kvdb.ErrNotSupported)
+	if t.SingleKeyTx {
 		return
 	}
 	most := sort.Search(maxProbeTxOps, func(n int) bool { return errors.Is(commit(n+1), kvdb.ErrTooLarge) })
@@ -163,6 +165,9 @@ func (e *env) probeTx(t *Traits) {
 }
 
 func (e *env) probeLock(t *Traits) {
+	if t.NoLocks {
+		return
+	}
 	pair, err := e.kv.LockWithTimeout("key", "probe", time.Second, 0)
 	t.LockSharesKey = err == kvdb.ErrInvalidLock
 	if !t.LockSharesKey {
@@ -172,6 +177,9 @@ func (e *env) probeLock(t *Traits) {
 }
 
 func (e *env) probeWatch(t *Traits) {
+	if t.NoWatches {
+		return
+	}
 	start := e.put("watch/0", "value")
 	e.put("watch/1", "value")
 	_, err := e.kv.Delete("watch/1")
@@ -241,9 +249,13 @@ func (e *env) probeExpiry(t *Traits) {
 	began := time.Now()
 	_, err := e.kv.Put("expiry", "value", uint64(least/time.Second))
 	e.NoError(err)
-	r.next()
-	c := r.callWithin(2*least + patience)
-	e.NoError(c.err)
-	t.ExpiryTold = c.pair.Action == kvdb.KVExpire
+	if r != nil {
+		r.next()
+		c := r.callWithin(2*least + patience)
+		e.NoError(c.err)
+		t.ExpiryTold = c.pair.Action == kvdb.KVExpire
+	} else {
+		e.expires("expiry", began.Add(least), least)
+	}
 	t.TTLSlack = time.Since(began)
 }

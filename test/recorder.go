@@ -33,9 +33,13 @@ type recorder struct {
 
 // record returns a recorder that the end of the case looks at.
 func (e *env) record(answer func(n int, c event) error) *recorder {
-	r := &recorder{e: e, answer: answer, arrived: make(chan struct{}, 1)}
+	r := e.newRecorder(answer)
 	e.recorders = append(e.recorders, r)
 	return r
+}
+
+func (e *env) newRecorder(answer func(n int, c event) error) *recorder {
+	return &recorder{e: e, answer: answer, arrived: make(chan struct{}, 1)}
 }
 
 func (r *recorder) callback(prefix string, opaque interface{}, pair *kvdb.KVPair, err error) error {
@@ -91,26 +95,50 @@ func (r *recorder) finish() {
 	for _, rule := range r.violations {
 		r.e.t.Errorf("watch callback: %s", rule)
 	}
-	switch r.end {
-	case kvdb.ErrWatchStopped, kvdb.ErrWatchRevisionCompacted:
-	default:
-		r.e.t.Errorf("a watch ended with %v, not with a bare watch error", r.end)
+	switch {
+	case r.end == kvdb.ErrWatchStopped, r.end == kvdb.ErrWatchRevisionCompacted:
+	case r.end != nil:
+		r.e.t.Errorf("a watch ended with %v, not with kvdb.ErrWatchStopped or kvdb.ErrWatchRevisionCompacted itself", r.end)
+	case !r.e.t.Failed(): // a case that failed may not have come to its watch
+		r.e.t.Error("a watch callback was not told that its watch has ended: when the instance is closed it must be called once more, with kvdb.ErrWatchStopped")
 	}
 }
 
-// watchTree watches a tree of the case's instance.
+// watchTree watches a tree of the case's instance. Where the store has no watches
+// it asserts that, and returns nil: of a nil recorder, the methods that assert
+// what comes do nothing, but for call and next.
 func (e *env) watchTree(prefix string, waitIndex uint64) *recorder {
 	e.t.Helper()
-	r := e.record(nil)
-	e.NoError(e.kv.WatchTree(prefix, waitIndex, nil, r.callback))
-	return r
+	return e.watchTreeOf(e.kv, prefix, waitIndex)
 }
 
-// watchKey watches a key of the case's instance.
+func (e *env) watchTreeOf(kv kvdb.Kvdb, prefix string, waitIndex uint64) *recorder {
+	e.t.Helper()
+	r := e.newRecorder(nil)
+	return e.watches("WatchTree", r, kv.WatchTree(prefix, waitIndex, nil, r.callback))
+}
+
+// watchKey is watchTree for a key.
 func (e *env) watchKey(key string, waitIndex uint64) *recorder {
 	e.t.Helper()
-	r := e.record(nil)
-	e.NoError(e.kv.WatchKey(key, waitIndex, nil, r.callback))
+	return e.watchKeyOf(e.kv, key, waitIndex)
+}
+
+func (e *env) watchKeyOf(kv kvdb.Kvdb, key string, waitIndex uint64) *recorder {
+	e.t.Helper()
+	r := e.newRecorder(nil)
+	return e.watches("WatchKey", r, kv.WatchKey(key, waitIndex, nil, r.callback))
+}
+
+// watches returns r, with which call has returned err.
+func (e *env) watches(call string, r *recorder, err error) *recorder {
+	e.t.Helper()
+	if e.lacks(watchPart) {
+		e.refused(watchPart, call, err)
+		return nil
+	}
+	e.NoError(err)
+	e.recorders = append(e.recorders, r)
 	return r
 }
 
@@ -139,8 +167,40 @@ func (r *recorder) next() *kvdb.KVPair {
 	return c.pair
 }
 
+// seesKeys asserts the keys of the next events.
+func (r *recorder) seesKeys(keys ...string) {
+	if r == nil {
+		return
+	}
+	r.e.t.Helper()
+	for _, key := range keys {
+		r.e.Equal(key, r.next().Key)
+	}
+}
+
+// seesValue asserts the value of the next event.
+func (r *recorder) seesValue(value string) {
+	if r == nil {
+		return
+	}
+	r.e.t.Helper()
+	r.e.Equal(value, string(r.next().Value))
+}
+
+// seesIndex asserts the index of the next event.
+func (r *recorder) seesIndex(index uint64) {
+	if r == nil {
+		return
+	}
+	r.e.t.Helper()
+	r.e.Equal(index, r.next().ModifiedIndex)
+}
+
 // ends waits for the end of the watch, which must be the next call.
 func (r *recorder) ends(want error) {
+	if r == nil {
+		return
+	}
 	r.e.t.Helper()
 	c := r.call()
 	r.e.Nil(c.pair, "an event instead of the end of the watch")
@@ -150,6 +210,9 @@ func (r *recorder) ends(want error) {
 // until returns the events up to the one of key, which is included. A case
 // writes that key last.
 func (r *recorder) until(key string) []*kvdb.KVPair {
+	if r == nil {
+		return nil
+	}
 	r.e.t.Helper()
 	var events []*kvdb.KVPair
 	for {
@@ -163,6 +226,9 @@ func (r *recorder) until(key string) []*kvdb.KVPair {
 // none asserts that the callback was not called any more. Its caller knows of
 // another way that there is nothing to come.
 func (r *recorder) none() {
+	if r == nil {
+		return
+	}
 	r.e.t.Helper()
 	if c, ok := r.take(); ok {
 		r.e.FailNow("unexpected call of a watch callback", "%+v %v", c.pair, c.err)

@@ -8,7 +8,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-var resumeGroup = group{name: "Resume", calls: "watches from an index", cases: []testCase{
+var resumeGroup = group{name: "Resume", calls: "watches from an index", needs: []*part{watchPart}, cases: []testCase{
 	{name: "FromAnIndex", run: resumeFromAnIndex},
 	{name: "OneKey", run: resumeOneKey},
 	{name: "PastDeletion", run: resumePastDeletion},

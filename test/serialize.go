@@ -55,6 +55,9 @@ func serializeRestore(e *env) {
 	before := e.content(e.kv)
 	serialized, err = e.kv.Serialize()
 	e.NoError(err)
+	if e.lacks(snapshotPart) {
+		return // into what it can be restored; RoundTrip asserts what is in it
+	}
 	snapshot, _, err := e.open(e.domain+"-empty").Snapshot(nil, false)
 	e.NoError(err)
 	pairs, err := snapshot.Deserialize(serialized)

@@ -138,7 +138,7 @@ func valuesBinary(e *env) {
 	pairs, err := e.kv.Enumerate("key")
 	e.NoError(err)
 	e.Equal(binary, pairs[0].Value)
-	e.Equal(binary, r.next().Value)
+	r.seesValue(string(binary))
 	_, err = e.kv.CompareAndSet(&kvdb.KVPair{Key: "key", Value: []byte{0}}, 0, binary)
 	e.NoError(err)
 	e.holds("key", "\x00")
@@ -209,8 +209,10 @@ func valuesOfInputAreCopied(e *env) {
 func valuesOfOutputAreCopies(e *env) {
 	first, second := e.watchTree("", 0), e.watchTree("", 0)
 	e.put("key", "value")
-	first.next().Value[0] = '!'
-	e.Equal("value", string(second.next().Value))
+	if first != nil {
+		first.next().Value[0] = '!'
+		e.Equal("value", string(second.next().Value))
+	}
 	e.holds("key", "value").Value[0] = '!'
 	e.holds("key", "value").Key = "other"
 	var any interface{}
@@ -221,21 +223,20 @@ func valuesOfOutputAreCopies(e *env) {
 	e.NoError(err)
 	pairs[0].Value[0], pairs[0].Key = '!', "other"
 	e.holds("key", "value")
-	snapshot, _, err := e.kv.Snapshot(nil, true)
-	e.NoError(err)
-	pair, err = snapshot.Get("key")
-	e.NoError(err)
-	e.Equal("value", string(pair.Value))
-	pair.Value[0] = '!'
-	pair, err = snapshot.Get("key")
-	e.NoError(err)
-	e.Equal("value", string(pair.Value))
+	if snapshot, _ := e.snapshot(); snapshot != nil {
+		for range 2 {
+			pair, err := snapshot.Get("key")
+			e.NoError(err)
+			e.Equal("value", string(pair.Value))
+			pair.Value[0] = '!'
+		}
+	}
 	e.holds("key", "value")
 	e.Equal([]string{"key"}, e.enumerate(""))
 	old, err := e.kv.Delete("key")
 	e.NoError(err)
 	old.Value[0] = '!'
-	if e.traits.DeletedValue {
+	if e.traits.DeletedValue && first != nil {
 		deleted := second.next()
 		e.Equal("value", string(deleted.Value))
 		deleted.Value[0] = '!'

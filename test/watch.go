@@ -8,7 +8,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-var watchGroup = group{name: "Watches", calls: "WatchKey, WatchTree", cases: []testCase{
+var watchGroup = group{name: "Watches", calls: "WatchKey, WatchTree", needs: []*part{watchPart}, cases: []testCase{
 	{name: "Events", run: watchEvents},
 	{name: "KeyOrTree", run: watchKeyOrTree},
 	{name: "Arguments", run: watchArguments},

@@ -1,0 +1,143 @@
+package test
+
+import (
+	"context"
+	"time"
+
+	"github.com/portworx/kvdb"
+)
+
+// part is a set of calls that a store may lack as a whole. A field of Traits
+// declares that, and then each of the calls must be exactly kvdb.ErrNotSupported.
+type part struct {
+	name, trait string
+	// missing is the field of that trait.
+	missing func(t *Traits) *bool
+	// calls are all of the part on the case's instance. probe is the one that
+	// finds out whether the store has the part.
+	calls func(e *env) map[string]func() error
+	probe string
+}
+
+var (
+	lockPart     = &part{"locks", "NoLocks", func(t *Traits) *bool { return &t.NoLocks }, lockCalls, "IsKeyLocked"}
+	watchPart    = &part{"watches", "NoWatches", func(t *Traits) *bool { return &t.NoWatches }, watchCalls, "WatchKey"}
+	snapshotPart = &part{"snapshots", "NoSnapshots", func(t *Traits) *bool { return &t.NoSnapshots }, snapshotCalls, "Snapshot"}
+	txPart       = &part{"transactions", "NoTx", func(t *Traits) *bool { return &t.NoTx }, txCalls, "TxNew"}
+)
+
+var allParts = []*part{lockPart, watchPart, snapshotPart, txPart}
+
+func lockCalls(e *env) map[string]func() error {
+	pair := &kvdb.KVPair{Key: "part/lock"}
+	calls := map[string]func() error{
+		"Lock":            func() error { _, err := e.kv.Lock(pair.Key); return err },
+		"LockWithID":      func() error { _, err := e.kv.LockWithID(pair.Key, "me"); return err },
+		"LockWithTimeout": func() error { _, err := e.kv.LockWithTimeout(pair.Key, "me", time.Second, 0); return err },
+		"IsKeyLocked":     func() error { _, _, err := e.kv.IsKeyLocked(pair.Key); return err },
+		"Unlock":          func() error { return e.kv.Unlock(pair) },
+	}
+	if !e.traits.NoTx {
+		calls["kvdb.TxGuard"] = func() error { return kvdb.TxGuard(e.tx(), pair) }
+	}
+	return calls
+}
+
+func watchCalls(e *env) map[string]func() error {
+	stop := func(string, interface{}, *kvdb.KVPair, error) error { return errEnough }
+	return map[string]func() error{
+		"WatchKey":  func() error { return e.kv.WatchKey("part/watch", 0, nil, stop) },
+		"WatchTree": func() error { return e.kv.WatchTree("part/", 0, nil, stop) },
+		"kvdb.Events": func() error {
+			ctx, cancel := context.WithCancel(e.t.Context())
+			defer cancel()
+			_, err := kvdb.Events(ctx, e.kv, "part/", 0)
+			return err
+		},
+		"kvdb.NewUpdatesCollector": func() error {
+			collector, err := kvdb.NewUpdatesCollector(e.kv, "part/", 0)
+			if err == nil {
+				collector.Stop()
+			}
+			return err
+		},
+	}
+}
+
+func snapshotCalls(e *env) map[string]func() error {
+	take := func(prefixes []string, consistent bool) func() error {
+		return func() error {
+			snapshot, _, err := e.kv.Snapshot(prefixes, consistent)
+			if err == nil {
+				err = kvdb.Close(snapshot)
+			}
+			return err
+		}
+	}
+	return map[string]func() error{
+		"Snapshot": take(nil, false), "Snapshot of prefixes": take([]string{"part/"}, false),
+		"consistent Snapshot": take(nil, true),
+		"SnapPut": func() error {
+			_, err := e.kv.SnapPut(&kvdb.KVPair{Key: "part/key", Value: []byte("value")})
+			return err
+		},
+	}
+}
+
+func txCalls(e *env) map[string]func() error {
+	return map[string]func() error{"TxNew": func() error { _, err := e.kv.TxNew(); return err }}
+}
+
+// lacks reports whether the store is declared to lack the part.
+func (e *env) lacks(p *part) bool { return *p.missing(&e.traits) }
+
+// refused asserts the error of a call of a part that the store is declared to
+// lack.
+func (e *env) refused(p *part, call string, err error) {
+	e.t.Helper()
+	e.True(err == kvdb.ErrNotSupported,
+		"%s returned %v. Traits.%s says that the store has no %s: each of their calls must return kvdb.ErrNotSupported itself. If it has them, do not declare that",
+		call, err, p.trait, p.name)
+}
+
+// refuses asserts that all calls of a part are refused.
+func (e *env) refuses(p *part) {
+	e.t.Helper()
+	for call, f := range p.calls(e) {
+		e.refused(p, call, f())
+	}
+}
+
+// unsupportedParts asserts that the store refuses those parts of needs that it
+// lacks, and reports whether there are any.
+func (e *env) unsupportedParts(needs []*part) bool {
+	for _, p := range needs {
+		if e.lacks(p) {
+			e.unsupported = true
+			e.refuses(p)
+		}
+	}
+	return e.unsupported
+}
+
+// probeParts finds out what the store lacks. The rest of the probe does without
+// it.
+func (e *env) probeParts(t *Traits) {
+	for _, p := range allParts {
+		*p.missing(t) = p.calls(e)[p.probe]() == kvdb.ErrNotSupported
+		*p.missing(&e.traits) = *p.missing(t)
+	}
+}
+
+// supported are the calls of all whose part the store does not lack. The others
+// are ErrNotSupported at any time, so they tell nothing about the instance.
+func (e *env) supported(all map[string]func() error) map[string]func() error {
+	for _, p := range allParts {
+		if e.lacks(p) {
+			for call := range p.calls(e) {
+				delete(all, call)
+			}
+		}
+	}
+	return all
+}
