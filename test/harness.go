@@ -84,10 +84,10 @@ type Traits struct {
 	MaxValue int
 
 	// NoLocks, NoWatches, NoSnapshots, NoTx: the store has none of these. Each call
-	// about them is kvdb.ErrNotSupported, itself: Lock, LockWithID, LockWithTimeout,
-	// Unlock, IsKeyLocked and kvdb.TxGuard; WatchKey, WatchTree, kvdb.Events and
-	// kvdb.NewUpdatesCollector; Snapshot and SnapPut; TxNew. Cases about something
-	// else do without them.
+	// about them is kvdb.ErrNotSupported, itself: Lock, LockWithID, LockWithTimeout
+	// and IsKeyLocked, while Unlock and kvdb.TxGuard may also be kvdb.ErrInvalidLock;
+	// WatchKey, WatchTree, kvdb.Events and kvdb.NewUpdatesCollector; Snapshot and
+	// SnapPut; TxNew. Cases about something else do without them.
 	NoLocks, NoWatches, NoSnapshots, NoTx bool
 	// SingleKeyTx: a transaction over more than one key is
 	// kvdb.ErrNotSupported, and so is kvdb.TxGuard.

@@ -12,6 +12,7 @@ import (
 	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/engine"
 	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/internal/tree"
 	"github.com/portworx/kvdb/test"
 )
 
@@ -32,7 +33,7 @@ func initFor(connect func() driver.Store) kvdb.DatastoreInit {
 		store := connect()
 		ctx, cancel := driver.WithTimeLimit(context.Background(), callLimit)
 		defer cancel()
-		if _, _, err := store.LockOwner(ctx, "reachable?"); err != nil {
+		if _, err := store.Get(ctx, "reachable?"); err != nil && err != kvdb.ErrNotFound {
 			return nil, err
 		}
 		return engine.New(engine.Config{Name: "remote", Domain: domain, Store: store, FatalCb: cb})
@@ -77,6 +78,41 @@ func TestConformanceOfATransactor(t *testing.T) {
 		Traits: test.Traits{
 			MinTTL: 2 * time.Second, MaxTTL: time.Hour, TTLUntold: true, MaxTxOps: 16,
 			CallTimeout: callLimit, WatchTimeout: watchLimit,
+		},
+	})
+}
+
+// partial is a store without what others do without.
+type partial struct{ *remote }
+
+func (partial) Lock(context.Context, string, string, time.Duration) (driver.Lease, error) {
+	return nil, kvdb.ErrNotSupported
+}
+
+func (partial) LockOwner(context.Context, string) (string, bool, error) {
+	return "", false, kvdb.ErrNotSupported
+}
+
+func (partial) Watch(context.Context, driver.WatchRequest) (driver.Stream, error) {
+	return nil, kvdb.ErrNotSupported
+}
+
+func (partial) Snapshot(context.Context, []string, bool) (*tree.Tree, uint64, error) {
+	return nil, 0, kvdb.ErrNotSupported
+}
+
+// One that has neither locks nor watches nor snapshots.
+func TestConformanceOfAPartialStore(t *testing.T) {
+	s := newServer()
+	limits := driver.Limits{NoTTL: true, OpTimeout: callLimit, Capabilities: kvdb.KVCapabilityOrderedUpdates}
+	test.Conformance(t, test.Harness{
+		Name:   "partial",
+		Server: s,
+		Bare:   true,
+		Init:   initFor(func() driver.Store { return partial{s.connect(limits)} }),
+		Traits: test.Traits{
+			NoLocks: true, NoWatches: true, NoSnapshots: true,
+			NoTTL: true, SingleKeyTx: true, NoCompact: true, CallTimeout: callLimit,
 		},
 	})
 }
