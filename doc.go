@@ -45,12 +45,12 @@
 //
 // A write whose connection breaks before the answer may have happened or not.
 // The library does not send it again blindly; when it cannot find out, the error
-// wraps [ErrUnknownOutcome], and the program must look.
+// wraps [ErrUnknownOutcome], and the program must read the key and decide.
 //
-// A lock is held by a process that may be stopped for longer than the store
-// waits for it. Who protects something outside of the store should give it the
-// lock's fencing token (see [HeldLock]); who protects keys of the store should
-// write them in a transaction with [TxGuard].
+// The process that holds a lock may be stopped for longer than the store waits for
+// it. To protect something outside of the store, give it the lock's fencing token
+// (see [HeldLock]). To protect keys of the store, write them in a transaction with
+// [TxGuard].
 //
 // A watch calls its callback on one goroutine: an event waits until the callback
 // has returned from the one before, and [Close] of the instance waits too, so a
