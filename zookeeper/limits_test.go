@@ -145,3 +145,27 @@ func TestTransactionOfAUser(t *testing.T) {
 	}
 	require.NoError(t, s.Commit(t.Context(), reads, nil, nil))
 }
+
+// An instance that the quota leaves no space for its mark has watches nevertheless.
+func TestWatchBesideAQuota(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{Config: []string{"enforceQuota=true"}}).All()[0]
+	conn := raw(t, member)
+	for _, node := range []struct{ path, data string }{
+		{"/%kvdb", ""},
+		{"/zookeeper/quota/%kvdb", ""},
+		{"/zookeeper/quota/%kvdb/zookeeper_limits", "count=-1,bytes=-1=;byteHardLimit=-1;countHardLimit=1"},
+		{"/zookeeper/quota/%kvdb/zookeeper_stats", "count=1,bytes=0"},
+	} {
+		_, err := conn.Create(node.path, []byte(node.data), 0, zk.WorldACL(zk.PermAll))
+		require.NoError(t, err)
+	}
+	_, err := conn.Create(marks, nil, 0, zk.WorldACL(zk.PermAll))
+	require.Error(t, err, "the quota is used up")
+	kv := instance(t, "d", []string{member.Endpoint()}, nil)
+	seen := events(t, kv, "key", 0)
+	_, err = kv.Put("key", "value", 0)
+	require.NoError(t, err)
+	pair := receive(t, seen, "an event")
+	require.NotNil(t, pair)
+	require.Equal(t, "key", pair.Key)
+}
