@@ -380,22 +380,8 @@ func (x *lease) moveToQueue(ctx context.Context) error {
 	s := x.s
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	stat, _, err := s.look(ctx, h.path, false, true)
-	if err != nil {
-		return err
-	}
-	if h.is(stat) {
-		var results []zk.MultiResponse
-		results, _, err = s.multi(ctx,
-			&zk.DeleteRequest{Path: h.proof(), Version: -1},
-			&zk.DeleteRequest{Path: h.path, Version: stat.Version},
-			&zk.CreateRequest{Path: h.path, Data: []byte{}, Acl: s.acl, Flags: zk.FlagPersistent},
-			&zk.CreateRequest{Path: h.queue(), Data: []byte(madeKey), Acl: s.acl, Flags: zk.FlagPersistent},
-			&zk.CreateRequest{Path: child(h.queue(), h.placeMark()), Data: h.value, Acl: s.acl, Flags: zk.FlagEphemeralSequential})
-		if err == nil {
-			h.place = results[4].String
-		}
-	}
+	place, err := s.move(ctx, h)
+	h.place = place
 	switch {
 	case h.place != "":
 	case err == nil, errors.Is(err, kvdb.ErrUnknownOutcome):
@@ -416,7 +402,32 @@ func (x *lease) moveToQueue(ctx context.Context) error {
 	s.leases.mu.Lock()
 	defer s.leases.mu.Unlock()
 	x.hold = h
+	if _, held := s.leases.held[x]; !held && (h.place != "" || h.moving) {
+		s.leases.discardLocked(h) // what was released when it was lost is not in the queue
+	}
 	return err
+}
+
+// move sends the request of moveToQueue. The place is "" when the lock is not at the key.
+func (s *store) move(ctx context.Context, h hold) (place string, err error) {
+	for {
+		stat, _, err := s.look(ctx, h.path, false, true)
+		if err != nil || !h.is(stat) {
+			return "", err
+		}
+		results, _, err := s.multi(ctx,
+			&zk.DeleteRequest{Path: h.proof(), Version: -1},
+			&zk.DeleteRequest{Path: h.path, Version: stat.Version},
+			&zk.CreateRequest{Path: h.path, Data: []byte{}, Acl: s.acl, Flags: zk.FlagPersistent},
+			&zk.CreateRequest{Path: h.queue(), Data: []byte(madeKey), Acl: s.acl, Flags: zk.FlagPersistent},
+			&zk.CreateRequest{Path: child(h.queue(), h.placeMark()), Data: h.value, Acl: s.acl, Flags: zk.FlagEphemeralSequential})
+		switch {
+		case err == nil:
+			return results[4].String, nil
+		case !errors.Is(err, zk.ErrBadVersion): // else somebody has written it since
+			return "", err
+		}
+	}
 }
 
 // madeKey is the value of a queue whose znode was made with the one at the key.
