@@ -136,10 +136,15 @@ func (s *store) reach(ctx context.Context, before error) error {
 	return nil
 }
 
-// run sends a request and waits for its end or the context's.
+// run sends a request and waits for its end or the context's. It sends none after that,
+// because what undoes an abandoned one is sent then.
 func (c *client) run(ctx context.Context, r request) error {
 	done := make(chan error, 1)
-	go func() { done <- r(c.conn) }()
+	go func() {
+		if ctx.Err() == nil {
+			done <- r(c.conn)
+		}
+	}()
 	select {
 	case err := <-done:
 		return refusal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,4 +124,19 @@ func TestFollowerBesideSilentServers(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, all[3], server, "not the leader")
 	}
+}
+
+// A request whose caller has given up before is not sent.
+func TestNothingIsSentAfterTheEnd(t *testing.T) {
+	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
+	s, err := open([]string{member.Endpoint()}, nil)
+	require.NoError(t, err)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	var sent atomic.Int32
+	for range 1000 {
+		require.Error(t, s.main.run(ended, func(*zk.Conn) error { sent.Add(1); return nil }))
+	}
+	require.NoError(t, s.Close(t.Context())) // by then all would have been sent
+	require.Zero(t, sent.Load())
 }

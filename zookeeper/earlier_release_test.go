@@ -188,14 +188,7 @@ func TestKeysAtALock(t *testing.T) {
 	require.NoError(t, err)
 	before := old.paths("/d")
 	commit := func(kv kvdb.Kvdb, key string, locks ...*kvdb.KVPair) error {
-		tx, err := kv.TxNew()
-		require.NoError(t, err)
-		_, err = tx.Put(key, "value", 0)
-		require.NoError(t, err)
-		for _, lock := range locks {
-			require.NoError(t, kvdb.TxGuard(tx, lock))
-		}
-		return tx.Commit()
+		return guarded(t, kv, key, locks...).Commit()
 	}
 	for what, write := range map[string]func(lock *kvdb.KVPair) (key string, err error){
 		"Put": func(*kvdb.KVPair) (string, error) {
@@ -337,12 +330,7 @@ func TestHolderWritesBelowItsLock(t *testing.T) {
 		_, err = kv.Put("dir/x", "value", 0)
 		require.NoError(t, err)
 		require.Less(t, time.Since(began), 2*time.Second)
-		tx, err := kv.TxNew()
-		require.NoError(t, err)
-		require.NoError(t, kvdb.TxGuard(tx, lock))
-		_, err = tx.Put("dir/y", "value", 0)
-		require.NoError(t, err)
-		require.NoError(t, tx.Commit())
+		require.NoError(t, guarded(t, kv, "dir/y", lock).Commit())
 		require.NoError(t, kv.DeleteTree("dir"))
 		require.NoError(t, kv.Unlock(lock))
 	}

@@ -151,11 +151,7 @@ func TestLockTakenByForce(t *testing.T) {
 	for range 20 {
 		held, err := holder.LockWithTimeout("lock", "me", patience, 0)
 		require.NoError(t, err)
-		tx, err := holder.TxNew()
-		require.NoError(t, err)
-		require.NoError(t, kvdb.TxGuard(tx, held))
-		_, err = tx.Put("key", "value", 0)
-		require.NoError(t, err)
+		tx := guarded(t, holder, "key", held)
 		obtained := make(chan *kvdb.KVPair, 1)
 		go func() {
 			pair, _ := other.LockWithTimeout("lock", "next", patience, 0)

@@ -65,7 +65,7 @@ func TestLockThatIsWrittenWhileItMoves(t *testing.T) {
 			<-heard
 		}
 	})
-	require.NoError(t, guarded(t, holder, lock).Commit())
+	require.NoError(t, guarded(t, holder, "guarded", lock).Commit())
 	require.GreaterOrEqual(t, sent.Load(), int32(5))
 	o.intercept(nil, nil)
 	close(heard)

@@ -245,6 +245,6 @@ func (s *store) inFront(ctx context.Context, h *hold) ([]string, error) {
 	return nil, errPlaceLost
 }
 
-// errPlaceLost: the znode in the queue is gone, for the session is, or somebody
+// errPlaceLost: what was created to obtain a lock is gone, for the session is, or somebody
 // deleted it.
-var errPlaceLost = errors.Join(kvdb.ErrNoConnection, errors.New("the place in the queue for the lock is lost"))
+var errPlaceLost = errors.Join(kvdb.ErrNoConnection, errors.New("what was created to obtain the lock is lost"))

@@ -13,13 +13,15 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// guarded returns a transaction that writes a key if a lock is held.
-func guarded(t *testing.T, kv kvdb.Kvdb, lock *kvdb.KVPair) kvdb.Tx {
+// guarded returns a transaction that writes a key if locks are held.
+func guarded(t *testing.T, kv kvdb.Kvdb, key string, locks ...*kvdb.KVPair) kvdb.Tx {
 	t.Helper()
 	tx, err := kv.TxNew()
 	require.NoError(t, err)
-	require.NoError(t, kvdb.TxGuard(tx, lock))
-	_, err = tx.Put("guarded", "value", 0)
+	for _, lock := range locks {
+		require.NoError(t, kvdb.TxGuard(tx, lock))
+	}
+	_, err = tx.Put(key, "value", 0)
 	require.NoError(t, err)
 	return tx
 }
@@ -45,13 +47,13 @@ func TestHolderThatHasNotHeardOfTheRemoval(t *testing.T) {
 			require.NoError(t, conn.Delete(lockZnode(t, conn, "lock"), -1))
 			next, err := other.LockWithTimeout("lock", "next", time.Second, 0)
 			require.NoError(t, err)
-			require.Equal(t, kvdb.ErrInvalidLock, guarded(t, holder, lock).Commit())
+			require.Equal(t, kvdb.ErrInvalidLock, guarded(t, holder, "guarded", lock).Commit())
 			require.Equal(t, kvdb.ErrInvalidLock, holder.Unlock(lock))
 			locked, owner, err := holder.IsKeyLocked("lock")
 			require.NoError(t, err)
 			require.True(t, locked)
 			require.Equal(t, "next", owner)
-			require.NoError(t, guarded(t, other, next).Commit())
+			require.NoError(t, guarded(t, other, "guarded", next).Commit())
 			o.intercept(nil, nil)
 			close(heard)
 			require.NoError(t, other.Unlock(next))
@@ -66,7 +68,7 @@ func isLockOf(t *testing.T, kv kvdb.Kvdb, owner string, lock *kvdb.KVPair) {
 	require.NoError(t, err)
 	require.True(t, locked)
 	require.Equal(t, owner, found)
-	require.NoError(t, guarded(t, kv, lock).Commit())
+	require.NoError(t, guarded(t, kv, "guarded", lock).Commit())
 	_, err = kv.LockWithTimeout("lock", "another", 0, 0)
 	require.ErrorIs(t, err, kvdb.ErrExist)
 }
@@ -194,7 +196,7 @@ func TestUnlockWithoutAProof(t *testing.T) {
 		require.Len(t, names, 1)
 		require.NoError(t, conn.Delete(child(dir, names[0]), -1))
 		require.NoError(t, conn.Delete(dir, -1))
-		require.Equal(t, kvdb.ErrInvalidLock, guarded(t, kv, lock).Commit())
+		require.Equal(t, kvdb.ErrInvalidLock, guarded(t, kv, "guarded", lock).Commit())
 		require.NoError(t, kv.Unlock(lock))
 	}
 }
