@@ -114,7 +114,7 @@ func TestAddWrapperFails(t *testing.T) {
 	}
 }
 
-// What is added later goes below a log wrapper on top.
+// A wrapper that is added later goes below a log wrapper on top.
 func TestLogWrapperStaysOnTop(t *testing.T) {
 	names := registerLinks(t, 3)
 	kv, err := kvdb.AddWrapper(names[0], newMem(t, nil), nil)

@@ -141,7 +141,7 @@ func TestDefragmentWhileInUse(t *testing.T) {
 	users.Wait()
 }
 
-// canTake tells whether another process could have opened the file.
+// canTake reports whether another process could have opened the file.
 func canTake(path string) (bool, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -40,7 +40,7 @@ func (db *database) expire() {
 	}
 }
 
-// reap deletes keys that have expired; more tells whether there are others.
+// reap deletes keys that have expired; more reports whether there are others.
 func (db *database) reap() (more bool, err error) {
 	err = db.update(db.lifetime, &write{apply: func(t *txn) (err error) {
 		more, err = t.reap()

@@ -73,7 +73,7 @@ func (t *txn) get(key string) (*tree.Record, error) {
 	return &r, nil
 }
 
-// check is get, and tells whether a write with c may go on.
+// check is get, and reports whether a write with c may go on.
 func (t *txn) check(key string, c driver.Cond) (*tree.Record, error) {
 	old, err := t.get(key)
 	switch {

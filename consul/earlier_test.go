@@ -296,7 +296,7 @@ func TestLocksOfEarlierReleases(t *testing.T) {
 	}
 }
 
-// What is left of a lock is no value that could be changed or deleted.
+// A lock's remains are no value that could be changed or deleted.
 func TestNoValueInFreeLock(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

@@ -29,7 +29,7 @@ var notRunTexts = []string{
 	"ACL system must be bootstrapped", // by a leader that does not know its tokens yet
 }
 
-// fateOf classifies the error of a request. sent tells whether it got a
+// fateOf classifies the error of a request. sent reports whether it got a
 // connection.
 func fateOf(err error, sent bool) failover.Fate {
 	var status api.StatusError
@@ -107,7 +107,7 @@ func (c *conflict) Error() string {
 	return fmt.Sprintf("operation %d of the transaction failed: %s", c.op, c.what)
 }
 
-// isConflict tells whether a transaction was not applied because something is
+// isConflict reports whether a transaction was not applied because something is
 // not as it was thought to be.
 func isConflict(err error) bool {
 	var c *conflict
@@ -120,7 +120,7 @@ func isUnknownToken(err error) bool {
 	return errors.As(err, &status) && status.Code == http.StatusForbidden && strings.Contains(status.Body, "ACL not found")
 }
 
-// isStatus tells whether Consul answered with an HTTP status.
+// isStatus reports whether Consul answered with an HTTP status.
 func isStatus(err error, code int) bool {
 	var status api.StatusError
 	return errors.As(err, &status) && status.Code == code

@@ -138,7 +138,7 @@ func TestVerifyInVain(t *testing.T) {
 	require.NoError(t, s.verify(t.Context(), h))
 }
 
-// What is known of keys with long names can be checked as well.
+// Facts about keys with long names can be checked as well.
 func TestVerifyLongKeys(t *testing.T) {
 	t.Parallel()
 	s := storeOf(t, servers.Consul(t, servers.Options{}))

@@ -154,7 +154,7 @@ func (s *session) renew(deadline time.Time) (time.Time, error) {
 	}
 }
 
-// useless tells whether the session has no leases and nobody has asked for it
+// useless reports whether the session has no leases and nobody has asked for it
 // for a while, or will.
 func (s *session) useless() bool {
 	k := s.keeper

@@ -110,7 +110,7 @@ func toPair(p *api.KVPair, index uint64) kvdb.KVPair {
 	}
 }
 
-// check tells whether c holds for what is at a key.
+// check reports whether c holds for what is at a key.
 func check(c driver.Cond, p *api.KVPair) error {
 	switch {
 	case p == nil || isFree(p):
@@ -183,7 +183,7 @@ func (s *store) Put(ctx context.Context, dw driver.Write) (driver.Indexes, error
 	pair, err := s.put(ctx, w, dw.Cond)
 	switch {
 	case errors.Is(err, kvdb.ErrUnknownOutcome) && w.session != "":
-		// Who holds the key tells. If nobody does, the session is left to its TTL: the
+		// The key's session shows whether our write happened. Without one it is left to its TTL: the
 		// request may still run, and to end the session would then end the key.
 		if now, lookErr := s.look(ctx, w.key); lookErr == nil && now != nil && now.Session == w.session {
 			pair, err = now, nil

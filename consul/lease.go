@@ -69,7 +69,7 @@ func (l *lease) isLost() bool {
 	}
 }
 
-// ours tells whether p is the key as this lease has it.
+// ours reports whether p is the key as this lease has it.
 func (l *lease) ours(p *api.KVPair) bool {
 	return p != nil && p.Session == l.session.id && p.CreateIndex == l.created
 }
@@ -274,7 +274,7 @@ func (s *session) sweep(ctx context.Context, key string) {
 	}
 }
 
-// has tells whether the session has a lease of the key.
+// has reports whether the session has a lease of the key.
 func (s *session) has(key string, created uint64) bool {
 	s.keeper.mu.Lock()
 	defer s.keeper.mu.Unlock()

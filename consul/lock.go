@@ -132,7 +132,7 @@ func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair
 	return l, nil
 }
 
-// sessionLost tells whether Consul does not know the session any more, and gives
+// sessionLost reports whether Consul does not know the session any more, and gives
 // it up then.
 func (s *store) sessionLost(ctx context.Context, session *session) (bool, error) {
 	err := s.renewSession(ctx, session.id)

@@ -339,7 +339,7 @@ func TestLockOfUnknownOutcome(t *testing.T) {
 	require.NoError(t, kv.Unlock(held))
 }
 
-// Who asks for a lock goes on when connections are lost, for as long as he has time.
+// A Lock goes on when connections are lost, until its try duration is over.
 // What the lost requests have done is undone.
 func TestLockGoesOn(t *testing.T) {
 	t.Parallel()
@@ -390,7 +390,7 @@ func TestLockGoesOn(t *testing.T) {
 	require.NoError(t, cluster.All()[0].Clients().Heal())
 }
 
-// Who asks for a lock does not go on when a time limit of the library's own is over.
+// A Lock does not go on when a time limit of the library's own is over.
 func TestLockWithinTimeLimit(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

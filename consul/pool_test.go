@@ -136,7 +136,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 	}
 }
 
-// That a lock is given up says nothing about the endpoint that watches it.
+// Giving a lock up says nothing about the endpoint that watches it.
 func TestUnlockKeepsEndpoint(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

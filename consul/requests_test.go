@@ -108,7 +108,7 @@ func TestRequestsOverTTL(t *testing.T) {
 	require.Len(t, made, 4)
 }
 
-// Who waits for a lock asks once, and again when the lock is given up.
+// A waiter for a lock asks once, and again when the lock is given up.
 func TestRequestsOfAWaiter(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

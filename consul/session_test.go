@@ -197,7 +197,7 @@ func TestPlainValue(t *testing.T) {
 	_, err := kv.Put("key", "value", 0)
 	require.NoError(t, err)
 	isPlain()
-	// What is there already is written once more all the same.
+	// A value that is there already is written once more all the same.
 	for call, again := range map[string]func() (*kvdb.KVPair, error){
 		"Put":    func() (*kvdb.KVPair, error) { return kv.Put("key", "value", 0) },
 		"Update": func() (*kvdb.KVPair, error) { return kv.Update("key", "value", 0) },

@@ -11,7 +11,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Whoever may only read gets a consistent snapshot with the index of its state:
+// A user who may only read gets a consistent snapshot with the index of its state:
 // each pair has that index or a lower one, and a watch from it gets what came later.
 func TestSnapshotByReader(t *testing.T) {
 	t.Parallel()

@@ -88,7 +88,7 @@ func (e explicit) RoundTrip(r *http.Request) (*http.Response, error) {
 	if code, ok := r.Context().Value(statusKey{}).(*atomic.Int32); ok {
 		code.Store(int32(reply.StatusCode))
 	}
-	// That a key is not there is a page not found, which any server may say.
+	// A missing key is a 404, which a proxy may also send; a genuine reply has an index.
 	if isRead(r) && (reply.StatusCode == http.StatusOK || reply.StatusCode == http.StatusNotFound) && reply.Header.Get(indexHeader) == "" {
 		_ = reply.Body.Close()
 		return nil, errNoIndex
@@ -96,7 +96,7 @@ func (e explicit) RoundTrip(r *http.Request) (*http.Response, error) {
 	return reply, nil
 }
 
-// isRead tells whether a request is for keys or sessions.
+// isRead reports whether a request is for keys or sessions.
 func isRead(r *http.Request) bool {
 	return r.Method == http.MethodGet && (strings.Contains(r.URL.Path, "/v1/kv/") || strings.Contains(r.URL.Path, "/v1/session/"))
 }

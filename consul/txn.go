@@ -47,7 +47,7 @@ func (s *store) commit(ctx context.Context, k failover.Kind, ops api.TxnOps) ([]
 	return pairs, nil
 }
 
-// isWhole tells whether a reply has what callers of commit rely on. Consul leaves
+// isWhole reports whether a reply has what callers of commit rely on. Consul leaves
 // out what the token may not read: who writes a key may read it too.
 func isWhole(ops api.TxnOps, applied bool, reply *api.TxnResponse) bool {
 	if !applied {

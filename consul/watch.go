@@ -173,7 +173,7 @@ func (w *stream) reconnect() error {
 	if w.ctx.Err() != nil {
 		return context.Cause(w.ctx)
 	}
-	// Whoever may not read what he knew learns of that by his own query.
+	// A watch that may no longer read what it knew learns of that by its own query.
 	w.lost = errors.Is(err, kvdb.ErrNoConnection)
 	return nil
 }

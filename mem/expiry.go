@@ -27,7 +27,7 @@ func newExpiries() *btree.BTreeG[expiry] {
 // now is the time on the clock of expiry times: monotonic, in ns.
 func (s *store) now() int64 { return int64(time.Since(s.started)) }
 
-// due tells whether a key has expired and is still there. Its caller holds
+// due reports whether a key has expired and is still there. Its caller holds
 // s.mu.
 func (s *store) due() bool { return s.next != 0 && s.next <= s.now() }
 

@@ -247,7 +247,7 @@ func lockHandOver(e *env) {
 		took += time.Since(released)
 		e.NoError(err)
 	}
-	// Who asks once a second would need half of one in the mean, and a disk may be slow.
+	// A waiter that polls once a second would need half of one in the mean; a disk may be slow.
 	e.Less(took, 8*time.Second, "%d hand-overs", handOvers)
 	e.NoError(kvs[handOvers%2].Unlock(pair))
 }

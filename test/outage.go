@@ -100,7 +100,7 @@ func (e *env) recovers() {
 	}
 }
 
-// outageError asserts the error of a write during an outage, and tells whether
+// outageError asserts the error of a write during an outage, and reports whether
 // it is known that nothing was written.
 func (e *env) outageError(call string, err error) (nothingWritten bool) {
 	e.t.Helper()

@@ -136,7 +136,7 @@ func Matrix(reports ...*Report) string {
 	return table.String()
 }
 
-// ran tells whether a case of a group was run to its end.
+// ran reports whether a case of a group was run to its end.
 func (r *Report) ran(group string) bool {
 	return slices.ContainsFunc(r.Groups, func(g *GroupReport) bool {
 		return g.Name == group && len(g.Passed)+len(g.Failed)+len(g.Unsupported) > 0

@@ -94,7 +94,7 @@ func resumePastDeletion(e *env) {
 	e.Equal("end", r.next().Key)
 }
 
-// Who reads, and watches from the index of the reply, sees all that came later:
+// A reader that watches from the index of the reply sees all that came later:
 // nothing is in neither.
 func resumeFromARead(e *env) {
 	e.put("dir/key", "1")

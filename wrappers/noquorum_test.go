@@ -156,7 +156,7 @@ func TestNoQuorumDelayOfViewsOfViews(t *testing.T) {
 	})
 }
 
-// What is passed on obeys the view's context too.
+// Calls that are passed on obey the view's context too.
 func TestNoQuorumContext(t *testing.T) {
 	kv := noQuorum(t, openMem(t, nil))
 	lock, err := kv.WrappedKvdb().Lock("a")

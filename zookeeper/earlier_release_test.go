@@ -336,7 +336,7 @@ func TestHolderWritesBelowItsLock(t *testing.T) {
 	}
 }
 
-// Who writes a key at a lock whose holder does not answer is told so in time.
+// A writer of a key at a lock whose holder does not answer learns so in time.
 func TestKeyAtALockOfASilentHolder(t *testing.T) {
 	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, lazy).All()[0]

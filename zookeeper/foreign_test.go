@@ -14,7 +14,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Who may only read gets a consistent snapshot, and a watch from its index gets what
+// A user who may only read gets a consistent snapshot, and a watch from its index gets what
 // comes later.
 func TestSnapshotOfAReader(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]

@@ -19,7 +19,7 @@ import (
 // the key's znode, and then writes with checks of both versions: the former says
 // that the znode was not deleted in between, the latter that it was not written.
 //
-// What is left is another program that deletes a key's znode without this
+// One case remains: another program that deletes a key's znode without this
 // library, creates it again, and writes it until it has the same version, all
 // within the time of one call; and the server, when it does so to a container
 // whose key was deleted.

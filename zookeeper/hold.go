@@ -131,7 +131,7 @@ func (s *store) release(ctx context.Context, h hold, sent bool) error {
 			case !h.is(stat):
 				return s.removeProof(ctx, h, sent)
 			case lacksProof:
-				// Whoever takes the key once the proof is there deletes it, and whoever has
+				// A later taker of the key, once the proof is there, deletes it, and one who has
 				// taken it before is seen.
 				if err := s.makeProof(ctx, h); err != nil {
 					return err

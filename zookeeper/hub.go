@@ -290,7 +290,7 @@ func (h *hub) use(ctx context.Context) (*session, error) {
 	}
 }
 
-// arming tells whether a watch must be set, and returns what to call when it is.
+// arming reports whether a watch must be set, and returns what to call when it is.
 func (h *hub) arming(x *session, a arm) (needed bool, done func(set bool)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 // is gone by then, by the server or by somebody's deletion, a Put does not know its
 // outcome.
 
-// maybeContainer tells whether a znode may be a container, from the stat after a
+// maybeContainer reports whether a znode may be a container, from the stat after a
 // write of its value. The server does not tell. A znode that was created as a key
 // was written when it was created, and has no children at first; a container
 // that was never written has had none, or is written for the first time.
@@ -67,7 +67,7 @@ func (s *store) filled(path string, value []byte, version int32) []any {
 	}
 }
 
-// isKeep tells whether an operation creates a keep.
+// isKeep reports whether an operation creates a keep.
 func isKeep(op any) bool {
 	create, ok := op.(*zk.CreateRequest)
 	return ok && strings.HasSuffix(create.Path, "/"+own+"/"+keep)

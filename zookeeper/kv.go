@@ -250,7 +250,7 @@ func (s *store) moved(path string, generationMoved bool, err error) error {
 	return nil
 }
 
-// isMoved tells whether a request failed because something has changed since it
+// isMoved reports whether a request failed because something has changed since it
 // was read.
 func isMoved(err error) bool {
 	return errors.Is(err, zk.ErrBadVersion) || errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrNotEmpty) ||

@@ -68,7 +68,7 @@ func TestLockOfAnEarlierRelease(t *testing.T) {
 	require.NoError(t, kv.Unlock(pair))
 }
 
-// Who waited for a lock in vain is out of everybody's way when the call returns.
+// A waiter who got no lock is out of everybody's way when the call returns.
 func TestWaiterLeavesTheQueue(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	holder, waiter := instance(t, "d", []string{member.Endpoint()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
@@ -202,7 +202,7 @@ func TestUnlockOfALostLock(t *testing.T) {
 	})
 }
 
-// Who asks for a lock goes on over an outage that is longer than the time for a
+// A Lock goes on over an outage that is longer than the time for a
 // request, and gets it when the store is back.
 func TestLockOverAnOutage(t *testing.T) {
 	t.Parallel() // it mostly waits
@@ -390,7 +390,7 @@ func TestLockBelowALockOfAnEarlierRelease(t *testing.T) {
 	require.Less(t, len(o.take()), 50, "requests")
 }
 
-// Who waits for a lock through the end of its session still gets it.
+// A waiter for a lock still gets it when its session ends meanwhile.
 func TestWaiterOfALostSession(t *testing.T) {
 	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"maxSessionTimeout=4000"}}).All()[0]

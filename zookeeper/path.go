@@ -51,7 +51,7 @@ func splitPrefix(prefix string) (base, name string) {
 	return parent(path), path[strings.LastIndexByte(path, '/')+1:]
 }
 
-// foreign tells whether a child of path is none of ours: there are no keys.
+// foreign reports whether a child of path is none of ours: there are no keys.
 func foreign(path, name string) bool { return path == "/" && (name == own || name == system) }
 
 // checkKey returns the key with runs of slashes folded and without one at its
@@ -111,10 +111,10 @@ func illegal(c rune) bool {
 	return c <= 0x1f || 0x7f <= c && c <= 0x9f || 0xd800 <= c && c <= 0xf8ff || 0xfff0 <= c
 }
 
-// isEphemeral tells whether a znode belongs to a session.
+// isEphemeral reports whether a znode belongs to a session.
 func isEphemeral(stat *zk.Stat) bool { return stat.EphemeralOwner != 0 }
 
-// isKey tells whether a znode is a key and no directory, and no lock.
+// isKey reports whether a znode is a key and no directory, and no lock.
 func isKey(stat *zk.Stat) bool { return stat.DataLength > 0 && !isEphemeral(stat) }
 
 // newest is the largest zxid of what happened to a znode, its children included.

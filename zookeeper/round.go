@@ -81,7 +81,7 @@ func (w *stream) fetch(x *session, f *finding) error {
 			break
 		}
 		if errors.Is(err, zk.ErrNoAuth) && f.path != w.root {
-			// Who may not read it hears no more than that it is gone.
+			// A user who may not read it hears no more than that it is gone.
 			exists, err := w.h.awaitCreation(x, f.path)
 			if err != nil || exists {
 				f.stat = nil
@@ -95,7 +95,7 @@ func (w *stream) fetch(x *session, f *finding) error {
 				return err
 			}
 		}
-		// What is still missing after that, will be created later than that.
+		// If it is still missing after that, any later creation has a larger zxid.
 		still := missing
 		if f.path == w.root {
 			exists, err := w.h.awaitCreation(x, f.path)
@@ -199,7 +199,7 @@ func (w *stream) applyData(f *finding) {
 	w.add(pair)
 }
 
-// listed tells whether the stream is about the key at path.
+// listed reports whether the stream is about the key at path.
 func (w *stream) listed(path string) bool {
 	if !w.tree {
 		return path == w.root

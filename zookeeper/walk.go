@@ -53,7 +53,7 @@ type walk struct {
 	data     bool     // with values
 	own      bool     // with the library's own znodes
 	// names: of what is below the one prefix, a directory, each child, and as much
-	// as tells whether there is a key at or below it.
+	// as reports whether there is a key at or below it.
 	names bool
 	// limit, unless 0: as much as tells the first keys from this one on, and
 	// whether there is another one.
@@ -184,7 +184,7 @@ func (w walk) unreadPage(m *moment) []*node {
 	return next[:min(max(w.limit, pipeline), len(next))]
 }
 
-// within tells whether keys that are wanted may be at or below path.
+// within reports whether keys that are wanted may be at or below path.
 func (w walk) within(path string) bool {
 	key := keyOf(path)
 	if key+"0" <= w.from { // '0' comes behind '/'
@@ -198,7 +198,7 @@ func (w walk) within(path string) bool {
 	return false
 }
 
-// listed tells whether a key is wanted.
+// listed reports whether a key is wanted.
 func (w walk) listed(key string) bool {
 	if key < w.from || len(key) > maxKey { // another program's, which Get does not take
 		return false

@@ -36,13 +36,13 @@ func (e *refusedError) Is(target error) bool {
 	return target == kvdb.ErrPermission && (e.status == http.StatusUnauthorized || codeOf(e.err) == client.ErrorCodeUnauthorized)
 }
 
-// isStatus tells whether etcd refused a request with an HTTP status.
+// isStatus reports whether etcd refused a request with an HTTP status.
 func isStatus(err error, status int) bool {
 	var refusal *refusedError
 	return errors.As(err, &refusal) && refusal.status == status
 }
 
-// fateOf classifies the error of a request. sent tells whether it got a
+// fateOf classifies the error of a request. sent reports whether it got a
 // connection.
 func fateOf(err error, sent bool) failover.Fate {
 	var failed *serverError

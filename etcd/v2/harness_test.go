@@ -71,7 +71,7 @@ type network struct {
 
 	mu       sync.Mutex // protects what is below
 	requests []*http.Request
-	// refuse tells whether a request does not get through, and lose whether its
+	// refuse reports whether a request does not get through, and lose whether its
 	// answer does not; nil: all do.
 	refuse, lose func(*http.Request) bool
 	// status and body are the answer to all requests; 0: that of the server.

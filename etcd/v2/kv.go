@@ -36,7 +36,7 @@ func ttlOf(n *client.Node) int64 {
 	return max(n.TTL, 1)
 }
 
-// isMissing tells whether an error says that there is no such key: nothing, a
+// isMissing reports whether an error says that there is no such key: nothing, a
 // directory, or a key where the directory would be.
 func isMissing(err error) bool {
 	switch codeOf(err) {

@@ -68,7 +68,7 @@ func (l *lease) Lost() <-chan struct{} { return l.lost }
 // lose closes Lost, if the lock is held.
 func (l *lease) lose() { l.leave(lost) }
 
-// leave ends the state held, and tells whether it was that.
+// leave ends the state held, and reports whether it was that.
 func (l *lease) leave(s state) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,7 +117,7 @@ func (l *lease) keep() {
 	}
 }
 
-// removeNode removes the lock's node, and tells whether it was there.
+// removeNode removes the lock's node, and reports whether it was there.
 func (l *lease) removeNode(ctx context.Context) (bool, error) {
 	_, err := l.store.remove(ctx, l.path, client.DeleteOptions{PrevValue: l.value})
 	if isGone(err) {

@@ -86,7 +86,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 
 // tryLock makes one attempt to obtain a lock: the result is the lock, the node
 // that is in its place with the store's index, or an error. The request may be
-// sent again when its answer was lost, for the value tells whether it has run.
+// sent again when its answer was lost, for the value reports whether it has run.
 func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *client.Node, uint64, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -128,7 +128,7 @@ func (s *store) refresh(ctx context.Context, path, value string) (sent time.Time
 	return sent, err
 }
 
-// isGone tells whether an error says that a lock's node is not there, or is
+// isGone reports whether an error says that a lock's node is not there, or is
 // somebody else's.
 func isGone(err error) bool { return isMissing(err) || codeOf(err) == client.ErrorCodeTestFailed }
 

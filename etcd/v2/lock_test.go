@@ -56,7 +56,7 @@ func TestLockAnswerLost(t *testing.T) {
 	require.False(t, locked)
 }
 
-// Who waits for a lock sends no requests meanwhile, but for the pulse, and gets it
+// A waiter for a lock sends no requests meanwhile, but for the pulse, and gets it
 // when it is released.
 func TestLockWaitsForTheEvent(t *testing.T) {
 	t.Parallel()

@@ -72,7 +72,7 @@ func keyOf(n *client.Node) string { return strings.TrimPrefix(n.Key, "/") }
 // with U+FFFD, and nobody knows what it was.
 func isReadable(key string) bool { return !strings.ContainsRune(key, utf8.RuneError) }
 
-// isHidden tells whether the server hides a key from a list of dir, which ends in
+// isHidden reports whether the server hides a key from a list of dir, which ends in
 // a slash or is empty.
 func isHidden(key, dir string) bool { return strings.Contains("/"+key[len(dir):], "/_") }
 

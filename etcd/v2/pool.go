@@ -107,7 +107,7 @@ func (p *pool) keys(ctx context.Context, k failover.Kind, request func(context.C
 // errNoNode: it cannot be an etcd that has answered.
 var errNoNode = errors.New("the answer has no node")
 
-// attempt makes one request of m. sent tells whether it got a connection. It
+// attempt makes one request of m. sent reports whether it got a connection. It
 // calls begun when the answer begins.
 func attempt[T any](ctx context.Context, m *member, begun func(), request func(context.Context, *line) (T, error)) (reply T, sent bool, err error) {
 	l, err := m.line()

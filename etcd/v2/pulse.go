@@ -100,7 +100,7 @@ func (m *member) pulse(ctx context.Context) {
 		}
 		m.mu.Unlock()
 		if err == nil && n%majorityPulse == 0 {
-			// What is not certain now is looked for before the next watch goes on.
+			// If that fails now, it is done before the next watch goes on.
 			_ = m.pool.verify(ctx)
 		}
 	}

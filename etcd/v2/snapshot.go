@@ -69,7 +69,7 @@ func (s *store) mark(ctx context.Context, dir string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	// What is not removed expires.
+	// A marker that is not removed expires.
 	_, _ = s.remove(ctx, "/"+marker.Key, client.DeleteOptions{})
 	return marked.Modified, nil
 }

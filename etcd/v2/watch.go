@@ -217,7 +217,7 @@ func (w *stream) skip() error {
 	return nil
 }
 
-// belies tells whether an event shows that there was one in the gap.
+// belies reports whether an event shows that there was one in the gap.
 func (w *stream) belies(event *client.Response) bool {
 	key := keyOf(event.Node)
 	switch {
@@ -284,7 +284,7 @@ func bytesOf(pairs []*kvdb.KVPair) int64 {
 	return int64(n)
 }
 
-// isEnd tells whether an event is the end of a node.
+// isEnd reports whether an event is the end of a node.
 func isEnd(event *client.Response) bool {
 	switch event.Action {
 	case "delete", "compareAndDelete", "expire":
@@ -293,7 +293,7 @@ func isEnd(event *client.Response) bool {
 	return false
 }
 
-// isEndOfDirectory tells whether an event is the end of a directory and of all
+// isEndOfDirectory reports whether an event is the end of a directory and of all
 // that is in it.
 func isEndOfDirectory(event *client.Response) bool {
 	return isEnd(event) && event.PrevNode != nil && event.PrevNode.Dir
@@ -331,7 +331,7 @@ func (w *stream) apply(event *client.Response) []*kvdb.KVPair {
 	return []*kvdb.KVPair{pair}
 }
 
-// wants tells whether a key is watched. The server tells of hidden ones when they
+// wants reports whether a key is watched. The server tells of hidden ones when they
 // are past.
 func (w *stream) wants(key string) bool {
 	if !w.request.Prefix {

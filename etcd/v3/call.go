@@ -60,7 +60,7 @@ func (a *attempt) Deadline() (deadline time.Time, ok bool) { return time.Time{},
 
 func (a *attempt) sent() bool { return a.peer.Addr != nil }
 
-// mayHaveRun tells whether the request of an attempt may have run although there is
+// mayHaveRun reports whether the request of an attempt may have run although there is
 // no answer but err.
 func mayHaveRun(ctx context.Context, err error) bool {
 	a, ok := ctx.Value(attemptKey{}).(*attempt)

@@ -23,7 +23,7 @@ const (
 	canceled             // the caller's context has ended, before it was sent
 )
 
-// fateOf classifies the error of a request. sent tells whether it was handed to
+// fateOf classifies the error of a request. sent reports whether it was handed to
 // a connection.
 func fateOf(ctx context.Context, err error, sent bool) fate {
 	switch {

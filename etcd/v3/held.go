@@ -54,7 +54,7 @@ func (l *lease) Token() uint64 { return uint64(l.revision) }
 
 func (l *lease) Lost() <-chan struct{} { return l.lost }
 
-// is tells whether kv is the key of this lock; that of a nil lock never is.
+// is reports whether kv is the key of this lock; that of a nil lock never is.
 func (l *lease) is(kv *mvccpb.KeyValue) bool { return l != nil && l.revision == kv.ModRevision }
 
 func (l *lease) kv() *mvccpb.KeyValue {

@@ -41,12 +41,12 @@ func lockOwner(value []byte) (string, bool) {
 // lockKey is where the lock of a full key is.
 func (s *store) lockKey(key string) string { return s.domain + key }
 
-// maybeLock tells whether a key is where locks are, and under a lease.
+// maybeLock reports whether a key is where locks are, and under a lease.
 func (s *store) maybeLock(kv *mvccpb.KeyValue) bool {
 	return kv.Lease != 0 && bytes.HasPrefix(kv.Key, []byte(s.locks))
 }
 
-// isLock tells whether kv is a lock, and not a pair of a program that has the
+// isLock reports whether kv is a lock, and not a pair of a program that has the
 // domain in its keys.
 func (s *store) isLock(kv *mvccpb.KeyValue) bool {
 	if !s.maybeLock(kv) {

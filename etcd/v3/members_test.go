@@ -107,7 +107,7 @@ func TestMembership(t *testing.T) {
 	})
 	require.False(t, infoOf(t, kv, third).IsLearner)
 
-	// Who knows all of them works without any one.
+	// An instance that knows all members works without any one of them.
 	require.NoError(t, kv.SetEndpoints(cluster.Endpoints()))
 	require.Equal(t, cluster.Endpoints(), kv.GetEndpoints())
 	leader, err := cluster.Leader(t.Context())

@@ -148,7 +148,7 @@ func probe(ctx context.Context, client *clientv3.Client) error {
 	}
 }
 
-// isTLSError tells whether a connection failed for a reason that stays: gRPC
+// isTLSError reports whether a connection failed for a reason that stays: gRPC
 // has but the text of what crypto/tls and crypto/x509 say.
 func isTLSError(err error) bool {
 	return strings.Contains(err.Error(), "x509: ") || strings.Contains(err.Error(), "tls: ")

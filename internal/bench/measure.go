@@ -43,7 +43,7 @@ func (m measurer) measure(ctx context.Context, r row) (result, error) {
 		if ctx.Err() != nil {
 			return result{}, ctx.Err()
 		}
-		// Who goes first alternates: A B, B A, A B, …
+		// The first turn alternates: A B, B A, A B, …
 		for turn := range 2 {
 			if (round+turn)%2 == 0 {
 				raws, err = add(raws, r.raw, rawN)

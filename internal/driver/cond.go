@@ -31,12 +31,12 @@ type Cond struct {
 // NoIndex is an index that no pair ever has, and that fits a signed integer.
 const NoIndex = math.MaxInt64
 
-// NeedsKey tells whether the condition can only hold for a key that exists.
+// NeedsKey reports whether the condition can only hold for a key that exists.
 func (c Cond) NeedsKey() bool {
 	return c.Present || c.Modified != 0 || c.Created != 0 || c.HasValue
 }
 
-// NeedsNoKey tells whether the condition can only hold for a key that does not
+// NeedsNoKey reports whether the condition can only hold for a key that does not
 // exist.
 func (c Cond) NeedsNoKey() bool { return c.Absent || c.Unborn }
 

@@ -222,7 +222,7 @@ func (i *instance) held(kvp *kvdb.KVPair) *heldLock {
 	return nil
 }
 
-// IsKeyLocked tells whether key is locked, and by whom.
+// IsKeyLocked reports whether key is locked, and by whom.
 func (kv *Kvdb) IsKeyLocked(key string) (bool, string, error) {
 	full, err := kv.key(key)
 	if err != nil {

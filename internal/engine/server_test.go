@@ -89,7 +89,7 @@ func (s *server) recover(member int) error {
 	return nil
 }
 
-// quorum tells whether the server serves. Its caller holds s.mu.
+// quorum reports whether the server serves. Its caller holds s.mu.
 func (s *server) quorum() bool {
 	up := 0
 	for _, down := range s.members {

@@ -20,7 +20,7 @@ type turns struct {
 }
 
 // enter waits for the turn of key, and returns false when wait is over first.
-// Who got the turn must call leave.
+// A caller that got the turn must call leave.
 func (t *turns) enter(ctx context.Context, key string, wait time.Duration) (bool, error) {
 	t.mu.Lock()
 	queue, taken := t.waiting[key]

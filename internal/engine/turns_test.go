@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Who waits gets the turn in the order they came.
+// Waiters get the turn in the order in which they came.
 func TestTurnsAreInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := turns{waiting: map[string][]chan struct{}{}}
@@ -38,7 +38,7 @@ func TestTurnsAreInOrder(t *testing.T) {
 	})
 }
 
-// Who gives up is passed over, also when it becomes his turn at that moment.
+// A waiter who gives up is passed over, also when it becomes his turn at that moment.
 func TestTurnsOfThoseWhoGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := turns{waiting: map[string][]chan struct{}{}}

@@ -134,7 +134,7 @@ func (t *tx) Prepare() error {
 	return t.check()
 }
 
-// check tells whether Commit could be sent.
+// check reports whether Commit could be sent.
 func (t *tx) check() error {
 	if t.conflict {
 		return kvdb.ErrModified

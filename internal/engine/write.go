@@ -124,7 +124,7 @@ func (i *instance) write(ctx context.Context, w driver.Write) (driver.Indexes, *
 	return indexes, nil, err
 }
 
-// isShared tells whether the encoding of value is the caller's own memory.
+// isShared reports whether the encoding of value is the caller's own memory.
 func isShared(value interface{}) bool {
 	_, shared := value.([]byte)
 	return shared

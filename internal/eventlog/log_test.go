@@ -152,7 +152,7 @@ func TestWatchSelects(t *testing.T) {
 	}
 }
 
-// waits tells whether an event waits for the watch.
+// waits reports whether an event waits for the watch.
 func waits(s driver.Stream) bool {
 	w := s.(*watch)
 	w.mu.Lock()

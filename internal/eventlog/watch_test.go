@@ -39,7 +39,7 @@ func TestConcurrentWatches(t *testing.T) {
 				f.mu.Unlock()
 				s, err := f.log.Watch(context.Background(), r)
 				require.NoError(t, err)
-				// What is written now is to be seen.
+				// The write that is made now must be seen.
 				var mine uint64
 				switch {
 				case r.Prefix:
@@ -145,7 +145,7 @@ func TestLongHistoryIsNoLag(t *testing.T) {
 	require.Equal(t, upTo(2, 4000), indexes(got))
 }
 
-// What is to be dispatched is bounded, too: a writer who is far ahead of the
+// The events to be dispatched are bounded, too: a writer who is far ahead of the
 // dispatcher waits for it.
 func TestWritersWaitForTheDispatcher(t *testing.T) {
 	f := newFeed(10)

@@ -111,7 +111,7 @@ func (p *Pool[E]) Silence() time.Duration {
 	return time.Since(p.created) - time.Duration(p.answered.Load())
 }
 
-// Attempt makes one request of e, and tells whether it got a connection. It
+// Attempt makes one request of e, and reports whether it got a connection. It
 // calls begun when the answer begins.
 type Attempt[E any] func(ctx context.Context, e E, begun func()) (sent bool, err error)
 

@@ -235,7 +235,7 @@ func TestSessionClose(t *testing.T) {
 	})
 }
 
-// Who holds a lock is told that it is lost before anybody else can get it.
+// A holder is told that its lock is lost before anybody else can get it.
 func TestCloseTellsFirst(t *testing.T) {
 	table, s := newSession()
 	l := lockNow(t, s, "k", "me")

@@ -46,7 +46,7 @@ var model = porcupine.Model{
 	},
 }
 
-// step tells whether an operation may have had this outcome, and the state
+// step reports whether an operation may have had this outcome, and the state
 // behind it. Where expiry leaves open whether a key exists the outcome decides.
 func (s state) step(in input, out output) (bool, state) {
 	if in.kind == enumerate {
@@ -86,7 +86,7 @@ func (s state) step(in input, out output) (bool, state) {
 
 func (e entry) present() bool { return e.modified != 0 || e.unknown }
 
-// saysPresent tells whether the outcome shows that the key existed; nil when it
+// saysPresent reports whether the outcome shows that the key existed; nil when it
 // does not show it.
 func (s state) saysPresent(in input, out output) *bool {
 	yes, no := true, false

@@ -23,7 +23,7 @@ type driver interface {
 	// ready returns an error while the member does not serve requests that need
 	// the cluster.
 	ready(ctx context.Context, m *Member) error
-	// leads tells whether the member believes it is the leader.
+	// leads reports whether the member believes it is the leader.
 	leads(ctx context.Context, m *Member) (bool, error)
 	// requests is what Member.Requests returns.
 	requests(ctx context.Context, m *Member) (float64, error)

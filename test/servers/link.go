@@ -108,7 +108,7 @@ func (l *Link) listen() error {
 	return l.front.set(l.up && l.state != cut)
 }
 
-// isOpen tells whether data passes.
+// isOpen reports whether data passes.
 func (l *Link) isOpen() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -118,7 +118,7 @@ func TestLinkBlackhole(t *testing.T) {
 		echo(t, conn, "after")
 	}
 
-	// What is held can be cut.
+	// Data that is held back can be cut off.
 	require.NoError(t, l.Blackhole())
 	_, err := io.WriteString(old, "lost")
 	require.NoError(t, err)

@@ -180,14 +180,14 @@ func (m *Member) failed(err error) error {
 	return fmt.Errorf("%s does not start: %w; its output ends with:\n%s", m.name, err, m.Output())
 }
 
-// Running tells whether the server runs, paused or not.
+// Running reports whether the server runs, paused or not.
 func (m *Member) Running() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.proc != nil && m.proc.running()
 }
 
-// available tells whether the server can answer.
+// available reports whether the server can answer.
 func (m *Member) available() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -16,7 +16,7 @@ func (c *Cluster) link(from, to *Member) *Link {
 	return c.links[key]
 }
 
-// quorum tells whether a member can reach enough others, itself included.
+// quorum reports whether a member can reach enough others, itself included.
 func (c *Cluster) quorum(m *Member) bool {
 	all := c.All()
 	reached := 0

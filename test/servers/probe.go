@@ -59,7 +59,7 @@ type prober struct {
 }
 
 func newProber(c *Cluster) (*prober, error) {
-	// Whom it talks to is known: a test may want a bad certificate.
+	// The server is known, and a test may want it to have a bad certificate.
 	config := &tls.Config{InsecureSkipVerify: true}
 	if c.CA != nil {
 		certFile, keyFile, err := c.CA.Issue("prober", Leaf{CommonName: "prober"})
