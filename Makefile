@@ -17,7 +17,7 @@ help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The packages whose tests start real servers.
-SERVERS := ./consul ./etcd/... ./zookeeper ./test/servers ./examples/leader ./examples/quickstart ./internal/bench ./internal/security
+SERVERS := ./consul ./etcd/... ./zookeeper ./test/servers ./examples/leader ./examples/quickstart ./internal/testing/bench ./internal/testing/security
 
 # A module of its own, whose tests start servers at the default ports.
 OUTSIDE := test/outside
@@ -44,7 +44,7 @@ short: ## the quick tests only, without the race detector
 stress: ## the suite on mem and bolt COUNT times in random order, and tests at the size that is promised
 	$(GO) test -race -timeout 0 ./mem ./internal/tree -args -kvdb.keys=1000000
 	$(GO) test -race -timeout 0 ./bolt -args -kvdb.all -kvdb.keys=100000 -kvdb.kills=200
-	$(GO) test -race -timeout 0 ./internal/modeltest -args -kvdb.rounds=425
+	$(GO) test -race -timeout 0 ./internal/testing/modeltest -args -kvdb.rounds=425
 	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout 0 -run Conformance $(EMBEDDED)
 
 .PHONY: fuzz
@@ -71,14 +71,14 @@ generate: ## the generated files anew
 
 .PHONY: bench
 bench: servers ## measure against the raw stores and write BENCHMARKS.md
-	$(GO) run ./internal/bench -o BENCHMARKS.md $(BENCHARGS)
+	$(GO) run ./internal/testing/bench -o BENCHMARKS.md $(BENCHARGS)
 
 .PHONY: matrix
 matrix: servers ## the table in docs/capabilities.md
 	@set -e; reports=$$(mktemp -d); trap 'rm -rf "$$reports"' EXIT; \
 	$(GO) test -run Conformance $(EMBEDDED) -args -kvdb.report="$$reports"; \
 	CI=true $(GO) test -p 2 -run $(THREE) $(ON_SERVERS) -args -kvdb.report="$$reports"; \
-	$(GO) run ./internal/matrix "$$reports" docs/capabilities.md
+	$(GO) run ./internal/testing/matrix "$$reports" docs/capabilities.md
 
 .PHONY: servers
 servers: ## build the real servers that tests run against (cached)

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/faults"
+	"github.com/portworx/kvdb/internal/testing/faults"
 	"github.com/portworx/kvdb/test/servers"
 )
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/engine"
-	"github.com/portworx/kvdb/internal/faults"
+	"github.com/portworx/kvdb/internal/testing/faults"
 	"github.com/portworx/kvdb/test/servers"
 )
 

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/security"
+	"github.com/portworx/kvdb/internal/testing/security"
 	"github.com/portworx/kvdb/test/servers"
 )
 

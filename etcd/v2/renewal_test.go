@@ -3,7 +3,7 @@ package etcdv2
 import (
 	"testing"
 
-	"github.com/portworx/kvdb/internal/security"
+	"github.com/portworx/kvdb/internal/testing/security"
 	"github.com/portworx/kvdb/test/servers"
 )
 

@@ -11,7 +11,7 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/security"
+	"github.com/portworx/kvdb/internal/testing/security"
 	"github.com/portworx/kvdb/test/servers"
 )
 

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/security"
+	"github.com/portworx/kvdb/internal/testing/security"
 	"github.com/portworx/kvdb/test/servers"
 )
 

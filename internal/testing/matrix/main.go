@@ -2,7 +2,7 @@
 // conformance suite, between the markers of a file. Its cells are short: exceptions
 // are notes below the table, which have numbers.
 //
-//	go run ./internal/matrix reports-folder docs/capabilities.md
+//	go run ./internal/testing/matrix reports-folder docs/capabilities.md
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/portworx/kvdb/internal/pages"
+	"github.com/portworx/kvdb/internal/testing/pages"
 	"github.com/portworx/kvdb/test"
 )
 

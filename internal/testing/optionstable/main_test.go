@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/portworx/kvdb/internal/pages"
 	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/internal/testing/pages"
 )
 
 func TestTable(t *testing.T) {
@@ -30,7 +30,7 @@ func TestTable(t *testing.T) {
 
 // `make generate` writes the page.
 func TestPageIsCurrent(t *testing.T) {
-	page, err := os.ReadFile("../../docs/options.md")
+	page, err := os.ReadFile("../../../docs/options.md")
 	require.NoError(t, err)
 	current, err := pages.Replace(string(page), "options", table(settings.Declared()))
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func TestPageIsCurrent(t *testing.T) {
 
 // Each option whose name the root package exports is declared by somebody.
 func TestExportedOptionsAreDeclared(t *testing.T) {
-	source, err := os.ReadFile("../../options.go")
+	source, err := os.ReadFile("../../../options.go")
 	require.NoError(t, err)
 	names, _, _ := strings.Cut(string(source), "// Values of the option")
 	exported := regexp.MustCompile(`(?m)^\t\w+ += "(\w+)"$`).FindAllStringSubmatch(names, -1)

@@ -2,7 +2,7 @@
 // table. Both sides do the same work in the same run, in turns, so that a busy
 // machine slows down both: the ratio is what counts, not the times.
 //
-//	go run ./internal/bench [-o file] [-rounds n] [-slice duration] [-only regexp]
+//	go run ./internal/testing/bench [-o file] [-rounds n] [-slice duration] [-only regexp]
 //
 // A suite is a store in some state; a file of this package has the suites of
 // one backend.

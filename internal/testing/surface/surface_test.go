@@ -13,7 +13,7 @@ import (
 
 // root is the folder of the module.
 func root(t *testing.T) string {
-	dir, err := filepath.Abs("../..")
+	dir, err := filepath.Abs("../../..")
 	require.NoError(t, err)
 	return dir
 }

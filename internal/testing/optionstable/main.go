@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/portworx/kvdb/internal/pages"
 	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/internal/testing/pages"
 
 	// Their options are in the table.
 	_ "github.com/portworx/kvdb/bolt"
@@ -22,7 +22,7 @@ import (
 	_ "github.com/portworx/kvdb/zookeeper"
 )
 
-//go:generate go run . ../../docs/options.md
+//go:generate go run . ../../../docs/options.md
 
 func main() {
 	if len(os.Args) != 2 {

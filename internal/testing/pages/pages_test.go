@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	root = "../.."
+	root = "../../.."
 	// maxColumns is for all lines but those of tables and of generated parts.
 	maxColumns     = 100
 	maxCell        = 120
