@@ -97,7 +97,7 @@ func New(domain string, machines []string, options map[string]string, fatalError
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := driver.WithTimeLimit(context.Background(), opTimeout)
+	ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
 	defer cancel()
 	if err := s.pool.first(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to Consul at %q: %w", c.Given, err), s.Close(ctx))

@@ -17,8 +17,13 @@ import (
 	"github.com/portworx/kvdb/internal/settings"
 )
 
-// opTimeout bounds every call.
-const opTimeout = 10 * time.Second
+const (
+	// opTimeout bounds every call.
+	opTimeout = 10 * time.Second
+	// openTimeout is how long New looks for an endpoint that serves, so that it returns
+	// within 10 s.
+	openTimeout = 8 * time.Second
+)
 
 // newBackoff is what callers wait between two tries.
 func newBackoff() retry.Backoff {
