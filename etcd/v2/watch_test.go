@@ -196,14 +196,22 @@ func TestCatchUp(t *testing.T) {
 	cluster, index := servers.Etcd35(t, servers.Options{TLS: true}), index(t)
 	kv := instance(t, cluster, "past", map[string]string{kvdb.TrustedCAFileKey: cluster.CA.File}, nil)
 	start := index(kv.Put("dir/key", "value", 0))
-	const writers, past, later = 6, 40, 500
-	var mu sync.Mutex // protects written
+	// The watch is never further behind than the server remembers, however slow the
+	// machine is: so far ahead of it writers wait.
+	const writers, past, later, ahead = 6, 40, 500, 600
+	behind := make(chan struct{}, ahead) // has an element for each event to come
+	var mu sync.Mutex                    // protects written
 	var written []uint64
 	write := func(each int) {
 		var writing sync.WaitGroup
 		for range writers {
 			writing.Go(func() {
 				for range each {
+					select {
+					case behind <- struct{}{}:
+					case <-t.Context().Done():
+						return
+					}
 					pair, err := kv.Put("dir/key", "value", 0)
 					if !assert.NoError(t, err) {
 						return
@@ -218,10 +226,22 @@ func TestCatchUp(t *testing.T) {
 	}
 	write(past)
 	events := watch(t, kv, "dir/", start)
-	write(later)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		write(later)
+	}()
+	var seen []told
+	for range writers * (past + later) {
+		e := receive(t, events)
+		require.NoError(t, e.err)
+		seen = append(seen, e)
+		<-behind
+	}
+	receive(t, done)
 	slices.Sort(written)
-	for _, want := range written {
-		require.Equal(t, event(kvdb.KVSet, "dir/key", want), receive(t, events))
+	for i, want := range written {
+		require.Equal(t, event(kvdb.KVSet, "dir/key", want), seen[i])
 	}
 }
 
