@@ -27,8 +27,8 @@ import (
 	"fmt"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
-	"github.com/portworx/kvdb/internal/engine"
+	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/engine"
 	"github.com/portworx/kvdb/internal/eventlog"
 	"github.com/portworx/kvdb/internal/settings"
 )

@@ -18,7 +18,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // whileCommitting calls start, which starts goroutines that write, while a
@@ -423,7 +423,7 @@ func TestFileCutOffWhileOpen(t *testing.T) {
 
 func TestTooLarge(t *testing.T) {
 	kv := openAt(t, tempFile(t))
-	_, err := kv.Put("key", make([]byte, limits.MaxValue+1), 0)
+	_, err := kv.Put("key", make([]byte, profile.MaxValue+1), 0)
 	require.ErrorIs(t, err, kvdb.ErrTooLarge)
 	longest := strings.Repeat("k", bbolt.MaxKeySize)
 	_, err = kv.Put(longest+"k", "value", 0)

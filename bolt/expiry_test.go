@@ -13,7 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // entries returns the number of entries in a bucket.
@@ -272,7 +272,7 @@ func TestStaleExpiry(t *testing.T) {
 
 func TestLargestTTL(t *testing.T) {
 	kv := openAt(t, tempFile(t))
-	largest := uint64(limits.MaxTTL / time.Second)
+	largest := uint64(profile.MaxTTL / time.Second)
 	_, err := kv.Put("key", "value", largest)
 	require.NoError(t, err)
 	_, err = kv.Get("key")

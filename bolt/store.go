@@ -7,14 +7,14 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/locktable"
 )
 
 // maxTTL keeps arithmetic with times far from overflow.
 const maxTTL = 100 * 365 * 24 * time.Hour
 
-var limits = driver.Limits{
+var profile = driver.Profile{
 	MaxTTL:           maxTTL,
 	MaxKey:           bbolt.MaxKeySize,
 	MaxValue:         64 << 20,
@@ -46,7 +46,7 @@ func newStore(db *database) *store {
 	return s
 }
 
-func (s *store) Limits() driver.Limits { return limits }
+func (s *store) Profile() driver.Profile { return profile }
 
 // token is an index of its own, which no restart gives out again.
 func (s *store) token(ctx context.Context) (index uint64, err error) {

@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // Commit implements driver.Transactor. It looks at the keys that are to be

@@ -43,8 +43,8 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
-	"github.com/portworx/kvdb/internal/engine"
+	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/engine"
 )
 
 const (

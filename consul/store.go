@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 const (
@@ -71,9 +71,9 @@ func newStore(c config) (*store, error) {
 	return s, nil
 }
 
-// Limits implements driver.Store.
-func (s *store) Limits() driver.Limits {
-	return driver.Limits{
+// Profile implements driver.Store.
+func (s *store) Profile() driver.Profile {
+	return driver.Profile{
 		MinTTL: minTTL, MaxTTL: maxTTL,
 		MaxKey: maxKey, MaxTxOps: maxTxOps,
 		CheckKey: checkKey, CheckPrefix: checkPrefix,

@@ -12,8 +12,8 @@ import (
 	"fmt"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
-	"github.com/portworx/kvdb/internal/engine"
+	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/engine"
 	"github.com/portworx/kvdb/internal/eventlog"
 	"github.com/portworx/kvdb/internal/settings"
 )
@@ -89,7 +89,7 @@ func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb
 	case snapshot && objects:
 		return nil, ErrSnapWithInterfaceNotSupported
 	case snapshot:
-		return instance(engine.NewSnapshot(cfg, limits))
+		return instance(engine.NewSnapshot(cfg, profile))
 	case objects:
 		cfg.Store = &objectStore{newStore(history)}
 	default:

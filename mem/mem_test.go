@@ -7,7 +7,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/mem"
 )
 

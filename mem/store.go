@@ -8,15 +8,15 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/eventlog"
 	"github.com/portworx/kvdb/internal/locktable"
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// limits of a store. A hundred years keep arithmetic with times far from
+// profile is that of every store. A hundred years keep arithmetic with times far from
 // overflow.
-var limits = driver.Limits{
+var profile = driver.Profile{
 	MaxTTL:           100 * 365 * 24 * time.Hour,
 	Capabilities:     kvdb.KVCapabilityOrderedUpdates,
 	PrivateKeyspace:  true,
@@ -60,7 +60,7 @@ func newStore(history int) *store {
 	return s
 }
 
-func (s *store) Limits() driver.Limits { return limits }
+func (s *store) Profile() driver.Profile { return profile }
 
 // lock begins a change: s.mu is held for writing when it returns nil, and
 // nothing that is due has not expired.

@@ -10,7 +10,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 const (
@@ -54,9 +54,9 @@ var (
 	_ kvdb.Controller    = (*store)(nil)
 )
 
-// Limits implements driver.Store.
-func (s *store) Limits() driver.Limits {
-	return driver.Limits{
+// Profile implements driver.Store.
+func (s *store) Profile() driver.Profile {
+	return driver.Profile{
 		NoTTL: true, NoEmptyValue: true, MaxKey: maxKey,
 		CheckKey: checkKey, CheckPrefix: checkPrefix, OpTimeout: opTimeout,
 	}

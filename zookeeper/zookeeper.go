@@ -24,7 +24,7 @@ import (
 	"fmt"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/engine"
+	"github.com/portworx/kvdb/engine"
 )
 
 const (

@@ -73,8 +73,8 @@ import (
 	"fmt"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/engine"
 	"github.com/portworx/kvdb/etcd/common"
-	"github.com/portworx/kvdb/internal/engine"
 )
 
 // Name of the backend.

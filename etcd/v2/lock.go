@@ -11,8 +11,8 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/common"
-	"github.com/portworx/kvdb/internal/driver"
 )
 
 const (

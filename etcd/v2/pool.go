@@ -10,8 +10,8 @@ import (
 
 	"go.etcd.io/etcd/client/v2"
 
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/common"
-	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/failover"
 	"github.com/portworx/kvdb/internal/retry"
 	"github.com/portworx/kvdb/internal/settings"

@@ -12,7 +12,7 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 const (
@@ -65,9 +65,9 @@ func newStore(p *pool, stale bool) *store {
 	return s
 }
 
-// Limits implements driver.Store.
-func (s *store) Limits() driver.Limits {
-	return driver.Limits{
+// Profile implements driver.Store.
+func (s *store) Profile() driver.Profile {
+	return driver.Profile{
 		MaxValue: maxValue, MaxTTL: maxTTL, CheckKey: checkKey, CheckPrefix: checkPrefix,
 		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: opTimeout,
 	}

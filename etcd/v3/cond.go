@@ -5,7 +5,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 func createdAt(key []byte, result pb.Compare_CompareResult, revision int64) *pb.Compare {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"sync"
 
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // keyed is a mutex for each key.

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 

@@ -18,8 +18,8 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/common"
-	"github.com/portworx/kvdb/internal/driver"
 	"github.com/portworx/kvdb/internal/settings"
 )
 

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
@@ -64,8 +64,8 @@ var (
 	_ kvdb.Controller     = (*store)(nil)
 )
 
-func (s *store) Limits() driver.Limits {
-	return driver.Limits{
+func (s *store) Profile() driver.Profile {
+	return driver.Profile{
 		MinTTL: minTTL, MaxTTL: maxTTL,
 		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: opTimeout,
 	}

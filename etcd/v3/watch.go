@@ -12,7 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // watch is one watch on the hub. It implements driver.Stream.

@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // maxBatch bounds the events that are dispatched, and copied by Next, at a time.

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -2,7 +2,7 @@ package engine
 
 import (
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // The store's Controller takes no context, so these look at the view's, and at

@@ -8,22 +8,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // fake is a store of which a test says what some methods do. The others must
 // not be called.
 type fake struct {
 	driver.Store
-	limits driver.Limits
-	get    func(ctx context.Context, key string) (*kvdb.KVPair, error)
-	put    func(ctx context.Context, w driver.Write) (driver.Indexes, error)
-	lock   func(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error)
-	watch  func(ctx context.Context, r driver.WatchRequest) (driver.Stream, error)
-	closed int
+	profile driver.Profile
+	get     func(ctx context.Context, key string) (*kvdb.KVPair, error)
+	put     func(ctx context.Context, w driver.Write) (driver.Indexes, error)
+	lock    func(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error)
+	watch   func(ctx context.Context, r driver.WatchRequest) (driver.Stream, error)
+	closed  int
 }
 
-func (f *fake) Limits() driver.Limits { return f.limits }
+func (f *fake) Profile() driver.Profile { return f.profile }
 
 func (f *fake) Get(ctx context.Context, key string) (*kvdb.KVPair, error) { return f.get(ctx, key) }
 

@@ -9,8 +9,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
-	"github.com/portworx/kvdb/internal/engine"
+	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/engine"
 	"github.com/portworx/kvdb/internal/settings"
 	"github.com/portworx/kvdb/internal/tree"
 	"github.com/portworx/kvdb/test"
@@ -43,7 +43,7 @@ func initFor(connect func() driver.Store) kvdb.DatastoreInit {
 // A store that can do little, behind a network.
 func TestConformanceOfAPlainStore(t *testing.T) {
 	s := newServer()
-	limits := driver.Limits{
+	profile := driver.Profile{
 		NoTTL: true, NoEmptyValue: true, MaxValue: 1000,
 		CheckKey: foldSlashes, CheckPrefix: foldPrefix, OpTimeout: callLimit,
 	}
@@ -51,7 +51,7 @@ func TestConformanceOfAPlainStore(t *testing.T) {
 		Name:   "plain",
 		Server: s,
 		Init: initFor(func() driver.Store {
-			r := s.connect(limits)
+			r := s.connect(profile)
 			r.folded, r.lockSharesKey = true, true
 			return r
 		}),
@@ -67,14 +67,14 @@ func TestConformanceOfAPlainStore(t *testing.T) {
 // One that can do more, in ways of its own.
 func TestConformanceOfATransactor(t *testing.T) {
 	s := newServer()
-	limits := driver.Limits{
+	profile := driver.Profile{
 		MinTTL: 2 * time.Second, MaxTTL: time.Hour, MaxTxOps: 16, OpTimeout: callLimit,
 		Capabilities: kvdb.KVCapabilityOrderedUpdates,
 	}
 	test.Conformance(t, test.Harness{
 		Name:   "transactor",
 		Server: s,
-		Init:   initFor(func() driver.Store { return &transactor{s.connect(limits)} }),
+		Init:   initFor(func() driver.Store { return &transactor{s.connect(profile)} }),
 		Traits: test.Traits{
 			MinTTL: 2 * time.Second, MaxTTL: time.Hour, TTLUntold: true, MaxTxOps: 16,
 			CallTimeout: callLimit, WatchTimeout: watchLimit,
@@ -104,12 +104,12 @@ func (partial) Snapshot(context.Context, []string, bool) (*tree.Tree, uint64, er
 // One that has neither locks nor watches nor snapshots.
 func TestConformanceOfAPartialStore(t *testing.T) {
 	s := newServer()
-	limits := driver.Limits{NoTTL: true, OpTimeout: callLimit, Capabilities: kvdb.KVCapabilityOrderedUpdates}
+	profile := driver.Profile{NoTTL: true, OpTimeout: callLimit, Capabilities: kvdb.KVCapabilityOrderedUpdates}
 	test.Conformance(t, test.Harness{
 		Name:   "partial",
 		Server: s,
 		Bare:   true,
-		Init:   initFor(func() driver.Store { return partial{s.connect(limits)} }),
+		Init:   initFor(func() driver.Store { return partial{s.connect(profile)} }),
 		Traits: test.Traits{
 			NoLocks: true, NoWatches: true, NoSnapshots: true,
 			NoTTL: true, SingleKeyTx: true, NoCompact: true, CallTimeout: callLimit,

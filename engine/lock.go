@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 const defaultLockerID = "locked"

@@ -14,17 +14,17 @@ func (i *instance) key(key string) (string, error) {
 		return "", illegalKey(key, errors.New("it is empty"))
 	}
 	full := i.prefix + key
-	if i.limits.CheckKey != nil {
+	if i.profile.CheckKey != nil {
 		var err error
-		if full, err = i.limits.CheckKey(full); err != nil {
+		if full, err = i.profile.CheckKey(full); err != nil {
 			return "", illegalKey(key, err)
 		}
 		if len(full) <= len(i.prefix) {
 			return "", illegalKey(key, errors.New("it has nothing but slashes"))
 		}
 	}
-	if i.limits.MaxKey > 0 && len(full) > i.limits.MaxKey {
-		return "", illegalKey(key, fmt.Errorf("it has %d bytes with its domain, the store holds %d", len(full), i.limits.MaxKey))
+	if i.profile.MaxKey > 0 && len(full) > i.profile.MaxKey {
+		return "", illegalKey(key, fmt.Errorf("it has %d bytes with its domain, the store holds %d", len(full), i.profile.MaxKey))
 	}
 	return full, nil
 }
@@ -37,10 +37,10 @@ func illegalKey(key string, reason error) error {
 // anywhere in a key.
 func (i *instance) stringPrefix(prefix string) (string, error) {
 	full := i.prefix + prefix
-	if i.limits.CheckPrefix == nil {
+	if i.profile.CheckPrefix == nil {
 		return full, nil
 	}
-	full, err := i.limits.CheckPrefix(full)
+	full, err := i.profile.CheckPrefix(full)
 	if err != nil {
 		return "", illegalKey(prefix, err)
 	}

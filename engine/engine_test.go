@@ -12,13 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // A call gets the store's time limit; a lock and a watch limit themselves.
 func TestTimeLimitOfACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fake{limits: driver.Limits{OpTimeout: 10 * time.Second}}
+		f := &fake{profile: driver.Profile{OpTimeout: 10 * time.Second}}
 		f.get = func(ctx context.Context, _ string) (*kvdb.KVPair, error) {
 			<-ctx.Done()
 			return nil, context.Cause(ctx)
@@ -142,7 +142,7 @@ func TestStreamThatBreaks(t *testing.T) {
 
 // What the store cannot hold never reaches it.
 func TestRefusedKeys(t *testing.T) {
-	f := &fake{limits: driver.Limits{MaxKey: 20, CheckKey: func(key string) (string, error) {
+	f := &fake{profile: driver.Profile{MaxKey: 20, CheckKey: func(key string) (string, error) {
 		if strings.Contains(key, "?") {
 			return "", errors.New("a question")
 		}
@@ -170,7 +170,7 @@ func TestRefusedKeys(t *testing.T) {
 }
 
 func TestRefusedDomain(t *testing.T) {
-	f := &fake{limits: driver.Limits{CheckPrefix: func(string) (string, error) { return "", errors.New("not here") }}}
+	f := &fake{profile: driver.Profile{CheckPrefix: func(string) (string, error) { return "", errors.New("not here") }}}
 	_, err := New(Config{Name: "fake", Domain: "domain", Store: f})
 	require.ErrorIs(t, err, kvdb.ErrIllegal)
 	require.ErrorContains(t, err, "not here")
@@ -204,7 +204,7 @@ func (c *counted) AfterFunc(func()) func() bool {
 // A call through a view leaves nothing behind at the contexts that it obeyed.
 func TestCallsAreForgotten(t *testing.T) {
 	for _, limit := range []time.Duration{0, time.Minute} {
-		f := &fake{limits: driver.Limits{OpTimeout: limit}}
+		f := &fake{profile: driver.Profile{OpTimeout: limit}}
 		kv := open(t, f, nil)
 		life, outer, inner := newCounted(), newCounted(), newCounted()
 		kv.lifetime, kv.ctx = life, life

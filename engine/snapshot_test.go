@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/tree"
 )
 
@@ -51,7 +51,7 @@ func TestSnapshotOfOverlappingPrefixes(t *testing.T) {
 
 // The pair that SnapPut returns is the caller's.
 func TestSnapPutReturnsACopy(t *testing.T) {
-	kv, err := NewSnapshot(Config{Name: "fake"}, driver.Limits{})
+	kv, err := NewSnapshot(Config{Name: "fake"}, driver.Profile{})
 	require.NoError(t, err)
 	given := &kvdb.KVPair{Key: "key", Value: []byte("value")}
 	pair, err := kv.SnapPut(given)

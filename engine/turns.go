@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // turns queues those of this instance who wait for the same lock, in the order

@@ -7,7 +7,7 @@ import (
 	"fmt"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // tx keeps its writes back until Commit, which applies them if all that it read
@@ -139,14 +139,14 @@ func (t *tx) check() error {
 	if t.conflict {
 		return kvdb.ErrModified
 	}
-	limits := t.kv.limits
+	profile := t.kv.profile
 	keys := len(t.keys())
 	if _, ok := t.kv.store.(driver.Transactor); !ok && keys > 1 {
 		return kvdb.ErrNotSupported
 	}
 	ops := keys + len(t.locks)
-	if limits.MaxTxOps > 0 && ops > limits.MaxTxOps {
-		return fmt.Errorf("%w: the transaction has %d operations, the limit is %d", kvdb.ErrTooLarge, ops, limits.MaxTxOps)
+	if profile.MaxTxOps > 0 && ops > profile.MaxTxOps {
+		return fmt.Errorf("%w: the transaction has %d operations, the limit is %d", kvdb.ErrTooLarge, ops, profile.MaxTxOps)
 	}
 	size := 0
 	for key := range t.keys() {
@@ -155,8 +155,8 @@ func (t *tx) check() error {
 	for _, w := range t.writes {
 		size += len(w.Value)
 	}
-	if limits.MaxTxBytes > 0 && size > limits.MaxTxBytes {
-		return fmt.Errorf("%w: the transaction has %d bytes, the limit is %d", kvdb.ErrTooLarge, size, limits.MaxTxBytes)
+	if profile.MaxTxBytes > 0 && size > profile.MaxTxBytes {
+		return fmt.Errorf("%w: the transaction has %d bytes, the limit is %d", kvdb.ErrTooLarge, size, profile.MaxTxBytes)
 	}
 	if checker, ok := t.kv.store.(driver.TxChecker); ok {
 		return checker.CheckTx(t.readSet(), t.writes, t.locks)

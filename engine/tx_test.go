@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // committing is a fake that has transactions.
@@ -20,7 +20,7 @@ func (committing) Commit(context.Context, []driver.Read, []driver.Write, []drive
 
 // A transaction's size is the sum of its keys and values.
 func TestTransactionTooLarge(t *testing.T) {
-	kv := open(t, &fake{limits: driver.Limits{MaxTxBytes: 20}}, nil)
+	kv := open(t, &fake{profile: driver.Profile{MaxTxBytes: 20}}, nil)
 	tx, err := kv.TxNew()
 	require.NoError(t, err)
 	_, err = tx.Put("k", "123456789012", 0) // "domain/k" has 8 bytes
@@ -38,7 +38,7 @@ func TestTransactionTooLarge(t *testing.T) {
 
 // A lock that guards a transaction is one of its operations.
 func TestTransactionWithTooManyGuards(t *testing.T) {
-	f := &fake{limits: driver.Limits{MaxTxOps: 2}}
+	f := &fake{profile: driver.Profile{MaxTxOps: 2}}
 	f.lock = func(context.Context, string, string, time.Duration) (driver.Lease, error) { return newFakeLease(), nil }
 	kv, err := New(Config{Name: "fake", Domain: "domain", Store: committing{f}})
 	require.NoError(t, err)

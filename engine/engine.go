@@ -1,5 +1,5 @@
-// Package engine is kvdb.Kvdb over a driver.Store: everything that is the same
-// for all stores.
+// Package engine implements kvdb.Kvdb over a driver.Store: everything that is the
+// same for all stores. It is experimental, as package driver is.
 package engine
 
 import (
@@ -13,7 +13,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/common"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 const (
@@ -26,10 +26,14 @@ const (
 
 // Config is what a backend gives to New.
 type Config struct {
-	Name    string // of the backend, what String returns
-	Domain  string
-	Store   driver.Store
-	FatalCb kvdb.FatalErrorCB // nil: fatal errors are logged
+	// Name is the backend's, which String returns.
+	Name string
+	// Domain is the caller's, as it was given.
+	Domain string
+	// Store is the store. New owns it.
+	Store driver.Store
+	// FatalCb is the caller's; nil has fatal errors logged.
+	FatalCb kvdb.FatalErrorCB
 }
 
 // Kvdb is a view of an instance: every call through it obeys ctx.
@@ -52,9 +56,9 @@ type instance struct {
 	common.BaseKvdb
 	kvdb.Controller
 
-	name   string
-	store  driver.Store
-	limits driver.Limits
+	name    string
+	store   driver.Store
+	profile driver.Profile
 	// prefix goes in front of a key for the store, domain in front of one that
 	// is shown to a watch callback. Both are "" or end in a slash.
 	prefix, domain string
@@ -71,7 +75,7 @@ type instance struct {
 // New returns an instance over cfg.Store, which it owns from now on. When it
 // fails the store is closed.
 func New(cfg Config) (*Kvdb, error) {
-	i := &instance{name: cfg.Name, store: cfg.Store, limits: cfg.Store.Limits()}
+	i := &instance{name: cfg.Name, store: cfg.Store, profile: cfg.Store.Profile()}
 	i.FatalCb = cfg.FatalCb
 	i.turns.waiting = map[string][]chan struct{}{}
 	i.Controller = kvdb.ControllerNotSupported
@@ -82,13 +86,13 @@ func New(cfg Config) (*Kvdb, error) {
 	if i.domain != "" && !strings.HasSuffix(i.domain, kvdb.DefaultSeparator) {
 		i.domain += kvdb.DefaultSeparator
 	}
-	if i.limits.CheckPrefix != nil {
+	if i.profile.CheckPrefix != nil {
 		var err error
-		if i.domain, err = i.limits.CheckPrefix(i.domain); err != nil {
+		if i.domain, err = i.profile.CheckPrefix(i.domain); err != nil {
 			return nil, errors.Join(fmt.Errorf("domain: %w", illegalKey(cfg.Domain, err)), closeStore(cfg.Store, closeTimeout))
 		}
 	}
-	if !i.limits.PrivateKeyspace {
+	if !i.profile.PrivateKeyspace {
 		i.prefix = i.domain
 	}
 	i.lifetime, i.end = context.WithCancelCause(context.Background())
@@ -99,7 +103,7 @@ func New(cfg Config) (*Kvdb, error) {
 func (i *instance) String() string { return i.name }
 
 // Capabilities returns the KVCapability bits of the backend.
-func (i *instance) Capabilities() int { return i.limits.Capabilities }
+func (i *instance) Capabilities() int { return i.profile.Capabilities }
 
 // BindContext implements kvdb.ContextBinder.
 func (kv *Kvdb) BindContext(ctx context.Context) kvdb.Kvdb {
@@ -116,7 +120,7 @@ func (kv *Kvdb) begin() (context.Context, context.CancelFunc, error) {
 	if err := kv.usable(); err != nil {
 		return nil, nil, err
 	}
-	if kv.limits.OpTimeout == 0 {
+	if kv.profile.OpTimeout == 0 {
 		if kv.ctx == kv.lifetime {
 			return kv.ctx, func() {}, nil
 		}
@@ -124,11 +128,11 @@ func (kv *Kvdb) begin() (context.Context, context.CancelFunc, error) {
 		return ctx, cancel, nil
 	}
 	if kv.ctx == kv.lifetime { // the usual case costs one context
-		ctx, cancel := driver.WithTimeLimit(kv.ctx, kv.limits.OpTimeout)
+		ctx, cancel := driver.WithTimeLimit(kv.ctx, kv.profile.OpTimeout)
 		return ctx, cancel, nil
 	}
 	ctx, cancel := kv.merged()
-	bounded, cancelTimeout := driver.WithTimeLimit(ctx, kv.limits.OpTimeout)
+	bounded, cancelTimeout := driver.WithTimeLimit(ctx, kv.profile.OpTimeout)
 	return bounded, func() { cancelTimeout(); cancel() }, nil
 }
 

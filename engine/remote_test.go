@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/tree"
 )
 
@@ -17,7 +17,7 @@ import (
 // has no optional interface.
 type remote struct {
 	*server
-	limits driver.Limits
+	profile driver.Profile
 	// folded: a watch gets several updates of one key as one, and knows nothing
 	// of past deletions.
 	folded bool
@@ -33,8 +33,8 @@ type remote struct {
 	endWatches context.CancelCauseFunc
 }
 
-func (s *server) connect(limits driver.Limits) *remote {
-	r := &remote{server: s, limits: limits, session: s.locks.NewSession(s.bump)}
+func (s *server) connect(profile driver.Profile) *remote {
+	r := &remote{server: s, profile: profile, session: s.locks.NewSession(s.bump)}
 	r.watches, r.endWatches = context.WithCancelCause(context.Background())
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,7 +42,7 @@ func (s *server) connect(limits driver.Limits) *remote {
 	return r
 }
 
-func (r *remote) Limits() driver.Limits { return r.limits }
+func (r *remote) Profile() driver.Profile { return r.profile }
 
 func (r *remote) Close(context.Context) error {
 	r.mu.Lock()

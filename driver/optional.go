@@ -19,7 +19,7 @@ type Transactor interface {
 	Commit(ctx context.Context, reads []Read, writes []Write, locks []Lease) error
 }
 
-// TxChecker is a Transactor that knows better than its Limits whether a
+// TxChecker is a Transactor that knows better than its Profile whether a
 // transaction is too large. Without it those decide alone.
 type TxChecker interface {
 	// CheckTx returns an error when Commit could not be sent: one that wraps
@@ -29,8 +29,10 @@ type TxChecker interface {
 
 // Read is a key that a transaction has read.
 type Read struct {
-	Key      string
-	Modified uint64 // 0: it did not exist
+	// Key is full: the domain is included.
+	Key string
+	// Modified is the pair's ModifiedIndex, 0 when there was none.
+	Modified uint64
 }
 
 // Creator is a Store that finds out in the same step what is there when a key
@@ -82,6 +84,7 @@ type Freezer interface {
 // SnapPutter is a Store of a snapshot, which records pairs with the indexes they
 // carry. Without it SnapPut is kvdb.ErrNotSupported.
 type SnapPutter interface {
+	// SnapPut records pair at key, in place of one that is there.
 	SnapPut(ctx context.Context, key string, pair *kvdb.KVPair) error
 }
 
@@ -94,7 +97,9 @@ type Compacter interface {
 
 // UserAdmin is a Store with users. Without it they are kvdb.ErrNotSupported.
 type UserAdmin interface {
+	// AddUser adds a user, who may do nothing yet.
 	AddUser(ctx context.Context, username, password string) error
+	// RemoveUser removes a user and his permissions.
 	RemoveUser(ctx context.Context, username string) error
 	// GrantAccess and RevokeAccess take one of kvdb's permission types and the
 	// full subtree as the caller gave it behind the domain.
@@ -107,5 +112,6 @@ type UserAdmin interface {
 
 // Defragmenter is a kvdb.Controller whose Defragment obeys a context.
 type Defragmenter interface {
+	// DefragmentContext is Defragment until ctx ends.
 	DefragmentContext(ctx context.Context, endpoint string, timeout int) error
 }

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // WatchKey watches one key.
@@ -80,7 +80,7 @@ func (w *watcher) deliver() error {
 				continue
 			}
 			shown := w.watched
-			if w.limits.EventKeyAsPrefix {
+			if w.profile.EventKeyAsPrefix {
 				shown = w.domain + event.Key
 			}
 			if w.cb(shown, w.opaque, event, nil) != nil {

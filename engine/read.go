@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // Get returns the pair at key.

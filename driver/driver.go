@@ -1,5 +1,8 @@
-// Package driver is the contract between the engine, which is what all
-// backends have in common, and a store, which is what is different about one.
+// Package driver is the contract between the engine, which is what all backends
+// have in common, and a store, which is what is different about one.
+//
+// It is experimental: a minor version may change it. It is public so that a
+// backend can live outside of this module.
 //
 // A backend implements Store, as many of the optional interfaces as its store
 // can serve, and hands the result to engine.New. Everything a program sees
@@ -27,9 +30,9 @@ import (
 
 // Store is what every backend offers.
 type Store interface {
-	// Limits says what the store can hold; the engine refuses the rest. It is
+	// Profile says what the store can hold; the engine refuses the rest. It is
 	// called once.
-	Limits() Limits
+	Profile() Profile
 
 	// Get returns the pair at key with Value, CreatedIndex, ModifiedIndex,
 	// KVDBIndex (the store's index at the reply), and TTL where the store tells
@@ -86,8 +89,8 @@ type Store interface {
 	Close(ctx context.Context) error
 }
 
-// Limits is what a store can hold. The zero value of a field is no limit.
-type Limits struct {
+// Profile is what a store can hold. The zero value of a field is no limit.
+type Profile struct {
 	// MinTTL and MaxTTL bound the TTLs that the store can honour, NoTTL says
 	// that there are none. Outside: kvdb.ErrTTLNotSupported.
 	MinTTL, MaxTTL time.Duration
@@ -135,30 +138,41 @@ type ListOptions struct {
 
 // Page is a result of List.
 type Page struct {
+	// Pairs are sorted by key.
 	Pairs kvdb.KVPairs
-	Index uint64 // of the state that was listed
-	More  bool   // there are pairs after the last one
+	// Index is that of the state that was listed.
+	Index uint64
+	// More reports whether there are pairs after the last one.
+	More bool
 }
 
 // Write is one write to one key.
 type Write struct {
-	Key   string
+	// Key is full: the domain is included.
+	Key string
+	// Value is the encoded value.
 	Value []byte
 	// Object is what the caller handed in, for an ObjectStore.
 	Object any
-	TTL    time.Duration
-	Cond   Cond
+	// TTL is how long the pair lives; 0 is for ever.
+	TTL time.Duration
+	// Cond must hold for the write to be made.
+	Cond Cond
 }
 
-// Indexes are those of a pair after a write: Modified is the write's own.
+// Indexes are those of a pair after a write.
 type Indexes struct {
+	// Created is the index of the write that created the key, Modified that of its
+	// latest write.
 	Created, Modified uint64
 }
 
 // WatchRequest says which events a watch wants.
 type WatchRequest struct {
-	Key    string
-	Prefix bool // every key with the string prefix Key
+	// Key is the key that is watched.
+	Key string
+	// Prefix asks for every key with the string prefix Key.
+	Prefix bool
 	// After asks for every event with a larger index; when the store does not
 	// know all of them any more the stream ends with
 	// kvdb.ErrWatchRevisionCompacted. 0 is from now on, and for a store that
@@ -195,7 +209,10 @@ type Lease interface {
 
 // HeldError is the error of Lock when somebody else holds the lock. Owner is ""
 // when it was not found out.
-type HeldError struct{ Owner string }
+type HeldError struct {
+	// Owner is the holder's ID.
+	Owner string
+}
 
 func (e *HeldError) Error() string { return "lock is held by " + e.Owner }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // AddUser adds a user to the store.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/common"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 )
 
 // Put writes value at key.
@@ -144,10 +144,10 @@ func (i *instance) newWrite(key string, value interface{}, ttl uint64) (driver.W
 	if w.Value, err = common.ToBytes(value); err != nil {
 		return w, fmt.Errorf("%w: value of key %q: %w", kvdb.ErrIllegal, key, err)
 	}
-	if len(w.Value) == 0 && i.limits.NoEmptyValue {
+	if len(w.Value) == 0 && i.profile.NoEmptyValue {
 		return w, kvdb.ErrEmptyValue
 	}
-	if limit := i.limits.MaxValue; limit > 0 && len(w.Value) > limit {
+	if limit := i.profile.MaxValue; limit > 0 && len(w.Value) > limit {
 		return w, fmt.Errorf("%w: value of key %q has %d bytes, the limit is %d", kvdb.ErrTooLarge, key, len(w.Value), limit)
 	}
 	return w, nil
@@ -158,11 +158,11 @@ func (i *instance) ttl(seconds uint64) (time.Duration, error) {
 	if seconds == 0 {
 		return 0, nil
 	}
-	if i.limits.NoTTL || seconds > math.MaxInt64/uint64(time.Second) {
+	if i.profile.NoTTL || seconds > math.MaxInt64/uint64(time.Second) {
 		return 0, kvdb.ErrTTLNotSupported
 	}
 	ttl := time.Duration(seconds) * time.Second
-	if ttl < i.limits.MinTTL || i.limits.MaxTTL > 0 && ttl > i.limits.MaxTTL {
+	if ttl < i.profile.MinTTL || i.profile.MaxTTL > 0 && ttl > i.profile.MaxTTL {
 		return 0, kvdb.ErrTTLNotSupported
 	}
 	return ttl, nil

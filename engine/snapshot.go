@@ -9,7 +9,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/common"
-	"github.com/portworx/kvdb/internal/driver"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/tree"
 )
 
@@ -34,7 +34,7 @@ func (kv *Kvdb) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64,
 	if err != nil {
 		return nil, 0, err
 	}
-	store := &snapshotStore{tree: copied, index: index, limits: kv.limits}
+	store := &snapshotStore{tree: copied, index: index, profile: kv.profile}
 	snapshot, err := New(Config{Name: kv.name, Domain: kv.domain, Store: store})
 	if err != nil {
 		return nil, 0, err
@@ -43,15 +43,15 @@ func (kv *Kvdb) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64,
 }
 
 // NewSnapshot returns an empty snapshot for SnapPut to fill.
-func NewSnapshot(cfg Config, limits driver.Limits) (*Kvdb, error) {
-	cfg.Store = &snapshotStore{tree: tree.New(), limits: limits}
+func NewSnapshot(cfg Config, profile driver.Profile) (*Kvdb, error) {
+	cfg.Store = &snapshotStore{tree: tree.New(), profile: profile}
 	return New(cfg)
 }
 
 // snapshotStore is the store of a snapshot: a tree that SnapPut and Delete
 // change and nobody else.
 type snapshotStore struct {
-	limits driver.Limits
+	profile driver.Profile
 
 	mu    sync.RWMutex // protects what is below
 	tree  *tree.Tree
@@ -65,10 +65,10 @@ var (
 	_ driver.SnapPutter  = (*snapshotStore)(nil)
 )
 
-func (s *snapshotStore) Limits() driver.Limits {
-	limits := s.limits
-	limits.OpTimeout = 0
-	return limits
+func (s *snapshotStore) Profile() driver.Profile {
+	profile := s.profile
+	profile.OpTimeout = 0
+	return profile
 }
 
 func (s *snapshotStore) record(key string) (*tree.Record, error) {
