@@ -4,16 +4,15 @@ import "io"
 
 // Close releases everything that kv holds: its watches end with
 // [ErrWatchStopped], its locks are released, its connections and goroutines are
-// gone when Close returns. Every later call on kv is [ErrClosed]; a second Close
-// does nothing. It reaches through wrappers that do not implement io.Closer
-// themselves, and does nothing for a backend that does not. (A mock is asked for
-// its WrappedKvdb.)
+// gone when Close returns. Every later call on kv returns [ErrClosed]. A second
+// Close does nothing. Close looks for an io.Closer in the chain of wrappers, so kv
+// may be a wrapper that is not one; it does nothing if the backend is not one
+// either. (It calls WrappedKvdb on a mock.)
 //
-// Close returns within 10 s. It waits for callbacks that are running, and reports
-// one that does not return within 5 s in the error; it tries to release locks
-// while their store cannot be reached, and names in the error those that it had
-// to leave to expire. Closing a view made by [WithContext], or a
-// snapshot's origin, closes the instance for everybody.
+// Close returns within 10 s. It waits for callbacks that are running; if one does
+// not return within 5 s, the error says so. If the store cannot be reached, the
+// error names the locks that could not be released, which expire. Closing a view
+// made by [WithContext] closes the instance and all its views.
 func Close(kv Kvdb) error {
 	for kv != nil {
 		if c, ok := kv.(io.Closer); ok {

@@ -8,34 +8,30 @@ import (
 	"sync"
 )
 
-// ReplayCb provides info required for replay
+// ReplayCb is a callback of [UpdatesCollector] and the updates that it receives.
 type ReplayCb struct {
-	// Prefix is the watch key/tree prefix
+	// Prefix selects the updates of keys that begin with it.
 	Prefix string
-	// WaitIndex is the index after which updates must be returned
+	// WaitIndex selects the updates whose ModifiedIndex is larger.
 	WaitIndex uint64
-	// Opaque is a hint returned by the caller
+	// Opaque is handed to WatchCB.
 	Opaque interface{}
-	// WatchCB is the watch callback
+	// WatchCB is called with each selected update.
 	WatchCB WatchCB
 }
 
-// UpdatesCollector collects updates from kvdb.
+// UpdatesCollector collects the updates of a tree, to replay them later.
 type UpdatesCollector interface {
-	// Stop collecting updates
+	// Stop ends the collection.
 	Stop()
-	// ReplayUpdates replays the collected updates.
-	// Returns the version until the replay's were done
-	// and any errors it encountered.
+	// ReplayUpdates calls the callbacks with the collected updates, in order. It
+	// returns the ModifiedIndex of the last update, or the start index if there is
+	// none.
 	//
-	// Each update goes, in order, to every callback whose Prefix its key has and
-	// whose WaitIndex is below its ModifiedIndex. The version is the
-	// ModifiedIndex of the last update replayed, or the start index without one.
-	// An error of a callback ends the replay and is returned; the version is then
-	// one from which a watch delivers all that is left. When the watch
-	// behind the collector broke, what came before is replayed and then the
-	// watch's error is returned. A replay takes nothing away: the next one starts
-	// from the first update again.
+	// An error of a callback ends the replay and is returned, with an index from which
+	// a watch delivers the updates that are left. If the collector's watch ended with
+	// an error, that error is returned after the replay of the earlier updates. A
+	// replay can be repeated: it starts from the first update again.
 	ReplayUpdates(updateCb []ReplayCb) (uint64, error)
 }
 
@@ -49,13 +45,13 @@ type updatesCollector struct {
 	ctx        context.Context
 	startIndex uint64
 
-	mu      sync.Mutex // protects what is below
+	mu      sync.Mutex // protects the fields below
 	updates []update
-	err     error // ended the watch, if that was not Stop
+	err     error // that ended the watch before Stop, or nil
 }
 
-// NewUpdatesCollector returns a collector of the updates of keys with the prefix,
-// starting at startIndex + 1 index.
+// NewUpdatesCollector returns a collector of the updates of keys that begin with
+// prefix and whose ModifiedIndex is larger than startIndex.
 func NewUpdatesCollector(
 	db Kvdb,
 	prefix string,
@@ -77,7 +73,7 @@ func (c *updatesCollector) collect(prefix string, _ interface{}, pair *KVPair, e
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		if c.err == nil { // the first one counts
+		if c.err == nil { // keep the first
 			c.err = err
 		}
 		return err

@@ -1,80 +1,76 @@
 package kvdb
 
-// List of kvdb controller ports
+// Default ports of etcd.
 const (
-	// PeerPort is the port on which peers identify themselves
+	// PeerPort is the port on which the members talk to each other.
 	PeerPort = "2380"
-	// ClientPort is the port on which clients send requests to kvdb.
+	// ClientPort is the port on which clients send requests.
 	ClientPort = "2379"
 )
 
-// MemberInfo represents a member of the kvdb cluster
+// MemberInfo describes a member of the cluster.
 type MemberInfo struct {
-	// PeerUrls is this member's URL on which it talks to its peers
+	// PeerUrls are the URLs on which the other members reach this one.
 	PeerUrls []string
-	// ClientUrls is this member's URL on which clients can reach this member. A
-	// member that is down has none.
+	// ClientUrls are the URLs on which clients reach the member. A member that is down
+	// has none.
 	ClientUrls []string
-	// Leader indicates if this member is the leader of this cluster.
+	// Leader reports whether the member is the leader of the cluster.
 	Leader bool
-	// DbSize is the current DB size as seen by this member.
+	// DbSize is the size in bytes of the member's database.
 	DbSize int64
-	// IsHealthy indicates the health of the member.
+	// IsHealthy reports whether the member answers and serves requests.
 	IsHealthy bool
-	// ID is the string representation of member's ID
+	// ID is the member's ID as a string.
 	ID string
-	// Name of the member. A member which has not started has an empty Name.
+	// Name is the member's name, empty before it has started.
 	Name string
-	// HasStarted indicates if this member has successfully started kvdb.
+	// HasStarted reports whether the member has started.
 	HasStarted bool
-	// IsLearner indicates if this member is a learner (i.e. not yet promoted to a full voting member).
+	// IsLearner reports whether the member is a learner, which does not vote.
 	IsLearner bool
 }
 
-// Controller interface provides APIs to manage a kvdb cluster and its clients.
+// Controller manages the members of the cluster, and the endpoints of the client.
 type Controller interface {
-	// AddMember adds a new member to an existing kvdb cluster. Add API should be
-	// invoked on an existing kvdb node where kvdb is already running. It should be
-	// followed by a Setup call on the node which is being added.
-	// Returns: map of nodeID to peerUrls of all members in the initial cluster or error.
+	// AddMember adds a member to the cluster, and returns the peer URLs of all members
+	// by name (by ID where a member has no name yet). Call it before the new member
+	// starts.
 	AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error)
 
-	// AddLearner is same as AddMember except that the new member is added as a learner.
-	// It is caller's responsibility to promote it to a full voting member.
+	// AddLearner is the same as AddMember except that the new member is a learner. The
+	// caller has to promote it to a voting member.
 	AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error)
 
-	// RemoveMember removes a member based on its Name from an existing kvdb cluster.
-	// A member that is not there is no error. The endpoints of the removed member
-	// leave GetEndpoints (not on Consul, where endpoints are agents).
-	// Returns: error if it fails to remove a member
+	// RemoveMember removes the member with that name from the cluster. It returns nil
+	// if there is none. The endpoints of the removed member leave GetEndpoints (not on
+	// Consul, where endpoints are agents).
 	RemoveMember(nodeName, nodeIP string) error
 
-	// RemoveMemberByID is the same as RemoveMember for a member based on its ID.
-	// Returns: error if it fails to remove a member
+	// RemoveMemberByID is the same as RemoveMember for the member with that ID.
 	RemoveMemberByID(memberID uint64) error
 
-	// UpdateMember updates the IP for the given node in an existing kvdb cluster
-	// Returns: map of nodeID to peerUrls of all members from the existing cluster
+	// UpdateMember changes the address of a member, and returns the peer URLs of all
+	// members by name.
 	UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error)
 
-	// ListMembers enumerates the members of the kvdb cluster. It includes both the
-	// started and unstarted members.
-	// Returns: the member's ID  to MemberInfo mappings for all the members
+	// ListMembers returns the members of the cluster by ID, also those that have not
+	// started.
 	ListMembers() (map[uint64]*MemberInfo, error)
 
-	// SetEndpoints set the kvdb endpoints for the client
+	// SetEndpoints sets the endpoints of the client.
 	SetEndpoints(endpoints []string) error
 
-	// GetEndpoints returns the kvdb endpoints for the client
+	// GetEndpoints returns the endpoints of the client.
 	GetEndpoints() []string
 
-	// Defragment defrags the underlying database for the given endpoint
-	// with a timeout specified in seconds
+	// Defragment compacts the database file of the member at endpoint. The timeout is
+	// in seconds.
 	Defragment(endpoint string, timeout int) error
 }
 
-// ControllerNotSupported is a null controller implementation. This can be used
-// implementors of kvdb that do not want to implement the controller interface
+// ControllerNotSupported is a Controller whose methods return [ErrNotSupported]. It is
+// for implementations of [Kvdb] without cluster management.
 var ControllerNotSupported = &controllerNotSupported{}
 
 type controllerNotSupported struct{}

@@ -1,6 +1,6 @@
 // Package kvdb is one interface to many key-value stores: put, get, enumerate,
-// watch, lock, transact, snapshot. The rules are the same on every store, so
-// that a program cannot tell which one it runs on.
+// watch, lock, transact, snapshot. The rules are the same on every store, so a
+// program need not know which one it runs on.
 //
 // A program imports the backends it wants and names one of them to [New]:
 //
@@ -8,8 +8,8 @@
 //
 //	kv, err := kvdb.New("bolt-kv", "my/app", nil, nil, nil)
 //
-// A name whose backend the program does not import is [ErrNotSupported]. [Backends]
-// lists the names that are there. The import paths begin with
+// [New] returns [ErrNotSupported] for a name whose backend the program does not
+// import. [Backends] lists the registered names. The import paths begin with
 // github.com/portworx/kvdb:
 //
 //	"bolt-kv"       …/bolt
@@ -28,39 +28,41 @@
 //
 // # Keys
 //
-// The domain given to [New], and a slash, go in front of every key; what a
-// program sees is always relative to its domain. [Kvdb.Enumerate] and [Kvdb.WatchTree] take a
-// string prefix: "ab" matches "ab", "abc" and "ab/c". [Kvdb.Keys] and [Kvdb.DeleteTree] take
-// a directory: "ab" stands for all below "ab/". A key whose last component
-// begins with "_" is left out by [Kvdb.Enumerate], and by nothing else.
+// The store's key is the domain given to [New], a slash, and the program's key. Keys
+// that the library returns are relative to the domain. [Kvdb.Enumerate] and
+// [Kvdb.WatchTree] take a string prefix: "ab" matches "ab", "abc" and "ab/c".
+// [Kvdb.Keys] and [Kvdb.DeleteTree] take a directory: "ab" means all keys below
+// "ab/". [Kvdb.Enumerate] leaves out keys whose last component begins with "_"; all
+// other calls include them.
 //
 // # Indexes
 //
-// A store counts its modifications. A pair carries the count of its first write
-// (CreatedIndex) and of its last one (ModifiedIndex). Of two writes to any keys
-// the later has the larger index. [Kvdb.CompareAndSet] compares indexes, and a watch
-// with a wait index goes on from there.
+// A store counts its modifications. A pair carries the number of the write that
+// created it (CreatedIndex) and of the last one (ModifiedIndex). Of two writes to any
+// keys the later has the larger index. [Kvdb.CompareAndSet] compares indexes, and a
+// watch with a wait index delivers the changes with a larger one.
 //
 // # Caveats
 //
-// A write whose connection breaks before the answer may have happened or not.
-// The library does not send it again blindly; when it cannot find out, the error
-// wraps [ErrUnknownOutcome], and the program must read the key and decide.
+// If the connection breaks before a write is answered, the write may have happened or
+// not. The library sends it again only if it knows that it did not happen. If it cannot
+// find out, the error wraps [ErrUnknownOutcome], and the program must read the key and
+// decide.
 //
-// The process that holds a lock may be stopped for longer than the store waits for
-// it. To protect something outside of the store, give it the lock's fencing token
-// (see [HeldLock]). To protect keys of the store, write them in a transaction with
-// [TxGuard].
+// The process that holds a lock may be stopped for so long that the lock expires and
+// another process obtains it. To protect something outside of the store, give it the
+// lock's fencing token (see [HeldLock]). To protect keys of the store, write them in a
+// transaction with [TxGuard].
 //
-// A watch calls its callback on one goroutine: an event waits until the callback
-// has returned from the one before, and [Close] of the instance waits too, so a
-// callback must not call it. The call with an error is the last one; a program
-// that wants more events watches again.
+// A watch calls its callback on one goroutine, so an event waits until the callback has
+// returned from the previous one. [Close] of the instance waits for the callback too, so
+// a callback must not call it. The call with an error is the last one; a program that
+// wants more events starts a new watch.
 //
-// A watch that is too far behind ends with [ErrWatchRevisionCompacted]: read the
-// state anew, and watch from its index.
+// A watch that is too far behind ends with [ErrWatchRevisionCompacted]. Read the state
+// again, and watch from its index.
 //
-// A TTL is in seconds. A later write without one takes it away.
+// A TTL is in seconds. A later write without a TTL removes it.
 //
-// An instance has goroutines and connections: [Close] it.
+// An instance has goroutines and connections. [Close] it after use.
 package kvdb

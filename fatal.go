@@ -6,9 +6,9 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// LogFatalErrorCB is a [FatalErrorCB] for programs that cannot go on without
-// their store: it logs err and panics with the formatted message. The library
-// never calls it unless it was given as the callback.
+// LogFatalErrorCB is a [FatalErrorCB] that logs err and panics with the formatted
+// message. It is for programs that cannot continue without their store. The library
+// does not use it unless the program gives it to [New] or [Kvdb.SetFatalCb].
 func LogFatalErrorCB(err error, format string, args ...interface{}) {
 	msg := fmt.Sprintf(format, args...)
 	logrus.WithError(err).Error(msg)

@@ -11,16 +11,16 @@ const DefaultPageSize = 1000
 // Pager is implemented by a [Kvdb] that can enumerate in pages. All backends and
 // wrappers of this module implement it.
 type Pager interface {
-	// EnumeratePages is Enumerate, pageSize pairs at a time. Each page is one
-	// moment in time, and where the store can read at a past index (etcd v3) so
-	// is the whole; elsewhere a key that exists throughout comes exactly once.
-	// An error is the last thing that the iterator yields.
+	// EnumeratePages is Enumerate, pageSize pairs at a time. Each page shows one
+	// moment in time. If the store can read at a past index (etcd v3), all pages show
+	// the same moment. On other stores a key that exists throughout is yielded
+	// exactly once. An error is the last thing that the iterator yields.
 	EnumeratePages(prefix string, pageSize int) iter.Seq2[*KVPair, error]
 }
 
-// Pairs iterates over what Enumerate(prefix) would return, sorted by key, in
-// pages of [DefaultPageSize], for trees too large for memory. An error ends the
-// iteration. A [Kvdb] that is no [Pager] is enumerated in one piece.
+// Pairs iterates over the pairs that Enumerate(prefix) returns, in pages of
+// [DefaultPageSize], so that a tree need not fit into memory. An error ends the
+// iteration. A [Kvdb] that is not a [Pager] is enumerated at once.
 //
 //	for pair, err := range kvdb.Pairs(kv, "volumes/") {
 //		if err != nil {
@@ -45,24 +45,24 @@ func Pairs(kv Kvdb, prefix string) iter.Seq2[*KVPair, error] {
 	}
 }
 
-// Events is [Kvdb.WatchTree] as an iterator. The watch is registered when Events
-// returns nil: any write that starts afterwards is yielded. The iterator can be
-// ranged over once. It yields each event in order, and as the last thing the
-// error that ended the watch: [ErrWatchRevisionCompacted], or [ErrWatchStopped],
-// also when ctx ends. Leaving the loop stops the watch; without a loop it is
-// ctx that must end. An event waits for the loop to take it: [Close] of the
-// instance waits for that too, so do not call it in the loop.
+// Events is [Kvdb.WatchTree] as an iterator. When Events returns without an error, the
+// watch is registered: every write that starts afterwards is yielded. The iterator
+// yields each event in order, and finally the error that ended the watch:
+// [ErrWatchRevisionCompacted] or, also when ctx ends, [ErrWatchStopped]. It can be ranged
+// over once. The watch stops when the loop ends or ctx does, so a program that does not
+// start the loop must cancel ctx. [Close] of the instance waits until the loop has taken
+// its event, so do not call it in the loop.
 func Events(ctx context.Context, kv Kvdb, prefix string, waitIndex uint64) (iter.Seq2[*KVPair, error], error) {
 	ctx, cancel := context.WithCancel(ctx)
 	pairs := make(chan *KVPair)
-	// over has the error that ended the watch. It is buffered so that Close does
-	// not have to wait for who is not in the loop at the moment.
+	// over has the error that ended the watch. It is buffered so that Close need not
+	// wait for the loop.
 	over := make(chan error, 1)
 	deliver := func(_ string, _ interface{}, pair *KVPair, err error) error {
 		if err != nil {
 			select {
 			case over <- err:
-			default: // the first one counts
+			default: // keep the first
 			}
 			return err
 		}

@@ -4,252 +4,240 @@ import "time"
 
 // Permission types for GrantUserAccess and RevokeUsersAccess.
 const (
-	// ReadPermission for read only access
+	// ReadPermission gives read-only access.
 	ReadPermission = iota
-	// WritePermission for write only access
+	// WritePermission gives write-only access.
 	WritePermission
-	// ReadWritePermission for read-write access
+	// ReadWritePermission gives read and write access.
 	ReadWritePermission
 )
 
 // Defaults of every backend.
 const (
-	// DefaultLockTryDuration is the maximum time spent trying to acquire lock
+	// DefaultLockTryDuration is the maximum time that a Lock call waits for the lock.
 	DefaultLockTryDuration = 300 * time.Second
-	// DefaultSeparator separate key components
+	// DefaultSeparator separates the components of a key.
 	DefaultSeparator = "/"
 )
 
 const (
-	// KVCapabilityOrderedUpdates support requires a watch to send an update
-	// for every put instead of coalescing multiple puts in one update.
+	// KVCapabilityOrderedUpdates means that a watch delivers an update for every
+	// put. Without it several puts of one key may come as one update.
 	KVCapabilityOrderedUpdates = 1 << iota
 )
 
-// KVAction specifies the action on a KV pair. This is useful to make decisions
-// from the results of a Watch.
+// KVAction is what happened to a pair, for example to one that a watch delivers.
 type KVAction int
 
 const (
-	// KVSet signifies the KV was modified.
+	// KVSet means that the pair was written.
 	KVSet KVAction = 1 << iota
-	// KVCreate set if the KV pair was created.
+	// KVCreate means that the pair was created.
 	KVCreate
-	// KVGet set when the key is fetched from the KV store
+	// KVGet means that the pair was read.
 	KVGet
-	// KVDelete set when the key is deleted from the KV store
+	// KVDelete means that the pair was deleted.
 	KVDelete
-	// KVExpire set when the key expires, on etcd v2: elsewhere that is KVDelete
+	// KVExpire means that the pair's TTL is over. Only etcd v2 has it; elsewhere an
+	// expiry is KVDelete.
 	KVExpire
-	// KVUknown operation on KV pair
+	// KVUknown is an action that is not one of the others.
 	KVUknown
 )
 
-// KVFlags options for operations on KVDB
+// KVFlags are the conditions of [Kvdb.CompareAndSet] and [Kvdb.CompareAndDelete].
 type KVFlags uint64
 
 const (
-	// KVPrevExists flag to check key already exists
+	// KVPrevExists requires that the key exists.
 	KVPrevExists KVFlags = 1 << iota
-	// KVCreatedIndex flag compares with passed in index (possibly in KVPair)
+	// KVCreatedIndex requires that the key has the CreatedIndex of the given pair.
 	KVCreatedIndex
-	// KVModifiedIndex flag compares with passed in index (possibly in KVPair)
+	// KVModifiedIndex requires that the key has the ModifiedIndex of the given pair.
 	KVModifiedIndex
-	// KVTTL uses TTL val from KVPair.
+	// KVTTL is no condition: it gives the key the TTL of the given pair.
 	KVTTL
 )
 
-// PermissionType for user access
+// PermissionType is ReadPermission, WritePermission or ReadWritePermission.
 type PermissionType int
 
-// WatchCB is called when a watched key or tree is modified. If the callback
-// returns an error, then watch stops and the cb is called one last time with
+// WatchCB is called with each change of a watched key or tree. If it returns an
+// error, the watch stops and the callback is called one last time, with
 // [ErrWatchStopped].
 //
-// prefix is the watched key or prefix with the domain in front (on the
-// backends in memory and on bolt the changed key), opaque is what was given to
-// [Kvdb.WatchKey] or [Kvdb.WatchTree]. On an error kvp is nil and the watch is over. A watch
-// has one goroutine: its callback is never called twice at a time, and a slow
-// callback delays nobody else. A callback may call the library, but must not
-// wait for the [Close] of its own instance.
+// prefix is the watched key or prefix with the domain in front (in memory and on
+// bolt the changed key). opaque is what was given to [Kvdb.WatchKey] or
+// [Kvdb.WatchTree]. If err is not nil, kvp is nil and the watch is over. A watch has
+// one goroutine: its callback is never called twice at a time, and a slow callback
+// delays no other watch. A callback may call the library, but must not wait for the
+// [Close] of its own instance.
 type WatchCB func(prefix string, opaque interface{}, kvp *KVPair, err error) error
 
-// FatalErrorCB callback is invoked in case of fatal errors
+// FatalErrorCB is called when a lock is lost, or is held for longer than its limit.
 type FatalErrorCB func(err error, format string, args ...interface{})
 
-// EnumerateSelect function is a callback function provided to EnumerateWithSelect API
-// This fn is executed over all the keys and only those values are returned by [Kvdb.Enumerate] for which
-// this function return true.
+// EnumerateSelect reports whether [Kvdb.EnumerateWithSelect] returns a copy of val.
 type EnumerateSelect func(val interface{}) bool
 
-// EnumerateKVPSelect function is a callback function provided to EnumerateKVPWithSelect API
-// This fn is executed over all the keys and only those values are returned by [Kvdb.Enumerate] for which
-// this function return true.
+// EnumerateKVPSelect reports whether [Kvdb.EnumerateKVPWithSelect] returns a copy of
+// kvp.
 type EnumerateKVPSelect func(kvp *KVPair, val interface{}) bool
 
-// CopySelect function is a callback function provided to EnumerateWithSelect API
-// This fn should perform a deep copy of the input interface and return the copy
+// CopySelect returns a deep copy of val.
 type CopySelect func(val interface{}) interface{}
 
-// CopyKVPSelect function is a callback function provided to EnumerateKVPWithSelect API
-// This fn should perform a deep copy of the input [KVPair] and return the copy
+// CopyKVPSelect returns a deep copy of kvp.
 type CopyKVPSelect func(kvp *KVPair, val interface{}) *KVPair
 
-// KVPair represents the results of an operation on KVDB.
+// KVPair is a key and its value, with what the store knows about them.
 type KVPair struct {
-	// Key for this kv pair.
+	// Key is relative to the domain of the instance.
 	Key string
-	// Value for this kv pair
+	// Value is the value as it is stored.
 	Value []byte
-	// Action the last action on this KVPair.
+	// Action is the operation that returned the pair, or the change that a watch
+	// delivers.
 	Action KVAction
-	// TTL in seconds after which this key will expire from KVDB: what a write was
-	// given. In a pair that was read in memory, on bolt and on etcd v2 it is what
-	// is left of it, rounded up.
+	// TTL is the time to live in seconds that a write was given. In a pair that was
+	// read in memory, on bolt or on etcd v2 it is the rest, rounded up.
 	TTL int64
 	// KVDBIndex is the store's monotonic index, which each modification raises.
 	KVDBIndex uint64
-	// CreatedIndex for this kv pair
+	// CreatedIndex is the index of the write that created the key.
 	CreatedIndex uint64
-	// ModifiedIndex for this kv pair
+	// ModifiedIndex is the index of the last write to the key.
 	ModifiedIndex uint64
-	// Lock is a generic interface to represent a lock held on a key.
-	// In a pair that a Lock call returned it implements HeldLock.
+	// Lock represents the lock in a pair that a Lock call returned. It implements
+	// HeldLock.
 	Lock interface{}
 }
 
-// KVPairs list of KVPairs
+// KVPairs is a list of pairs.
 type KVPairs []*KVPair
 
-// Tx Interface to transactionally apply updates to a set of keys.
+// Tx is a transaction: it applies its writes together, or none of them.
 //
-// What was read is compared at Commit: the transaction is applied only if
-// every key that it read is unchanged, else Commit is [ErrModified]. A Tx is for
-// one goroutine.
+// Commit applies them only if every key that the transaction read is unchanged, and
+// returns [ErrModified] otherwise. A Tx is not for concurrent use.
 type Tx interface {
-	// Put specified key value pair in TX.
+	// Put writes a key when the transaction is committed.
 	Put(key string, value interface{}, ttl uint64) (*KVPair, error)
-	// Get returns KVPair in this TXs view. If not found, returns value from
-	// backing KVDB.
+	// Get returns the pair that the transaction wrote at key, or else the store's.
 	Get(key string) (*KVPair, error)
-	// GetVal is the same as Get except that value has the unmarshalled value.
+	// GetVal is Get, and decodes the value from JSON into value.
 	GetVal(key string, value interface{}) (*KVPair, error)
 	// Prepare returns an error if the transaction cannot be committed.
 	Prepare() error
-	// Commit propagates updates to the KVDB. No operations on this Tx are
-	// allowed after commit.
+	// Commit applies the writes to the store. Every later call on the Tx returns
+	// ErrIllegal.
 	Commit() error
-	// Abort aborts this transaction.  No operations on this Tx are allowed
-	// after abort.
+	// Abort discards the writes. Every later call on the Tx returns ErrIllegal.
 	Abort() error
 }
 
-// Kvdb interface implemented by backing datastores. Its methods are safe for
-// concurrent use.
+// Kvdb is a key-value store. Its methods are safe for concurrent use.
 type Kvdb interface {
 	Controller
-	// String representation of backend datastore.
+	// String returns the name of the backend.
 	String() string
-	// Capabilities - see KVCapabilityXXX
+	// Capabilities returns the backend's capabilities, such as
+	// KVCapabilityOrderedUpdates.
 	Capabilities() int
-	// Get returns KVPair that maps to specified key or ErrNotFound.
+	// Get returns the pair at key, or ErrNotFound.
 	Get(key string) (*KVPair, error)
-	// GetVal returns KVPair that maps to specified key or ErrNotFound. If found
-	// value contains the unmarshalled result or error is ErrUnmarshal
+	// GetVal is Get, and decodes the value from JSON into value. The error of a value
+	// that cannot be decoded is ErrUnmarshal; the pair is returned with it.
 	GetVal(key string, value interface{}) (*KVPair, error)
-	// GetWithCopy returns a copy of the value as an interface for the specified key
+	// GetWithCopy returns the copy that copySelect makes of the value at key.
 	GetWithCopy(key string, copySelect CopySelect) (interface{}, error)
-	// Put inserts value at key in kvdb. If value is a runtime.Object, it is
-	// marshalled. If Value is []byte it is set directly. If Value is a string,
-	// its byte representation is stored. ttl is in seconds, 0 for none. Watches
-	// see a key that expires as a KVDelete (on etcd v2 as a KVExpire).
+	// Put writes value at key: a []byte as it is, a string as its bytes, anything else
+	// encoded as JSON. ttl is in seconds, 0 means none. Watches see the expiry of a key
+	// as KVDelete (on etcd v2 as KVExpire).
 	Put(key string, value interface{}, ttl uint64) (*KVPair, error)
-	// Create is the same as Put except that ErrExist is returned if the key exists.
-	// In memory and on bolt the pair that is there comes with it.
+	// Create is the same as Put except that ErrExist is returned if the key exists,
+	// in memory and on bolt together with the existing pair.
 	Create(key string, value interface{}, ttl uint64) (*KVPair, error)
 	// Update is the same as Put except that ErrNotFound is returned if the key
 	// does not exist.
 	Update(key string, value interface{}, ttl uint64) (*KVPair, error)
-	// Enumerate returns a list of KVPair for all keys that share the specified prefix.
-	// Keys whose last component begins with "_" are left out.
+	// Enumerate returns the pairs whose keys begin with prefix, sorted by key. Keys
+	// whose last component begins with "_" are left out.
 	Enumerate(prefix string) (KVPairs, error)
-	// EnumerateWithSelect returns a copy of all values under the prefix that satisfy the select
-	// function in the provided output array of interfaces
+	// EnumerateWithSelect returns copies of those values below prefix for which
+	// enumerateSelect returns true.
 	EnumerateWithSelect(prefix string, enumerateSelect EnumerateSelect, copySelect CopySelect) ([]interface{}, error)
-	// EnumerateKVPWithSelect returns a copy of all the KVPairs under the prefix that satisfy the select
-	// function in the provided output array of key-value pairs
+	// EnumerateKVPWithSelect returns copies of those pairs below prefix for which
+	// enumerateSelect returns true.
 	EnumerateKVPWithSelect(prefix string, enumerateSelect EnumerateKVPSelect, copySelect CopyKVPSelect) (KVPairs, error)
-	// Delete deletes the KVPair specified by the key. ErrNotFound is returned
-	// if the key is not found. The old KVPair is returned if successful.
+	// Delete deletes key and returns the old pair, or ErrNotFound.
 	Delete(key string) (*KVPair, error)
-	// DeleteTree same as Delete except that all keys sharing the prefix are
-	// deleted. The prefix is a directory: "tree" leaves "tree_some" alone.
+	// DeleteTree deletes all keys below the directory prefix: "tree" leaves
+	// "tree_some" alone.
 	DeleteTree(prefix string) error
-	// Keys returns an array of keys that share specified prefix (ie. "1st level directory").
-	// sep parameter defines a key-separator, and if not provided the "/" is assumed.
+	// Keys returns the first-level names below the directory prefix, sorted. sep
+	// separates the components of keys; "" means "/".
 	Keys(prefix, sep string) ([]string, error)
-	// CompareAndSet updates value at kvp.Key if the previous resident
-	// satisfies conditions set in flags and optional prevValue. KVModifiedIndex
-	// with a ModifiedIndex of 0 creates the key and is ErrModified when it is
-	// there: prevValue is ignored then.
+	// CompareAndSet writes kvp.Value at kvp.Key if the key satisfies the conditions in
+	// flags and, if prevValue is not nil, has that value. KVModifiedIndex with a
+	// ModifiedIndex of 0 creates the key, ignores prevValue, and returns ErrModified if
+	// the key exists.
 	CompareAndSet(kvp *KVPair, flags KVFlags, prevValue []byte) (*KVPair, error)
-	// CompareAndDelete deletes value at kvp.Key if the previous resident
-	// satisfies conditions set in flags.
+	// CompareAndDelete deletes kvp.Key if the key satisfies the conditions in flags, or,
+	// if they compare no index, has the value kvp.Value.
 	CompareAndDelete(kvp *KVPair, flags KVFlags) (*KVPair, error)
-	// WatchKey calls watchCB each time the value at key is updated, with every
-	// update whose ModifiedIndex is larger than waitIndex. 0 is from now on (in
-	// memory and on bolt: from the beginning of the history that is kept).
+	// WatchKey calls watchCB with every change of key whose ModifiedIndex is larger than
+	// waitIndex. A waitIndex of 0 means every change from now on (in memory and on bolt:
+	// from the beginning of the retained history).
 	WatchKey(key string, waitIndex uint64, opaque interface{}, watchCB WatchCB) error
-	// WatchTree is the same as WatchKey except that watchCB is triggered
-	// for updates on all keys that share the prefix.
+	// WatchTree is WatchKey for all keys that begin with prefix.
 	WatchTree(prefix string, waitIndex uint64, opaque interface{}, watchCB WatchCB) error
-	// Snapshot returns a read-only copy of what is below the prefixes, and an index.
-	// No prefix is the whole domain, which may be expensive. If consistent is true
-	// the copy is the exact state of one moment, and a watch from the index delivers
-	// exactly what came later; else the index is 0.
+	// Snapshot returns a read-only copy of the pairs whose keys begin with one of the
+	// prefixes, and an index. Without prefixes it copies the whole domain, which may be
+	// expensive. If consistent is true, the copy is the exact state of one moment, and a
+	// watch from the index delivers exactly the later changes. Otherwise the index is 0.
 	Snapshot(prefixes []string, consistent bool) (Kvdb, uint64, error)
-	// SnapPut records the key value pair including the index.
+	// SnapPut records a pair, with the indexes that it carries, in a snapshot.
 	SnapPut(kvp *KVPair) (*KVPair, error)
-	// LockWithID locks the specified key and associates a lockerID with it, probably to identify
-	// who acquired the lock. The KVPair returned should be used to unlock.
+	// LockWithID is LockWithTimeout with the durations that GetLockTryDuration and
+	// GetLockHoldDuration return.
 	LockWithID(key string, lockerID string) (*KVPair, error)
-	// Lock locks the specified key. The KVPair returned should be used to unlock.
+	// Lock is LockWithID with the ID "locked".
 	Lock(key string) (*KVPair, error)
-	// LockWithTimeout locks with specified key and associates a lockerID with it.
-	// lockTryDuration is the maximum time that can be spent trying to acquire
-	// lock, else return error.
-	// lockHoldDuration is the maximum time the lock can be held, after which
-	// FatalCb is invoked.
-	// The KVPair returned should be used to unlock if successful.
+	// LockWithTimeout locks key. Unlock takes the returned pair. lockerID identifies the
+	// holder. If the lock is not obtained within lockTryDuration, the error wraps
+	// ErrExist. If it is held for longer than lockHoldDuration, the fatal callback is
+	// called; 0 means no limit.
 	LockWithTimeout(key string, lockerID string, lockTryDuration time.Duration,
 		lockHoldDuration time.Duration) (*KVPair, error)
-	// IsKeyLocked returns a boolean if the lock is held or not. If held, returns the owner.
+	// IsKeyLocked reports whether key is locked, and returns the ID of the holder.
 	IsKeyLocked(key string) (bool, string, error)
-	// Unlock kvp previously acquired through a call to lock.
+	// Unlock releases a lock. kvp is the pair that the Lock call returned.
 	Unlock(kvp *KVPair) error
-	// TxNew returns a new Tx coordinator object or ErrNotSupported
+	// TxNew returns a new transaction, or ErrNotSupported.
 	TxNew() (Tx, error)
-	// AddUser adds a new user to kvdb
+	// AddUser adds a user to the store.
 	AddUser(username string, password string) error
-	// RemoveUser removes a user from kvdb
+	// RemoveUser removes a user from the store.
 	RemoveUser(username string) error
-	// GrantUserAccess grants user access to a subtree/prefix based on the permission
+	// GrantUserAccess permits a user the access permType to the keys that begin with
+	// subtree.
 	GrantUserAccess(username string, permType PermissionType, subtree string) error
-	// RevokeUsersAccess revokes user's access to a subtree/prefix based on the permission
+	// RevokeUsersAccess takes back a permission that GrantUserAccess gave.
 	RevokeUsersAccess(username string, permType PermissionType, subtree string) error
-	// SetFatalCb sets the function to be called in case of fatal errors
+	// SetFatalCb sets the function that is called for fatal errors.
 	SetFatalCb(f FatalErrorCB)
-	// SetLockHoldDuration sets maximum time a lock may be held
+	// SetLockHoldDuration sets the maximum time that a lock may be held.
 	SetLockHoldDuration(timeout time.Duration)
-	// GetLockTryDuration gets the maximum time to attempt to get a lock.
+	// GetLockTryDuration returns the maximum time that a Lock call waits.
 	GetLockTryDuration() time.Duration
-	// GetLockHoldDuration gets the currently set lock hold timeout
+	// GetLockHoldDuration returns the maximum time that a lock may be held.
 	GetLockHoldDuration() time.Duration
-	// Serialize serializes all the keys under the domain and returns a byte array
+	// Serialize encodes all pairs of the domain as JSON.
 	Serialize() ([]byte, error)
-	// Deserialize deserializes the given byte array into a list of kv pairs
+	// Deserialize decodes the pairs that Serialize encoded.
 	Deserialize([]byte) (KVPairs, error)
-	// Compact removes the history before the specified index/revision to reduce the space and memory usage
+	// Compact removes the history before index, to save space.
 	Compact(index uint64) error
 	KvdbWrapper
 }

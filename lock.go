@@ -1,30 +1,29 @@
 package kvdb
 
-// HeldLock is what the Lock field of a pair implements that Lock, [Kvdb.LockWithID] or
-// [Kvdb.LockWithTimeout] returned.
+// HeldLock is implemented by the Lock field of a pair that [Kvdb.Lock],
+// [Kvdb.LockWithID] or [Kvdb.LockWithTimeout] returned.
 type HeldLock interface {
-	// Token is the fencing token: larger for each later holder of the key.
-	// Hand it to whatever the lock protects, and let that refuse a smaller
-	// token than it has seen. It is also the pair's ModifiedIndex.
+	// Token returns the fencing token, which is larger for each later holder of the
+	// key. Give it to the resource that the lock protects, which should refuse a token
+	// smaller than one that it has seen. It is also the pair's ModifiedIndex.
 	Token() uint64
-	// Lost returns a channel that is closed when the lock is not held any more
-	// though nobody called Unlock: before anybody else can get it by expiry,
-	// and as soon as the store tells when somebody removed it by force.
+	// Lost returns a channel that is closed when the lock is lost without Unlock. It is
+	// closed before anybody else can obtain a lock that expired. It is closed as soon
+	// as the store reports that somebody removed the lock by force.
 	Lost() <-chan struct{}
 }
 
 // TxGuarder is implemented by the [Tx] of backends that can tie a transaction to
 // a lock.
 type TxGuarder interface {
-	// Guard lets Commit succeed only if lock is still held then.
+	// Guard makes Commit succeed only if lock is still held at that time.
 	Guard(lock *KVPair) error
 }
 
-// TxGuard makes the Commit of tx succeed only if lock, a pair that one of the
-// Lock calls of the same instance returned, is still held: the store decides
-// that in the same atomic step. Commit is [ErrInvalidLock] when it is not.
-// TxGuard returns [ErrInvalidLock] for a pair that is no lock of this instance,
-// and [ErrNotSupported] where the store cannot do this.
+// TxGuard makes the Commit of tx succeed only if lock is still held. The store checks
+// that in the same atomic step, and Commit returns [ErrInvalidLock] otherwise. lock is
+// the pair that a Lock call of the same instance returned; for another pair TxGuard
+// returns [ErrInvalidLock]. If the store cannot do this, it returns [ErrNotSupported].
 func TxGuard(tx Tx, lock *KVPair) error {
 	if g, ok := tx.(TxGuarder); ok {
 		return g.Guard(lock)

@@ -2,49 +2,49 @@ package kvdb
 
 // Names of the options that [New] takes.
 const (
-	// UsernameKey for an authenticated kvdb endpoint
+	// UsernameKey is the user name.
 	UsernameKey = "Username"
-	// PasswordKey for an authenticated kvdb endpoint
+	// PasswordKey is the user's password.
 	PasswordKey = "Password"
-	// CAFileKey is the CA file path for an authenticated kvdb endpoint
+	// CAFileKey is used like TrustedCAFileKey where that is not set.
 	CAFileKey = "CAFile"
-	// CertFileKey is the certificate file path for an authenticated kvdb endpoint
+	// CertFileKey is the file of the client's certificate. It must be set together with
+	// CertKeyFileKey.
 	CertFileKey = "CertFile"
-	// CertKeyFileKey is the key to the certificate
+	// CertKeyFileKey is the file of the key of the client's certificate.
 	CertKeyFileKey = "CertKeyFile"
-	// TrustedCAFileKey is the key for the trusted CA.
+	// TrustedCAFileKey is the file of the CA certificates that sign the servers'
+	// certificates. The default are those of the system.
 	TrustedCAFileKey = "TrustedCAFile"
-	// ClientCertAuthKey is the boolean value indicating client authenticated certificate.
+	// ClientCertAuthKey is a boolean: whether a client certificate is required.
 	ClientCertAuthKey = "ClientCertAuth"
-	// RetryCountKey is how often a request that certainly did not run, or changes
-	// nothing, is tried again within the time limit of its call
+	// RetryCountKey is the maximum number of retries of a request, within the time limit
+	// of its call. A request is retried if it certainly did not run, or changes nothing.
 	RetryCountKey = "RetryCount"
-	// ACLTokenKey is the token value for ACL based KV stores
+	// ACLTokenKey is the token of a store with access control lists.
 	ACLTokenKey = "ACLToken"
-	// CAAuthAddress is the name or address that the servers' certificates must have;
-	// without it the host of the endpoint. A port behind it does not count
+	// CAAuthAddress is the name or address that the servers' certificates must have. The
+	// default is the host of the endpoint. A port is ignored.
 	CAAuthAddress = "CAAuthAddress"
-	// InsecureSkipVerify is the boolean value indicating that any certificate of a
-	// server is accepted
+	// InsecureSkipVerify is a boolean: whether any server certificate is accepted.
 	InsecureSkipVerify = "InsecureSkipVerify"
 	// TransportScheme is http or https, on ZooKeeper also tcp or tls.
 	TransportScheme = "TransportScheme"
-	// LogPathOption is the name of the option which specified the log path location
+	// LogPathOption is the file that the wrapper Wrapper_Log writes to.
 	LogPathOption = "LogPathOption"
 )
 
-// Options beyond those of other releases.
+// Options that earlier releases do not have.
 const (
-	// WrappersOption names the wrappers that New puts around the instance:
-	// wrapper names separated by commas, innermost first.
+	// WrappersOption names the wrappers that New puts around the instance, separated by
+	// commas, innermost first.
 	WrappersOption = "WrappersOption"
-	// ReadConsistency is ReadLinearizable (the default) or ReadStale. A stale
-	// read is the store's cheaper mode: it may miss the latest writes.
+	// ReadConsistency is ReadLinearizable (the default) or ReadStale. Stale reads are
+	// cheaper for the store and may miss the latest writes.
 	ReadConsistency = "ReadConsistency"
 	// MaxRequestBytesKey is the size in bytes of the largest request that the library
-	// sends, where a server drops the connection of a client that sends a larger
-	// one. It is needed only for a server that was configured to take more than
-	// its default.
+	// sends to a server that drops connections because of larger ones. It is needed only
+	// if the server is configured to accept more than its default.
 	MaxRequestBytesKey = "MaxRequestBytes"
 )
 
@@ -54,18 +54,18 @@ const (
 	ReadStale        = "stale"
 )
 
-// List of kvdb endpoints supported versions
+// Versions that [Version] returns.
 const (
-	// ConsulVersion1 key
+	// ConsulVersion1 is the version of Consul's API.
 	ConsulVersion1 = "consulv1"
-	// EtcdBaseVersion key
+	// EtcdBaseVersion is the version of an etcd server with the v2 API only.
 	EtcdBaseVersion = "etcd"
-	// EtcdVersion3 key
+	// EtcdVersion3 is the version of an etcd server with the v3 API.
 	EtcdVersion3 = "etcdv3"
-	// MemVersion1 key
+	// MemVersion1 is the version of the store in memory.
 	MemVersion1 = "memv1"
-	// BoltVersion1 key
+	// BoltVersion1 is the version of the bolt store.
 	BoltVersion1 = "boltv1"
-	// ZookeeperVersion1 key
+	// ZookeeperVersion1 is the version of ZooKeeper's API.
 	ZookeeperVersion1 = "zookeeperv1"
 )

@@ -9,11 +9,11 @@ import (
 	"sync"
 )
 
-// DatastoreInit is called to activate a backend KV store.
+// DatastoreInit returns a new instance of a backend. [New] calls it.
 type DatastoreInit func(domain string, machines []string, options map[string]string,
 	cb FatalErrorCB) (Kvdb, error)
 
-// DatastoreVersion is called to get the version of a backend KV store
+// DatastoreVersion returns the version of the store at url. [Version] calls it.
 type DatastoreVersion func(url string, kvdbOptions map[string]string) (string, error)
 
 type datastore struct {
@@ -28,8 +28,8 @@ var (
 	instance   Kvdb
 )
 
-// Register adds specified datastore backend to the list of options. A name
-// that is taken is [ErrExist].
+// Register makes a backend available to [New] and [Version]. It returns [ErrExist] if
+// the name is registered already.
 func Register(name string, dsInit DatastoreInit, dsVersion DatastoreVersion) error {
 	registryMu.Lock()
 	defer registryMu.Unlock()
@@ -40,15 +40,14 @@ func Register(name string, dsInit DatastoreInit, dsVersion DatastoreVersion) err
 	return nil
 }
 
-// New return a new instance of KVDB as specified by datastore name.
-// If domain is set all requests to KVDB are prefixed by domain.
-// options is interpreted by backend KVDB; of them, [WrappersOption] names
-// wrappers to put around the instance. errorCB may be nil: fatal errors are
-// logged then.
+// New returns an instance of the backend that is registered as name. domain goes in
+// front of all keys. machines are the endpoints of the store; without any, the store on
+// this machine is used. The backend interprets options, but [WrappersOption] names
+// wrappers that New puts around the instance. errorCB may be nil; then fatal errors are
+// logged.
 //
-// A name that no imported backend has registered is [ErrNotSupported]: [Backends]
-// returns those that are there, and the package comment says what to import for
-// the others.
+// New returns [ErrNotSupported] if no imported package has registered name. [Backends]
+// returns the registered names, and the package comment says what to import.
 func New(
 	name string,
 	domain string,
@@ -79,7 +78,8 @@ func New(
 	return kv, nil
 }
 
-// Version returns the supported version for the provided kvdb endpoint.
+// Version returns the version of the store at url, for example [EtcdVersion3]. name is
+// that of a registered backend.
 func Version(name string, url string, kvdbOptions map[string]string) (string, error) {
 	registryMu.RLock()
 	store, ok := datastores[name]
@@ -90,15 +90,15 @@ func Version(name string, url string, kvdbOptions map[string]string) (string, er
 	return store.version(url, kvdbOptions)
 }
 
-// Instance returns instance set via [SetInstance], nil if none was set.
+// Instance returns the instance that [SetInstance] set, or nil.
 func Instance() Kvdb {
 	registryMu.RLock()
 	defer registryMu.RUnlock()
 	return instance
 }
 
-// SetInstance sets the singleton instance in place of the one before, which it
-// does not close. Nil clears it. The error is always nil.
+// SetInstance sets the instance that [Instance] returns. It does not close the previous
+// one. The error is always nil.
 func SetInstance(kvdb Kvdb) error {
 	registryMu.Lock()
 	defer registryMu.Unlock()
@@ -106,8 +106,7 @@ func SetInstance(kvdb Kvdb) error {
 	return nil
 }
 
-// Backends returns the names that [New] knows, sorted: those of the backends that
-// the program imports.
+// Backends returns the registered names of backends, sorted.
 func Backends() []string {
 	registryMu.RLock()
 	defer registryMu.RUnlock()

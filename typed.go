@@ -6,9 +6,8 @@ import (
 	"fmt"
 )
 
-// GetAs returns the value at key decoded from JSON into a T, and the pair. A
-// value that is no JSON of a T gives the pair and an error that wraps
-// [ErrUnmarshal].
+// GetAs returns the value at key, decoded from JSON into a T, and the pair. If the value
+// cannot be decoded, it returns the pair and an error that wraps [ErrUnmarshal].
 func GetAs[T any](kv Kvdb, key string) (T, *KVPair, error) {
 	var value T
 	pair, err := kv.GetVal(key, &value)
@@ -21,9 +20,9 @@ type Typed[T any] struct {
 	Value T       // decoded from JSON
 }
 
-// EnumerateAs returns what Enumerate(prefix) does, each value decoded from JSON
-// into a T. The first value that is no JSON of a T ends it with an error that
-// names its key and wraps [ErrUnmarshal].
+// EnumerateAs returns the pairs of Enumerate(prefix), with each value decoded from JSON
+// into a T. If a value cannot be decoded, it returns an error that names the key and
+// wraps [ErrUnmarshal].
 func EnumerateAs[T any](kv Kvdb, prefix string) ([]Typed[T], error) {
 	pairs, err := kv.Enumerate(prefix)
 	if err != nil {
@@ -39,12 +38,11 @@ func EnumerateAs[T any](kv Kvdb, prefix string) ([]Typed[T], error) {
 	return typed, nil
 }
 
-// ModifyAs replaces the value at key by what modify makes of it, read and
-// written as JSON, and returns the pair written. When somebody else writes the
-// key meanwhile it starts again with the new value, so modify may be called
-// several times and must have no side effects. exists tells modify whether
-// there was a value; without one the key is created. An error of modify ends
-// ModifyAs, unchanged. The pair written has no TTL.
+// ModifyAs replaces the value at key by the result of modify, and returns the pair that
+// it wrote. Values are encoded as JSON. If somebody else writes the key meanwhile,
+// ModifyAs starts again with the new value, so modify may be called several times and
+// must have no side effects. If the key does not exist, exists is false and the key is
+// created. An error of modify is returned unchanged. The pair has no TTL afterwards.
 func ModifyAs[T any](kv Kvdb, key string, modify func(value T, exists bool) (T, error)) (*KVPair, error) {
 	for {
 		value, pair, err := GetAs[T](kv, key)

@@ -5,31 +5,31 @@ import "fmt"
 // WrapperName is the name of a wrapper around a [Kvdb].
 type WrapperName string
 
-// Names of the wrappers in package wrappers, which registers them.
+// Names of the wrappers that package wrappers registers.
 const (
 	Wrapper_None     = WrapperName("Wrapper_None")
 	Wrapper_Log      = WrapperName("Wrapper_Log")
 	Wrapper_NoQuorum = WrapperName("Wrapper_NoQuorum")
 )
 
-// WrapperInit is called to put a wrapper around kv.
+// WrapperInit returns a wrapper around kv. [AddWrapper] calls it.
 type WrapperInit func(kv Kvdb, options map[string]string) (Kvdb, error)
 
 // KvdbWrapper is the part of [Kvdb] with which wrappers are stacked. A [Kvdb]
 // that wraps nothing is named [Wrapper_None] and has a nil WrappedKvdb.
 type KvdbWrapper interface {
-	// WrapperName is the name of this wrapper
+	// WrapperName returns the name of the wrapper.
 	WrapperName() WrapperName
-	// WrappedKvdb is the Kvdb wrapped by this wrapper
+	// WrappedKvdb returns the Kvdb below the wrapper.
 	WrappedKvdb() Kvdb
-	// Removed is called when wrapper is removed
+	// Removed is called after the wrapper was taken out of its chain.
 	Removed()
-	// WrappedKvdb is the Kvdb wrapped by this wrapper
+	// SetWrappedKvdb replaces the Kvdb below the wrapper.
 	SetWrappedKvdb(kvdb Kvdb) error
 }
 
-// RegisterWrapper makes a wrapper known to [AddWrapper]. A name that is taken is
-// [ErrExist].
+// RegisterWrapper makes a wrapper available to [AddWrapper]. It returns [ErrExist] if
+// the name is registered already.
 func RegisterWrapper(name WrapperName, initFn WrapperInit) error {
 	registryMu.Lock()
 	defer registryMu.Unlock()
@@ -40,12 +40,11 @@ func RegisterWrapper(name WrapperName, initFn WrapperInit) error {
 	return nil
 }
 
-// AddWrapper adds wrapper if it is not already added, and returns the new top
-// of the chain. A log wrapper on top stays there: the new one goes below it.
-// A wrapper that is in the chain already is [ErrExist], and one that is not
-// registered [ErrNotSupported]: what is missing is an import of
-// github.com/portworx/kvdb/wrappers. kvdb itself is returned with the error.
-// Adding and removing is not for concurrent use with calls on kvdb.
+// AddWrapper adds a wrapper to the chain and returns the top of the chain. If the top is
+// the log wrapper, the new one goes below it. AddWrapper returns kvdb and [ErrExist] if
+// the chain has the wrapper already, or kvdb and [ErrNotSupported] if the wrapper is not
+// registered, because github.com/portworx/kvdb/wrappers is not imported. AddWrapper and
+// [RemoveWrapper] must not run at the same time as other calls on kvdb.
 func AddWrapper(
 	wrapper WrapperName,
 	kvdb Kvdb,
@@ -77,8 +76,8 @@ func AddWrapper(
 	return kvdb, kvdb.SetWrappedKvdb(wrapped)
 }
 
-// RemoveWrapper takes wrapper out of the chain and returns the chain's top.
-// Without that wrapper in it, kvdb is returned as it is.
+// RemoveWrapper takes a wrapper out of the chain and returns the top of the chain. It
+// does nothing if the chain does not have it.
 func RemoveWrapper(
 	wrapper WrapperName,
 	kvdb Kvdb,
@@ -99,8 +98,8 @@ func RemoveWrapper(
 	return kvdb, nil
 }
 
-// findWrapper returns the wrapper of that name in kv's chain and the one
-// directly above it; nil where there is none.
+// findWrapper returns the wrapper of that name in kv's chain and the one directly above
+// it, or nil.
 func findWrapper(name WrapperName, kv Kvdb) (above, found Kvdb) {
 	for k := kv; k != nil && k.WrapperName() != Wrapper_None; k = k.WrappedKvdb() {
 		if k.WrapperName() == name {
