@@ -8,6 +8,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
+// createdAt compares the key's create revision, which is 0 for a missing key.
 func createdAt(key []byte, result pb.Compare_CompareResult, revision int64) *pb.Compare {
 	return &pb.Compare{
 		Key: key, Result: result, Target: pb.Compare_CREATE,
@@ -15,8 +16,8 @@ func createdAt(key []byte, result pb.Compare_CompareResult, revision int64) *pb.
 	}
 }
 
-// modifiedAt holds for a key whose last write was at revision; at 0 for one that
-// does not exist.
+// modifiedAt holds when the last write of the key was at revision. Revision 0 holds
+// for a missing key.
 func modifiedAt(key []byte, revision int64) *pb.Compare {
 	return &pb.Compare{
 		Key: key, Result: pb.Compare_EQUAL, Target: pb.Compare_MOD,
@@ -24,7 +25,7 @@ func modifiedAt(key []byte, revision int64) *pb.Compare {
 	}
 }
 
-// compare is the condition in etcd's terms.
+// compare returns the condition as etcd's comparisons.
 func compare(key []byte, c driver.Cond) []*pb.Compare {
 	var compares []*pb.Compare
 	if c.NeedsNoKey() {
@@ -48,8 +49,8 @@ func compare(key []byte, c driver.Cond) []*pb.Compare {
 	return compares
 }
 
-// failed is the error of a condition that does not hold for the key as it was
-// in that step, nil for none.
+// failed returns the error of a condition that does not hold. kv is the key as it
+// was in that step, or nil when it was missing.
 func failed(c driver.Cond, kv *mvccpb.KeyValue) error {
 	var err error
 	if kv == nil {
@@ -58,7 +59,7 @@ func failed(c driver.Cond, kv *mvccpb.KeyValue) error {
 		err = c.Check(uint64(kv.CreateRevision), uint64(kv.ModRevision), kv.Value)
 	}
 	if err == nil {
-		// The conditions exclude each other: one that no key can meet.
+		// The conditions exclude each other, so no key can meet them.
 		err = kvdb.ErrModified
 	}
 	return err
@@ -76,7 +77,7 @@ func deleteOp(r *pb.DeleteRangeRequest) *pb.RequestOp {
 	return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: r}}
 }
 
-// found is the key that the i-th operation of a transaction has read, or nil.
+// found returns the key that the i-th operation of a transaction has read, or nil.
 func found(reply *pb.TxnResponse, i int) *mvccpb.KeyValue {
 	if kvs := reply.Responses[i].GetResponseRange().GetKvs(); len(kvs) > 0 {
 		return kvs[0]

@@ -8,7 +8,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// DeletePrefix leaves locks alone, which belong to no prefix of a program's.
+// DeletePrefix implements driver.Store. It does not delete locks.
 func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 	everything := below(prefix)
 	locks, overlap := s.lockRange(prefix)
@@ -18,9 +18,10 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 		})
 		return err
 	}
-	// One request when nothing has a lease where locks are, however busy others are
-	// there: without a domain that is everywhere. Else the reply tells what is there,
-	// and the next request spares the locks unless something changed.
+	// The first request deletes everything if no key in the range of locks has a
+	// lease. It does not fail because of other writers, which matters without a domain:
+	// then that range is all keys. If it fails, its reply has the keys of that range, and
+	// the next request deletes all but the locks, unless the range has changed.
 	safe := &pb.Compare{
 		Key: locks.key, Result: pb.Compare_EQUAL, Target: pb.Compare_LEASE, TargetUnion: &pb.Compare_Lease{Lease: 0},
 	}
@@ -47,11 +48,11 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 	}
 }
 
-// around returns what is left of r without the locks among kvs, which is all
-// that exists where locks are. Gaps between locks that hold nothing are left out.
+// around returns r without the locks among kvs, as ranges between the locks. kvs is
+// everything in the range of locks, so ranges without a pair are left out.
 func (s *store) around(r keyRange, kvs []*mvccpb.KeyValue) []keyRange {
 	var ranges []keyRange
-	from, occupied := r.key, true // what is before the place of locks is not known
+	from, occupied := r.key, true // There may be keys before the range of locks.
 	for _, kv := range kvs {
 		if !s.isLock(kv) {
 			occupied = true

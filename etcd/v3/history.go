@@ -15,38 +15,39 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// history is what an instance knows about the history of its store, in order to
-// notice when the store went back: it was restored from a backup or wiped, or
-// another cluster is behind the endpoints.
+// history is what an instance knows about the history of its store. It detects
+// that the store went back: that it was restored from a backup or wiped, or that
+// another cluster serves the endpoints.
 //
-// Each answer of etcd has the ID of the cluster, and the store's revision, which
-// is not smaller than one that was known before a linearizable request was sent.
-// A store that went back may have come as far again, under the same ID (which
-// etcd derives from the members' addresses and the cluster's token). So when the
-// watch stream had to be opened again, the instance also asks for the last write
-// that it has seen. An instance that has seen no write, neither its own nor an
-// event, cannot notice a store that went back and came as far again while the
-// instance was not connected.
+// Each reply of etcd has the cluster's ID and the store's revision. The revision in
+// the reply to a linearizable request is at least the one that was known when the
+// request was sent.
+//
+// A store that went back may have reached the same revision again, under the same
+// ID, because etcd derives the ID from the members' addresses and the cluster's
+// token. So after reopening the watch stream, the instance also reads the last write
+// that it has seen. If it has seen none, neither its own nor an event, and was not
+// connected meanwhile, it cannot detect this.
 type history struct {
-	back func() // called, without mu held, when the history went back
+	onWentBack func() // called without mu held
 
 	mu    sync.Mutex // protects known
 	known past
 }
 
-// past is what is known at one time.
+// past is what an instance knows at one time.
 type past struct {
 	generation int    // how often the history went back
 	cluster    uint64 // the ID, 0 for unknown
-	revision   int64  // that the store has reached
-	last       seen   // the last write that was seen
+	revision   int64  // the largest that the store is known to have reached
+	last       seen   // the last write
 }
 
-// seen is a write of a value. The zero value is none.
+// seen is a write of a value that the instance has seen. The zero value is none.
 type seen struct {
 	key      []byte
 	revision int64
-	value    uint64 // hash of it
+	value    uint64 // hash of the value
 }
 
 var valueSeed = maphash.MakeSeed()
@@ -61,12 +62,12 @@ func (h *history) now() past {
 	return h.known
 }
 
-// learn takes the header of an answer, and a write that it tells of. before is
-// what was known when the request was sent; current says that the answer may not
-// be older than that.
+// learn evaluates the header of a reply, and a write that the reply confirms.
+// before is what was known when the request was sent; current says that the reply
+// must not be older than that.
 func (h *history) learn(before past, header *pb.ResponseHeader, current bool, write seen) {
 	if header.GetClusterId() == 0 {
-		return // a proxy's own: the revision is none that the store has reached
+		return // The header is a proxy's own; its revision is not the store's.
 	}
 	h.mu.Lock()
 	if h.known.generation != before.generation {
@@ -77,7 +78,7 @@ func (h *history) learn(before past, header *pb.ResponseHeader, current bool, wr
 	if other || current && header.Revision < before.revision {
 		h.known = past{generation: before.generation + 1, cluster: header.ClusterId, revision: header.Revision, last: write}
 		h.mu.Unlock()
-		h.back()
+		h.onWentBack()
 		return
 	}
 	h.known.cluster = header.ClusterId
@@ -88,7 +89,7 @@ func (h *history) learn(before past, header *pb.ResponseHeader, current bool, wr
 	h.mu.Unlock()
 }
 
-// wentBack ends the generation that was known before.
+// wentBack ends the generation of before and starts the next one.
 func (h *history) wentBack(before past) {
 	h.mu.Lock()
 	if h.known.generation != before.generation {
@@ -97,16 +98,16 @@ func (h *history) wentBack(before past) {
 	}
 	h.known = past{generation: before.generation + 1}
 	h.mu.Unlock()
-	h.back()
+	h.onWentBack()
 }
 
-// intercept is the interceptor that learns from each answer.
+// intercept is a gRPC interceptor that passes each reply to learn.
 func (h *history) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	before := h.now()
 	err := invoke(ctx, method, req, reply, cc, opts...)
-	if answer, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok && err == nil {
+	if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok && err == nil {
 		current, write := learnable(req, reply)
-		h.learn(before, answer.GetHeader(), current, write)
+		h.learn(before, r.GetHeader(), current, write)
 	}
 	if r, ok := req.(*pb.RangeRequest); ok && !r.Serializable && r.Revision <= before.revision &&
 		errors.Is(rpctypes.Error(err), rpctypes.ErrFutureRev) {
@@ -115,8 +116,8 @@ func (h *history) intercept(ctx context.Context, method string, req, reply any, 
 	return err
 }
 
-// learnable reports whether the answer to a request is as new as the request, and
-// which write it tells of.
+// learnable reports whether the reply must not be older than the request, and
+// returns the write that it confirms.
 func learnable(req, reply any) (current bool, write seen) {
 	switch r := req.(type) {
 	case *pb.RangeRequest:
@@ -126,13 +127,13 @@ func learnable(req, reply any) (current bool, write seen) {
 	case *pb.PutRequest:
 		return true, seenWrite(r.Key, r.Value, reply.(*pb.PutResponse).Header.Revision)
 	case *pb.TxnRequest:
-		answer := reply.(*pb.TxnResponse)
-		if !answer.Succeeded {
+		txn := reply.(*pb.TxnResponse)
+		if !txn.Succeeded {
 			return false, seen{}
 		}
 		for _, op := range r.Success {
 			if put := op.GetRequestPut(); put != nil {
-				return true, seenWrite(put.Key, put.Value, answer.Header.Revision)
+				return true, seenWrite(put.Key, put.Value, txn.Header.Revision)
 			}
 		}
 	}
@@ -149,9 +150,10 @@ func lastWrite(events []*mvccpb.Event) seen {
 	return seen{}
 }
 
-// verifyHistory asks the store for what it had when the instance last heard of it.
-// An error says that there was no answer. When the store does not let the user
-// read keys, or has compacted the revision, nothing more is known than before.
+// verifyHistory reads the last write that the instance has seen, and calls wentBack
+// when the store does not have it. It returns an error when the store does not
+// reply. When the user may not read the keys, or the revision is compacted, it
+// returns nil although nothing is verified.
 func (s *store) verifyHistory(ctx context.Context, keys keyRange) error {
 	before := s.history.now()
 	r := &pb.RangeRequest{Key: keys.key, RangeEnd: keys.end, CountOnly: true}

@@ -26,7 +26,7 @@ func TestHistory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			backs := 0
-			h := &history{back: func() { backs++ }}
+			h := &history{onWentBack: func() { backs++ }}
 			h.learn(h.now(), &pb.ResponseHeader{ClusterId: cluster, Revision: revision}, true, seen{})
 			before := h.now()
 			require.EqualValues(t, revision, before.revision)

@@ -11,14 +11,14 @@ import (
 // answered is a hub with a stream that a test answers.
 type answered struct {
 	*hub
-	stream *hubStream
+	stream *watchStream
 }
 
 func newAnswered() answered {
 	s := &store{}
 	s.hub = newHub(s)
-	s.history.back = s.hub.wentBack
-	a := answered{s.hub, &hubStream{wake: make(chan struct{}, 1), cancel: func() {}}}
+	s.history.onWentBack = s.hub.wentBack
+	a := answered{s.hub, &watchStream{wake: make(chan struct{}, 1), cancel: func() {}}}
 	a.hub.stream = a.stream
 	return a
 }

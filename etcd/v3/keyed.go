@@ -11,9 +11,10 @@ import (
 // keyed is a mutex for each key.
 type keyed struct {
 	mu   sync.Mutex               // protects busy
-	busy map[string]chan struct{} // closed by leave
+	busy map[string]chan struct{} // key → a channel that leave closes
 }
 
+// enter waits until it has the mutex of key.
 func (k *keyed) enter(ctx context.Context, key string) error {
 	for {
 		k.mu.Lock()

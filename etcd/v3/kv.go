@@ -13,12 +13,12 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// smallValue is the size in bytes up to which asking for the replaced pair, to
-// learn when the key was created, is cheaper than a transaction with a read of
-// the key alone.
+// smallValue is the size in bytes up to which put asks for the whole previous pair
+// to learn its create revision. For larger values a transaction that reads the pair
+// without its value is cheaper.
 const smallValue = 16 << 10
 
-// valueOf is a value as it was written: etcd sends an empty one as none.
+// valueOf returns the value as it was written. etcd sends an empty value as nil.
 func valueOf(kv *mvccpb.KeyValue) []byte {
 	if kv.Value == nil {
 		return []byte{}
@@ -26,7 +26,7 @@ func valueOf(kv *mvccpb.KeyValue) []byte {
 	return kv.Value
 }
 
-// pairOf has no key, which who asked for one knows.
+// pairOf returns a pair without its key, which the caller knows.
 func pairOf(kv *mvccpb.KeyValue, revision int64) *kvdb.KVPair {
 	return keyedPair("", kv, revision)
 }
@@ -38,8 +38,8 @@ func keyedPair(key string, kv *mvccpb.KeyValue, revision int64) *kvdb.KVPair {
 	}
 }
 
-// keyStrings returns the keys of pairs as parts of one string, which saves an
-// allocation for each.
+// keyStrings returns the keys of kvs as parts of one string, which saves an
+// allocation per key.
 func keyStrings(kvs []*mvccpb.KeyValue) []string {
 	size := 0
 	for _, kv := range kvs {
@@ -59,7 +59,7 @@ func (s *store) rangeOf(ctx context.Context, r *pb.RangeRequest) (*pb.RangeRespo
 	reply, err := readFrom(ctx, s, !r.Serializable, func(ctx context.Context) (*pb.RangeResponse, error) {
 		return s.kv.Range(ctx, r, s.callOpts...)
 	})
-	if errors.Is(err, rpctypes.ErrFutureRev) { // the store went back: it is not the revision that was known
+	if errors.Is(err, rpctypes.ErrFutureRev) { // The store went back, so its history does not have the revision.
 		err = kvdb.ErrWatchRevisionCompacted
 	}
 	return reply, err
@@ -69,7 +69,7 @@ func (s *store) txn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, err
 	return write(ctx, s, func(ctx context.Context) (*pb.TxnResponse, error) { return s.kv.Txn(ctx, r, s.callOpts...) })
 }
 
-// readTxn is txn for one that changes nothing.
+// readTxn is like txn, for a transaction that changes nothing.
 func (s *store) readTxn(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
 	return read(ctx, s, func(ctx context.Context) (*pb.TxnResponse, error) { return s.kv.Txn(ctx, r, s.callOpts...) })
 }
@@ -96,7 +96,7 @@ func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error)
 		}
 		indexes, err := s.put(ctx, w, lease)
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-			continue // the request took longer than the TTL, and has written nothing
+			continue // The request took longer than the TTL and has written nothing.
 		}
 		if err != nil && !errors.Is(err, kvdb.ErrUnknownOutcome) {
 			s.discard(ctx, lease)
@@ -141,8 +141,8 @@ func (s *store) put(ctx context.Context, w driver.Write, lease int64) (driver.In
 	}
 }
 
-// indexes are those of a pair written at revision, before being what was there,
-// or nil when it is new.
+// indexes returns the indexes of a pair written at revision; before is the pair that
+// it replaced, or nil when the key is new.
 func indexes(revision int64, before *mvccpb.KeyValue) driver.Indexes {
 	created := revision
 	if before != nil {
@@ -190,7 +190,7 @@ func (s *store) Compact(ctx context.Context, index uint64) error {
 		return s.kv.Compact(ctx, &pb.CompactionRequest{Revision: int64(min(index, driver.NoIndex))}, s.callOpts...)
 	})
 	if errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
-		return nil // it is forgotten already
+		return nil // It is compacted already.
 	}
 	return err
 }

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// firstPage is the number of pairs asked for at first, before anything is
-	// known of their size. Later requests are for about pageBytes.
+	// firstPage is the number of pairs in the first request, when their size is not
+	// known yet. Later requests are for about pageBytes.
 	firstPage = 2_000
 	pageBytes = 8 << 20
 )
@@ -27,7 +27,7 @@ func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (
 		if !errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
 			return page, err
 		}
-		o.At = 0 // the revision is gone that the list began at: begin anew
+		o.At = 0 // The revision that the list began at is compacted, so begin anew.
 	}
 }
 
@@ -44,8 +44,8 @@ func (s *store) list(ctx context.Context, prefix string, o driver.ListOptions, t
 			slab[i] = *keyedPair(key, kvs[i], revision)
 			page.Pairs = append(page.Pairs, &slab[i])
 		}
-		// A page has something when there is more: what was scanned may all have
-		// been left out.
+		// A page with More must have a pair, but all pairs scanned so far may have been
+		// locks.
 		page.More = more && o.Limit > 0 && len(page.Pairs) > 0
 		return !page.More
 	})
@@ -60,7 +60,7 @@ func (s *store) Children(ctx context.Context, dir, sep string) ([]string, error)
 			for _, kv := range kvs {
 				rest := kv.Key[len(dir):]
 				if last != "" && bytes.HasPrefix(rest, []byte(last)) && bytes.HasPrefix(rest[len(last):], []byte(sep)) {
-					continue // one more below the same child
+					continue // another key below the same child
 				}
 				if last = driver.ChildName(string(rest), sep); last != "" {
 					names = append(names, last)
@@ -69,20 +69,20 @@ func (s *store) Children(ctx context.Context, dir, sep string) ([]string, error)
 			return true
 		})
 		switch {
-		case errors.Is(err, kvdb.ErrWatchRevisionCompacted): // while it was read
+		case errors.Is(err, kvdb.ErrWatchRevisionCompacted): // Compacted meanwhile: try again.
 		case err != nil:
 			return nil, err
 		default:
-			slices.Sort(names) // a-b/c is before a/b
+			slices.Sort(names) // The key a-b/c sorts before a/b, but the name a before a-b.
 			return slices.Compact(names), nil
 		}
 	}
 }
 
-// scan visits what list options ask for, request by request, all at one
-// revision, without locks and markers. It ends when visit returns false. Of several
-// tries, each of which a compaction ended, the third and later ones ask for
-// everything in one request.
+// scan calls visit with the pairs that the options ask for, one call per request,
+// all at one revision and without locks and markers. It ends when visit returns
+// false. A compaction ends a try; from the third try on, one request asks for all
+// pairs.
 func (s *store) scan(ctx context.Context, prefix string, o driver.ListOptions, try int,
 	visit func(kvs []*mvccpb.KeyValue, revision int64, more bool) bool) error {
 	keys := below(prefix)
@@ -91,7 +91,7 @@ func (s *store) scan(ctx context.Context, prefix string, o driver.ListOptions, t
 	}
 	r := &pb.RangeRequest{
 		Key: keys.key, RangeEnd: keys.end, KeysOnly: o.KeysOnly, Revision: int64(o.At), Limit: firstPage,
-		// Later requests are at a revision that a member may not have reached.
+		// Later requests name a revision, which a lagging member may not have.
 		Serializable: s.stale && o.At == 0,
 	}
 	if o.Limit > 0 || try >= 2 {
@@ -106,7 +106,7 @@ func (s *store) scan(ctx context.Context, prefix string, o driver.ListOptions, t
 		if r.Revision == 0 {
 			r.Revision, r.Serializable = reply.Header.Revision, false
 		}
-		if reply.More { // the next request, while the reply has its locks and markers
+		if reply.More { // Before the locks and markers of the reply are removed.
 			r.Key = append(bytes.Clone(reply.Kvs[len(reply.Kvs)-1].Key), 0)
 			r.Limit = nextLimit(reply)
 		}
@@ -120,13 +120,13 @@ func (s *store) scan(ctx context.Context, prefix string, o driver.ListOptions, t
 	}
 }
 
-// nextLimit is how many pairs like those of reply make a page.
+// nextLimit returns how many pairs of the same size as those of reply make a page.
 func nextLimit(reply *pb.RangeResponse) int64 {
 	return max(1, pageBytes*int64(len(reply.Kvs))/int64(max(1, reply.Size())))
 }
 
-// withoutLocks removes locks and markers from what was read; kvs is of no use
-// then. When it has no values, heldLocks tells which keys are locks.
+// withoutLocks returns kvs without locks and markers; it reuses kvs. When kvs has no
+// values, heldLocks returns the keys that are locks.
 func (s *store) withoutLocks(kvs []*mvccpb.KeyValue, keysOnly bool, heldLocks func() ([]string, error)) ([]*mvccpb.KeyValue, error) {
 	kvs = slices.DeleteFunc(kvs, func(kv *mvccpb.KeyValue) bool { return isMarker(kv.Key) })
 	if !slices.ContainsFunc(kvs, s.maybeLock) {

@@ -68,7 +68,7 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 	}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.hub = newHub(s)
-	s.history.back = s.hub.wentBack
+	s.history.onWentBack = s.hub.wentBack
 	more = append([]dialOption{grpc.WithChainUnaryInterceptor(intercept, s.history.intercept, restoreCode)}, more...)
 	if s.client, err = connect(clientConfig(urls, read.TLS, more), user, password); err != nil {
 		return nil, fmt.Errorf("connect to etcd at %s: %w", strings.Join(urls, ", "), err)

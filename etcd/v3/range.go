@@ -7,18 +7,19 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// keyRange is the keys from key on and before end; without an end it is key alone.
+// keyRange is the keys from key up to but not including end. Without an end it is
+// key alone.
 type keyRange struct{ key, end []byte }
 
-// below is every key with the string prefix.
+// below returns the range of all keys with the string prefix.
 func below(prefix string) keyRange {
 	if prefix == "" {
-		return keyRange{[]byte{0}, []byte{0}} // what etcd calls all keys
+		return keyRange{[]byte{0}, []byte{0}} // all keys, in etcd's notation
 	}
 	return keyRange{[]byte(prefix), []byte(clientv3.GetPrefixRangeEnd(prefix))}
 }
 
-// contain reports whether all events are of keys of the range.
+// contain reports whether the keys of all events are in the range.
 func (r keyRange) contain(events []*mvccpb.Event) bool {
 	for _, e := range events {
 		switch key := e.Kv.Key; {

@@ -23,26 +23,26 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 			at, err = s.ownRevision(ctx, prefixes[0])
 			switch {
 			case errors.Is(err, kvdb.ErrPermission), errors.Is(err, rpctypes.ErrNoSpace):
-				isOwn = false // the marker cannot be written, so that of the state has to do
+				isOwn = false // The marker cannot be written, so use the state's revision.
 			case err != nil:
 				return nil, 0, err
 			}
 		}
 		copied, latest, at, err := s.copyAt(ctx, prefixes, at, consistent, try)
 		switch {
-		case errors.Is(err, kvdb.ErrWatchRevisionCompacted): // while it was read
+		case errors.Is(err, kvdb.ErrWatchRevisionCompacted): // Compacted meanwhile: try again.
 		case err != nil:
 			return nil, 0, err
-		case isOwn && latest == at: // somebody else removed the marker, and the revision is a write's
+		case isOwn && latest == at: // Another client removed the marker, and the revision is that of a write.
 		default:
 			return copied, at, nil
 		}
 	}
 }
 
-// copyAt returns what is below prefixes at a revision, 0 for now, and the
-// revision of the latest write among it. If consistent, now is the same for all
-// prefixes, and its revision is returned, too.
+// copyAt returns the pairs below prefixes at a revision, and the largest revision
+// among them. At 0 it reads the current pairs; if consistent, it reads all prefixes
+// at the revision of the first read, and returns that revision as now.
 func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64, consistent bool, try int) (copied *tree.Tree, latest, now uint64, err error) {
 	copied = tree.NewOrdered()
 	for _, prefix := range prefixes {
@@ -65,12 +65,12 @@ func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64, consis
 	return copied, latest, at, nil
 }
 
-// ownRevision returns a revision at which nothing happened but the end of a
-// marker: all that is there is older, and a watch from it misses nothing.
+// ownRevision returns a revision at which only a marker was removed, so every pair
+// is older, and a watch from it misses nothing.
 //
-// The marker is below prefix, where the user may most likely write. It has a
-// lease of its own, and ends with that: when this process dies, too, and when
-// the request that wrote it arrives late.
+// The marker is below prefix, where the user most likely may write. It has a lease
+// of its own, so it is removed even when this process dies, or when the request that
+// writes it arrives late.
 func (s *store) ownRevision(ctx context.Context, prefix string) (uint64, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -95,12 +95,12 @@ func (s *store) writeMarker(ctx context.Context, key string) (int64, error) {
 	}
 	reply, err := s.revoke(ctx, lease)
 	if err != nil {
-		return 0, err // an earlier try may have revoked it, at a revision not known
+		return 0, err // An earlier try may have revoked it, at an unknown revision.
 	}
 	return reply.Header.Revision, nil
 }
 
-// markerSign is in the keys of markers, and in no other.
+// markerSign is part of the keys of markers and of no other key.
 const markerSign = "\x00kvdb-snapshot-"
 
 func isMarker(key []byte) bool { return bytes.Contains(key, []byte(markerSign)) }

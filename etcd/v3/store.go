@@ -15,8 +15,8 @@ import (
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-// The server's limits unless it is started with others, for the text of errors:
-// the server decides.
+// The default limits of the server, which the texts of errors name. The server may be
+// started with others; it enforces them.
 const (
 	maxRequest = 1536 << 10 // bytes
 	maxTxOps   = 128
@@ -25,8 +25,8 @@ const (
 // store implements driver.Store.
 type store struct {
 	client *clientv3.Client
-	// The services of the client, in the form that shares values and does not
-	// copy them, and sends nothing again but when the login has expired.
+	// The services of the client as gRPC stubs, which do not copy values, and which
+	// send a request again only when the login has expired.
 	kv       pb.KVClient
 	lease    pb.LeaseClient
 	watcher  pb.WatchClient
@@ -34,16 +34,16 @@ type store struct {
 
 	domain  string // "" or with a slash at its end
 	locks   string // what the keys of locks begin with
-	secure  bool   // endpoints are https
-	stale   bool   // reads are
-	retries int
+	secure  bool   // whether endpoints are https
+	stale   bool   // whether reads may be stale
+	retries int    // how often a request is sent again
 
 	history     history
 	hub         *hub
-	attempts    keyed         // to lock a lock key
-	sessionTurn chan struct{} // has an element while somebody uses present
+	attempts    keyed         // one attempt per lock key at a time
+	sessionTurn chan struct{} // has an element while a goroutine uses present
 	present     *session      // the last session, or nil
-	revoking    chan struct{} // has an element for each lease that is revoked in the background
+	revoking    chan struct{} // has an element for each lease that is being revoked in the background
 
 	lifetime context.Context // ends with Close
 	end      context.CancelCauseFunc
@@ -71,7 +71,7 @@ func (s *store) Profile() driver.Profile {
 	}
 }
 
-// launch runs f on a goroutine that Close waits for; false after Close.
+// launch runs f on a goroutine that Close waits for. It returns false after Close.
 func (s *store) launch(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +82,8 @@ func (s *store) launch(f func()) bool {
 	return true
 }
 
-// background runs f, again while the store cannot be reached, until Close.
+// background runs f in the background, and repeats it while the store cannot be
+// reached, until Close.
 func (s *store) background(f func(context.Context) error) {
 	s.launch(func() {
 		backoff := retry.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
@@ -99,7 +100,7 @@ func (s *store) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.sessionTurn <- struct{}{} // for ever: there is no session any more
+	s.sessionTurn <- struct{}{} // Never taken back, so there is no session any more.
 	s.end(kvdb.ErrClosed)
 	var err error
 	if s.present != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/portworx/kvdb/internal/settings"
 )
 
-// transport secures gRPC's connections. Each handshake has a configuration of its
-// own, because certificates and authorities may have been replaced since the last
+// transport is the TLS of gRPC's connections. Each handshake has its own
+// configuration, because certificates and CAs may have been replaced since the last
 // one.
 type transport struct{ tls *settings.TLS }
 
@@ -27,11 +27,11 @@ func (t transport) ClientHandshake(ctx context.Context, authority string, conn n
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (t transport) ServerHandshake(net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return nil, nil, errors.New("this is a client")
+	return nil, nil, errors.New("etcd v3: the client does not accept connections")
 }
 
-// Info implements credentials.TransportCredentials. It has no server name, because
-// that would become the authority of requests.
+// Info implements credentials.TransportCredentials. It returns no server name,
+// because gRPC would use it as the authority of requests.
 func (t transport) Info() credentials.ProtocolInfo {
 	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
 }
@@ -41,5 +41,5 @@ func (t transport) Clone() credentials.TransportCredentials { return t }
 
 // OverrideServerName implements credentials.TransportCredentials.
 func (t transport) OverrideServerName(string) error {
-	return errors.New("the option CAAuthAddress names the server")
+	return errors.New("etcd v3: the option CAAuthAddress sets the server's name")
 }

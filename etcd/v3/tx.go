@@ -19,7 +19,7 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 		if !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return err
 		}
-		// The request took longer than a TTL, and has written nothing.
+		// A lease expired before the request ran, which has written nothing.
 	}
 }
 
@@ -35,11 +35,11 @@ func (s *store) commit(ctx context.Context, reads []driver.Read, writes []driver
 		r.Compare = append(r.Compare, modifiedAt([]byte(read.Key), int64(read.Modified)))
 	}
 	if len(writes) == 0 {
-		// A transaction without any operation is answered by a member from what it
-		// knows itself; one with a read asks the leader.
+		// A member answers a transaction without operations from its own state, which
+		// may lag. A read in it makes the transaction linearizable.
 		r.Success = []*pb.RequestOp{get(r.Compare[0].Key, true)}
 	}
-	sharing := map[time.Duration]int{} // TTL → keys that have it
+	sharing := map[time.Duration]int{} // TTL → number of keys with it
 	for _, w := range writes {
 		sharing[w.TTL]++
 	}
@@ -80,7 +80,7 @@ func (s *store) commit(ctx context.Context, reads []driver.Read, writes []driver
 	return err
 }
 
-// broken is the error of a transaction whose conditions did not all hold.
+// broken returns the error of a transaction whose conditions did not all hold.
 func broken(reply *pb.TxnResponse, locks []driver.Lease) error {
 	for i, l := range locks {
 		if kv := found(reply, i); kv == nil || kv.ModRevision != l.(*lease).revision {

@@ -13,8 +13,8 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// AddUser implements driver.UserAdmin. Each user has a role of the same name,
-// which has the user's permissions.
+// AddUser implements driver.UserAdmin. Each user has a role of the same name, which
+// holds the user's permissions.
 func (s *store) AddUser(ctx context.Context, username, password string) error {
 	if password == "" {
 		return kvdb.ErrNoPassword
@@ -29,12 +29,12 @@ func (s *store) AddUser(ctx context.Context, username, password string) error {
 		return s.client.RoleAdd(ctx, username)
 	})
 	if errors.Is(err, rpctypes.ErrRoleAlreadyExist) {
-		// It may let into much: a new user begins with nothing.
+		// That role may have permissions, and a new user must have none.
 		err = fmt.Errorf("a role of that name: %w", err)
 	}
 	switch {
 	case errors.Is(err, kvdb.ErrUnknownOutcome):
-		return userError(username, err) // RemoveUser removes what there is
+		return userError(username, err) // RemoveUser removes whatever was added.
 	case err != nil:
 		return errors.Join(userError(username, err), s.deleteUser(ctx, username))
 	}
@@ -47,9 +47,9 @@ func (s *store) AddUser(ctx context.Context, username, password string) error {
 	return nil
 }
 
-// RemoveUser implements driver.UserAdmin. The role goes with the user, and before
-// it: who was cut short can call again, and no role is left to be in the way of a
-// later user of that name.
+// RemoveUser implements driver.UserAdmin. It removes the role before the user, so
+// that a call that was interrupted can be repeated, and leaves no role that would
+// prevent a later user of that name.
 func (s *store) RemoveUser(ctx context.Context, username string) error {
 	_, err := read(ctx, s, func(ctx context.Context) (*clientv3.AuthUserGetResponse, error) {
 		return s.client.UserGet(ctx, username)
@@ -72,8 +72,8 @@ func (s *store) deleteUser(ctx context.Context, username string) error {
 	return userError(username, err)
 }
 
-// userError says which user an error is about, and whether it is that there is
-// one, or none.
+// userError adds the user's name to err, and wraps kvdb.ErrNotFound or kvdb.ErrExist
+// when the user is missing or exists.
 func userError(username string, err error) error {
 	switch {
 	case err == nil:
@@ -105,19 +105,19 @@ func accessOf(p kvdb.PermissionType) access {
 	}
 }
 
-// permissions has etcd's name for each access but none.
+// permissions maps each access except none to etcd's permission.
 var permissions = map[access]authpb.Permission_Type{
 	mayRead: authpb.READ, mayWrite: authpb.WRITE, mayRead | mayWrite: authpb.READWRITE,
 }
 
-// GrantAccess implements driver.UserAdmin. It adds to what the user may do in the
-// subtree already.
+// GrantAccess implements driver.UserAdmin. It adds to the permissions that the user
+// has for the subtree.
 func (s *store) GrantAccess(ctx context.Context, username string, p kvdb.PermissionType, subtree string) error {
 	return s.changeAccess(ctx, username, subtree, func(now access) access { return now | accessOf(p) })
 }
 
-// RevokeAccess implements driver.UserAdmin. It takes from what was granted for
-// that same subtree.
+// RevokeAccess implements driver.UserAdmin. It removes permissions that were granted
+// for the same subtree.
 func (s *store) RevokeAccess(ctx context.Context, username string, p kvdb.PermissionType, subtree string) error {
 	return s.changeAccess(ctx, username, subtree, func(now access) access { return now &^ accessOf(p) })
 }
@@ -150,7 +150,7 @@ func (s *store) changeAccess(ctx context.Context, username, subtree string, chan
 	return nil
 }
 
-// setAccess replaces what a user may do with a range that was granted, or gives it.
+// setAccess sets what a user may do with a range.
 func (s *store) setAccess(ctx context.Context, username string, keys keyRange, want access) (err error) {
 	if want == 0 {
 		_, err = write(ctx, s, func(ctx context.Context) (*clientv3.AuthRoleRevokePermissionResponse, error) {
@@ -165,9 +165,9 @@ func (s *store) setAccess(ctx context.Context, username string, keys keyRange, w
 	return err
 }
 
-// subtree is the keys below a directory, which is named as dir, dir/ or dir/*, and
-// those of their locks. A slash at the beginning is part of the name, as it is of
-// that of a key.
+// subtree returns the range of the keys below a directory, which may be written as
+// dir, dir/ or dir/*, and the range of their locks. As in a key, a leading slash is
+// part of the name.
 func (s *store) subtree(full string) []keyRange {
 	dir := strings.TrimSuffix(strings.TrimPrefix(full, s.domain), "*")
 	if dir = strings.TrimRight(dir, kvdb.DefaultSeparator); dir != "" {

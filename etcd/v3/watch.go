@@ -18,34 +18,34 @@ import (
 // watch is one watch on the hub. It implements driver.Stream.
 type watch struct {
 	h          *hub
-	ctx        context.Context // ends the watch
+	ctx        context.Context // the end of the watch
 	keys       keyRange
 	generation int // of the store's history
-	// wake has an element when something happened that Next or await want to know.
+	// wake has an element when something changed that take or await waits for.
 	wake chan struct{}
 
 	// The hub's mutex protects these.
-	next     int64           // the revision after the last one that is queued whole, 0 for the one after the present
-	after    int64           // events up to this revision are not wanted
+	next     int64           // the revision after the last one that is queued completely; 0 is the one after the current revision
+	after    int64           // events up to this revision are dropped
 	queue    []*mvccpb.Event // for Next
 	queued   int             // bytes in queue
-	tail     []*mvccpb.Event // of the last revision, of which more is to come
-	known    bool            // the server has created it on some stream
-	live     bool            // the server has created it on the hub's stream
-	id       int64           // there, while it is live
-	creation *creation       // the request to create it that has no answer yet, or nil
-	asked    bool            // the server was asked for its progress, and no event came since
-	busy     bool            // events came since the last ping
-	parked   bool            // taken off the stream until queue is empty
-	err      error           // it has ended
+	tail     []*mvccpb.Event // of the last revision, until its other fragments arrive
+	known    bool            // whether the server has created it on some stream
+	live     bool            // whether the server has created it on the hub's stream
+	id       int64           // on the hub's stream, while live
+	creation *creation       // the request to create it that is not answered yet, or nil
+	asked    bool            // whether the server was asked for its progress and has sent no event since
+	busy     bool            // whether events arrived since the last ping
+	paused   bool            // whether it is off the stream until Next has emptied queue
+	err      error           // not nil when the watch has ended
 
-	// Next, which one goroutine calls, uses these.
+	// Only Next uses these; one goroutine calls it.
 	prefix string
-	locks  map[string]struct{} // of the keys where locks are, those known to be locks
+	locks  map[string]struct{} // the keys in the lock range that are known to hold locks
 }
 
-// leave takes the watch off the stream. The caller holds the hub's mutex.
-func (w *watch) leave() {
+// detach removes the watch from the stream. The caller holds the hub's mutex.
+func (w *watch) detach() {
 	w.live, w.asked, w.busy, w.tail = false, false, false, nil
 	if w.creation != nil {
 		w.creation.watch, w.creation = nil, nil
@@ -59,9 +59,9 @@ func (w *watch) signal() {
 	}
 }
 
-// push queues the events of a message. When it is a fragment the last revision
-// is kept back, so that a watch is never resumed in the middle of one. The
-// caller holds the hub's mutex.
+// push queues the events of a message. When more fragments follow, it keeps back
+// the events of the last revision, so that a watch never resumes in the middle of a
+// revision. The caller holds the hub's mutex.
 func (w *watch) push(m *pb.WatchResponse) {
 	events := m.Events
 	w.asked, w.busy = false, true
@@ -87,15 +87,15 @@ func (w *watch) push(m *pb.WatchResponse) {
 	w.signal()
 }
 
-// start is where a watch begins: with the events after a revision, in a generation
-// of the store's history. fromNow leaves out those before the watch is registered.
+// start is where a watch begins: after a revision, in a generation of the store's
+// history. With fromNow it also skips the events before the watch is registered.
 type start struct {
 	after      int64
 	generation int
 	fromNow    bool
 }
 
-// newWatch returns a watch, or nil after Close. It may not be registered yet.
+// newWatch returns a watch, which may not be registered yet, or nil after Close.
 func (s *store) newWatch(ctx context.Context, keys keyRange, from start) *watch {
 	w := &watch{
 		h: s.hub, ctx: ctx, keys: keys, wake: make(chan struct{}, 1),
@@ -116,7 +116,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 	for {
 		w, err := s.register(ctx, starting, r)
 		if r.After == 0 && errors.Is(err, kvdb.ErrWatchRevisionCompacted) && starting.Err() == nil {
-			continue // nothing was promised yet
+			continue // The watch has not started, so it may start at a later revision.
 		}
 		if err != nil {
 			return nil, err
@@ -125,8 +125,9 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 	}
 }
 
-// register returns a watch that is registered until starting ends. A watch that
-// asks for what was compacted says so by Next, but one from now on at once.
+// register returns a watch when the server has registered it, or an error when
+// starting ends first. When the events of a watch are compacted, Next returns the
+// error; for a watch from now on, register returns it.
 func (s *store) register(ctx, starting context.Context, r driver.WatchRequest) (*watch, error) {
 	keys := keyRange{key: []byte(r.Key)}
 	if r.Prefix {
@@ -134,8 +135,8 @@ func (s *store) register(ctx, starting context.Context, r driver.WatchRequest) (
 	}
 	from := start{generation: s.history.now().generation, after: int64(min(r.After, driver.NoIndex-1)), fromNow: r.After == 0}
 	if from.fromNow {
-		// The member that serves the watch may be behind, and would send what was
-		// written before.
+		// Read the current revision linearizably, because the member that serves the
+		// watch may lag behind and would send earlier writes.
 		reply, err := s.rangeOf(starting, &pb.RangeRequest{Key: keys.key, RangeEnd: keys.end, CountOnly: true})
 		if err != nil {
 			return nil, err
@@ -164,10 +165,10 @@ func (s *store) register(ctx, starting context.Context, r driver.WatchRequest) (
 func (w *watch) await(ctx context.Context) error {
 	for {
 		w.h.mu.Lock()
-		live, err := w.live || len(w.queue) > 0 || w.parked, w.err
+		live, err := w.live || len(w.queue) > 0 || w.paused, w.err
 		w.h.mu.Unlock()
 		if live {
-			w.signal() // there may be events
+			w.signal() // There may be events for take.
 			return nil
 		}
 		if err != nil {
@@ -181,14 +182,14 @@ func (w *watch) await(ctx context.Context) error {
 	}
 }
 
-// take waits for events.
+// take waits for events and returns them.
 func (w *watch) take() ([]*mvccpb.Event, error) {
 	for {
 		w.h.mu.Lock()
 		events, err := w.queue, w.err
 		w.queue, w.queued = nil, 0
-		if w.parked && err == nil {
-			w.parked = false
+		if w.paused && err == nil {
+			w.paused = false
 			w.h.create(w)
 		}
 		w.h.mu.Unlock()
@@ -239,8 +240,8 @@ func eventPair(e *mvccpb.Event) *kvdb.KVPair {
 	return pair
 }
 
-// hidden reports whether an event is none of a program's: about a marker, or about
-// a lock.
+// hidden reports whether an event must not be delivered, because its key is a
+// snapshot's marker or a lock.
 func (w *watch) hidden(e *mvccpb.Event) (bool, error) {
 	if isMarker(e.Kv.Key) {
 		return true, nil
@@ -266,8 +267,8 @@ func (w *watch) hidden(e *mvccpb.Event) (bool, error) {
 	return lock, nil
 }
 
-// wasLock looks what a key was that is deleted, and that the watch has not seen
-// before. It tries as long as a watch rides out an outage.
+// wasLock reports whether a deleted key, whose creation the watch has not seen, was
+// a lock. It retries for watchPatience, as the watch itself does.
 func (w *watch) wasLock(kv *mvccpb.KeyValue) (bool, error) {
 	deadline := time.Now().Add(watchPatience)
 	backoff := newBackoff()
@@ -275,7 +276,7 @@ func (w *watch) wasLock(kv *mvccpb.KeyValue) (bool, error) {
 		reply, err := w.h.s.rangeOf(w.ctx, &pb.RangeRequest{Key: kv.Key, Revision: kv.ModRevision - 1})
 		switch {
 		case errors.Is(err, kvdb.ErrWatchRevisionCompacted):
-			return false, nil // nobody knows: better an event too many
+			return false, nil // It is not known any more; an extra event is better than a missing one.
 		case err == nil:
 			return len(reply.Kvs) > 0 && w.h.s.isLock(reply.Kvs[0]), nil
 		case !errors.Is(err, kvdb.ErrNoConnection) || time.Now().After(deadline) || backoff.Wait(w.ctx) != nil:

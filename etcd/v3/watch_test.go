@@ -203,18 +203,18 @@ func TestSlowWatchOverReconnect(t *testing.T) {
 	stream, err := s.Watch(t.Context(), driver.WatchRequest{Key: "slow/", Prefix: true})
 	require.NoError(t, err)
 	defer stream.Close()
-	state := func() (parked bool, on *hubStream, up bool) {
+	state := func() (paused bool, on *watchStream, up bool) {
 		s.hub.mu.Lock()
 		defer s.hub.mu.Unlock()
-		return stream.(*watch).parked, s.hub.stream, s.hub.stream != nil && s.hub.stream.up
+		return stream.(*watch).paused, s.hub.stream, s.hub.stream != nil && s.hub.stream.up
 	}
 	writes, value := 0, make([]byte, 256<<10)
 	eventually(t, "all events are in memory", func() bool {
 		_, err := s.Put(t.Context(), driver.Write{Key: fmt.Sprintf("slow/%03d", writes), Value: value})
 		require.NoError(t, err)
 		writes++
-		parked, _, _ := state()
-		return parked
+		paused, _, _ := state()
+		return paused
 	})
 	_, before, _ := state()
 	require.NoError(t, cluster.All()[0].Clients().Cut())
@@ -283,7 +283,7 @@ func TestFragments(t *testing.T) {
 	require.Equal(t, []int64{8, 8, 9}, got())
 	require.EqualValues(t, 10, w.next)
 	message(true, 10, 11)
-	w.leave()
+	w.detach()
 	require.Equal(t, []int64{10}, got())
 	require.EqualValues(t, 11, w.next)
 	message(false, 11, 12)
