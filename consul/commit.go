@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 )
 
@@ -84,7 +85,7 @@ func (s *store) createSessions(ctx context.Context, t *transaction) error {
 }
 
 func (s *store) commitTransaction(ctx context.Context, t *transaction) error {
-	backoff := newBackoff()
+	backoff := conn.NewBackoff()
 	for {
 		m := s.mark()
 		over, err := s.lookAll(ctx, t)
@@ -95,7 +96,7 @@ func (s *store) commitTransaction(ctx context.Context, t *transaction) error {
 		for i, w := range t.writes {
 			ops = append(ops, w.onto(over[i])...)
 		}
-		results, err := s.commit(ctx, once, append(guards, ops...))
+		results, err := s.conn.Txn(ctx, conn.Once, append(guards, ops...))
 		if err == nil {
 			for _, p := range over {
 				s.reapOf(p)
@@ -105,16 +106,16 @@ func (s *store) commitTransaction(ctx context.Context, t *transaction) error {
 			}
 			return nil
 		}
-		var c *conflict
+		var c *conn.Conflict
 		switch {
 		case !errors.As(err, &c):
 			return err
-		case c.op < len(t.leases)*leaseGuards:
-			if err := t.leases[c.op/leaseGuards].learn(ctx); err != nil {
+		case c.Op < len(t.leases)*leaseGuards:
+			if err := t.leases[c.Op/leaseGuards].learn(ctx); err != nil {
 				return err
 			}
-		case c.op < len(guards):
-			if err := s.learnLock(ctx, t, guards[c.op].KV.Key); err != nil {
+		case c.Op < len(guards):
+			if err := s.learnLock(ctx, t, guards[c.Op].KV.Key); err != nil {
 				return err
 			}
 		}
@@ -186,7 +187,7 @@ func (s *store) lookAll(ctx context.Context, t *transaction) ([]*api.KVPair, err
 	for _, w := range t.writes {
 		ops = append(ops, op(api.KVTxnOp{Verb: api.KVGetOrEmpty, Key: w.key}))
 	}
-	over, err := s.commit(ctx, repeatable, ops)
+	over, err := s.conn.Txn(ctx, conn.Repeatable, ops)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +228,7 @@ func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driv
 		// As over another value, which takes what over none does.
 		ops = append(ops, w.onto(&api.KVPair{ModifyIndex: driver.NoIndex, Flags: touchFlags})...)
 	}
-	return checkSize(ops)
+	return conn.CheckOps(ops)
 }
 
 // sampleSession is as long as each session.

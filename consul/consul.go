@@ -39,6 +39,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 
@@ -53,6 +54,10 @@ const (
 	// MaxRenewRetries is how often other releases of this library try to renew a
 	// session. This release tries until the session would have ended.
 	MaxRenewRetries = 5
+
+	// openTimeout is how long New looks for an endpoint that serves, so that it returns
+	// within 10 s.
+	openTimeout = 8 * time.Second
 )
 
 // CKVPairs sorts pairs of Consul's client by ModifyIndex.
@@ -99,7 +104,7 @@ func New(domain string, machines []string, options map[string]string, fatalError
 	}
 	ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
 	defer cancel()
-	if err := s.pool.first(ctx); err != nil {
+	if err := s.conn.Connect(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to Consul at %q: %w", c.Given, err), s.Close(ctx))
 	}
 	kv, err := engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})

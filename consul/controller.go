@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 )
 
@@ -50,7 +51,7 @@ func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 		return nil, err
 	}
 	health := map[string]api.ServerHealth{}
-	err = s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
+	err = s.conn.Call(ctx, conn.Repeatable, func(ctx context.Context, c *api.Client) error {
 		reply, err := c.Operator().AutopilotServerHealth((&api.QueryOptions{}).WithContext(ctx))
 		if err != nil {
 			return err
@@ -82,7 +83,7 @@ func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 
 func (s *store) servers(ctx context.Context) ([]*api.RaftServer, error) {
 	var servers []*api.RaftServer
-	err := s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
+	err := s.conn.Call(ctx, conn.Repeatable, func(ctx context.Context, c *api.Client) error {
 		reply, err := c.Operator().RaftGetConfiguration((&api.QueryOptions{}).WithContext(ctx))
 		if err == nil {
 			servers = reply.Servers
@@ -96,25 +97,19 @@ func (s *store) servers(ctx context.Context) ([]*api.RaftServer, error) {
 func (s *store) identify(ctx context.Context) map[string][]string {
 	ctx, cancel := driver.WithTimeLimit(ctx, selfTimeout)
 	defer cancel()
-	all := s.pool.All()
-	ids := make([]string, len(all))
-	var asked sync.WaitGroup
-	for i, e := range all {
-		asked.Go(func() {
-			var self map[string]map[string]any
-			_, err := e.client.Raw().Query("/v1/agent/self", &self, (&api.QueryOptions{}).WithContext(ctx))
-			if err == nil {
-				ids[i], _ = self["Config"]["NodeID"].(string)
-			}
-		})
-	}
-	asked.Wait()
+	var mu sync.Mutex // protects urls
 	urls := map[string][]string{}
-	for i, id := range ids {
-		if id != "" {
-			urls[id] = append(urls[id], all[i].address)
+	s.conn.EachEndpoint(func(address string, c *api.Client) {
+		var self map[string]map[string]any
+		if _, err := c.Raw().Query("/v1/agent/self", &self, (&api.QueryOptions{}).WithContext(ctx)); err != nil {
+			return
 		}
-	}
+		if id, _ := self["Config"]["NodeID"].(string); id != "" {
+			mu.Lock()
+			defer mu.Unlock()
+			urls[id] = append(urls[id], address)
+		}
+	})
 	for _, of := range urls {
 		slices.Sort(of)
 	}
@@ -156,7 +151,7 @@ func (s *store) remove(wanted func(*api.RaftServer) bool) error {
 	if i < 0 {
 		return nil // it was removed before
 	}
-	err = s.pool.call(ctx, once, func(ctx context.Context, c *api.Client) error {
+	err = s.conn.Call(ctx, conn.Once, func(ctx context.Context, c *api.Client) error {
 		return c.Operator().RaftRemovePeerByID(servers[i].ID, (&api.WriteOptions{}).WithContext(ctx))
 	})
 	if err != nil {
@@ -171,10 +166,10 @@ func (s *store) remove(wanted func(*api.RaftServer) bool) error {
 
 // SetEndpoints replaces the endpoints that New was given. What goes on with one
 // that stays is not disturbed.
-func (s *store) SetEndpoints(endpoints []string) error { return s.pool.set(endpoints) }
+func (s *store) SetEndpoints(endpoints []string) error { return s.conn.SetEndpoints(endpoints) }
 
 // GetEndpoints returns the endpoints, as they were given.
-func (s *store) GetEndpoints() []string { return s.pool.Given() }
+func (s *store) GetEndpoints() []string { return s.conn.Endpoints() }
 
 // What follows is not Consul's: its servers join and leave by themselves, and are
 // told so by their configuration.

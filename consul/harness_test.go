@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -132,7 +133,7 @@ func observe(t *testing.T, target string) *observer {
 }
 
 func (o *observer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/v1/kv/"+pingKey || strings.HasPrefix(r.URL.Path, "/v1/session/renew/") {
+	if r.URL.Path == "/v1/kv/"+conn.PingKey || strings.HasPrefix(r.URL.Path, "/v1/session/renew/") {
 		o.proxy.ServeHTTP(w, r) // in the background, at any time
 		return
 	}

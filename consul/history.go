@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 )
 
@@ -92,7 +93,7 @@ func (h *history) known() map[string]fact {
 	known := map[string]fact{}
 	for i := range 2 * maxFacts { // some of each watch
 		for _, facts := range h.facts {
-			if i < len(facts) && len(known) < maxTxOps {
+			if i < len(facts) && len(known) < conn.MaxOps {
 				known[facts[i].key] = facts[i]
 			}
 		}
@@ -180,7 +181,7 @@ func (s *store) leave(h *history) {
 	h.end()
 	s.locks.abandon()
 	s.writer.abandon()
-	s.pool.interrupt(errLookAgain)
+	s.conn.Interrupt()
 }
 
 // verify looks whether the store still has the history, after a connection was
@@ -198,7 +199,7 @@ func (s *store) verify(ctx context.Context, h *history) error {
 		return nil
 	}
 	began := time.Now()
-	if _, _, err := s.read(ctx, pingKey, false); err != nil && !isForbidden(err) {
+	if _, _, err := s.read(ctx, conn.PingKey, false); err != nil && !conn.IsForbidden(err) {
 		return err
 	}
 	var ops api.TxnOps
@@ -207,7 +208,7 @@ func (s *store) verify(ctx context.Context, h *history) error {
 		ops = append(ops, op(api.KVTxnOp{Verb: api.KVGetOrEmpty, Key: key}))
 	}
 	if len(ops) > 0 {
-		pairs, err := s.commit(ctx, repeatable, ops)
+		pairs, err := s.conn.Txn(ctx, conn.Repeatable, ops)
 		if err != nil {
 			return err
 		}
@@ -228,10 +229,10 @@ func (s *store) verify(ctx context.Context, h *history) error {
 func (s *store) probe(ctx context.Context, c *api.Client) error {
 	m := s.mark()
 	sample, again := m.history.sample()
-	key := cmp.Or(sample.key, pingKey)
-	p, meta, err := c.KV().Get(key, consistent(ctx))
+	key := cmp.Or(sample.key, conn.PingKey)
+	p, meta, err := c.KV().Get(key, conn.Consistent(ctx))
 	switch {
-	case isForbidden(err):
+	case conn.IsForbidden(err):
 		return nil
 	case err != nil:
 		return err
@@ -242,7 +243,7 @@ func (s *store) probe(ctx context.Context, c *api.Client) error {
 	case p == nil:
 		m.history.miss(sample)
 		if again {
-			s.pool.interrupt(errLookAgain)
+			s.conn.Interrupt()
 		}
 	case sample.contradicts(p):
 		s.leave(m.history)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
@@ -143,7 +144,7 @@ func TestVerifyLongKeys(t *testing.T) {
 	t.Parallel()
 	s := storeOf(t, servers.Consul(t, servers.Options{}))
 	h := s.history.Load()
-	for i := range maxTxOps {
+	for i := range conn.MaxOps {
 		key := strings.Repeat("k", maxKey-10) + strconv.Itoa(i)
 		h.note(i, factsOf(api.KVPairs{{Key: key}, {Key: strconv.Itoa(i)}}, 1))
 	}
@@ -176,11 +177,11 @@ func TestStaleReadAheadOfLeader(t *testing.T) {
 	require.NoError(t, err)
 	o.proxy.ModifyResponse = func(r *http.Response) error {
 		if r.Request.URL.Query().Has("stale") {
-			index, err := strconv.Atoi(r.Header.Get(indexHeader))
+			index, err := strconv.Atoi(r.Header.Get("X-Consul-Index"))
 			if err != nil {
 				return err
 			}
-			r.Header.Set(indexHeader, strconv.Itoa(index+1))
+			r.Header.Set("X-Consul-Index", strconv.Itoa(index+1))
 		}
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 )
 
@@ -139,7 +140,7 @@ func (s *session) keep(renewed time.Time) {
 func (s *session) renew(deadline time.Time) (time.Time, error) {
 	ctx, cancel := context.WithDeadline(s.keeper.store.lifetime, deadline)
 	defer cancel()
-	backoff := newBackoff()
+	backoff := conn.NewBackoff()
 	for {
 		sent := time.Now()
 		attempt, cancelAttempt := driver.WithTimeLimit(ctx, renewInterval)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -252,7 +253,7 @@ func TestTxOverTheSame(t *testing.T) {
 	for _, c := range []struct {
 		fit int
 		ttl uint64
-	}{{maxTxOps / 2, 0}, {maxTxOps / 3, 60}} {
+	}{{conn.MaxOps / 2, 0}, {conn.MaxOps / 3, 60}} {
 		for range 2 {
 			require.NoError(t, commit(c.fit, c.ttl))
 		}

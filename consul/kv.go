@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 )
 
@@ -55,7 +56,7 @@ func (s *store) look(ctx context.Context, key string) (*api.KVPair, error) {
 
 func (s *store) read(ctx context.Context, key string, stale bool) (pair *api.KVPair, index uint64, err error) {
 	m := s.mark()
-	index, err = s.query(ctx, stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+	index, err = s.conn.Query(ctx, stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
 		pair, meta, err = c.KV().Get(key, q)
 		return meta, err
 	})
@@ -81,22 +82,6 @@ func (s *store) since(m mark, stale bool, index uint64) uint64 {
 		return index
 	}
 	return max(index, m.seen)
-}
-
-// query makes a read, and returns the index of the reply.
-func (s *store) query(ctx context.Context, stale bool,
-	f func(c *api.Client, q *api.QueryOptions) (*api.QueryMeta, error)) (uint64, error) {
-	index := uint64(0)
-	err := s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
-		q := consistent(ctx)
-		q.RequireConsistent, q.AllowStale = !stale, stale
-		meta, err := f(c, q)
-		if err == nil {
-			index = meta.LastIndex
-		}
-		return err
-	})
-	return index, err
 }
 
 func toPair(p *api.KVPair, index uint64) kvdb.KVPair {
@@ -136,7 +121,7 @@ func (s *store) isHeld(ctx context.Context, p *api.KVPair) (bool, error) {
 		return true, nil
 	}
 	var holder *api.SessionEntry
-	_, err := s.query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+	_, err := s.conn.Query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
 		holder, meta, err = c.Session().Info(p.Session, q)
 		return meta, err
 	})
@@ -218,10 +203,10 @@ func (s *store) put(ctx context.Context, w write, c driver.Cond) (*api.KVPair, e
 func (s *store) settle(ctx context.Context, key string, c driver.Cond, ops api.TxnOps,
 	onto func(p *api.KVPair) api.TxnOps) ([]*api.KVPair, error) {
 	var over *api.KVPair
-	backoff := newBackoff()
+	backoff := conn.NewBackoff()
 	for try := 0; ; try++ {
 		if ops != nil {
-			results, err := s.commit(ctx, once, ops)
+			results, err := s.conn.Txn(ctx, conn.Once, ops)
 			switch {
 			case err == nil && over == nil && isFree(results[0]):
 				return nil, s.undo(ctx, key, c, results[len(results)-1].ModifyIndex)
@@ -229,7 +214,7 @@ func (s *store) settle(ctx context.Context, key string, c driver.Cond, ops api.T
 				s.reapOf(over)
 				return results, nil
 			}
-			if !isConflict(err) {
+			if !conn.IsConflict(err) {
 				return nil, err
 			}
 			if try > 2 { // others are faster, or Consul's lock delay is in the way
@@ -255,7 +240,7 @@ func (s *store) settle(ctx context.Context, key string, c driver.Cond, ops api.T
 // undo removes what a write without a look has left of that index, over a lock that
 // nobody held: there is no guard by which ifPlain could tell that from a value.
 func (s *store) undo(ctx context.Context, key string, c driver.Cond, index uint64) error {
-	if _, err := s.commit(ctx, once, remove(key, index)); err != nil && !isConflict(err) {
+	if _, err := s.conn.Txn(ctx, conn.Once, remove(key, index)); err != nil && !conn.IsConflict(err) {
 		return hadEffect(ctx, err)
 	}
 	return c.CheckMissing()

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 )
 
@@ -91,7 +92,7 @@ func (l *lease) guard() {
 	h := l.store.history.Load()
 	h.note(l, []fact{{l.key, indexes{l.created, l.token}, l.token}})
 	defer h.note(l, nil)
-	backoff := newBackoff()
+	backoff := conn.NewBackoff()
 	for modified := l.token; ; {
 		now, _, err := l.store.news(ctx, l.key, modified)
 		switch {
@@ -101,7 +102,7 @@ func (l *lease) guard() {
 			modified = 0
 			// For as long as it takes: the session ends in time.
 			_ = backoff.Wait(ctx)
-			_ = l.store.pool.recover(ctx, maxWait)
+			_ = l.store.conn.Recover(ctx, conn.MaxWait)
 		case !l.ours(now):
 			l.lose()
 			return
@@ -163,7 +164,7 @@ func (l *lease) Release(ctx context.Context) error {
 // releaseLater goes on with a Release that has failed: who waits for the lock
 // must get it though its holder does not call again.
 func (l *lease) releaseLater(ctx context.Context) {
-	for backoff := newBackoff(); backoff.Wait(ctx) == nil && !l.isLost(); {
+	for backoff := conn.NewBackoff(); backoff.Wait(ctx) == nil && !l.isLost(); {
 		if l.begin(ctx) != nil {
 			return
 		}
@@ -178,9 +179,9 @@ func (l *lease) releaseLater(ctx context.Context) {
 // releaseLocked removes the key. A second time it does nothing: another holder's
 // key has another index. The caller has the turn.
 func (l *lease) releaseLocked(ctx context.Context) error {
-	backoff := newBackoff()
+	backoff := conn.NewBackoff()
 	for !l.released {
-		_, err := l.store.commit(ctx, once, remove(l.key, l.modified.Load()))
+		_, err := l.store.conn.Txn(ctx, conn.Once, remove(l.key, l.modified.Load()))
 		if err == nil {
 			break
 		}
@@ -191,7 +192,7 @@ func (l *lease) releaseLocked(ctx context.Context) error {
 			}
 			continue
 		}
-		if !isConflict(err) {
+		if !conn.IsConflict(err) {
 			return err
 		}
 		now, err := l.store.look(ctx, l.key)
@@ -257,15 +258,15 @@ func (s *session) disown(key string) {
 // sweep removes the key whenever the session has it, until ctx ends.
 func (s *session) sweep(ctx context.Context, key string) {
 	store := s.keeper.store
-	backoff := newBackoff()
+	backoff := conn.NewBackoff()
 	for index := uint64(0); ctx.Err() == nil; {
 		now, next, err := store.news(ctx, key, index)
 		switch {
 		case err != nil:
-			_ = store.pool.recover(ctx, maxWait)
+			_ = store.conn.Recover(ctx, conn.MaxWait)
 			next = 0
 		case now != nil && now.Session == s.id && !s.has(key, now.CreateIndex):
-			_, _ = store.commit(ctx, repeatable, remove(key, now.ModifyIndex)) // if it fails, once more
+			_, _ = store.conn.Txn(ctx, conn.Repeatable, remove(key, now.ModifyIndex)) // if it fails, once more
 			next = 0
 		}
 		index = next

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 )
 
@@ -36,7 +37,7 @@ func isValue(p *api.KVPair) bool { return !isLock(p) && takes(p.Key) }
 func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
 	m := s.mark()
 	var pairs api.KVPairs
-	index, err := s.query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+	index, err := s.conn.Query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
 		pairs, meta, err = c.KV().List(pathOf(prefix), q)
 		return meta, err
 	})
@@ -66,7 +67,7 @@ func (s *store) Children(ctx context.Context, dir, sep string) ([]string, error)
 	}
 	for {
 		var keys []string
-		_, err := s.query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+		_, err := s.conn.Query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
 			keys, meta, err = c.KV().Keys(path, cut, q)
 			return meta, err
 		})
@@ -98,7 +99,7 @@ func names(keys []string, dir, sep string) []string {
 func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 	// Not those of keys that are written again when the tree is gone.
 	sessions := s.ttls.below(prefix)
-	_, err := s.commit(ctx, once, api.TxnOps{op(api.KVTxnOp{Verb: api.KVDeleteTree, Key: prefix})})
+	_, err := s.conn.Txn(ctx, conn.Once, api.TxnOps{op(api.KVTxnOp{Verb: api.KVDeleteTree, Key: prefix})})
 	if err == nil {
 		for _, session := range sessions {
 			s.reap(session)

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 )
 
@@ -19,7 +20,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	}
 	defer s.calls.Done()
 	deadline := time.Now().Add(wait)
-	for backoff := newBackoff(); ; {
+	for backoff := conn.NewBackoff(); ; {
 		l, err := s.obtain(ctx, key, owner, deadline)
 		switch {
 		case err == nil:
@@ -31,7 +32,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 		}
 		// What a lost request may have done yet is undone by disown.
 		limited, cancel := driver.WithTimeLimit(ctx, time.Until(deadline))
-		again := backoff.Wait(limited) == nil && s.pool.call(limited, repeatable, ping) == nil
+		again := backoff.Wait(limited) == nil && s.conn.Ping(limited) == nil
 		cancel()
 		if !again && !driver.GivenUp(ctx) {
 			return nil, err
@@ -41,7 +42,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 
 // obtain obtains a lock, unless the connection is lost meanwhile.
 func (s *store) obtain(ctx context.Context, key, owner string, deadline time.Time) (*lease, error) {
-	backoff := newBackoff()
+	backoff := conn.NewBackoff()
 	var over *api.KVPair // what is at the key: nothing, or a lock that is free
 	for {
 		l, err := s.tryLock(ctx, key, owner, over)
@@ -57,7 +58,7 @@ func (s *store) obtain(ctx context.Context, key, owner string, deadline time.Tim
 			if err := backoff.Wait(ctx); err != nil {
 				return nil, err
 			}
-		case !isConflict(err):
+		case !conn.IsConflict(err):
 			return nil, err
 		}
 		if over, err = s.lookBounded(ctx, key); err != nil {
@@ -100,13 +101,13 @@ func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair
 		guard = op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: key, Index: over.ModifyIndex})
 	}
 	take := op(api.KVTxnOp{Verb: api.KVLock, Key: key, Value: []byte(owner), Flags: lockFlags, Session: session.id})
-	results, err := s.commit(ctx, once, api.TxnOps{guard, take})
+	results, err := s.conn.Txn(ctx, conn.Once, api.TxnOps{guard, take})
 	if errors.Is(err, kvdb.ErrUnknownOutcome) {
 		session.disown(key)
 		return nil, driver.NotReached(ctx, &notRunError{err})
 	}
-	var c *conflict
-	if errors.As(err, &c) && c.op == 1 { // the key is free, and cannot be taken
+	var c *conn.Conflict
+	if errors.As(err, &c) && c.Op == 1 { // the key is free, and cannot be taken
 		if lost, lookErr := s.sessionLost(ctx, session); lookErr != nil {
 			return nil, lookErr
 		} else if lost {
@@ -165,7 +166,7 @@ func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Ti
 	h := s.history.Load()
 	h.note(p, factsOf(api.KVPairs{p}, p.ModifyIndex))
 	defer h.note(p, nil)
-	backoff := newBackoff()
+	backoff := conn.NewBackoff()
 	for index := p.ModifyIndex; ; {
 		now, _, err := s.news(limited, p.Key, index)
 		index = p.ModifyIndex
@@ -181,14 +182,14 @@ func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Ti
 		}
 		index = 0
 		switch {
-		case errors.Is(err, errLookAgain):
+		case errors.Is(err, conn.ErrLookAgain):
 			continue
 		case !errors.Is(err, kvdb.ErrNoConnection):
 			return nil, err
 		}
 		// When this fails the deadline is over, or the next query tells why.
 		_ = backoff.Wait(limited)
-		_ = s.pool.call(limited, repeatable, ping)
+		_ = s.conn.Ping(limited)
 	}
 }
 
@@ -197,10 +198,10 @@ func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Ti
 // may end it too.
 func (s *store) news(ctx context.Context, key string, index uint64) (now *api.KVPair, next uint64, err error) {
 	m := s.mark()
-	err = s.pool.block(ctx, func(ctx context.Context, c *api.Client) error {
-		q := consistent(ctx)
+	err = s.conn.Block(ctx, func(ctx context.Context, c *api.Client) error {
+		q := conn.Consistent(ctx)
 		if index > 0 {
-			q.WaitIndex, q.WaitTime = index, maxWait
+			q.WaitIndex, q.WaitTime = index, conn.MaxWait
 		}
 		pair, meta, err := c.KV().Get(key, q)
 		if err == nil {

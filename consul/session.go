@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 )
 
@@ -41,7 +42,7 @@ func (s *store) createSession(ctx context.Context, name string, ttl time.Duratio
 		"LockDelay": "0s", "NodeChecks": []string{}, "Checks": []string{},
 	}
 	var reply struct{ ID string }
-	err = s.pool.call(ctx, once, func(ctx context.Context, c *api.Client) error {
+	err = s.conn.Call(ctx, conn.Once, func(ctx context.Context, c *api.Client) error {
 		_, err := c.Raw().Write("/v1/session/create", spec, &reply, (&api.WriteOptions{}).WithContext(ctx))
 		if err == nil && reply.ID == "" {
 			err = errNoID
@@ -55,12 +56,6 @@ func (s *store) createSession(ctx context.Context, name string, ttl time.Duratio
 	}
 	return reply.ID, err
 }
-
-// notRunError is the error of a request that may have run, in a call that has no
-// effect all the same. It does not wrap kvdb.ErrUnknownOutcome.
-type notRunError struct{ cause error }
-
-func (e *notRunError) Error() string { return e.cause.Error() }
 
 // createTTLSession makes the session of a write with a TTL.
 func (s *store) createTTLSession(ctx context.Context, w *write, ttl time.Duration) (err error) {
@@ -91,7 +86,7 @@ func (s *store) reap(id string) {
 }
 
 func (s *store) destroySession(ctx context.Context, id string) error {
-	return s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
+	return s.conn.Call(ctx, conn.Repeatable, func(ctx context.Context, c *api.Client) error {
 		_, err := c.Session().Destroy(id, (&api.WriteOptions{}).WithContext(ctx))
 		return err
 	})
@@ -99,8 +94,8 @@ func (s *store) destroySession(ctx context.Context, id string) error {
 
 // reapNamed ends the session of that name, if there is one.
 func (s *store) reapNamed(ctx context.Context, name string) {
-	_ = s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
-		sessions, _, err := c.Session().List(consistent(ctx))
+	_ = s.conn.Call(ctx, conn.Repeatable, func(ctx context.Context, c *api.Client) error {
+		sessions, _, err := c.Session().List(conn.Consistent(ctx))
 		if err != nil {
 			return err
 		}
@@ -115,17 +110,17 @@ func (s *store) reapNamed(ctx context.Context, name string) {
 
 // renewSession renews a session; the error is errSessionLost when there is none.
 func (s *store) renewSession(ctx context.Context, id string) error {
-	err := s.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
+	err := s.conn.Call(ctx, conn.Repeatable, func(ctx context.Context, c *api.Client) error {
 		_, err := c.Raw().Write("/v1/session/renew/"+id, nil, nil, (&api.WriteOptions{}).WithContext(ctx))
 		return err
 	})
-	if !isStatus(err, http.StatusNotFound) {
+	if !conn.IsStatus(err, http.StatusNotFound) {
 		return err
 	}
 	// A leader that has just been elected may not know all sessions yet, and says
 	// the same. It does know them when it answers a consistent read.
 	var session *api.SessionEntry
-	_, readErr := s.query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+	_, readErr := s.conn.Query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
 		session, meta, err = c.Session().Info(id, q)
 		return meta, err
 	})

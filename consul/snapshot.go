@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/tree"
 )
@@ -32,10 +33,10 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 		return s.copyEach(ctx, prefixes)
 	case slices.Contains(prefixes, ""):
 		return s.snapshotAll(ctx)
-	case len(prefixes) > maxTxOps-markOps:
+	case len(prefixes) > conn.MaxOps-markOps:
 		common := commonPrefix(prefixes)
 		if common == "" {
-			return nil, 0, fmt.Errorf("%w: the snapshot has %d prefixes, the limit is %d", kvdb.ErrTooLarge, len(prefixes), maxTxOps-markOps)
+			return nil, 0, fmt.Errorf("%w: the snapshot has %d prefixes, the limit is %d", kvdb.ErrTooLarge, len(prefixes), conn.MaxOps-markOps)
 		}
 		return s.snapshot(ctx, []string{common}, prefixes)
 	}
@@ -57,7 +58,7 @@ func (s *store) snapshot(ctx context.Context, paths, wanted []string) (*tree.Tre
 		op(api.KVTxnOp{Verb: api.KVDelete, Key: mark}))
 	m := s.mark()
 	// It may run twice: it leaves nothing behind.
-	pairs, err := s.commit(ctx, repeatable, ops)
+	pairs, err := s.conn.Txn(ctx, conn.Repeatable, ops)
 	switch {
 	case errors.Is(err, kvdb.ErrPermission):
 		return s.snapshotWithoutMark(ctx, paths, wanted)
@@ -77,7 +78,7 @@ func (s *store) snapshotWithoutMark(ctx context.Context, paths, wanted []string)
 	if len(paths) > 0 {
 		some = pathOf(paths[0])
 	}
-	index, err := s.query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+	index, err := s.conn.Query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
 		_, meta, err = c.KV().Keys(some, kvdb.DefaultSeparator, q)
 		return meta, err
 	})
@@ -88,7 +89,7 @@ func (s *store) snapshotWithoutMark(ctx context.Context, paths, wanted []string)
 	if len(paths) == 0 {
 		return tree.NewOrdered(), index, nil
 	}
-	pairs, err := s.commit(ctx, repeatable, trees(paths))
+	pairs, err := s.conn.Txn(ctx, conn.Repeatable, trees(paths))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -122,9 +123,9 @@ func keep(pairs []*api.KVPair, prefixes []string) *tree.Tree {
 // character that there is.
 func (s *store) snapshotAll(ctx context.Context) (*tree.Tree, uint64, error) {
 	first, err := s.firstCharacters(ctx)
-	for backoff := newBackoff(); err == nil; err = backoff.Wait(ctx) {
-		if len(first) > maxTxOps-markOps {
-			return nil, 0, fmt.Errorf("%w: keys begin with %d characters, the limit is %d", kvdb.ErrTooLarge, len(first), maxTxOps-markOps)
+	for backoff := conn.NewBackoff(); err == nil; err = backoff.Wait(ctx) {
+		if len(first) > conn.MaxOps-markOps {
+			return nil, 0, fmt.Errorf("%w: keys begin with %d characters, the limit is %d", kvdb.ErrTooLarge, len(first), conn.MaxOps-markOps)
 		}
 		t, index, err := s.snapshot(ctx, first, []string{""})
 		if err != nil {
@@ -145,7 +146,7 @@ func (s *store) snapshotAll(ctx context.Context) (*tree.Tree, uint64, error) {
 
 func (s *store) firstCharacters(ctx context.Context) ([]string, error) {
 	var keys []string
-	_, err := s.query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+	_, err := s.conn.Query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
 		keys, meta, err = c.KV().Keys("", "", q)
 		return meta, err
 	})
@@ -163,7 +164,7 @@ func (s *store) copyEach(ctx context.Context, prefixes []string) (*tree.Tree, ui
 	t := tree.NewOrdered()
 	for _, prefix := range prefixes {
 		var pairs api.KVPairs
-		_, err := s.query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
+		_, err := s.conn.Query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
 			pairs, meta, err = c.KV().List(pathOf(prefix), q)
 			return meta, err
 		})

@@ -8,28 +8,25 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 )
 
 const (
-	// maxRequest is the largest body of a transaction that Consul takes by
-	// default, in bytes of JSON, where a value has four bytes for three. Servers
-	// may have other limits, which their refusals tell.
-	maxRequest = 512 << 10
-	// maxTxOps is the number of operations in a transaction; it is fixed in Consul
-	// since 1.14.
-	maxTxOps = 128
+	// opTimeout bounds every call.
+	opTimeout = 10 * time.Second
 	// maxKey keeps the URL of a read well below the megabyte that Consul takes.
 	maxKey = 16 << 10
 )
 
 // store implements driver.Store.
 type store struct {
-	pool  *pool
+	conn  *conn.Conn
 	stale bool // reads need not see the latest writes
 	// locks has the session of the locks, writer one that never holds a key
 	// beyond a transaction.
@@ -57,15 +54,14 @@ var (
 	_ kvdb.Controller    = (*store)(nil)
 )
 
-func newStore(c config) (*store, error) {
-	p, err := newPool(c)
-	if err != nil {
+func newStore(c conn.Config) (*store, error) {
+	s := &store{stale: c.Stale}
+	var err error
+	if s.conn, err = conn.New(c, s.probe); err != nil {
 		return nil, err
 	}
-	s := &store{pool: p, stale: c.Stale}
 	s.locks, s.writer = newKeeper(s, locksName), newKeeper(s, writerName)
 	s.history.Store(newHistory())
-	p.probe = s.probe
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.late, s.endLate = context.WithCancel(context.Background())
 	return s, nil
@@ -75,7 +71,7 @@ func newStore(c config) (*store, error) {
 func (s *store) Profile() driver.Profile {
 	return driver.Profile{
 		MinTTL: minTTL, MaxTTL: maxTTL,
-		MaxKey: maxKey, MaxTxOps: maxTxOps,
+		MaxKey: maxKey, MaxTxOps: conn.MaxOps,
 		CheckKey: checkKey, CheckPrefix: checkPrefix,
 		OpTimeout: opTimeout,
 	}
@@ -205,7 +201,7 @@ func (s *store) Close(ctx context.Context) error {
 	s.goroutines.Wait()
 	stop()
 	s.endLate()
-	s.pool.close()
+	s.conn.Close()
 	var keys []string
 	for _, session := range ended {
 		if !session.destroyed.Load() {

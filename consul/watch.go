@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/retry"
 )
@@ -63,7 +64,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 	defer cancel()
 	var pairs api.KVPairs
 	var index uint64
-	err := s.pool.call(bounded, repeatable, func(ctx context.Context, c *api.Client) (err error) {
+	err := s.conn.Call(bounded, conn.Repeatable, func(ctx context.Context, c *api.Client) (err error) {
 		pairs, index, err = w.query(ctx, c)
 		return err
 	})
@@ -81,9 +82,9 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 
 // query asks for what is there once it is newer than index, 0 for now.
 func (w *stream) query(ctx context.Context, c *api.Client) (api.KVPairs, uint64, error) {
-	q := consistent(ctx)
+	q := conn.Consistent(ctx)
 	if w.index > 0 {
-		q.WaitIndex, q.WaitTime = w.index, maxWait
+		q.WaitIndex, q.WaitTime = w.index, conn.MaxWait
 	}
 	var pairs api.KVPairs
 	var meta *api.QueryMeta
@@ -128,7 +129,7 @@ func (w *stream) await() error {
 	blocked := w.index > 0
 	var pairs api.KVPairs
 	var index uint64
-	err := w.store.pool.block(w.ctx, func(ctx context.Context, c *api.Client) (err error) {
+	err := w.store.conn.Block(w.ctx, func(ctx context.Context, c *api.Client) (err error) {
 		pairs, index, err = w.query(ctx, c)
 		return err
 	})
@@ -148,7 +149,7 @@ func (w *stream) await() error {
 		return nil
 	case w.ctx.Err() != nil:
 		return context.Cause(w.ctx)
-	case errors.Is(err, errLookAgain):
+	case errors.Is(err, conn.ErrLookAgain):
 		w.index = 0
 		return nil
 	case !errors.Is(err, kvdb.ErrNoConnection):
@@ -164,7 +165,7 @@ func (w *stream) reconnect() error {
 	if err := w.again.Wait(w.ctx); err != nil {
 		return err
 	}
-	if err := w.store.pool.recover(w.ctx, patience); err != nil {
+	if err := w.store.conn.Recover(w.ctx, patience); err != nil {
 		return err
 	}
 	bounded, cancel := driver.WithTimeLimit(w.ctx, opTimeout)
@@ -210,8 +211,8 @@ func (w *stream) deletion(pairs api.KVPairs, index uint64) uint64 {
 	ctx, cancel := driver.WithTimeLimit(w.ctx, opTimeout)
 	defer cancel()
 	// When it fails the next query does too.
-	_ = w.store.pool.call(ctx, repeatable, func(ctx context.Context, c *api.Client) error {
-		_, meta, err := c.KV().Keys(w.request.Key, kvdb.DefaultSeparator, consistent(ctx))
+	_ = w.store.conn.Call(ctx, conn.Repeatable, func(ctx context.Context, c *api.Client) error {
+		_, meta, err := c.KV().Keys(w.request.Key, kvdb.DefaultSeparator, conn.Consistent(ctx))
 		if err == nil {
 			index = min(index, meta.LastIndex)
 		}

@@ -12,8 +12,11 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 )
+
+func op(o api.KVTxnOp) *api.TxnOp { return &api.TxnOp{KV: &o} }
 
 // write is a write to one key.
 type write struct {
@@ -115,7 +118,7 @@ func (w write) isLarge() bool {
 	// The most operations that a write takes, and the most there can be around a
 	// value in JSON.
 	const ops, perOp, perKeyByte = 4, 256, 6
-	return base64.StdEncoding.EncodedLen(len(w.value))+ops*(perOp+perKeyByte*len(w.key)) > maxRequest
+	return base64.StdEncoding.EncodedLen(len(w.value))+ops*(perOp+perKeyByte*len(w.key)) > conn.MaxBody
 }
 
 // putLarge makes a write without a TTL whose value a transaction may not hold. A
@@ -124,7 +127,7 @@ func (w write) isLarge() bool {
 // index, so that is looked up after: flags that nobody else writes tell whether
 // the key is still as the request has left it.
 func (s *store) putLarge(ctx context.Context, w write, c driver.Cond) (*api.KVPair, error) {
-	for backoff := newBackoff(); ; {
+	for backoff := conn.NewBackoff(); ; {
 		over, err := s.look(ctx, w.key)
 		if err != nil {
 			return nil, err
@@ -144,7 +147,7 @@ func (s *store) putLarge(ctx context.Context, w write, c driver.Cond) (*api.KVPa
 			s.reapOf(over)
 			return results[len(results)-1], nil
 		case isFree(over): // not a pair that lives on
-			if _, err := s.commit(ctx, once, remove(w.key, over.ModifyIndex)); err != nil && !isConflict(err) {
+			if _, err := s.conn.Txn(ctx, conn.Once, remove(w.key, over.ModifyIndex)); err != nil && !conn.IsConflict(err) {
 				return nil, err
 			}
 			over = nil
@@ -169,7 +172,7 @@ func (s *store) putIfUnchanged(ctx context.Context, w write, over *api.KVPair) (
 		p.ModifyIndex = over.ModifyIndex
 	}
 	applied := false
-	err := s.pool.call(ctx, once, func(ctx context.Context, c *api.Client) (err error) {
+	err := s.conn.Call(ctx, conn.Once, func(ctx context.Context, c *api.Client) (err error) {
 		applied, _, err = c.KV().CAS(p, (&api.WriteOptions{}).WithContext(ctx))
 		return err
 	})

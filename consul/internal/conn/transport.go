@@ -1,4 +1,4 @@
-package consul
+package conn
 
 import (
 	"maps"
@@ -16,21 +16,22 @@ import (
 const (
 	// dialTimeout bounds how long a connection may take to be made.
 	dialTimeout = 3 * time.Second
-	// idleConns is how many connections are kept for requests to come.
+	// idleConns is how many connections are kept for later requests.
 	idleConns = 128
 )
 
-// newTransport returns what carries an instance's requests. It does not bound
-// the number of connections: watches keep theirs busy, and must not be in the way
-// of other calls.
-func (c config) newTransport() *http.Transport {
+// newTransport returns the transport of all requests of a Conn. It does not bound the
+// number of connections, because blocking queries occupy some and must not delay
+// other requests.
+func (c Config) newTransport() *http.Transport {
 	transport := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConns:        0,
 		MaxIdleConnsPerHost: idleConns,
 		IdleConnTimeout:     time.Minute,
-		// See explicit.RoundTrip. Who does not know the question gets the request.
+		// After this time the body is sent to a server that does not know "Expect";
+		// see requestTransport.RoundTrip.
 		ExpectContinueTimeout: time.Second,
 	}
 	c.TLS.Secure(transport)
@@ -38,39 +39,40 @@ func (c config) newTransport() *http.Transport {
 }
 
 // newClient returns Consul's client for one endpoint.
-func (c config) newClient(e settings.Endpoint, transport *http.Transport) (*api.Client, error) {
+func (c Config) newClient(e settings.Endpoint, transport *http.Transport) (*api.Client, error) {
 	return api.NewClient(&api.Config{
 		Address:    e.Address(),
 		Scheme:     e.Scheme(),
 		PathPrefix: e.Path,
-		// A client without a token takes what the environment has; see explicit.
+		// Without a token the client takes one from the environment. requestTransport
+		// replaces this one.
 		Token: "none",
 		HttpClient: &http.Client{
-			Transport: explicit{transport, c.token},
-			// Consul redirects paths that it does not like the look of.
+			Transport: requestTransport{transport, c.Token},
+			// Consul redirects paths that are not in its canonical form.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	})
 }
 
-// explicit sends the token of the options and nothing that Consul's client took
-// from the environment of the process. It knows more of a reply than the client
-// tells.
-type explicit struct {
+// requestTransport sends the token of the options, and nothing that Consul's client
+// took from the environment of the process. It notes the status of the reply, and
+// refuses a reply that is not Consul's.
+type requestTransport struct {
 	*http.Transport
 	token string
 }
 
-func (e explicit) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t requestTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	own := *r // a RoundTripper must not change what it is given
 	own.Header = maps.Clone(r.Header)
 	own.Header.Del("X-Consul-Token")
-	if e.token != "" {
-		own.Header.Set("X-Consul-Token", e.token)
+	if t.token != "" {
+		own.Header.Set("X-Consul-Token", t.token)
 	}
-	if r.ContentLength > maxRequest {
-		// A server that refuses a request for its length does not read it, and would
-		// end the connection in the middle of it.
+	if r.ContentLength > MaxBody {
+		// A server that refuses a request because of its length does not read it, and
+		// without this would close the connection while it is being sent.
 		own.Header.Set("Expect", "100-continue")
 	}
 	if strings.Contains(r.URL.RawQuery, "ns=") || strings.Contains(r.URL.RawQuery, "partition=") {
@@ -81,7 +83,7 @@ func (e explicit) RoundTrip(r *http.Request) (*http.Response, error) {
 		target.RawQuery = query.Encode()
 		own.URL = &target
 	}
-	reply, err := e.Transport.RoundTrip(&own)
+	reply, err := t.Transport.RoundTrip(&own)
 	if err != nil {
 		return nil, err
 	}
@@ -96,14 +98,14 @@ func (e explicit) RoundTrip(r *http.Request) (*http.Response, error) {
 	return reply, nil
 }
 
-// isRead reports whether a request is for keys or sessions.
+// isRead reports whether a request reads keys or sessions.
 func isRead(r *http.Request) bool {
 	return r.Method == http.MethodGet && (strings.Contains(r.URL.Path, "/v1/kv/") || strings.Contains(r.URL.Path, "/v1/session/"))
 }
 
-// indexHeader is there in every answer to such a request.
+// indexHeader is in every answer to such a request.
 const indexHeader = "X-Consul-Index"
 
-// statusKey is the context key of the *atomic.Int32 that gets the status of a
-// reply, which not all errors of Consul's client tell.
+// statusKey is the context key of the *atomic.Int32 that gets the status of a reply,
+// because not all errors of Consul's client have it.
 type statusKey struct{}

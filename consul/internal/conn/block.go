@@ -1,4 +1,4 @@
-package consul
+package conn
 
 import (
 	"context"
@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// maxWait is how long Consul may keep a blocking query without news. A list
-	// comes back after that though nothing has changed.
-	maxWait = 5 * time.Minute
-	// pingInterval is how often an endpoint that has blocking queries is asked
-	// whether it is well, and pingTimeout how long it may take to say so.
-	pingInterval = 4 * time.Second
-	pingTimeout  = 4 * time.Second
+	// MaxWait is how long Consul may keep a blocking query without news. It then
+	// answers although nothing has changed.
+	MaxWait = 5 * time.Minute
+	// probeInterval is how often an endpoint that has blocking queries is probed,
+	// and probeTimeout how long it may take to answer.
+	probeInterval = 4 * time.Second
+	probeTimeout  = 4 * time.Second
 )
 
 // endpoint is an agent or server of Consul.
 type endpoint struct {
-	pool    *pool
+	conn    *Conn
 	address string
 	client  *api.Client
 
@@ -37,14 +37,15 @@ type endpoint struct {
 // blocked is a blocking query that is under way.
 type blocked struct{ cancel context.CancelCauseFunc }
 
-// block makes a request that is answered when there is news. Unlike call it
-// does not try again. An endpoint that does not answer pings any more ends it. After
-// an error the caller must look at once what is there.
-func (p *pool) block(ctx context.Context, f request) error {
-	if ctx.Err() != nil { // after Close nobody waits for guards any more
+// Block makes a blocking query, which Consul answers when there is news. Unlike Call
+// it does not try again. It fails when the endpoint does not answer probes any more,
+// and with ErrLookAgain after Interrupt. After either the caller must read at once
+// what is there.
+func (c *Conn) Block(ctx context.Context, f Request) error {
+	if ctx.Err() != nil { // Close may no longer wait for guards
 		return driver.NotReached(ctx, context.Cause(ctx))
 	}
-	e, _ := p.Current()
+	e, _ := c.pool.Current()
 	query, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	b := &blocked{cancel}
@@ -54,19 +55,30 @@ func (p *pool) block(ctx context.Context, f request) error {
 	err := f(context.WithValue(query, statusKey{}, &code), e.client)
 	err = e.explain(err, int(code.Load()))
 	if err == nil {
-		p.Note()
+		c.pool.Note()
 		return nil
 	}
-	if context.Cause(query) == errLookAgain {
-		return errLookAgain
+	if context.Cause(query) == ErrLookAgain {
+		return ErrLookAgain
 	}
 	if fateOf(err, true) == failover.Refused {
 		return refusal(err)
 	}
-	if ctx.Err() == nil { // else it is not the endpoint that has failed
-		p.Avoid(e)
+	if ctx.Err() == nil { // otherwise it is not the endpoint that has failed
+		c.pool.Avoid(e)
 	}
 	return driver.NotReached(ctx, err)
+}
+
+// ErrLookAgain is the error of a blocking query that Interrupt has ended.
+var ErrLookAgain = errors.New("the blocking query was interrupted")
+
+// Interrupt ends all blocking queries, because there may be news that end none of
+// them.
+func (c *Conn) Interrupt() {
+	for _, e := range c.pool.All() {
+		e.interrupt(ErrLookAgain)
+	}
 }
 
 func (e *endpoint) begin(b *blocked) {
@@ -76,7 +88,7 @@ func (e *endpoint) begin(b *blocked) {
 	if len(e.blocked) == 1 {
 		var ctx context.Context
 		ctx, e.stop = context.WithCancel(context.Background())
-		e.pool.guards.Go(func() { e.guard(ctx) })
+		e.conn.guards.Go(func() { e.guard(ctx) })
 	}
 }
 
@@ -89,10 +101,10 @@ func (e *endpoint) end(b *blocked) {
 	}
 }
 
-// guard ends the blocking queries of an endpoint that has stopped to answer:
-// from them alone that cannot be told from one that has no news.
+// guard ends the blocking queries of an endpoint when it no longer answers probes.
+// The queries alone do not show the difference between no answer and no news.
 func (e *endpoint) guard(ctx context.Context) {
-	ticker := time.NewTicker(pingInterval)
+	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -100,14 +112,14 @@ func (e *endpoint) guard(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		limited, cancel := driver.WithTimeLimit(ctx, pingTimeout)
-		err := e.pool.probe(limited, e.client)
+		limited, cancel := driver.WithTimeLimit(ctx, probeTimeout)
+		err := e.conn.probe(limited, e.client)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			e.pool.Note()
+			e.conn.pool.Note()
 		default:
 			e.hangUp()
 		}
@@ -124,22 +136,4 @@ func (e *endpoint) interrupt(cause error) {
 	for b := range e.blocked {
 		b.cancel(cause)
 	}
-}
-
-// interrupt ends the blocking queries of all endpoints.
-func (p *pool) interrupt(cause error) {
-	for _, e := range p.All() {
-		e.interrupt(cause)
-	}
-}
-
-// errLookAgain ends a blocking query that may never be answered.
-var errLookAgain = errors.New("there may be news that nobody tells")
-
-// recover waits after a blocking query has failed until an endpoint answers
-// again. It gives up when none has for limit.
-func (p *pool) recover(ctx context.Context, limit time.Duration) error {
-	ctx, cancel := driver.WithTimeLimit(ctx, max(limit-p.Silence(), 0))
-	defer cancel()
-	return p.call(ctx, repeatable, ping)
 }

@@ -1,7 +1,6 @@
 package consul
 
 import (
-	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -10,47 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/failover"
 	"github.com/portworx/kvdb/test/servers"
 )
-
-// Another endpoint answers when one refuses connections, is busy or fails.
-func TestFailOver(t *testing.T) {
-	t.Parallel()
-	cluster := servers.Consul(t, servers.Options{})
-	o := observe(t, cluster.Endpoints()[0])
-	refusing, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, refusing.Close())
-	kv := open(t, "pool", []string{refusing.Addr().String(), o.URL, cluster.Endpoints()[0]}, nil)
-	_, err = kv.Put("key", "value", 0)
-	require.NoError(t, err)
-	for _, reply := range []struct {
-		code int
-		body string
-	}{
-		{http.StatusTooManyRequests, "rate limit exceeded"},
-		{http.StatusServiceUnavailable, "rate limit exceeded"},
-		{http.StatusInternalServerError, "No cluster leader"},
-		{http.StatusInternalServerError, "rpc error making call: raft apply failed: node is not the leader"},
-	} {
-		kv := open(t, "pool", []string{o.URL, cluster.Endpoints()[0]}, nil)
-		_, err = kv.Put("key", "value", 0) // makes a session
-		require.NoError(t, err)
-		var refused atomic.Int32
-		o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
-			refused.Add(1)
-			answer(w, r, reply.code, reply.body)
-			return true
-		})
-		_, err = kv.Put("key", "value", 0)
-		require.NoError(t, err, reply)
-		_, err = kv.Get("key")
-		require.NoError(t, err, reply)
-		require.EqualValues(t, 1, refused.Load(), "requests to the endpoint that failed")
-		o.intercept(nil)
-	}
-}
 
 // A write that may have run is not sent again; a read is.
 func TestNothingIsSentTwice(t *testing.T) {
@@ -141,7 +101,7 @@ func TestUnlockKeepsEndpoint(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	o, other := observe(t, cluster.Endpoints()[0]), observe(t, cluster.Endpoints()[0])
-	kv := open(t, "pool", []string{o.URL, other.URL}, nil)
+	kv := open(t, "endpoints", []string{o.URL, other.URL}, nil)
 	lock, err := kv.Lock("lock")
 	require.NoError(t, err)
 	watched := func() bool {
@@ -159,30 +119,11 @@ func TestUnlockKeepsEndpoint(t *testing.T) {
 	require.Empty(t, other.take())
 }
 
-// One that does not answer at all costs a read a few seconds, once.
-func TestSilentEndpoint(t *testing.T) {
-	cluster := servers.Consul(t, servers.Options{Members: 3})
-	kv := open(t, "pool", cluster.Endpoints(), nil)
-	_, err := kv.Put("key", "value", 0)
-	require.NoError(t, err)
-	silent := cluster.All()[0]
-	require.NoError(t, silent.Clients().Blackhole())
-	began := time.Now()
-	_, err = kv.Get("key")
-	require.NoError(t, err)
-	require.Less(t, time.Since(began), failover.AttemptTimeout+4*time.Second)
-	began = time.Now()
-	_, err = kv.Put("key", "value", 0)
-	require.NoError(t, err)
-	require.Less(t, time.Since(began), opTimeout/2)
-	require.NoError(t, silent.Clients().Heal())
-}
-
 // SetEndpoints moves what is under way to the new endpoints.
 func TestSetEndpoints(t *testing.T) {
 	cluster := servers.Consul(t, servers.Options{Members: 3})
 	all := cluster.Endpoints()
-	kv := open(t, "pool", all[:1], nil)
+	kv := open(t, "endpoints", all[:1], nil)
 	stream := events(t, kv, "dir/", 0)
 	require.NoError(t, kv.SetEndpoints(all[1:]))
 	require.Equal(t, all[1:], kv.GetEndpoints())

@@ -1,0 +1,201 @@
+// Package conn sends requests to Consul.
+//
+// A Conn has several endpoints, agents or servers. It sends requests to one of
+// them until that fails, and decides by how a request failed whether it may be
+// sent again. It knows nothing of what the store keeps in Consul.
+//
+// An error that is not Consul's answer wraps [kvdb.ErrNoConnection] when the
+// request has certainly not run and [kvdb.ErrUnknownOutcome] when it may have,
+// unless the caller's context ended first.
+package conn
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/retry"
+	"github.com/portworx/kvdb/internal/settings"
+)
+
+// Config is what a Conn needs to know.
+type Config struct {
+	settings.Settings
+	Token string // of every request; "" for none
+}
+
+// Conn is safe for concurrent use.
+type Conn struct {
+	pool      *failover.Pool[*endpoint]
+	config    Config
+	probe     Request
+	transport *http.Transport
+	guards    sync.WaitGroup // of endpoints with blocking queries
+	setting   sync.Mutex     // orders calls of SetEndpoints
+}
+
+// Request makes one request with the client of one endpoint.
+type Request func(ctx context.Context, c *api.Client) error
+
+// New returns a Conn to the endpoints of c. It sends nothing. While there are
+// blocking queries, probe is sent to their endpoint every few seconds to find out
+// whether it still answers.
+func New(c Config, probe Request) (*Conn, error) {
+	conn := &Conn{
+		pool:   failover.New[*endpoint](fateOf, NewBackoff(), math.MaxInt),
+		config: c, probe: probe, transport: c.newTransport(),
+	}
+	return conn, conn.replace(c.Endpoints, c.Given)
+}
+
+// NewBackoff returns the waits between two tries.
+func NewBackoff() retry.Backoff {
+	return retry.Backoff{Min: 20 * time.Millisecond, Max: 500 * time.Millisecond}
+}
+
+// Endpoints returns the endpoints as they were given.
+func (c *Conn) Endpoints() []string { return c.pool.Given() }
+
+// SetEndpoints replaces the endpoints. Those that stay keep their blocking queries.
+func (c *Conn) SetEndpoints(addresses []string) error {
+	parsed, err := settings.Consul.Replace(addresses, c.config.TLS != nil)
+	if err != nil {
+		return err
+	}
+	return c.replace(parsed, addresses)
+}
+
+// replace replaces the endpoints, of which given is what the caller wrote.
+func (c *Conn) replace(parsed []settings.Endpoint, given []string) error {
+	c.setting.Lock()
+	defer c.setting.Unlock()
+	before := c.pool.All()
+	var endpoints []*endpoint
+	for i, address := range given {
+		if i := slices.IndexFunc(before, func(e *endpoint) bool { return e.address == address }); i >= 0 {
+			endpoints = append(endpoints, before[i])
+			continue
+		}
+		client, err := c.config.newClient(parsed[i], c.transport)
+		if err != nil {
+			return err
+		}
+		endpoints = append(endpoints, &endpoint{conn: c, address: address, client: client, blocked: map[*blocked]struct{}{}})
+	}
+	c.pool.Replace(endpoints, given)
+	for _, e := range before {
+		if !slices.Contains(endpoints, e) {
+			e.hangUp()
+		}
+	}
+	return nil
+}
+
+// Kind is how often a request may be sent.
+type Kind = failover.Kind
+
+const (
+	// Once is for a request that is sent again only when it has certainly not run.
+	Once = failover.Once
+	// Repeatable is for a request that does no harm when it runs twice.
+	Repeatable = failover.Repeatable
+)
+
+// Call makes a request of the endpoints, until one has answered or ctx ends.
+func (c *Conn) Call(ctx context.Context, k Kind, f Request) error {
+	return refusal(c.pool.Call(ctx, k, f.attempt))
+}
+
+// Query makes a read, stale or linearizable, and returns the index of the reply.
+func (c *Conn) Query(ctx context.Context, stale bool,
+	f func(c *api.Client, q *api.QueryOptions) (*api.QueryMeta, error)) (index uint64, err error) {
+	err = c.Call(ctx, Repeatable, func(ctx context.Context, client *api.Client) error {
+		q := Consistent(ctx)
+		q.RequireConsistent, q.AllowStale = !stale, stale
+		meta, err := f(client, q)
+		if err == nil {
+			index = meta.LastIndex
+		}
+		return err
+	})
+	return index, err
+}
+
+// Consistent returns the options of a linearizable read.
+func Consistent(ctx context.Context) *api.QueryOptions {
+	return (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx)
+}
+
+// EachEndpoint calls f for all endpoints side by side, and waits for all calls.
+func (c *Conn) EachEndpoint(f func(address string, client *api.Client)) {
+	var calls sync.WaitGroup
+	for _, e := range c.pool.All() {
+		calls.Go(func() { f(e.address, e.client) })
+	}
+	calls.Wait()
+}
+
+// Connect asks all endpoints side by side, and sends requests to the first one that
+// serves. A token that Consul does not know is an error.
+func (c *Conn) Connect(ctx context.Context) error {
+	return refusal(c.pool.First(ctx, Request(login).attempt))
+}
+
+// PingKey is a key that is read to see whether an endpoint can reach the leader and
+// the leader a majority. It need not exist or be readable.
+const PingKey = "kvdb-ping"
+
+// login is ping for Connect.
+func login(ctx context.Context, c *api.Client) error {
+	_, _, err := c.KV().Get(PingKey, Consistent(ctx))
+	if IsForbidden(err) && !isUnknownToken(err) {
+		return nil
+	}
+	return err
+}
+
+func ping(ctx context.Context, c *api.Client) error {
+	err := login(ctx, c)
+	if isUnknownToken(err) {
+		return nil
+	}
+	return err
+}
+
+// Ping asks the endpoints until one can reach the leader, or ctx ends.
+func (c *Conn) Ping(ctx context.Context) error { return c.Call(ctx, Repeatable, ping) }
+
+// Recover is Ping after a blocking query has failed. It gives up when no endpoint has
+// answered any request for limit.
+func (c *Conn) Recover(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := driver.WithTimeLimit(ctx, max(limit-c.pool.Silence(), 0))
+	defer cancel()
+	return c.Ping(ctx)
+}
+
+// attempt implements failover.Attempt.
+func (f Request) attempt(ctx context.Context, e *endpoint, begun func()) (sent bool, err error) {
+	var got atomic.Bool
+	var code atomic.Int32
+	trace := &httptrace.ClientTrace{
+		GotConn:              func(httptrace.GotConnInfo) { got.Store(true) },
+		GotFirstResponseByte: begun,
+	}
+	err = f(context.WithValue(httptrace.WithClientTrace(ctx, trace), statusKey{}, &code), e.client)
+	return got.Load(), e.explain(err, int(code.Load()))
+}
+
+// Close closes the connections. All contexts of calls must have ended.
+func (c *Conn) Close() {
+	c.guards.Wait()
+	c.transport.CloseIdleConnections()
+}
