@@ -65,7 +65,7 @@ func sameFile(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-// defragment replaces the file by a copy. Its caller has the turn.
+// defragment replaces the file by a copy. The caller has the turn.
 func (db *database) defragment(ctx context.Context) error {
 	if err := db.usable(); err != nil {
 		return err

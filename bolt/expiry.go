@@ -11,7 +11,7 @@ const (
 )
 
 // arm sets the timer to the time at, in ns of Unix time, unless it is set to an
-// earlier one or at is 0. Its caller has the turn.
+// earlier one or at is 0. The caller has the turn.
 func (db *database) arm(at int64) {
 	if at == 0 || db.nextExpiry != 0 && db.nextExpiry <= at {
 		return

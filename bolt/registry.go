@@ -22,7 +22,7 @@ type shared struct {
 
 	closed chan struct{} // closed when it is closed
 
-	opened sync.Once // protects what is below
+	opened sync.Once // protects the fields below
 	db     *database
 	err    error
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/portworx/kvdb/test"
 )
 
-// The cases about outages take seconds here, and so they always run.
+// The cases about outages take only seconds here, so they always run.
 func TestMain(m *testing.M) {
 	if err := flag.Set("kvdb.outages", "true"); err != nil {
 		panic(err)
@@ -40,7 +40,7 @@ func initFor(connect func() driver.Store) kvdb.DatastoreInit {
 	}
 }
 
-// A store that can do little, behind a network.
+// A store without optional interfaces, behind a network.
 func TestConformanceOfAPlainStore(t *testing.T) {
 	s := newServer()
 	profile := driver.Profile{
@@ -64,7 +64,7 @@ func TestConformanceOfAPlainStore(t *testing.T) {
 	})
 }
 
-// One that can do more, in ways of its own.
+// A store with transactions, slashes that count once, and a history that can be cut.
 func TestConformanceOfATransactor(t *testing.T) {
 	s := newServer()
 	profile := driver.Profile{
@@ -82,7 +82,7 @@ func TestConformanceOfATransactor(t *testing.T) {
 	})
 }
 
-// partial is a store without what others do without.
+// partial is a store that supports only some operations.
 type partial struct{ *remote }
 
 func (partial) Lock(context.Context, string, string, time.Duration) (driver.Lease, error) {
@@ -101,7 +101,7 @@ func (partial) Snapshot(context.Context, []string, bool) (*tree.Tree, uint64, er
 	return nil, 0, kvdb.ErrNotSupported
 }
 
-// One that has neither locks nor watches nor snapshots.
+// A store with neither locks nor watches nor snapshots.
 func TestConformanceOfAPartialStore(t *testing.T) {
 	s := newServer()
 	profile := driver.Profile{NoTTL: true, OpTimeout: callLimit, Capabilities: kvdb.KVCapabilityOrderedUpdates}

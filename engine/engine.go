@@ -1,5 +1,5 @@
-// Package engine implements kvdb.Kvdb over a driver.Store: everything that is the
-// same for all stores. It is experimental, as package driver is.
+// Package engine implements kvdb.Kvdb over a driver.Store. It has everything that is
+// the same for all stores. Like package driver it is experimental.
 package engine
 
 import (
@@ -19,20 +19,20 @@ import (
 const (
 	// closeTimeout bounds Close.
 	closeTimeout = 10 * time.Second
-	// callbackTimeout is how much of it callbacks that are running may take. The
+	// callbackTimeout is the part of it during which Close waits for callbacks. The
 	// store has the rest to release its locks.
 	callbackTimeout = 5 * time.Second
 )
 
 // Config is what a backend gives to New.
 type Config struct {
-	// Name is the backend's, which String returns.
+	// Name is the name of the backend, which String returns.
 	Name string
-	// Domain is the caller's, as it was given.
+	// Domain is the domain that the caller gave.
 	Domain string
-	// Store is the store. New owns it.
+	// Store is the store. New takes it over.
 	Store driver.Store
-	// FatalCb is the caller's; nil has fatal errors logged.
+	// FatalCb is the caller's fatal callback. If it is nil, fatal errors are logged.
 	FatalCb kvdb.FatalErrorCB
 }
 
@@ -40,8 +40,8 @@ type Config struct {
 type Kvdb struct {
 	*instance
 	ctx context.Context
-	// outer is the view that this one is a view of, nil for an instance's. Every
-	// call obeys its context too.
+	// outer is the view that this one was made from, or nil. Every call obeys its
+	// context too.
 	outer *Kvdb
 }
 
@@ -59,15 +59,15 @@ type instance struct {
 	name    string
 	store   driver.Store
 	profile driver.Profile
-	// prefix goes in front of a key for the store, domain in front of one that
-	// is shown to a watch callback. Both are "" or end in a slash.
+	// prefix goes in front of the keys that the store gets, domain in front of the
+	// keys that watch callbacks get. Both are "" or end in a slash.
 	prefix, domain string
 
-	lifetime context.Context // ends with cause kvdb.ErrClosed at Close
-	end      context.CancelCauseFunc
-	turns    turns // of those who wait for a lock
+	lifetime  context.Context // ends with cause kvdb.ErrClosed at Close
+	end       context.CancelCauseFunc
+	lockQueue lockQueue
 
-	mu         sync.Mutex // orders launch against Close
+	mu         sync.Mutex // makes launch and Close exclude each other
 	closed     atomic.Bool
 	goroutines sync.WaitGroup
 }
@@ -77,7 +77,7 @@ type instance struct {
 func New(cfg Config) (*Kvdb, error) {
 	i := &instance{name: cfg.Name, store: cfg.Store, profile: cfg.Store.Profile()}
 	i.FatalCb = cfg.FatalCb
-	i.turns.waiting = map[string][]chan struct{}{}
+	i.lockQueue.waiting = map[string][]chan struct{}{}
 	i.Controller = kvdb.ControllerNotSupported
 	if c, ok := cfg.Store.(kvdb.Controller); ok {
 		i.Controller = c
@@ -114,8 +114,8 @@ func (kv *Kvdb) BindContext(ctx context.Context) kvdb.Kvdb {
 	return view
 }
 
-// begin starts a call: it returns the context for the store, which ends with
-// the view's, the instance's life and the store's time limit for a call.
+// begin starts a call. It returns the context for the store, which ends with the
+// context of the view, with the instance, and at the store's time limit for a call.
 func (kv *Kvdb) begin() (context.Context, context.CancelFunc, error) {
 	if err := kv.usable(); err != nil {
 		return nil, nil, err
@@ -127,7 +127,7 @@ func (kv *Kvdb) begin() (context.Context, context.CancelFunc, error) {
 		ctx, cancel := kv.merged()
 		return ctx, cancel, nil
 	}
-	if kv.ctx == kv.lifetime { // the usual case costs one context
+	if kv.ctx == kv.lifetime { // the usual case needs only one context
 		ctx, cancel := driver.WithTimeLimit(kv.ctx, kv.profile.OpTimeout)
 		return ctx, cancel, nil
 	}
@@ -157,8 +157,8 @@ func (kv *Kvdb) usable() error {
 	return nil
 }
 
-// merged returns a context that ends with the view's, with those of the views
-// that it is a view of, and with the instance. Nothing of it is left after cancel.
+// merged returns a context that ends with the contexts of the view and of its outer
+// views, and with the instance. After cancel none of them refers to it.
 func (kv *Kvdb) merged() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(kv.ctx)
 	if kv.ctx == kv.lifetime {
@@ -176,7 +176,8 @@ func (kv *Kvdb) merged() (context.Context, context.CancelFunc) {
 	}
 }
 
-// launch runs f on a goroutine that Close waits for; false after Close.
+// launch runs f on a goroutine that Close waits for. After Close it returns false and
+// does not run f.
 func (i *instance) launch(f func()) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -110,7 +110,7 @@ func TestWatchWhoseCallbackExits(t *testing.T) {
 	})
 }
 
-// A stream that breaks ends its watch, in the words that programs know.
+// A stream that breaks ends its watch with one of the two errors that programs know.
 func TestStreamThatBreaks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stream := &fakeStream{events: make(chan []*kvdb.KVPair)}
@@ -140,7 +140,7 @@ func TestStreamThatBreaks(t *testing.T) {
 	})
 }
 
-// What the store cannot hold never reaches it.
+// A key or value that the store cannot hold is never sent to it.
 func TestRefusedKeys(t *testing.T) {
 	f := &fake{profile: driver.Profile{MaxKey: 20, CheckKey: func(key string) (string, error) {
 		if strings.Contains(key, "?") {
@@ -177,7 +177,7 @@ func TestRefusedDomain(t *testing.T) {
 	require.Equal(t, 1, f.closed)
 }
 
-// counted is a context that counts what waits for its end.
+// counted is a context that counts the functions that wait for its end.
 type counted struct {
 	context.Context
 	done    chan struct{} // never closed
@@ -201,7 +201,7 @@ func (c *counted) AfterFunc(func()) func() bool {
 	}
 }
 
-// A call through a view leaves nothing behind at the contexts that it obeyed.
+// After a call through a view no function waits for the contexts that it obeyed.
 func TestCallsAreForgotten(t *testing.T) {
 	for _, limit := range []time.Duration{0, time.Minute} {
 		f := &fake{profile: driver.Profile{OpTimeout: limit}}
@@ -223,7 +223,7 @@ func TestCallsAreForgotten(t *testing.T) {
 	}
 }
 
-// listing is a fake that has pages.
+// listing is a fake store that returns pages.
 type listing struct {
 	*fake
 	asked []driver.ListOptions
@@ -238,7 +238,7 @@ func (l *listing) List(_ context.Context, prefix string, o driver.ListOptions) (
 	return pages[len(l.asked)-1], nil
 }
 
-// A store that can read at a past index is asked for that of the first page.
+// A store that can read at a past index is asked for the index of the first page.
 func TestPagesOfOneMoment(t *testing.T) {
 	store := &listing{fake: &fake{}}
 	kv, err := New(Config{Name: "fake", Domain: "domain", Store: store})
@@ -253,7 +253,7 @@ func TestPagesOfOneMoment(t *testing.T) {
 	require.NoError(t, kv.Close())
 }
 
-// A watch that meets Close is none, and leaves nothing behind.
+// A watch that starts while Close runs fails, and its stream is closed.
 func TestWatchMeetsClose(t *testing.T) {
 	stream := &fakeStream{}
 	f := &fake{}
@@ -268,7 +268,7 @@ func TestWatchMeetsClose(t *testing.T) {
 	require.Error(t, stream.ctx.Err())
 }
 
-// Indexes that no pair can have reach the store as one that fits a signed integer.
+// Indexes that no pair can have reach the store as NoIndex, which fits a signed integer.
 func TestImpossibleIndexes(t *testing.T) {
 	f := &fake{}
 	kv := open(t, f, nil)
@@ -285,7 +285,7 @@ func TestImpossibleIndexes(t *testing.T) {
 	require.NoError(t, kv.Close())
 }
 
-// Without a page size there are pages all the same.
+// A page size of 0 or less means the default.
 func TestDefaultPageSize(t *testing.T) {
 	for _, size := range []int{0, -1} {
 		store := &listing{fake: &fake{}}
@@ -299,7 +299,7 @@ func TestDefaultPageSize(t *testing.T) {
 	}
 }
 
-// administered is a fake that remembers whose access to what it was told to change.
+// administered is a fake store that records the changes of access.
 type administered struct {
 	*fake
 	driver.UserAdmin
@@ -316,7 +316,7 @@ func (a *administered) RevokeAccess(_ context.Context, user string, _ kvdb.Permi
 	return nil
 }
 
-// Access is given and taken back in the domain.
+// Access is granted and revoked for keys with the domain in front.
 func TestAccessIsToTheDomain(t *testing.T) {
 	store := &administered{fake: &fake{}}
 	kv, err := New(Config{Name: "fake", Domain: "domain", Store: store})
@@ -330,7 +330,7 @@ func TestAccessIsToTheDomain(t *testing.T) {
 	require.NoError(t, kv.Close())
 }
 
-// A TTL that no time can hold is refused, and not another one.
+// A TTL that overflows time.Duration is refused, and no other.
 func TestTTLBeyondTime(t *testing.T) {
 	kv := open(t, &fake{}, nil)
 	for _, ttl := range []uint64{1<<63/1_000_000_000 + 1, 1 << 55, 1<<64 - 1} {

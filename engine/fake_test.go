@@ -11,8 +11,8 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// fake is a store of which a test says what some methods do. The others must
-// not be called.
+// fake is a store whose methods call functions that a test sets. A method without one
+// must not be called.
 type fake struct {
 	driver.Store
 	profile driver.Profile

@@ -8,7 +8,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// key returns the store's key for the caller's.
+// key returns the store's key for the caller's key.
 func (i *instance) key(key string) (string, error) {
 	if key == "" {
 		return "", illegalKey(key, errors.New("it is empty"))
@@ -24,7 +24,7 @@ func (i *instance) key(key string) (string, error) {
 		}
 	}
 	if i.profile.MaxKey > 0 && len(full) > i.profile.MaxKey {
-		return "", illegalKey(key, fmt.Errorf("it has %d bytes with its domain, the store holds %d", len(full), i.profile.MaxKey))
+		return "", illegalKey(key, fmt.Errorf("it has %d bytes with its domain, the limit is %d", len(full), i.profile.MaxKey))
 	}
 	return full, nil
 }
@@ -33,8 +33,8 @@ func illegalKey(key string, reason error) error {
 	return fmt.Errorf("%w: key %q: %w", kvdb.ErrIllegal, key, reason)
 }
 
-// stringPrefix returns the store's prefix for the caller's, which may end
-// anywhere in a key.
+// stringPrefix returns the store's prefix for the caller's prefix, which may end anywhere
+// in a key.
 func (i *instance) stringPrefix(prefix string) (string, error) {
 	full := i.prefix + prefix
 	if i.profile.CheckPrefix == nil {
@@ -47,7 +47,7 @@ func (i *instance) stringPrefix(prefix string) (string, error) {
 	return full, nil
 }
 
-// directory returns the store's prefix for all that is below the caller's dir.
+// directory returns the store's prefix of all keys below the caller's directory dir.
 func (i *instance) directory(dir, sep string) (string, error) {
 	if dir != "" && !strings.HasSuffix(dir, sep) {
 		dir += sep
@@ -64,7 +64,7 @@ func hidden(key string) bool {
 	return last < len(key) && key[last] == '_' || isForeign(key)
 }
 
-// isForeign reports whether key is that of a pair which only another program can
-// have written: its key is the domain and a slash. No call takes the empty key,
-// so none hands it out.
+// isForeign reports whether key is empty. The store's key is then the domain and a slash,
+// which only another program can have written. No call accepts the empty key, so none
+// returns it.
 func isForeign(key string) bool { return key == "" }

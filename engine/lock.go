@@ -60,34 +60,34 @@ func (kv *Kvdb) LockWithTimeout(key, lockerID string, lockTryDuration, lockHoldD
 	}, nil
 }
 
-// obtain gets the lock from the store when it is this waiter's turn.
+// obtain gets the lock from the store when it is the caller's turn in the queue.
 func (kv *Kvdb) obtain(ctx context.Context, full, owner string, wait time.Duration) (driver.Lease, error) {
 	if wait <= 0 {
 		return kv.store.Lock(ctx, full, owner, 0)
 	}
 	deadline := time.Now().Add(wait)
-	entered, err := kv.turns.enter(ctx, full, wait)
+	entered, err := kv.lockQueue.enter(ctx, full, wait)
 	if err != nil {
 		return nil, err
 	}
-	if !entered { // ask once, for the owner at least
+	if !entered { // ask once, at least for the owner
 		return kv.store.Lock(ctx, full, owner, 0)
 	}
-	defer kv.turns.leave(full)
+	defer kv.lockQueue.leave(full)
 	return kv.store.Lock(ctx, full, owner, time.Until(deadline))
 }
 
-// heldLock is what the Lock field of a pair has.
+// heldLock is the Lock field of a pair.
 type heldLock struct {
 	instance   *instance
 	lease      driver.Lease
 	key, owner string
-	since      time.Time     // without the monotonic clock, to be printed
-	unlocking  chan struct{} // has an element while an Unlock runs: one at a time
+	since      time.Time     // without the monotonic clock, because it is printed
+	unlocking  chan struct{} // a semaphore: one Unlock runs at a time
 	released   atomic.Bool
-	toldLost   sync.Once
+	lostOnce   sync.Once // calls the fatal callback when the lock is lost
 
-	mu   sync.Mutex    // orders the report of the hold limit against Unlock
+	mu   sync.Mutex    // makes reportHeldTooLong and Unlock exclude each other
 	done chan struct{} // closed by the first Unlock, with mu held
 }
 
@@ -97,8 +97,8 @@ func (h *heldLock) Token() uint64 { return h.lease.Token() }
 
 func (h *heldLock) Lost() <-chan struct{} { return h.lease.Lost() }
 
-// watch reports to the fatal callback that the lock is lost, or held for too
-// long, until Unlock is called or the instance is closed.
+// watch calls the fatal callback when the lock is lost, or held for too long, until
+// Unlock is called or the instance is closed.
 func (h *heldLock) watch(holdLimit time.Duration) {
 	var tooLong <-chan time.Time
 	if holdLimit > 0 {
@@ -112,22 +112,22 @@ func (h *heldLock) watch(holdLimit time.Duration) {
 			return
 		case <-h.instance.lifetime.Done():
 			if isClosed(h.lease.Lost()) && !isClosed(h.done) {
-				h.tellLost()
+				h.reportLost()
 			}
 			return
 		case <-h.lease.Lost():
 			if !isClosed(h.done) {
-				h.tellLost()
+				h.reportLost()
 			}
 			return
 		case <-tooLong:
-			h.tellTooLong(holdLimit)
+			h.reportHeldTooLong(holdLimit)
 		}
 	}
 }
 
-// isClosed reports whether c is closed. Of several events that a select finds at
-// once it takes any, so each has to look for those that outdo it.
+// isClosed reports whether c is closed. A select with several ready cases takes any of
+// them, so each case has to check for those that are more important.
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -137,15 +137,15 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// tellLost reports that the lock is lost, once.
-func (h *heldLock) tellLost() {
-	h.toldLost.Do(func() {
+// reportLost calls the fatal callback because the lock is lost, once.
+func (h *heldLock) reportLost() {
+	h.lostOnce.Do(func() {
 		h.fatal(kvdb.ErrLockRefreshFailed, "Lock %s of %s, held since %v, is lost", h.key, h.owner, h.since)
 	})
 }
 
-// tellTooLong reports that the lock is held beyond its limit, if it is.
-func (h *heldLock) tellTooLong(limit time.Duration) {
+// reportHeldTooLong calls the fatal callback if the lock is still held.
+func (h *heldLock) reportHeldTooLong(limit time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if isClosed(h.done) || isClosed(h.lease.Lost()) || isClosed(h.instance.lifetime.Done()) {
@@ -155,9 +155,9 @@ func (h *heldLock) tellTooLong(limit time.Duration) {
 		h.key, h.owner, h.since, limit)
 }
 
-// fatal calls the fatal callback on a goroutine of its own, which runs when it
-// returns. Close and Unlock wait for its start, so that no call begins after
-// them, and not for its end, because the callback may call them.
+// fatal calls the fatal callback on a goroutine of its own, which has started when fatal
+// returns. So no call starts after Close or Unlock. They do not wait for its end,
+// because the callback may call them.
 func (h *heldLock) fatal(err error, format string, args ...interface{}) {
 	running := make(chan struct{})
 	go func() {
@@ -167,8 +167,9 @@ func (h *heldLock) fatal(err error, format string, args ...interface{}) {
 	<-running
 }
 
-// giveUp notes that Unlock was called: the lock is not the caller's any more,
-// whatever comes of it. A loss that he may have seen before is reported.
+// giveUp records that Unlock was called: from now on the caller does not hold the lock,
+// even if Unlock fails. A loss before that is reported, because the caller may have
+// seen it.
 func (h *heldLock) giveUp() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -176,7 +177,7 @@ func (h *heldLock) giveUp() {
 		return
 	}
 	if isClosed(h.lease.Lost()) {
-		h.tellLost()
+		h.reportLost()
 	}
 	close(h.done)
 }
@@ -202,7 +203,7 @@ func (kv *Kvdb) Unlock(kvp *kvdb.KVPair) error {
 		case h.unlocking <- struct{}{}:
 			defer func() { <-h.unlocking }()
 		case <-ctx.Done():
-			return driver.NotReached(ctx, fmt.Errorf("an earlier Unlock of %q is not over", h.key))
+			return driver.NotReached(ctx, fmt.Errorf("an earlier Unlock of %q is still running", h.key))
 		}
 		if h.released.Load() {
 			return nil
@@ -211,7 +212,7 @@ func (kv *Kvdb) Unlock(kvp *kvdb.KVPair) error {
 	})
 }
 
-// held returns the lock of this instance that kvp stands for, or nil.
+// held returns the lock of this instance whose pair kvp is, or nil.
 func (i *instance) held(kvp *kvdb.KVPair) *heldLock {
 	if kvp == nil {
 		return nil
@@ -222,7 +223,7 @@ func (i *instance) held(kvp *kvdb.KVPair) *heldLock {
 	return nil
 }
 
-// IsKeyLocked reports whether key is locked, and by whom.
+// IsKeyLocked reports whether key is locked, and returns the ID of the holder.
 func (kv *Kvdb) IsKeyLocked(key string) (bool, string, error) {
 	full, err := kv.key(key)
 	if err != nil {

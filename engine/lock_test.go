@@ -16,8 +16,8 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// leased is an instance whose store gives out lease, and the errors that its
-// fatal callback gets.
+// leased returns an instance whose store returns lease, and the errors that its fatal
+// callback gets.
 func leased(t *testing.T, lease driver.Lease) (*Kvdb, chan error) {
 	fatal := make(chan error, 10)
 	f := &fake{lock: func(context.Context, string, string, time.Duration) (driver.Lease, error) { return lease, nil }}
@@ -26,7 +26,7 @@ func leased(t *testing.T, lease driver.Lease) (*Kvdb, chan error) {
 	}), fatal
 }
 
-// A lock that is lost is reported once, at once, and nothing more of it.
+// A lock that is lost is reported at once, and only once.
 func TestLostLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lease := newFakeLease()
@@ -52,7 +52,7 @@ func TestLostLock(t *testing.T) {
 	})
 }
 
-// A lock held for too long is reported once, and may be lost after that.
+// A lock that is held for too long is reported once. A later loss is reported too.
 func TestLockHeldForTooLongAndLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lease := newFakeLease()
@@ -73,7 +73,7 @@ func TestLockHeldForTooLongAndLost(t *testing.T) {
 	})
 }
 
-// An Unlock that did not get through may be called again; one that did is over.
+// After an Unlock that failed, Unlock is sent again; after one that succeeded it is not.
 func TestUnlockAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lease := newFakeLease()
@@ -96,8 +96,8 @@ func TestUnlockAgain(t *testing.T) {
 	})
 }
 
-// The store may find a lock lost that it could not release in time: it is nobody's
-// any more who had to be told.
+// If Unlock fails and the lock is lost afterwards, that is not reported, because the
+// caller has given the lock up.
 func TestLostAfterUnlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lease := newFakeLease()
@@ -117,7 +117,7 @@ func TestLostAfterUnlock(t *testing.T) {
 	})
 }
 
-// The pair of a lock is good for the instance that gave it, and its views.
+// The pair of a lock can be used with the instance that returned it, and with its views.
 func TestUnlockOfAnotherInstance(t *testing.T) {
 	kv, _ := leased(t, newFakeLease())
 	other, _ := leased(t, newFakeLease())
@@ -130,8 +130,8 @@ func TestUnlockOfAnotherInstance(t *testing.T) {
 	require.NoError(t, other.Close())
 }
 
-// Of those who wait for a key one at a time waits in the store, with what is
-// left of its time.
+// Only one of the callers that wait for a key waits in the store, with the time that it
+// has left.
 func TestOneWaiterInTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var waiting atomic.Int32
@@ -173,7 +173,7 @@ func TestOneWaiterInTheStore(t *testing.T) {
 	})
 }
 
-// The error of a lock not obtained names its owner, or says that it cannot.
+// The error of a lock that is not obtained names its owner, or says that it is not known.
 func TestOwnerNotFoundOut(t *testing.T) {
 	f := &fake{lock: func(context.Context, string, string, time.Duration) (driver.Lease, error) {
 		return nil, &driver.HeldError{}
@@ -186,10 +186,10 @@ func TestOwnerNotFoundOut(t *testing.T) {
 	require.NoError(t, kv.Close())
 }
 
-// A lock that is lost is reported once, also when its holder calls Unlock or
-// Close as soon as he sees that it is lost.
+// A lock that is lost is reported once, also if its holder calls Unlock or Close as soon
+// as Lost is closed.
 func TestLostLockIsReportedWhateverComesNext(t *testing.T) {
-	for range 200 { // of several things that a select finds at once it takes any
+	for range 200 { // a select with several ready cases takes any of them
 		for name, next := range map[string]func(kv *Kvdb, pair *kvdb.KVPair) error{
 			"nothing":        func(*Kvdb, *kvdb.KVPair) error { return nil },
 			"Unlock":         func(kv *Kvdb, pair *kvdb.KVPair) error { return kv.Unlock(pair) },
@@ -222,8 +222,8 @@ func TestLostLockIsReportedWhateverComesNext(t *testing.T) {
 	}
 }
 
-// A lock that is given up at the very moment of its hold limit is reported once
-// at most, and not later.
+// If Unlock is called at the moment of the hold limit, the limit is reported at most
+// once, and not after Unlock.
 func TestNoReportAfterUnlock(t *testing.T) {
 	for range 200 {
 		for name, give := range map[string]func(kv *Kvdb, pair *kvdb.KVPair) error{
@@ -293,7 +293,7 @@ func TestUnlockWhileAnotherRuns(t *testing.T) {
 	require.NoError(t, kv.Close())
 }
 
-// An Unlock that waits for another one, which succeeds, has nothing left to do.
+// An Unlock that waits for another one sends nothing if the other one succeeds.
 func TestUnlockAfterAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lease := newFakeLease()

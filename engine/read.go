@@ -51,7 +51,7 @@ func decode(encoded []byte, value interface{}) error {
 	return nil
 }
 
-// GetWithCopy returns what copySelect makes of the value at key.
+// GetWithCopy returns the copy that copySelect makes of the value at key.
 func (kv *Kvdb) GetWithCopy(key string, copySelect kvdb.CopySelect) (interface{}, error) {
 	if copySelect == nil {
 		return nil, driver.ErrIllegalSelect
@@ -83,7 +83,7 @@ func (kv *Kvdb) GetWithCopy(key string, copySelect kvdb.CopySelect) (interface{}
 	return object, nil
 }
 
-// lister is the part of a driver.Store that a list needs.
+// lister is the part of a driver.Store that lists pairs.
 type lister interface {
 	List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error)
 }
@@ -154,7 +154,7 @@ func (kv *Kvdb) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPa
 				return
 			}
 			o.At = page.Index
-			// The first key that can come after the last.
+			// The smallest key that sorts after the last one.
 			o.From = kv.prefix + page.Pairs[len(page.Pairs)-1].Key + "\x00"
 		}
 	}
@@ -177,8 +177,8 @@ func (f *frozen) List(ctx context.Context, prefix string, o driver.ListOptions) 
 	return page, err
 }
 
-// listObjects returns the pairs below prefix that Enumerate would, and for each
-// what select and copy callbacks get. With keysOnly the pairs may lack their value.
+// listObjects returns the pairs that Enumerate(prefix) returns, and for each the value
+// that the select and copy callbacks get. With keysOnly the pairs may lack their values.
 func (kv *Kvdb) listObjects(prefix string, keysOnly bool) (kvdb.KVPairs, []any, error) {
 	objects, ok := kv.store.(driver.ObjectStore)
 	if !ok {
@@ -213,7 +213,7 @@ func (kv *Kvdb) listObjects(prefix string, keysOnly bool) (kvdb.KVPairs, []any, 
 	return pairs, values[:len(pairs)], nil
 }
 
-// EnumerateWithSelect returns copies of the values that enumerateSelect takes.
+// EnumerateWithSelect returns copies of the values that enumerateSelect accepts.
 func (kv *Kvdb) EnumerateWithSelect(prefix string, enumerateSelect kvdb.EnumerateSelect,
 	copySelect kvdb.CopySelect) ([]interface{}, error) {
 	if enumerateSelect == nil || copySelect == nil {
@@ -237,7 +237,7 @@ func (kv *Kvdb) EnumerateWithSelect(prefix string, enumerateSelect kvdb.Enumerat
 	return selected, nil
 }
 
-// EnumerateKVPWithSelect returns copies of the pairs that enumerateSelect takes.
+// EnumerateKVPWithSelect returns copies of the pairs that enumerateSelect accepts.
 func (kv *Kvdb) EnumerateKVPWithSelect(prefix string, enumerateSelect kvdb.EnumerateKVPSelect,
 	copySelect kvdb.CopyKVPSelect) (kvdb.KVPairs, error) {
 	if enumerateSelect == nil || copySelect == nil {

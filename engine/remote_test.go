@@ -13,15 +13,15 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// remote is a client of a server: what a network store is to the engine. It
-// has no optional interface.
+// remote is a store that is a client of a server, like the network stores. It has no
+// optional interface.
 type remote struct {
 	*server
 	profile driver.Profile
-	// folded: a watch gets several updates of one key as one, and knows nothing
-	// of past deletions.
+	// folded means that a watch gets several updates of one key as one, and does not
+	// get past deletions.
 	folded bool
-	// lockSharesKey: a lock and a value exclude each other.
+	// lockSharesKey means that a key has either a lock or a value.
 	lockSharesKey bool
 
 	session interface { // protected by the server's mu
@@ -196,8 +196,8 @@ func (r *remote) Watch(ctx context.Context, request driver.WatchRequest) (driver
 	return s, err
 }
 
-// changedSince is the latest state of the keys that changed since a watch's
-// index. Its caller holds the server's mu.
+// changedSince returns the latest state of the keys that changed since the index of a
+// watch. The caller holds the server's mu.
 func (r *remote) changedSince(request driver.WatchRequest) (events []*kvdb.KVPair) {
 	r.tree.Scan(request.Key, "", func(key string, record *tree.Record) bool {
 		if record.Modified > request.After && (request.Prefix || key == request.Key) {
@@ -214,7 +214,7 @@ func (r *remote) changedSince(request driver.WatchRequest) (events []*kvdb.KVPai
 	return events
 }
 
-// stream is a watch over the network: it gets nothing while there is no server.
+// stream is a watch over the network. It gets nothing during an outage.
 type stream struct {
 	driver.Stream
 	remote *remote
@@ -276,7 +276,7 @@ func (s *stream) Close() {
 	s.Stream.Close()
 }
 
-// foldSlashes is a check of keys as some stores make it.
+// foldSlashes is a CheckKey that turns repeated slashes into one.
 func foldSlashes(key string) (string, error) {
 	var parts []string
 	for part := range strings.SplitSeq(key, "/") {
@@ -292,7 +292,7 @@ func foldSlashes(key string) (string, error) {
 	return strings.Join(parts, "/"), nil
 }
 
-// foldPrefix is foldSlashes for what may end in a slash.
+// foldPrefix is foldSlashes for prefixes, which may end in a slash.
 func foldPrefix(prefix string) (string, error) {
 	folded, err := foldSlashes(prefix)
 	if err == nil && folded != "" && strings.HasSuffix(prefix, "/") {

@@ -14,27 +14,27 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// Time limits of the make-believe server and its clients.
+// Time limits of the simulated server and its clients.
 const (
 	callLimit  = 300 * time.Millisecond
 	leaseTime  = 1500 * time.Millisecond
 	watchLimit = 4 * time.Second
 )
 
-// server is a make-believe server of three members, which serves while two of
-// them do. It is a test.Server.
+// server simulates a cluster of three members in this process, which serves while two of
+// them are up. It is a test.Server.
 type server struct {
 	locks *locktable.Table
 	log   *eventlog.Log
 
-	mu      sync.Mutex // protects what is below
+	mu      sync.Mutex // protects the fields below
 	tree    *tree.Tree
 	index   uint64
 	members [3]func() // what ends its outage; nil: it serves
 	serving chan struct{}
-	// mute: requests arrive and are done, but nobody gets an answer.
+	// mute means that requests are executed but not answered.
 	mute    bool
-	timers  []*time.Timer // that run while nobody is served
+	timers  []*time.Timer // stop when the outage ends
 	clients map[*remote]struct{}
 }
 
@@ -42,7 +42,7 @@ func newServer() *server {
 	s := &server{
 		locks: locktable.New(), log: eventlog.New(math.MaxInt, 0), tree: tree.New(),
 		serving: make(chan struct{}), clients: map[*remote]struct{}{},
-		index: 1, // a watch from now on asks for what is after an index that is not 0
+		index: 1, // not 0, because a watch from now on asks for the events after index
 	}
 	close(s.serving)
 	return s
@@ -89,7 +89,7 @@ func (s *server) recover(member int) error {
 	return nil
 }
 
-// quorum reports whether the server serves. Its caller holds s.mu.
+// quorum reports whether the server serves. The caller holds s.mu.
 func (s *server) quorum() bool {
 	up := 0
 	for _, down := range s.members {
@@ -125,8 +125,8 @@ func (s *server) bump(context.Context) (uint64, error) {
 	return s.index, nil
 }
 
-// reach waits until the server serves. While it does, the time limits do not
-// matter: a busy machine is no outage.
+// reach waits until the server serves. If it serves already, the time limits do not
+// count, so that a busy machine does not look like an outage.
 func (s *server) reach(ctx context.Context) error {
 	s.mu.Lock()
 	serving := s.serving
@@ -144,7 +144,7 @@ func (s *server) reach(ctx context.Context) error {
 	}
 }
 
-// write does f in one step. When the server is mute it does it all the same.
+// write runs f as one step. A mute server runs it too.
 func (s *server) write(ctx context.Context, f func() error) error {
 	s.mu.Lock()
 	if s.mute && ctx.Err() == nil {
@@ -165,7 +165,7 @@ func (s *server) write(ctx context.Context, f func() error) error {
 	return f()
 }
 
-// set puts a record at key. Its caller holds s.mu.
+// set puts a record at key. The caller holds s.mu.
 func (s *server) set(key string, r *tree.Record, ttl time.Duration) {
 	s.index++
 	r.Created, r.Modified = s.index, s.index
@@ -189,7 +189,7 @@ func (s *server) expire(key string, r *tree.Record) {
 	}
 }
 
-// remove deletes key, which is there. Its caller holds s.mu.
+// remove deletes key, which exists. The caller holds s.mu.
 func (s *server) remove(key string) *tree.Record {
 	s.index++
 	old := s.tree.Get(key)

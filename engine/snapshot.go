@@ -53,7 +53,7 @@ func NewSnapshot(cfg Config, profile driver.Profile) (*Kvdb, error) {
 type snapshotStore struct {
 	profile driver.Profile
 
-	mu    sync.RWMutex // protects what is below
+	mu    sync.RWMutex // protects the fields below
 	tree  *tree.Tree
 	index uint64 // of the snapshot, 0 when it is none of one moment
 	last  uint64 // the largest index of what SnapPut has put

@@ -38,7 +38,7 @@ func (s *snapshotting) Snapshot(_ context.Context, prefixes []string, _ bool) (*
 	return tree.New(), 0, nil
 }
 
-// The store is not asked for anything twice.
+// Overlapping prefixes are read only once.
 func TestSnapshotOfOverlappingPrefixes(t *testing.T) {
 	store := &snapshotting{fake: &fake{}}
 	kv, err := New(Config{Name: "fake", Domain: "domain", Store: store})

@@ -10,16 +10,16 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// tx keeps its writes back until Commit, which applies them if all that it read
-// is unchanged.
+// tx keeps its writes until Commit, which applies them if all keys that it read are
+// unchanged.
 type tx struct {
 	kv       *Kvdb
-	reads    map[string]uint64 // full key → ModifiedIndex, 0 for none
-	writes   []driver.Write    // one a key, in the order of the first writes
-	ttls     map[string]int64  // full key → what its write was given
+	reads    map[string]uint64 // the store's key → ModifiedIndex, 0 for a missing key
+	writes   []driver.Write    // one for each key, in the order of the first writes
+	ttls     map[string]int64  // the store's key → the TTL of its write
 	locks    []driver.Lease
-	conflict bool // a key was read twice and had changed between
-	over     bool
+	conflict bool // a key was read twice and had changed in between
+	over     bool // after Commit or Abort
 }
 
 var _ kvdb.TxGuarder = (*tx)(nil)
@@ -55,7 +55,7 @@ func (t *tx) Put(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error
 	return t.written(w), nil
 }
 
-// write returns the transaction's own write to a key, or nil.
+// write returns the transaction's write to a key, or nil.
 func (t *tx) write(full string) *driver.Write {
 	if _, written := t.ttls[full]; !written {
 		return nil
@@ -68,7 +68,7 @@ func (t *tx) write(full string) *driver.Write {
 	return nil
 }
 
-// written is the pair of a write that is not in the store yet: it has no index.
+// written returns the pair of a write. It is not in the store yet, so it has no index.
 func (t *tx) written(w driver.Write) *kvdb.KVPair {
 	value := append([]byte{}, w.Value...)
 	return &kvdb.KVPair{Key: t.kv.relative(w.Key), Value: value, Action: kvdb.KVSet, TTL: t.ttls[w.Key]}
@@ -134,7 +134,7 @@ func (t *tx) Prepare() error {
 	return t.check()
 }
 
-// check reports whether Commit could be sent.
+// check returns an error if Commit cannot be sent.
 func (t *tx) check() error {
 	if t.conflict {
 		return kvdb.ErrModified
@@ -172,7 +172,7 @@ func (t *tx) readSet() []driver.Read {
 	return reads
 }
 
-// keys is what the transaction has read or written.
+// keys returns the keys that the transaction has read or written.
 func (t *tx) keys() map[string]struct{} {
 	keys := map[string]struct{}{}
 	for key := range t.reads {
@@ -197,7 +197,7 @@ func (t *tx) Commit() error {
 	}
 	for _, lock := range t.locks {
 		select {
-		case <-lock.Lost(): // the store may have it still, but its holder was told otherwise
+		case <-lock.Lost(): // the store may still have it, but its holder knows it as lost
 			return kvdb.ErrInvalidLock
 		default:
 		}
@@ -225,13 +225,13 @@ func (t *tx) commitOne(ctx context.Context) error {
 		w.Cond = driver.Cond{Modified: modified, Unborn: modified == 0}
 	}
 	_, err := t.kv.store.Put(ctx, w)
-	if errors.Is(err, kvdb.ErrNotFound) { // it was there when it was read
+	if errors.Is(err, kvdb.ErrNotFound) { // it existed when it was read
 		return kvdb.ErrModified
 	}
 	return err
 }
 
-// checkRead is the commit of a single read.
+// checkRead commits a transaction that only read one key.
 func (t *tx) checkRead(ctx context.Context, key string, modified uint64) error {
 	pair, err := t.kv.store.Get(ctx, key)
 	switch {

@@ -11,7 +11,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// committing is a fake that has transactions.
+// committing is a fake store with transactions.
 type committing struct{ *fake }
 
 func (committing) Commit(context.Context, []driver.Read, []driver.Write, []driver.Lease) error {
@@ -61,7 +61,7 @@ func TestTransactionWithTooManyGuards(t *testing.T) {
 	require.NoError(t, kv.Close())
 }
 
-// A transaction is not sent whose holder was told that the lock is lost.
+// A transaction whose lock is lost is not sent.
 func TestTransactionWithALostGuard(t *testing.T) {
 	lease := newFakeLease()
 	f := &fake{}

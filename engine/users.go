@@ -21,7 +21,7 @@ func (kv *Kvdb) RemoveUser(username string) error {
 	})
 }
 
-// GrantUserAccess lets a user into a subtree of the domain.
+// GrantUserAccess permits a user the access to a subtree of the domain.
 func (kv *Kvdb) GrantUserAccess(username string, permType kvdb.PermissionType, subtree string) error {
 	return kv.admin(func(ctx context.Context, a driver.UserAdmin) error {
 		if err := checkPermission(permType); err != nil {
@@ -31,7 +31,7 @@ func (kv *Kvdb) GrantUserAccess(username string, permType kvdb.PermissionType, s
 	})
 }
 
-// RevokeUsersAccess takes back what GrantUserAccess gave.
+// RevokeUsersAccess takes back a permission that GrantUserAccess gave.
 func (kv *Kvdb) RevokeUsersAccess(username string, permType kvdb.PermissionType, subtree string) error {
 	return kv.admin(func(ctx context.Context, a driver.UserAdmin) error {
 		if err := checkPermission(permType); err != nil {

@@ -43,7 +43,7 @@ func (kv *Kvdb) watch(r driver.WatchRequest, name string, opaque interface{}, cb
 	w := &watcher{kv.instance, ctx, cancel, stream, kv.domain + name, opaque, cb}
 	run := func() {
 		final := w.deliver()
-		// The watch is over: what this call returns cannot matter.
+		// The watch is over, so the result of this call is ignored.
 		_ = cb(w.watched, opaque, nil, final)
 	}
 	if !kv.launch(run) {
@@ -60,13 +60,13 @@ type watcher struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	stream  driver.Stream
-	watched string // the watched key or prefix, behind the domain
+	watched string // the domain and the watched key or prefix
 	opaque  interface{}
 	cb      kvdb.WatchCB
 }
 
-// deliver returns the error with which the watch ended. The watch is over also when
-// the callback ends its goroutine, as that of a test does that fails.
+// deliver calls the callback with each event, and returns the error that ended the watch.
+// It releases the watch even if the callback ends the goroutine, as t.FailNow does.
 func (w *watcher) deliver() error {
 	defer w.cancel()
 	defer w.stream.Close()
@@ -79,11 +79,11 @@ func (w *watcher) deliver() error {
 			if event.Key = w.relative(event.Key); isForeign(event.Key) {
 				continue
 			}
-			shown := w.watched
+			prefix := w.watched
 			if w.profile.EventKeyAsPrefix {
-				shown = w.domain + event.Key
+				prefix = w.domain + event.Key
 			}
-			if w.cb(shown, w.opaque, event, nil) != nil {
+			if w.cb(prefix, w.opaque, event, nil) != nil {
 				return kvdb.ErrWatchStopped
 			}
 		}

@@ -18,8 +18,8 @@ func (kv *Kvdb) Put(key string, value interface{}, ttl uint64) (*kvdb.KVPair, er
 	return kv.put(key, value, ttl, driver.Cond{}, kvdb.KVSet)
 }
 
-// Create writes value at a key that does not exist. The pair of one that exists
-// comes with kvdb.ErrExist from a store that is a driver.Creator.
+// Create writes value at a key that does not exist. If it exists, the error is
+// kvdb.ErrExist; a store that is a driver.Creator returns the existing pair with it.
 func (kv *Kvdb) Create(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
 	return kv.put(key, value, ttl, driver.Cond{Absent: true}, kvdb.KVCreate)
 }
@@ -36,7 +36,8 @@ func (kv *Kvdb) CompareAndSet(kvp *kvdb.KVPair, flags kvdb.KVFlags, prevValue []
 		return nil, err
 	}
 	if flags&kvdb.KVModifiedIndex != 0 && kvp.ModifiedIndex == 0 {
-		// There is no previous value to compare. With KVPrevExists nothing holds.
+		// The key must not exist, so there is no previous value to compare. Together
+		// with KVPrevExists the conditions can never hold.
 		cond.Modified, cond.Unborn = 0, true
 		cond.Present = flags&kvdb.KVPrevExists != 0
 	} else {
@@ -55,10 +56,11 @@ func (kv *Kvdb) CompareAndSet(kvp *kvdb.KVPair, flags kvdb.KVFlags, prevValue []
 
 var errNoPair = fmt.Errorf("%w: no pair given", kvdb.ErrIllegal)
 
-// knownFlags are all that there are.
+// knownFlags are all flags.
 const knownFlags = kvdb.KVPrevExists | kvdb.KVCreatedIndex | kvdb.KVModifiedIndex | kvdb.KVTTL
 
-// indexCond compares the indexes that flags name. One of 0 is no pair's.
+// indexCond returns the condition that the indexes named by flags are those of kvp. An
+// index of 0 never matches.
 func indexCond(kvp *kvdb.KVPair, flags kvdb.KVFlags) (cond driver.Cond, err error) {
 	if kvp == nil {
 		return cond, errNoPair
@@ -114,8 +116,8 @@ func (kv *Kvdb) put(key string, value interface{}, ttl uint64, cond driver.Cond,
 	return pair, nil
 }
 
-// write sends w, and returns the pair that is in the way of a create, where the
-// store knows it.
+// write sends w. If w creates a key that exists, write also returns the existing pair if
+// the store knows it.
 func (i *instance) write(ctx context.Context, w driver.Write) (driver.Indexes, *kvdb.KVPair, error) {
 	if creator, ok := i.store.(driver.Creator); ok && w.Cond.Absent {
 		return creator.Create(ctx, w)
@@ -124,14 +126,14 @@ func (i *instance) write(ctx context.Context, w driver.Write) (driver.Indexes, *
 	return indexes, nil, err
 }
 
-// isShared reports whether the encoding of value is the caller's own memory.
+// isShared reports whether the encoding of value is memory of the caller.
 func isShared(value interface{}) bool {
 	_, shared := value.([]byte)
 	return shared
 }
 
-// newWrite checks and encodes what the caller wants written. The write's Value
-// is the caller's own memory if isShared(value).
+// newWrite checks the arguments of a write and encodes the value. The Value of the write
+// is memory of the caller if isShared(value).
 func (i *instance) newWrite(key string, value interface{}, ttl uint64) (driver.Write, error) {
 	w := driver.Write{Object: value}
 	var err error
@@ -153,7 +155,7 @@ func (i *instance) newWrite(key string, value interface{}, ttl uint64) (driver.W
 	return w, nil
 }
 
-// ttl returns the caller's TTL, in seconds, for the store.
+// ttl converts the caller's TTL, in seconds, and checks that the store can honour it.
 func (i *instance) ttl(seconds uint64) (time.Duration, error) {
 	if seconds == 0 {
 		return 0, nil
@@ -246,7 +248,7 @@ func (kv *Kvdb) SnapPut(kvp *kvdb.KVPair) (*kvdb.KVPair, error) {
 	return &pair, nil
 }
 
-// Compact forgets the history before index.
+// Compact removes the history before index.
 func (kv *Kvdb) Compact(index uint64) error {
 	c, ok := kv.store.(driver.Compacter)
 	if !ok {
@@ -255,7 +257,7 @@ func (kv *Kvdb) Compact(index uint64) error {
 	return kv.run(func(ctx context.Context) error { return c.Compact(ctx, index) })
 }
 
-// Serialize returns everything below the domain as JSON.
+// Serialize encodes all pairs of the domain as JSON.
 func (kv *Kvdb) Serialize() ([]byte, error) {
 	page, err := kv.list(kv.prefix, driver.ListOptions{})
 	if err != nil {
@@ -264,7 +266,7 @@ func (kv *Kvdb) Serialize() ([]byte, error) {
 	return kv.SerializeAll(slices.DeleteFunc(page.Pairs, func(pair *kvdb.KVPair) bool { return isForeign(pair.Key) }))
 }
 
-// Deserialize returns the pairs in what Serialize returned.
+// Deserialize decodes the pairs that Serialize encoded.
 func (kv *Kvdb) Deserialize(encoded []byte) (kvdb.KVPairs, error) {
 	return kv.DeserializeAll(encoded)
 }

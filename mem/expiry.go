@@ -9,8 +9,8 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// expiry is a key with a TTL, ordered by the time when it ends and by the index
-// of the write that set it.
+// expiry is a key with a TTL. Expiries are ordered by their time, then by the index of
+// the write that set the TTL.
 type expiry struct {
 	at       int64
 	modified uint64
@@ -24,15 +24,14 @@ func newExpiries() *btree.BTreeG[expiry] {
 	return btree.NewBTreeGOptions(earlier, btree.Options{NoLocks: true})
 }
 
-// now is the time on the clock of expiry times: monotonic, in ns.
+// now returns the time on the clock of expiry times, which is monotonic, in ns.
 func (s *store) now() int64 { return int64(time.Since(s.started)) }
 
-// due reports whether a key has expired and is still there. Its caller holds
-// s.mu.
+// due reports whether a key has expired and is not deleted yet. The caller holds s.mu.
 func (s *store) due() bool { return s.next != 0 && s.next <= s.now() }
 
-// reschedule notes that key has the record now instead of old; either may be
-// nil. Its caller holds s.mu for writing.
+// reschedule replaces the expiry of the record old of key by that of now. Either may be
+// nil. The caller holds s.mu for writing.
 func (s *store) reschedule(key string, old, now *tree.Record) {
 	if old != nil && old.Expires != 0 {
 		s.expiries.Delete(expiry{old.Expires, old.Modified, key})
@@ -42,11 +41,11 @@ func (s *store) reschedule(key string, old, now *tree.Record) {
 	if now != nil && now.Expires != 0 {
 		s.expiries.Set(expiry{now.Expires, now.Modified, key})
 	}
-	s.arm()
+	s.setTimer()
 }
 
-// arm sets the timer to the next expiry. Its caller holds s.mu for writing.
-func (s *store) arm() {
+// setTimer sets the timer to the next expiry. The caller holds s.mu for writing.
+func (s *store) setTimer() {
 	first, any := s.expiries.Min()
 	if first.at == s.next {
 		return
@@ -62,15 +61,15 @@ func (s *store) arm() {
 	}
 }
 
-// expire is what the timer calls.
+// expire deletes the expired keys. The timer calls it.
 func (s *store) expire() {
-	if s.lock() == nil {
+	if s.lock() == nil { // deletes them
 		s.mu.Unlock()
 	}
 }
 
-// reap deletes what is due. Its caller holds s.mu for writing.
-func (s *store) reap() {
+// deleteExpired deletes the keys that have expired. The caller holds s.mu for writing.
+func (s *store) deleteExpired() {
 	for s.due() {
 		first, _ := s.expiries.Min()
 		s.remove(first.key, s.tree.Get(first.key))

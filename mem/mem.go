@@ -1,11 +1,11 @@
-// Package mem is a store in the memory of this process. Each New is a store of
+// Package mem is a store in the memory of this process. Each New makes a store of
 // its own, which starts empty with index 0: its first write has index 1.
-// Endpoints are not used. An instance that nobody uses, watches or holds a lock
-// of is garbage, also without Close.
+// Endpoints are not used. An instance without references, watches and locks is
+// garbage even without Close.
 //
-// Each key written or deleted has an index of its own, also when one call
-// changes several at once (DeleteTree, Tx.Commit): all their events follow each
-// other directly, and a watch resumed from any of them misses nothing.
+// Each key that is written or deleted has an index of its own, also when one call
+// changes several keys (DeleteTree, Tx.Commit). Their events follow each other
+// directly, so a watch resumed from any of them gets all the others.
 package mem
 
 import (
@@ -21,39 +21,40 @@ import (
 // Name of the backend.
 const Name = "kv-mem"
 
-// Names of the options that New takes, besides [kvdb.ReadConsistency] (all reads
-// are linearizable here, whichever is asked for).
+// Names of the options that New takes, besides [kvdb.ReadConsistency]. (All reads are
+// linearizable here, whatever its value.)
 const (
-	// KvSnap makes New return an empty snapshot: it is filled with SnapPut, and
-	// other writes and watches are ErrSnap. It is on when the option is
-	// there, whatever its value, but for one that strconv.ParseBool reads as
-	// false.
+	// KvSnap makes New return an empty snapshot. SnapPut fills it; other writes and
+	// watches return ErrSnap. The option is on with any value that strconv.ParseBool
+	// does not read as false.
 	KvSnap = "KvSnap"
-	// KvUseInterface keeps the caller's objects, uncopied: select and copy
-	// callbacks get the object itself, and must not change it. It is switched on
-	// as KvSnap is.
+	// KvUseInterface keeps the caller's objects without copying them. Select and copy
+	// callbacks get the object itself, and must not change it. The option is on with
+	// the same values as KvSnap.
 	//
-	// A caller who changes an object after he handed it in changes what others
-	// see, for reads encode it when they are called: Get, GetVal, Enumerate and
-	// the like, Serialize, Snapshot, and the comparison of a value by
-	// CompareAndSet and CompareAndDelete. Such a change has no index and no event,
-	// and events have the value that was written. An object that cannot be encoded
-	// any more is an error of these calls that wraps kvdb.ErrIllegal; Delete, and
-	// Create when it is there, return the pair with the value that was written.
+	// If the caller changes an object afterwards, other callers see the change, because
+	// reads encode the object when they are called. So do Get, GetVal, Enumerate and its
+	// variants, Serialize, Snapshot, and CompareAndSet and CompareAndDelete to compare a
+	// value. Such a change has no index and no event; events have the value that was
+	// written. If the object cannot be encoded any more, these calls return an error
+	// that wraps kvdb.ErrIllegal. Delete, and Create of a key that exists, return the
+	// pair with the value that was written.
 	KvUseInterface = "KvUseInterface"
-	// KvHistory is the number of past events, at least 1, that a watch can ask
-	// for: 16384 by default. Older ones are kvdb.ErrWatchRevisionCompacted. The
-	// history keeps the values of its events in memory.
+	// KvHistory is the number of past events, at least 1, that a watch can ask for. The
+	// default is 16384. A watch from before them ends with
+	// kvdb.ErrWatchRevisionCompacted. The history keeps the values in memory.
 	KvHistory = eventlog.HistoryOption
 )
 
 // Errors of snapshots, and of select and copy callbacks.
 var (
-	// ErrSnap is every write but SnapPut and Delete, and every watch, on a snapshot.
+	// ErrSnap is returned on a snapshot by every watch and by every write except SnapPut
+	// and Delete.
 	ErrSnap = driver.ErrSnap
-	// ErrSnapWithInterfaceNotSupported is KvSnap together with KvUseInterface.
+	// ErrSnapWithInterfaceNotSupported means that KvSnap and KvUseInterface are both on.
 	ErrSnapWithInterfaceNotSupported = driver.ErrSnapWithInterfaceNotSupported
-	// ErrIllegalSelect is a nil callback, or a copy callback that returned nil.
+	// ErrIllegalSelect means that a callback is nil, or that a copy callback returned
+	// nil.
 	ErrIllegalSelect = driver.ErrIllegalSelect
 )
 

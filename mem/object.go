@@ -10,10 +10,10 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// objectStore is a store that keeps the caller's objects. Reads, and comparisons
-// of values, encode them as they are then. The value of a record is what was
-// written: events have it. s.mu is not held while an object is encoded, because
-// its own code may do that, and may call the store.
+// objectStore is a store that keeps the caller's objects. Reads and comparisons encode
+// the current state of an object. The Value of its record is the encoding at the time of
+// the write, which events have. s.mu is not held while an object is encoded, because an
+// object may have its own MarshalJSON, which may call the store.
 type objectStore struct{ *store }
 
 var (
@@ -32,7 +32,7 @@ func withObject(w driver.Write) *tree.Record {
 	return r
 }
 
-// current returns r with the value that its object has now.
+// current returns r with the current encoding of its object.
 func current(key string, r *tree.Record) (*tree.Record, error) {
 	value, err := common.ToBytes(r.Object)
 	if err != nil {
@@ -43,7 +43,7 @@ func current(key string, r *tree.Record) (*tree.Record, error) {
 	return &now, nil
 }
 
-// lastKnown is current, or r as it was written when that fails.
+// lastKnown is current, or r as it was written if the object cannot be encoded.
 func lastKnown(key string, r *tree.Record) *tree.Record {
 	if now, err := current(key, r); err == nil {
 		return now
@@ -51,7 +51,8 @@ func lastKnown(key string, r *tree.Record) *tree.Record {
 	return r
 }
 
-// compare calls write with the condition c, of which it compares the value.
+// compare calls write with the condition c. If c has a value, compare checks it, and
+// makes the condition of write that the record is still the one that was checked.
 func (s *objectStore) compare(key string, c driver.Cond, write func(driver.Cond) error) error {
 	if !c.HasValue {
 		return write(c)
@@ -69,7 +70,7 @@ func (s *objectStore) compare(key string, c driver.Cond, write func(driver.Cond)
 			return err
 		}
 		err = write(driver.Cond{Modified: r.Modified})
-		if err != kvdb.ErrModified && err != kvdb.ErrNotFound { // it is still what was compared
+		if err != kvdb.ErrModified && err != kvdb.ErrNotFound { // the record was the one compared
 			return err
 		}
 	}
@@ -136,7 +137,7 @@ func (s *objectStore) List(_ context.Context, prefix string, o driver.ListOption
 	return encodedPage(found)
 }
 
-// encodedPage is found.page with the values that the objects have now.
+// encodedPage is found.page with the current encodings of the objects.
 func encodedPage(found *result) (driver.Page, error) {
 	for i := range found.entries {
 		e := &found.entries[i]
@@ -175,7 +176,7 @@ func (s *objectStore) Snapshot(ctx context.Context, prefixes []string, consisten
 	return copied, index, err
 }
 
-// encodedTree returns a tree with the values that the objects in t have now.
+// encodedTree returns a copy of t with the current encodings of the objects.
 func encodedTree(t *tree.Tree) (encoded *tree.Tree, err error) {
 	encoded = tree.NewOrdered()
 	encoded.Taken = t.Taken

@@ -21,14 +21,14 @@ func (s *store) record(key string) (*tree.Record, uint64, error) {
 	return nil, 0, kvdb.ErrNotFound
 }
 
-// pair copies r, but for its TTL.
+// pair returns a copy of r without its TTL.
 func pair(key string, r *tree.Record, index uint64) *kvdb.KVPair {
 	p := driver.NewPair(r.Value)
 	p.Key, p.KVDBIndex, p.CreatedIndex, p.ModifiedIndex = key, index, r.Created, r.Modified
 	return p
 }
 
-// read is what a read of r returns.
+// read returns a copy of r with the rest of its TTL.
 func (s *store) read(key string, r *tree.Record, index uint64) *kvdb.KVPair {
 	p := pair(key, r, index)
 	if r.Expires != 0 {
@@ -66,7 +66,7 @@ func (s *store) ListFrozen(_ context.Context, prefix string, o driver.ListOption
 	return found.page(), copied, nil
 }
 
-// freeze returns what the first page has, and a copy of all if there is more.
+// freeze returns the first page, and a copy of the whole tree if there are more.
 func (s *store) freeze(prefix string, o driver.ListOptions) (*result, *tree.Tree, error) {
 	if err := s.lock(); err != nil {
 		return nil, nil, err
@@ -79,7 +79,7 @@ func (s *store) freeze(prefix string, o driver.ListOptions) (*result, *tree.Tree
 	return found, s.copyTree(), nil
 }
 
-// copyTree returns a copy of what is there. Its caller holds s.mu for writing.
+// copyTree returns a copy of the tree. The caller holds s.mu for writing.
 func (s *store) copyTree() *tree.Tree {
 	copied := s.tree.Copy()
 	copied.Taken = s.now()
@@ -95,12 +95,12 @@ func (s *store) Children(_ context.Context, dir, sep string) ([]string, error) {
 	return s.tree.Children(dir, sep, driver.ChildName), nil
 }
 
-// result is what a scan found. It is pooled: free gives it back.
+// result is the result of a scan. It comes from a pool; free puts it back.
 type result struct {
 	entries []entry
 	index   uint64 // of the store
 	now     int64  // on the clock of expiry times
-	more    bool   // there is more than was asked for
+	more    bool   // there are entries beyond the limit
 }
 
 type entry struct {
@@ -110,14 +110,14 @@ type entry struct {
 
 var results = sync.Pool{New: func() any { return new(result) }}
 
-// free keeps no record alive.
+// free puts r back into the pool, without its records.
 func (r *result) free() {
 	clear(r.entries)
 	r.entries, r.more = r.entries[:0], false
 	results.Put(r)
 }
 
-// find is scan for who does not hold s.mu.
+// find is scan for a caller that does not hold s.mu.
 func (s *store) find(prefix string, o driver.ListOptions) (*result, error) {
 	if err := s.rlock(); err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (s *store) find(prefix string, o driver.ListOptions) (*result, error) {
 	return s.scan(prefix, o), nil
 }
 
-// scan returns what has prefix. Its caller holds s.mu.
+// scan returns the records of keys that begin with prefix. The caller holds s.mu.
 func (s *store) scan(prefix string, o driver.ListOptions) *result {
 	found := results.Get().(*result)
 	found.index, found.now = s.index, s.now()
@@ -145,8 +145,8 @@ func (r *result) page() driver.Page {
 	return driver.Page{Pairs: r.pairs(), Index: r.index, More: r.more}
 }
 
-// pairs copies what was found: the pairs are one allocation, and so are their
-// values, each with its capacity cut to its length.
+// pairs returns copies of the entries. All pairs are one allocation, and all values are
+// another one; the capacity of a value is its length.
 func (r *result) pairs() kvdb.KVPairs {
 	size := 0
 	for _, e := range r.entries {

@@ -14,7 +14,7 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// profile is that of every store. A hundred years keep arithmetic with times far from
+// profile is the same for all stores. MaxTTL is a hundred years, so that times do not
 // overflow.
 var profile = driver.Profile{
 	MaxTTL:           100 * 365 * 24 * time.Hour,
@@ -23,15 +23,15 @@ var profile = driver.Profile{
 	EventKeyAsPrefix: true,
 }
 
-// store implements driver.Store. What it hands out is copied from records,
-// which are immutable, so that no lock is held while values are copied.
+// store implements driver.Store. Records are immutable, so no mutex is held while
+// their values are copied for callers.
 type store struct {
 	log     *eventlog.Log
 	locks   *locktable.Table
 	session *locktable.Session
-	started time.Time // 0 on the clock of expiry times
+	started time.Time // the zero of the clock of expiry times
 
-	mu       sync.RWMutex // protects what is below
+	mu       sync.RWMutex // protects the fields below
 	tree     *tree.Tree
 	index    uint64 // of the last change
 	expiries *btree.BTreeG[expiry]
@@ -62,21 +62,21 @@ func newStore(history int) *store {
 
 func (s *store) Profile() driver.Profile { return profile }
 
-// lock begins a change: s.mu is held for writing when it returns nil, and
-// nothing that is due has not expired.
+// lock begins a change. When it returns nil, s.mu is held for writing, and all expired
+// keys are deleted.
 func (s *store) lock() error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return kvdb.ErrClosed
 	}
-	s.reap()
+	s.deleteExpired()
 	return nil
 }
 
-// rlock is lock for a read. What is due expires here and not only when the
-// timer says so: what one reader has seen expired is so for all, and the reply's
-// index includes it.
+// rlock is lock for a read. It does not rely on the timer to delete expired keys, so
+// that a key that one reader saw as expired is expired for all, and the index of the
+// reply includes its deletion.
 func (s *store) rlock() error {
 	s.mu.RLock()
 	for !s.closed && s.due() {
@@ -94,7 +94,7 @@ func (s *store) rlock() error {
 	return nil
 }
 
-// bump makes an index of its own.
+// bump returns a new index.
 func (s *store) bump(context.Context) (uint64, error) {
 	if err := s.lock(); err != nil {
 		return 0, err
@@ -112,7 +112,7 @@ func (s *store) Put(_ context.Context, w driver.Write) (driver.Indexes, error) {
 
 func newRecord(w driver.Write) *tree.Record { return tree.NewRecord(w.Value) }
 
-// put writes record, which has what is to be stored but no index yet.
+// put writes record, which has no index yet.
 func (s *store) put(w driver.Write, record *tree.Record) (driver.Indexes, error) {
 	if err := s.lock(); err != nil {
 		return driver.Indexes{}, err
@@ -135,8 +135,8 @@ func (s *store) Create(_ context.Context, w driver.Write) (driver.Indexes, *kvdb
 	return indexes, nil, err
 }
 
-// create is put for a key that must not exist. The record of one that does comes
-// with kvdb.ErrExist, and the store's index.
+// create is put for a key that must not exist. If it exists, create returns its record,
+// the index of the store, and kvdb.ErrExist.
 func (s *store) create(w driver.Write, record *tree.Record) (driver.Indexes, *tree.Record, uint64, error) {
 	if err := s.lock(); err != nil {
 		return driver.Indexes{}, nil, 0, err
@@ -156,8 +156,8 @@ func check(r *tree.Record, c driver.Cond) error {
 	return c.Check(r.Created, r.Modified, r.Value)
 }
 
-// set makes record the key's, which has old now, if that is not nil. Its caller
-// has called lock.
+// set replaces the record old of key, nil if the key does not exist, by record. The
+// caller has called lock.
 func (s *store) set(key string, old, record *tree.Record, ttl time.Duration) {
 	s.index++
 	record.Created, record.Modified = s.index, s.index
@@ -174,7 +174,7 @@ func (s *store) set(key string, old, record *tree.Record, ttl time.Duration) {
 	s.log.Append(eventlog.Event{Key: key, Action: action, Record: record, Index: s.index})
 }
 
-// remove deletes key, which has the record old. Its caller has called lock.
+// remove deletes key, which has the record old. The caller has called lock.
 func (s *store) remove(key string, old *tree.Record) {
 	s.index++
 	s.tree.Delete(key)
@@ -191,7 +191,7 @@ func (s *store) Delete(_ context.Context, key string, c driver.Cond) (*kvdb.KVPa
 	return pair(key, old, index), nil
 }
 
-// delete returns what was there, and the index of the delete.
+// delete returns the deleted record and the index of the delete.
 func (s *store) delete(key string, c driver.Cond) (*tree.Record, uint64, error) {
 	if err := s.lock(); err != nil {
 		return nil, 0, err
@@ -259,8 +259,8 @@ func (s *store) Compact(_ context.Context, index uint64) error {
 	return nil
 }
 
-// Snapshot implements driver.Store. The snapshot's index is one that no change
-// has. Writers do not wait while the pairs are copied.
+// Snapshot implements driver.Store. The index of the snapshot is not that of any change.
+// Writers do not wait while the pairs are copied.
 func (s *store) Snapshot(_ context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
 	if err := s.lock(); err != nil {
 		return nil, 0, err

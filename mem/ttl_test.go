@@ -310,7 +310,7 @@ func TestManyTTLs(t *testing.T) {
 			ends[key] = time.Since(began) + time.Duration(seconds)*time.Second
 			time.Sleep(time.Duration(rand.IntN(100)) * time.Microsecond)
 		}
-		var mu sync.Mutex // protects what is below
+		var mu sync.Mutex // protects the fields below
 		last := time.Duration(0)
 		expired := 0
 		require.NoError(t, kv.WatchTree("", 2000, nil, func(_ string, _ interface{}, pair *kvdb.KVPair, err error) error {

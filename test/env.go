@@ -39,7 +39,7 @@ type env struct {
 	exceptions  []string
 	unsupported bool
 
-	mu       sync.Mutex // protects what is below
+	mu       sync.Mutex // protects the fields below
 	fatals   []string   // fatal callbacks that no case expected
 	cleaning bool       // finish removes what is left of the case
 }

@@ -17,7 +17,7 @@ type changes struct {
 	watched *recorder // sees it from the start
 	stop    func()    // ends the writers
 
-	mu        sync.Mutex          // protects what is below
+	mu        sync.Mutex          // protects the fields below
 	histories map[string][]change // of each key
 	wrong     []error             // that no write may return
 }

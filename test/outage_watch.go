@@ -20,7 +20,7 @@ type chronicle struct {
 	stop    func()    // ends the writers
 	grown   chan struct{}
 
-	mu      sync.Mutex        // protects what is below
+	mu      sync.Mutex        // protects the fields below
 	written map[uint64]string // index → key, of those that succeeded
 	refused []string          // keys whose write is known not to have happened
 	unknown []string          // keys whose write may have

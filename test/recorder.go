@@ -24,7 +24,7 @@ type recorder struct {
 	arrived chan struct{}              // has an element after calls grew
 	running atomic.Bool
 
-	mu         sync.Mutex // protects what is below
+	mu         sync.Mutex // protects the fields below
 	calls      []event    // that the case has not looked at yet
 	n          int        // calls so far
 	end        error      // with which the watch ended

@@ -66,7 +66,7 @@ type Log struct {
 	maxLag  int // MaxLag
 	watches registry
 
-	mu          sync.Mutex // protects what is below; see also registry
+	mu          sync.Mutex // protects the fields below; see also registry
 	head, tail  *chunk     // the history, oldest first
 	retained    int        // events in the history
 	floor       uint64     // the history has every event with a larger index

@@ -103,7 +103,7 @@ func (r *registry) visit(key string, f func(*group) bool) {
 	}
 }
 
-// watched reports whether anybody watches key. Its caller holds the log's mutex.
+// watched reports whether anybody watches key. The caller holds the log's mutex.
 func (r *registry) watched(key string) bool {
 	found := false
 	r.visit(key, func(*group) bool { found = true; return false })

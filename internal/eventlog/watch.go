@@ -19,7 +19,7 @@ type watch struct {
 	slot    int           // in its group; protected by the registry
 	arrived chan struct{} // has an element after queue or err changed
 
-	mu      sync.Mutex // protects what is below
+	mu      sync.Mutex // protects the fields below
 	after   uint64     // push leaves out the events up to this index
 	queue   [][]Event  // each shared with other watches
 	waiting int        // events in queue

@@ -83,7 +83,7 @@ func (t *Table) acquire(ctx context.Context, key string, w *waiter, wait time.Du
 	return &driver.HeldError{Owner: l.holder.owner}
 }
 
-// pass gives the lock on key to the first waiter. Its caller holds t.mu.
+// pass gives the lock on key to the first waiter. The caller holds t.mu.
 func (t *Table) pass(key string) {
 	l := t.locks[key]
 	if len(l.waiters) == 0 {
@@ -106,7 +106,7 @@ type Session struct {
 	table *Table
 	token func(context.Context) (uint64, error)
 
-	mu     sync.Mutex // protects what is below; taken before the table's
+	mu     sync.Mutex // protects the fields below; taken before the table's
 	leases map[*lease]struct{}
 	closed bool
 }
@@ -158,7 +158,7 @@ func (s *Session) Close() {
 }
 
 // idle waits until no call of Held needs l; an error when l is not held, or ctx
-// ends. Its caller holds s.mu, which is given up meanwhile.
+// ends. The caller holds s.mu, which is given up meanwhile.
 func (s *Session) idle(ctx context.Context, l *lease) error {
 	for {
 		if _, held := s.leases[l]; !held {
@@ -214,7 +214,7 @@ func (l *lease) Release(ctx context.Context) error {
 	return nil
 }
 
-// release gives a lock up that is held. Its caller holds the session's mu.
+// release gives a lock up that is held. The caller holds the session's mu.
 func (l *lease) release() {
 	delete(l.session.leases, l)
 	l.session.table.release(l.key)

@@ -35,7 +35,7 @@ type TLS struct {
 	// ClientCertAuth says that there must be a CertFile.
 	ClientCertAuth bool
 
-	mu   sync.Mutex // protects what is below
+	mu   sync.Mutex // protects the fields below
 	pool reloaded[*x509.CertPool]
 	pair reloaded[*tls.Certificate]
 }

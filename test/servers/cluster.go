@@ -28,7 +28,7 @@ type Cluster struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // of what accepts and relays connections
 
-	mu      sync.Mutex // protects what is below
+	mu      sync.Mutex // protects the fields below
 	members []*Member
 	lastID  int
 	ports   ports

@@ -10,7 +10,7 @@ import (
 // Link carries TCP connections in one direction: from clients to a member, or
 // from one member to another. Data flows both ways on each connection.
 type Link struct {
-	mu      sync.Mutex // protects what is below
+	mu      sync.Mutex // protects the fields below
 	state   state
 	delay   time.Duration
 	changed chan struct{}      // closed, and replaced, when state changes

@@ -54,7 +54,7 @@ func (m *rawMap) put(key string, value []byte) {
 // pairMap is a rawMap that also gives its caller what kvdb does: it keeps the
 // indexes, and returns a pair of the caller's own.
 type pairMap struct {
-	mu     sync.RWMutex // protects what is below
+	mu     sync.RWMutex // protects the fields below
 	pairs  map[string]*kvdb.KVPair
 	latest uint64
 }

@@ -24,7 +24,7 @@ type load struct {
 	counted atomic.Int64    // the last count that was acknowledged
 	running sync.WaitGroup
 
-	mu      sync.Mutex // protects what is below
+	mu      sync.Mutex // protects the fields below
 	acked   map[string]uint64
 	unknown map[string]bool
 	slowest time.Duration

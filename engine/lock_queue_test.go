@@ -9,56 +9,56 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Waiters get the turn in the order in which they came.
-func TestTurnsAreInOrder(t *testing.T) {
+// Waiters enter in the order in which they came.
+func TestLockQueueIsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := turns{waiting: map[string][]chan struct{}{}}
-		entered, err := turns.enter(t.Context(), "key", time.Hour)
+		queue := lockQueue{waiting: map[string][]chan struct{}{}}
+		entered, err := queue.enter(t.Context(), "key", time.Hour)
 		require.NoError(t, err)
 		require.True(t, entered)
 		var order []int
 		for i := range 5 {
 			go func() {
-				if ok, err := turns.enter(t.Context(), "key", time.Hour); ok && err == nil {
+				if ok, err := queue.enter(t.Context(), "key", time.Hour); ok && err == nil {
 					order = append(order, i)
-					turns.leave("key")
+					queue.leave("key")
 				}
 			}()
 			synctest.Wait()
 		}
-		entered, err = turns.enter(t.Context(), "other", time.Hour)
+		entered, err = queue.enter(t.Context(), "other", time.Hour)
 		require.NoError(t, err)
 		require.True(t, entered, "another key")
-		turns.leave("other")
+		queue.leave("other")
 		require.Empty(t, order)
-		turns.leave("key")
+		queue.leave("key")
 		synctest.Wait()
 		require.Equal(t, []int{0, 1, 2, 3, 4}, order)
-		require.Empty(t, turns.waiting)
+		require.Empty(t, queue.waiting)
 	})
 }
 
-// A waiter who gives up is passed over, also when it becomes his turn at that moment.
-func TestTurnsOfThoseWhoGiveUp(t *testing.T) {
+// A waiter that gives up is passed over, even if its turn comes at that moment.
+func TestLockQueuePassesOverWhoGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := turns{waiting: map[string][]chan struct{}{}}
-		_, err := turns.enter(t.Context(), "key", time.Hour)
+		queue := lockQueue{waiting: map[string][]chan struct{}{}}
+		_, err := queue.enter(t.Context(), "key", time.Hour)
 		require.NoError(t, err)
 		cancelled, cancel := context.WithCancel(t.Context())
 		results := make(chan error, 3)
 		go func() {
-			ok, err := turns.enter(t.Context(), "key", time.Second)
+			ok, err := queue.enter(t.Context(), "key", time.Second)
 			require.False(t, ok)
 			results <- err
 		}()
 		go func() {
-			ok, err := turns.enter(cancelled, "key", time.Hour)
+			ok, err := queue.enter(cancelled, "key", time.Hour)
 			require.False(t, ok)
 			results <- err
 		}()
 		synctest.Wait()
 		go func() {
-			ok, err := turns.enter(t.Context(), "key", time.Hour)
+			ok, err := queue.enter(t.Context(), "key", time.Hour)
 			require.True(t, ok)
 			results <- err
 		}()
@@ -67,22 +67,22 @@ func TestTurnsOfThoseWhoGiveUp(t *testing.T) {
 		require.NoError(t, <-results, "the wait is over")
 		cancel()
 		require.ErrorIs(t, <-results, context.Canceled)
-		turns.leave("key")
+		queue.leave("key")
 		require.NoError(t, <-results)
-		turns.leave("key")
-		require.Empty(t, turns.waiting)
+		queue.leave("key")
+		require.Empty(t, queue.waiting)
 
 		// A turn that comes together with the end of the wait is passed on or
 		// taken, and never lost.
 		for i := range 100 {
-			_, err := turns.enter(t.Context(), "key", time.Hour)
+			_, err := queue.enter(t.Context(), "key", time.Hour)
 			require.NoError(t, err)
 			ctx, cancel := context.WithCancel(t.Context())
 			over := make(chan struct{})
 			go func() {
 				defer close(over)
-				if ok, _ := turns.enter(ctx, "key", time.Hour); ok {
-					turns.leave("key")
+				if ok, _ := queue.enter(ctx, "key", time.Hour); ok {
+					queue.leave("key")
 				}
 			}()
 			synctest.Wait()
@@ -91,9 +91,9 @@ func TestTurnsOfThoseWhoGiveUp(t *testing.T) {
 			} else {
 				cancel() // and here the end
 			}
-			turns.leave("key")
+			queue.leave("key")
 			<-over
-			require.Empty(t, turns.waiting)
+			require.Empty(t, queue.waiting)
 		}
 	})
 }
