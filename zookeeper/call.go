@@ -12,6 +12,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/retry"
+	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
 // fate is what an error tells about a request.
@@ -22,9 +23,6 @@ const (
 	notRun               // it certainly did not run; another try may do better
 	perhaps              // it may have run
 )
-
-// errAbandoned is that of a request whose answer the caller did not wait for.
-var errAbandoned = errors.New("no answer in time")
 
 // reconfiguring is the answer to a reconfiguration during another.
 const reconfiguring = "unknown error: -14"
@@ -50,23 +48,9 @@ func fateOf(err error) fate {
 	return perhaps
 }
 
-// refusal turns an error that ZooKeeper answers with into one of ours.
-func refusal(err error) error {
-	switch {
-	case errors.Is(err, zk.ErrNoAuth):
-		return fmt.Errorf("%w: %w", kvdb.ErrPermission, err)
-	case errors.Is(err, zk.ErrAuthFailed):
-		return fmt.Errorf("%w: %w", kvdb.ErrLogin, err)
-	}
-	return err
-}
-
-// request is a request, or several of which all but the last are reads.
-type request func(c *zk.Conn) error
-
 // read sends reads that see everything that was written before, unless the
 // instance is content with less.
-func (s *store) read(ctx context.Context, r request) error {
+func (s *store) read(ctx context.Context, r conn.Request) error {
 	if s.stale {
 		return s.peek(ctx, r)
 	}
@@ -74,14 +58,14 @@ func (s *store) read(ctx context.Context, r request) error {
 }
 
 // sync sends reads behind a sync.
-func (s *store) sync(ctx context.Context, r request) error {
+func (s *store) sync(ctx context.Context, r conn.Request) error {
 	return s.call(ctx, true, func(c *zk.Conn) error {
-		f := s.main.flush()
-		if err := f.begun(ctx); err != nil {
+		f := s.main.StartSync()
+		if err := f.Sent(ctx); err != nil {
 			return lost(err)
 		}
 		err := r(c)
-		if flushErr := f.end(ctx); flushErr != nil {
+		if flushErr := f.Wait(ctx); flushErr != nil {
 			return lost(flushErr)
 		}
 		return err
@@ -89,23 +73,23 @@ func (s *store) sync(ctx context.Context, r request) error {
 }
 
 // lost is the error of a read without a sync that was answered.
-func lost(err error) error { return fmt.Errorf("%w: %w", errAbandoned, err) }
+func lost(err error) error { return fmt.Errorf("%w: %w", conn.ErrAbandoned, err) }
 
 // peek sends reads that may see an old state, but none older than an earlier
 // reply to this instance showed.
-func (s *store) peek(ctx context.Context, r request) error { return s.call(ctx, true, r) }
+func (s *store) peek(ctx context.Context, r conn.Request) error { return s.call(ctx, true, r) }
 
 // write sends a write. It is sent again only when it certainly had no effect.
-func (s *store) write(ctx context.Context, r request) error { return s.call(ctx, false, r) }
+func (s *store) write(ctx context.Context, r conn.Request) error { return s.call(ctx, false, r) }
 
-func (s *store) call(ctx context.Context, repeatable bool, r request) error {
+func (s *store) call(ctx context.Context, repeatable bool, r conn.Request) error {
 	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
 	var err error
 	for n := 0; ; n++ {
 		if err := s.reach(ctx, err); err != nil {
 			return err
 		}
-		err = s.main.run(ctx, r)
+		err = s.main.Run(ctx, r)
 		switch fate := fateOf(err); {
 		case fate == answered:
 			return err
@@ -127,28 +111,11 @@ func (s *store) reach(ctx context.Context, before error) error {
 		ctx, cancel = driver.WithTimeLimit(ctx, opTimeout)
 		defer cancel()
 	}
-	if s.main.await(ctx) != nil || ctx.Err() != nil {
+	if s.main.Ready(ctx) != nil || ctx.Err() != nil {
 		if before == nil {
-			before = s.main.failure()
+			before = s.main.Failure()
 		}
 		return driver.NotReached(ctx, before)
 	}
 	return nil
-}
-
-// run sends a request and waits for its end or the context's. It sends none after that,
-// because what undoes an abandoned one is sent then.
-func (c *client) run(ctx context.Context, r request) error {
-	done := make(chan error, 1)
-	go func() {
-		if ctx.Err() == nil {
-			done <- r(c.conn)
-		}
-	}()
-	select {
-	case err := <-done:
-		return refusal(err)
-	case <-ctx.Done():
-		return errAbandoned
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/retry"
 	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
 const (
@@ -150,42 +150,12 @@ func (m member) info(ctx context.Context) *kvdb.MemberInfo {
 func (m member) ask(ctx context.Context) (serves, leads bool) {
 	ctx, cancel := driver.WithTimeLimit(ctx, askTimeout)
 	defer cancel()
-	mode, err := ask(ctx, func(ctx context.Context, address string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "tcp", address)
-	}, m.client)
-	return err == nil && mode != "", mode == leader
-}
-
-// leader is the mode of a server that leads.
-const leader = "leader"
-
-// errNotServing: a server is not, or not yet, a part of an ensemble with a leader.
-var errNotServing = errors.New("the server does not serve at the moment")
-
-// ask asks a server for its mode with the command srvr, which servers answer by
-// default. ZooKeeper's client cannot read all their answers.
-func ask(ctx context.Context, dial func(ctx context.Context, address string) (net.Conn, error), address string) (mode string, err error) {
-	conn, err := dial(ctx, address)
+	socket, err := new(net.Dialer).DialContext(ctx, "tcp", m.client)
 	if err != nil {
-		return "", err
+		return false, false
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return "", err
-		}
-	}
-	if _, err := io.WriteString(conn, "srvr"); err != nil {
-		return "", err
-	}
-	answer, err := io.ReadAll(conn)
-	if strings.Contains(string(answer), "not currently serving") {
-		return "", errNotServing
-	}
-	_, mode, _ = strings.Cut(string(answer), "Mode: ")
-	mode, _, _ = strings.Cut(mode, "\n")
-	return mode, err
+	mode, err := conn.Mode(ctx, socket)
+	return err == nil && mode != "", mode == conn.Leader
 }
 
 func (m member) name() string { return fmt.Sprintf("server.%d", m.id) }
@@ -405,7 +375,7 @@ func (s *store) SetEndpoints(endpoints []string) error {
 	if err != nil {
 		return err
 	}
-	s.servers.set(addressesOf(parsed))
+	s.servers.Set(parsed)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.endpoints = append([]string{}, endpoints...)

@@ -84,14 +84,14 @@ func TestFaults(t *testing.T) {
 				continue // they are about to be opened
 			}
 			f := all[i%len(all)]
-			before := f.store.main.conn.SessionID()
+			before := f.store.main.Client().SessionID()
 			f.cut(t.Context(), cutTime)
 			back, cancel := context.WithTimeout(t.Context(), patience)
-			if err := f.store.main.await(back); err != nil {
+			if err := f.store.main.Ready(back); err != nil {
 				t.Errorf("no session again: %v", err)
 			}
 			cancel()
-			if f.store.main.conn.SessionID() != before {
+			if f.store.main.Client().SessionID() != before {
 				expired++
 			}
 		}

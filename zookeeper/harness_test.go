@@ -26,7 +26,7 @@ func instance(t *testing.T, domain string, endpoints []string, options map[strin
 // raw is ZooKeeper's own client.
 func raw(t *testing.T, m *servers.Member) *zk.Conn {
 	t.Helper()
-	conn, events, err := zk.Connect([]string{m.Direct()}, 10*time.Second, zk.WithLogger(silent{}))
+	conn, events, err := zk.Connect([]string{m.Direct()}, 10*time.Second, zk.WithLogger(noLogger{}))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		conn.Close()
@@ -60,3 +60,8 @@ func events(t *testing.T, kv kvdb.Kvdb, prefix string, after uint64) <-chan *kvd
 	}))
 	return c
 }
+
+// noLogger discards what ZooKeeper's client logs.
+type noLogger struct{}
+
+func (noLogger) Printf(string, ...any) {}

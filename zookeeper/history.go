@@ -10,6 +10,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
 // The history of a store may go back: it was restored from a backup, or wiped, or
@@ -49,13 +50,13 @@ func (m mark) belies(stat *zk.Stat) bool {
 
 // resumes reports whether the history that x sees is a continuation of the one
 // with the mark and seen, a zxid. It writes the mark again.
-func (m *mark) resumes(ctx context.Context, x *client, seen int64) (bool, error) {
-	if err := x.flush().end(ctx); err != nil {
+func (m *mark) resumes(ctx context.Context, x *conn.Conn, seen int64) (bool, error) {
+	if err := x.StartSync().Wait(ctx); err != nil {
 		return false, err
 	}
-	same := x.zxid.Load() >= seen
+	same := x.Zxid() >= seen
 	var found, written *zk.Stat
-	err := x.run(ctx, func(c *zk.Conn) error {
+	err := x.Run(ctx, func(c *zk.Conn) error {
 		exists, stat, err := c.Exists(m.path)
 		if err != nil {
 			return err
@@ -116,7 +117,7 @@ func (s *store) refused() {
 		defer done()
 		if s.hasGoneBack() {
 			s.forget(s.leases.session())
-			s.main.renew()
+			s.main.Renew()
 		}
 		pause := time.NewTimer(historyPause)
 		defer pause.Stop()
@@ -135,15 +136,16 @@ func (s *store) refused() {
 func (s *store) hasGoneBack() bool {
 	ctx, cancel := driver.WithTimeLimit(s.lifetime, historyTimeout)
 	defer cancel()
-	seen := s.main.zxid.Load()
-	x, err := connect(clientConfig{
-		servers: &s.servers, sessionTimeout: watchSessionTimeout, tls: s.hub.o.TLS, once: true, told: func(zk.Event) {},
-	}, nil)
+	seen := s.main.Zxid()
+	x, err := conn.Open(conn.Config{
+		Servers: &s.servers, SessionTimeout: watchSessionTimeout, TLS: s.hub.o.TLS, MaxRequest: leastMaxRequest,
+		SingleConnection: true, OnEvent: func(zk.Event) {},
+	})
 	if err != nil {
 		return false
 	}
-	defer x.close()
-	return x.await(ctx) == nil && x.flush().end(ctx) == nil && x.zxid.Load() < seen
+	defer x.Close()
+	return x.Ready(ctx) == nil && x.StartSync().Wait(ctx) == nil && x.Zxid() < seen
 }
 
 // forget forgets what is known of a history that was left: the locks of that session,

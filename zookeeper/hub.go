@@ -11,6 +11,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/retry"
+	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
 const (
@@ -59,7 +60,7 @@ type watcher interface {
 
 // session is one of ZooKeeper's client, with one connection.
 type session struct {
-	*client
+	*conn.Conn
 	end   context.CancelFunc // lets another session take its place
 	lost  chan struct{}      // closed when the connection is
 	began bool               // it had a connection; for the client's events only
@@ -149,18 +150,18 @@ func (h *hub) session() error {
 	ctx, cancel := context.WithCancel(h.s.lifetime)
 	defer cancel()
 	x := &session{end: cancel, lost: make(chan struct{})}
-	cfg := clientConfig{
-		servers: &h.s.servers, sessionTimeout: watchSessionTimeout, tls: h.o.TLS, once: true,
-		told: func(e zk.Event) { h.told(x, e) },
+	cfg := conn.Config{
+		Servers: &h.s.servers, SessionTimeout: watchSessionTimeout, TLS: h.o.TLS, Credentials: h.o.credentials, MaxRequest: leastMaxRequest,
+		SingleConnection: true, OnEvent: func(e zk.Event) { h.told(x, e) },
 	}
 	h.mu.Lock()
 	seen, session := h.seen, h.locks
 	h.mu.Unlock()
 	var err error
-	if x.client, err = connect(cfg, h.o.credentials); err != nil {
+	if x.Conn, err = conn.Open(cfg); err != nil {
 		return err
 	}
-	defer x.close()
+	defer x.Close()
 	go func() {
 		select {
 		case <-x.lost:
@@ -168,11 +169,11 @@ func (h *hub) session() error {
 		case <-ctx.Done():
 		}
 	}()
-	if err := x.await(ctx); err != nil {
+	if err := x.Ready(ctx); err != nil {
 		return err
 	}
 	// The server may be behind the one before.
-	same, err := h.mark.resumes(ctx, x.client, seen)
+	same, err := h.mark.resumes(ctx, x.Conn, seen)
 	if err != nil {
 		return err
 	}
@@ -185,7 +186,7 @@ func (h *hub) session() error {
 	h.set(nil)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.seen, h.locks = x.zxid.Load(), h.s.leases.session()
+	h.seen, h.locks = x.Zxid(), h.s.leases.session()
 	return nil
 }
 
@@ -315,9 +316,9 @@ func (h *hub) arming(x *session, a arm) (needed bool, done func(set bool)) {
 func (h *hub) get(x *session, path string) (data []byte, stat *zk.Stat, err error) {
 	needed, done := h.arming(x, arm{path, false})
 	if !needed {
-		return x.conn.Get(path)
+		return x.Client().Get(path)
 	}
-	data, stat, _, err = x.conn.GetW(path)
+	data, stat, _, err = x.Client().GetW(path)
 	done(err == nil)
 	return data, stat, err
 }
@@ -326,10 +327,10 @@ func (h *hub) get(x *session, path string) (data []byte, stat *zk.Stat, err erro
 func (h *hub) awaitCreation(x *session, path string) (exists bool, err error) {
 	needed, done := h.arming(x, arm{path, false})
 	if !needed {
-		exists, _, err = x.conn.Exists(path)
+		exists, _, err = x.Client().Exists(path)
 		return exists, err
 	}
-	exists, _, _, err = x.conn.ExistsW(path)
+	exists, _, _, err = x.Client().ExistsW(path)
 	done(err == nil)
 	return exists, err
 }
@@ -338,9 +339,9 @@ func (h *hub) awaitCreation(x *session, path string) (exists bool, err error) {
 func (h *hub) children(x *session, path string) (names []string, stat *zk.Stat, err error) {
 	needed, done := h.arming(x, arm{path, true})
 	if !needed {
-		return x.conn.Children(path)
+		return x.Client().Children(path)
 	}
-	names, stat, _, err = x.conn.ChildrenW(path)
+	names, stat, _, err = x.Client().ChildrenW(path)
 	done(err == nil)
 	return names, stat, err
 }

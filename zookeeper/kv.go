@@ -14,7 +14,7 @@ import (
 
 // Get implements driver.Store.
 func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
-	before := s.main.zxid.Load()
+	before := s.main.Zxid()
 	var data []byte
 	var stat *zk.Stat
 	err := s.read(ctx, func(c *zk.Conn) (err error) {

@@ -17,7 +17,7 @@ import (
 )
 
 // keepAliveEvery is how often the session shows that it is alive, or more often
-// if its timeout is short. It is less than silence: a connection that works is
+// if its timeout is short. It is less than the 5 s after which conn takes a silent server for dead: a connection that works is
 // never silent for so long.
 const keepAliveEvery = 2 * time.Second
 
@@ -89,12 +89,12 @@ func (l *leases) keepAlive() {
 	for {
 		pauses := keepAliveAgain
 		ctx, cancel := driver.WithTimeLimit(l.s.lifetime, opTimeout)
-		if l.s.main.await(ctx) == nil {
+		if l.s.main.Ready(ctx) == nil {
 			sent := time.Now()
-			err := l.s.main.run(ctx, func(c *zk.Conn) error { _, err := c.Sync("/"); return err })
+			err := l.s.main.Run(ctx, func(c *zk.Conn) error { _, err := c.Sync("/"); return err })
 			if err == nil {
 				l.alive(sent)
-				pauses = min(keepAliveEvery, time.Duration(l.s.main.timeout.Load())/6)
+				pauses = min(keepAliveEvery, l.s.main.Timeout()/6)
 			}
 		}
 		cancel()
@@ -110,7 +110,7 @@ func (l *leases) keepAlive() {
 
 // alive notes that the session was alive at that time.
 func (l *leases) alive(sent time.Time) {
-	timeout := time.Duration(l.s.main.timeout.Load())
+	timeout := l.s.main.Timeout()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if sent.After(l.sent) {
@@ -297,7 +297,7 @@ func (l *leases) close(ctx context.Context) error {
 	l.closing = true
 	l.loseAllLocked()
 	// It may have heard of it after the last answer.
-	expiry := time.NewTimer(time.Until(l.sent.Add(2 * time.Duration(l.s.main.timeout.Load()))))
+	expiry := time.NewTimer(time.Until(l.sent.Add(2 * l.s.main.Timeout())))
 	l.mu.Unlock()
 	defer expiry.Stop()
 	for {

@@ -30,12 +30,12 @@ func (s *store) listing(ctx context.Context, w walk, apart bool) (*moment, int64
 	for round := 0; ; round++ {
 		err := s.call(ctx, true, func(*zk.Conn) error {
 			if round == 0 && !s.stale {
-				if err := s.main.flush().end(ctx); err != nil {
+				if err := s.main.StartSync().Wait(ctx); err != nil {
 					return lost(err)
 				}
 			}
 			// Another server may not have come as far as the one before.
-			if now := s.main.dials.Load(); now != dials {
+			if now := s.main.Connections(); now != dials {
 				m, dials, first = newMoment(w), now, 0
 			}
 			if !apart {
@@ -61,7 +61,7 @@ func (s *store) listing(ctx context.Context, w walk, apart bool) (*moment, int64
 		if first, last = m.span(); apart {
 			first++
 		}
-		if first <= last && s.main.dials.Load() == dials {
+		if first <= last && s.main.Connections() == dials {
 			return m, last, nil
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
 // node is what was read of a znode.
@@ -25,14 +27,14 @@ type node struct {
 }
 
 // read completes a znode that was read.
-func (n *node) read(r *reading, err error) error {
+func (n *node) read(r *conn.ZxidTracker, err error) error {
 	switch {
 	case errors.Is(err, zk.ErrNoNode):
 		n.stat, n.data, n.children = nil, nil, nil
-		n.seen = max(n.seen, r.answered())
+		n.seen = max(n.seen, r.Zxid())
 		return nil
 	case err == nil:
-		n.seen = max(n.seen, r.answered(), newest(n.stat))
+		n.seen = max(n.seen, r.Zxid(), newest(n.stat))
 	}
 	return err
 }

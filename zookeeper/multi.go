@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
 // multi applies all operations or none. When it fails, failed is the operation
@@ -21,7 +23,7 @@ func (s *store) multiFrom(ctx context.Context, sending func(), ops ...any) (resu
 		answer, err = c.Multi(ops...)
 		return err
 	})
-	if errors.Is(err, errAbandoned) { // the answer may still come
+	if errors.Is(err, conn.ErrAbandoned) { // the answer may still come
 		return nil, -1, err
 	}
 	for i, result := range answer {

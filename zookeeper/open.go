@@ -13,6 +13,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
 // openTimeout bounds New.
@@ -36,16 +37,19 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 	s.counts.known = map[int]int32{}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.leases.start(s)
-	s.servers.set(addressesOf(o.Endpoints))
+	s.servers.Set(o.Endpoints)
 	s.hub = newHub(s, o)
-	cfg := clientConfig{servers: &s.servers, sessionTimeout: sessionTimeout, tls: o.TLS, told: s.leases.told, refused: s.refused, maxRequest: o.maxRequest}
-	if s.main, err = connect(cfg, o.credentials); err != nil {
+	cfg := conn.Config{
+		Servers: &s.servers, SessionTimeout: sessionTimeout, TLS: o.TLS, Credentials: o.credentials, MaxRequest: o.maxRequest,
+		OnEvent: s.leases.told, OnRefused: s.refused,
+	}
+	if s.main, err = conn.Open(cfg); err != nil {
 		return nil, err
 	}
 	s.launch(s.leases.keepAlive)
 	ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
 	defer cancel()
-	if err = s.main.admitted(ctx); err == nil {
+	if err = s.main.Authenticated(ctx); err == nil {
 		err = s.peek(ctx, func(c *zk.Conn) error { _, _, err := c.Exists("/"); return err })
 	}
 	if err != nil {

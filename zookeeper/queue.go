@@ -66,21 +66,21 @@ func (s *store) takePlace(ctx context.Context, h *hold) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	begin := child(h.queue(), h.placeMark())
-	created := s.main.readings.begin(begin)
-	defer created.end()
+	created := s.main.TrackZxid(begin)
+	defer created.Stop()
 	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
 	var last atomic.Pointer[sent] // a request that is abandoned may still be sent
 	for {
 		var path string
 		err := s.write(ctx, func(c *zk.Conn) (err error) {
 			last.Store(s.leases.sending())
-			created.again()
+			created.Reset()
 			path, err = c.Create(begin, h.value, zk.FlagEphemeralSequential, s.acl)
 			return err
 		})
 		switch {
 		case err == nil:
-			h.place, h.token, h.since = path, created.answered(), *last.Load()
+			h.place, h.token, h.since = path, created.Zxid(), *last.Load()
 			return nil
 		case errors.Is(err, zk.ErrNoNode):
 			err = s.makeContainer(ctx, h.queue(), s.acl)

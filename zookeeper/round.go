@@ -25,7 +25,7 @@ type finding struct {
 func (w *stream) round(x *session) error {
 	level, before := w.take(), w.horizon
 	for len(level) > 0 {
-		err := x.run(w.ctx, func(*zk.Conn) error {
+		err := x.Run(w.ctx, func(*zk.Conn) error {
 			return parallel(w.ctx, len(level), func(i int) error { return w.fetch(x, level[i]) })
 		})
 		if err != nil {
@@ -128,7 +128,7 @@ func (w *stream) fetch(x *session, f *finding) error {
 func removal(x *session, path string) (int64, error) {
 	for path != "/" {
 		path = parent(path)
-		exists, stat, err := x.conn.Exists(path)
+		exists, stat, err := x.Client().Exists(path)
 		if err != nil {
 			return 0, err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
 const (
@@ -23,8 +24,8 @@ const (
 
 // store implements driver.Store.
 type store struct {
-	main    *client
-	servers addresses
+	main    *conn.Conn
+	servers conn.Servers
 	hub     *hub
 	acl     []zk.ACL
 	stale   bool // reads need not see the latest writes
@@ -94,7 +95,7 @@ func (s *store) Close(ctx context.Context) error {
 	s.closed = true
 	s.mu.Unlock()
 	s.end(kvdb.ErrClosed)
-	s.main.close()
+	s.main.Close()
 	s.goroutines.Wait()
 	return err
 }

@@ -66,14 +66,14 @@ func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.T
 		if err != nil {
 			return err
 		}
-		err = x.run(ctx, func(*zk.Conn) error {
+		err = x.Run(ctx, func(*zk.Conn) error {
 			// The path may be younger than what this session has seen.
-			f := x.flush()
-			if err := f.begun(ctx); err != nil {
+			f := x.StartSync()
+			if err := f.Sent(ctx); err != nil {
 				return err
 			}
 			data, stat, err := w.h.get(x, path)
-			if flushErr := f.end(ctx); flushErr != nil {
+			if flushErr := f.Wait(ctx); flushErr != nil {
 				return flushErr
 			}
 			if err == nil && changed != nil && changed(data, stat) {

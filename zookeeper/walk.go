@@ -11,6 +11,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
 // pipeline is how many requests are on their way at a time.
@@ -63,7 +64,7 @@ type walk struct {
 
 // update reads what was not read yet, and again what was read too long ago: what
 // is not known to be as it was at zxid.
-func (w walk) update(ctx context.Context, c *client, m *moment, zxid int64) error {
+func (w walk) update(ctx context.Context, c *conn.Conn, m *moment, zxid int64) error {
 	read, err := w.tops(ctx, c, m, zxid)
 	if err != nil {
 		return err
@@ -88,7 +89,7 @@ func (w walk) update(ctx context.Context, c *client, m *moment, zxid int64) erro
 }
 
 // fetchAll reads znodes, and puts into m what is there.
-func (w walk) fetchAll(ctx context.Context, c *client, m *moment, level []*node) error {
+func (w walk) fetchAll(ctx context.Context, c *conn.Conn, m *moment, level []*node) error {
 	err := parallel(ctx, len(level), func(i int) error { return w.fetch(c, level[i]) })
 	if err != nil {
 		return err
@@ -213,36 +214,36 @@ func (w walk) listed(key string) bool {
 
 // fetch reads one znode as it was at one moment; without one its stat stays nil. One
 // that the user may not read is hidden, unless all must be known.
-func (w walk) fetch(c *client, n *node) error {
-	r := c.readings.begin(n.path)
-	defer r.end()
+func (w walk) fetch(c *conn.Conn, n *node) error {
+	r := c.TrackZxid(n.path)
+	defer r.Stop()
 	err := w.fetchReadable(c, n, r)
 	if !errors.Is(err, zk.ErrNoAuth) || w.own {
 		return err
 	}
-	r.again()
+	r.Reset()
 	n.data, n.children, n.hidden = nil, nil, true
-	n.seen = c.zxid.Load()
-	exists, stat, err := c.conn.Exists(n.path)
+	n.seen = c.Zxid()
+	exists, stat, err := c.Client().Exists(n.path)
 	if n.stat = stat; err == nil && !exists {
 		err = zk.ErrNoNode
 	}
 	return n.read(r, err)
 }
 
-func (w walk) fetchReadable(c *client, n *node, r *reading) error {
+func (w walk) fetchReadable(c *conn.Conn, n *node, r *conn.ZxidTracker) error {
 	for {
-		n.seen = c.zxid.Load()
+		n.seen = c.Zxid()
 		if w.data {
 			var err error
-			n.data, n.stat, err = c.conn.Get(n.path)
+			n.data, n.stat, err = c.Client().Get(n.path)
 			if err != nil || n.stat.NumChildren == 0 {
 				return n.read(r, err)
 			}
-			r.again()
+			r.Reset()
 		}
-		sent := c.zxid.Load()
-		children, stat, err := c.conn.Children(n.path)
+		sent := c.Zxid()
+		children, stat, err := c.Client().Children(n.path)
 		if err != nil {
 			return n.read(r, err)
 		}
@@ -250,12 +251,12 @@ func (w walk) fetchReadable(c *client, n *node, r *reading) error {
 			n.children, n.stat, n.seen = children, stat, sent
 			return n.read(r, nil)
 		}
-		r.again()
+		r.Reset()
 	}
 }
 
 // tops reads the znodes below which is all that is wanted.
-func (w walk) tops(ctx context.Context, c *client, m *moment, zxid int64) ([]*node, error) {
+func (w walk) tops(ctx context.Context, c *conn.Conn, m *moment, zxid int64) ([]*node, error) {
 	var tops []*node
 	for _, base := range w.bases() {
 		if above := m.above[base]; m.nodes[base] == nil && (above == nil || above.seen < zxid) {
@@ -294,7 +295,7 @@ func (w walk) bases() []string {
 
 // top reads a znode. If it is not there, it returns the lowest znode above it
 // that is, and that has not changed since.
-func (w walk) top(c *client, n *node) (above *node, err error) {
+func (w walk) top(c *conn.Conn, n *node) (above *node, err error) {
 	for {
 		err := w.fetch(c, n)
 		switch {
@@ -308,8 +309,8 @@ func (w walk) top(c *client, n *node) (above *node, err error) {
 		above := &node{path: n.path}
 		for above.stat == nil {
 			above.path = parent(above.path)
-			above.seen = c.zxid.Load()
-			exists, stat, err := c.conn.Exists(above.path)
+			above.seen = c.Zxid()
+			exists, stat, err := c.Client().Exists(above.path)
 			if err != nil {
 				return nil, err
 			}

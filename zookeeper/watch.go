@@ -81,7 +81,7 @@ func (w *stream) begin() error {
 		bound, cancel := driver.WithTimeLimit(w.ctx, opTimeout)
 		x, err := w.h.use(bound)
 		if err == nil {
-			err = x.run(bound, func(*zk.Conn) error { return x.flush().end(bound) })
+			err = x.Run(bound, func(*zk.Conn) error { return x.StartSync().Wait(bound) })
 			if err != nil && bound.Err() == nil {
 				err = awaitLoss(bound, x)
 			}
@@ -102,7 +102,7 @@ func (w *stream) begin() error {
 			return driver.WithCause(w.ctx, nil)
 		}
 		if fateOf(err) == answered {
-			return refusal(err)
+			return err
 		}
 	}
 }
@@ -129,7 +129,7 @@ func (w *stream) Next() ([]*kvdb.KVPair, error) {
 		}
 		if err := w.round(x); err != nil {
 			if fateOf(err) == answered {
-				return nil, refusal(err)
+				return nil, err
 			}
 			if err := awaitLoss(w.ctx, x); err != nil {
 				return nil, err

@@ -1,7 +1,8 @@
-package zookeeper
+package conn
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -10,10 +11,43 @@ import (
 
 	"github.com/go-zookeeper/zk"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
-	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/settings"
 	"github.com/portworx/kvdb/test/servers"
 )
+
+// patience is how long a test waits for something that must happen.
+const patience = 40 * time.Second
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serversAt returns the servers with those addresses.
+func serversAt(t *testing.T, addresses ...string) *Servers {
+	t.Helper()
+	parsed, err := settings.ZooKeeper.Replace(addresses, false)
+	require.NoError(t, err)
+	s := &Servers{}
+	s.Set(parsed)
+	return s
+}
+
+// connectTo returns a Conn to one of those servers.
+func connectTo(t *testing.T, addresses ...string) *Conn {
+	t.Helper()
+	c, err := Open(Config{
+		Servers: serversAt(t, addresses...), SessionTimeout: 20 * time.Second, MaxRequest: 128 << 10, OnEvent: func(zk.Event) {},
+	})
+	require.NoError(t, err)
+	return c
+}
+
+// socket returns the last connection of c.
+func (c *Conn) socket() net.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tap
+}
 
 // A client that is closed while its connection breaks, with requests on their
 // way, ends.
@@ -21,18 +55,14 @@ func TestCloseWhileTheConnectionBreaks(t *testing.T) {
 	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	for range 10 {
-		o := observe(t, member)
-		c, err := connect(clientConfig{
-			servers: &addresses{all: []string{o.Addr().String()}}, sessionTimeout: sessionTimeout, told: func(zk.Event) {},
-		}, nil)
-		require.NoError(t, err)
-		require.NoError(t, c.connected(t.Context()))
+		c := connectTo(t, member.Endpoint())
+		require.NoError(t, c.Ready(t.Context()))
 		var asking sync.WaitGroup
 		begun := make(chan struct{}, 64)
 		for range cap(begun) {
 			asking.Go(func() {
 				for first := true; c.ctx.Err() == nil; first = false {
-					_, _, err := c.conn.Exists("/")
+					_, _, err := c.client.Exists("/")
 					if first {
 						begun <- struct{}{}
 					}
@@ -46,12 +76,10 @@ func TestCloseWhileTheConnectionBreaks(t *testing.T) {
 			receive(t, begun, "requests")
 		}
 		closed := make(chan struct{})
-		c.mu.Lock()
-		socket := c.socket
-		c.mu.Unlock()
+		socket := c.socket()
 		go func() {
 			defer close(closed)
-			c.close()
+			c.Close()
 		}()
 		require.NoError(t, socket.Close()) // writes fail from now on
 		receive(t, closed, "the end of the client")
@@ -59,43 +87,55 @@ func TestCloseWhileTheConnectionBreaks(t *testing.T) {
 	}
 }
 
-// An instance asks a server that follows: one that leads may answer a read before
+// receive waits for an element, or for the end of a channel.
+func receive(t *testing.T, c <-chan struct{}, what string) {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-c:
+	case <-timer.C:
+		require.FailNow(t, "waited in vain for "+what)
+	}
+}
+
+// A Conn asks a server that follows: one that leads may answer a read before
 // it has applied what another one has acknowledged.
 func TestConnectsToAFollower(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{Members: 3})
-	connected := func(s *store) string {
-		s.main.mu.Lock()
-		defer s.main.mu.Unlock()
-		return s.main.socket.RemoteAddr().String()
-	}
 	old, err := cluster.Leader(t.Context())
 	require.NoError(t, err)
-	stores := make([]*store, 6)
-	for i := range stores {
-		stores[i], err = open(cluster.Endpoints(), nil)
-		require.NoError(t, err)
-		defer func() { require.NoError(t, stores[i].Close(context.Background())) }()
-		require.NoError(t, stores[i].main.await(t.Context()))
-		require.NotEqual(t, old.Endpoint(), connected(stores[i]))
+	conns := make([]*Conn, 6)
+	for i := range conns {
+		conns[i] = connectTo(t, cluster.Endpoints()...)
+		defer conns[i].Close()
+		require.NoError(t, conns[i].Ready(t.Context()))
+		require.NotEqual(t, old.Endpoint(), conns[i].socket().RemoteAddr().String())
 	}
 	require.NoError(t, old.Kill())
-	for _, s := range stores {
+	for _, c := range conns {
 		require.Eventually(t, func() bool {
-			_, err := s.Put(t.Context(), driver.Write{Key: "key", Value: []byte("value")})
-			return err == nil
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			return c.Run(ctx, func(c *zk.Conn) error {
+				_, err := c.Create("/key", []byte("value"), zk.FlagPersistent, zk.WorldACL(zk.PermAll))
+				if errors.Is(err, zk.ErrNodeExists) {
+					_, err = c.Set("/key", []byte("value"), -1)
+				}
+				return err
+			}) == nil
 		}, patience, 10*time.Millisecond)
 	}
 	leader, err := cluster.Leader(t.Context())
 	require.NoError(t, err)
-	for _, s := range stores {
-		require.NotEqual(t, leader.Endpoint(), connected(s))
+	for _, c := range conns {
+		require.NotEqual(t, leader.Endpoint(), c.socket().RemoteAddr().String())
 	}
 	// One that knows of no other server makes do with the leader.
-	s, err := open([]string{leader.Endpoint(), old.Endpoint()}, nil)
-	require.NoError(t, err)
-	require.NoError(t, s.main.await(t.Context()))
-	require.Equal(t, leader.Endpoint(), connected(s))
-	require.NoError(t, s.Close(t.Context()))
+	c := connectTo(t, leader.Endpoint(), old.Endpoint())
+	defer c.Close()
+	require.NoError(t, c.Ready(t.Context()))
+	require.Equal(t, leader.Endpoint(), c.socket().RemoteAddr().String())
 }
 
 // A server that follows is found in time also where others are silent.
@@ -116,7 +156,7 @@ func TestFollowerBesideSilentServers(t *testing.T) {
 			break
 		}
 	}
-	c := &client{servers: &addresses{all: all}, failures: map[string]error{}}
+	c := &Conn{cfg: Config{Servers: serversAt(t, all...)}, failures: map[string]string{}}
 	for range 12 {
 		ctx, cancel := context.WithTimeout(t.Context(), dialTimeout) // as dial does
 		server, err := c.choose(ctx, leads.Endpoint())
@@ -129,14 +169,14 @@ func TestFollowerBesideSilentServers(t *testing.T) {
 // A request whose caller has given up before is not sent.
 func TestNothingIsSentAfterTheEnd(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
-	s, err := open([]string{member.Endpoint()}, nil)
-	require.NoError(t, err)
+	c := connectTo(t, member.Endpoint())
+	require.NoError(t, c.Ready(t.Context()))
 	ended, end := context.WithCancel(t.Context())
 	end()
 	var sent atomic.Int32
 	for range 1000 {
-		require.Error(t, s.main.run(ended, func(*zk.Conn) error { sent.Add(1); return nil }))
+		require.Error(t, c.Run(ended, func(*zk.Conn) error { sent.Add(1); return nil }))
 	}
-	require.NoError(t, s.Close(t.Context())) // by then all would have been sent
+	c.Close() // by then all would have been sent
 	require.Zero(t, sent.Load())
 }
