@@ -45,93 +45,128 @@ func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driv
 	return nil
 }
 
-// Commit implements driver.Transactor: it looks what is there, and sends one
-// request with checks of that.
+// Commit implements driver.Transactor. It reads what is there, and sends one request that
+// writes only if that has not changed. When something has changed it begins anew.
 func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
 	if err := s.CheckTx(reads, writes, locks); err != nil {
 		return err
 	}
 	for {
-		var ops []any
-		var holds []hold
-		for _, l := range locks {
-			h, held := l.(*lease).current()
-			if !held {
-				return kvdb.ErrInvalidLock
-			}
-			holds = append(holds, h)
-			ops = append(ops, h.guards()...)
-		}
-		guards := len(ops)
-		checks, err := s.generationChecks(ctx, reads)
-		if err != nil {
+		t := &transaction{s: s, reads: reads, writes: writes, locks: locks}
+		if err := t.prepare(ctx); err != nil {
 			return err
 		}
-		compared := len(checks)
-		ops = append(ops, checks...)
-		stats, err := s.stats(ctx, reads, writes)
-		if err != nil {
+		_, failed, err := s.multi(ctx, t.ops...)
+		if err == nil || failed < 0 {
 			return err
 		}
-		for _, r := range reads {
-			readOps, err := s.unchanged(r, stats[r.Key])
-			if err != nil {
-				return err
-			}
-			ops = append(ops, readOps...)
-		}
-		for _, w := range writes {
-			if stat := stats[w.Key]; stat != nil && isEphemeral(stat) {
-				if err := s.makeRoom(ctx, pathOf(w.Key)); err != nil {
-					return err
-				}
-				stats[w.Key] = nil // the request fails if it is something else by now
-			}
-			ops = append(ops, s.written(w, stats[w.Key])...)
-			if stat := stats[w.Key]; stat != nil && isKey(stat) {
-				keeping, err := s.keeping(ctx, pathOf(w.Key), stat)
-				if err != nil && !isMoved(err) { // else the request fails, too
-					return err
-				}
-				ops = append(ops, keeping...)
-			}
-		}
-		_, failed, err := s.multi(ctx, ops...)
-		switch {
-		case err == nil:
-			return nil
-		case failed < 0:
-			return err
-		case failed < guards && isMoved(err):
-			if err := s.guardsMoved(ctx, locks, holds); err != nil {
-				return err
-			}
-		case failed < guards+compared:
-			for _, r := range reads {
-				s.counts.forget(generation(pathOf(r.Key)))
-			}
-		case errors.Is(err, zk.ErrNoNode), errors.Is(err, zk.ErrNoChildrenForEphemerals):
-			for _, w := range writes {
-				s.kept.remove(pathOf(w.Key))
-			}
-			if err := s.makeDirectories(ctx, reads, writes, stats, err); err != nil {
-				return err
-			}
-		case errors.Is(err, zk.ErrNodeExists) && isKeep(ops[failed]):
-			if err := s.removeKeep(ctx, parent(parent(ops[failed].(*zk.CreateRequest).Path))); err != nil {
-				return err
-			}
-		case !isMoved(err):
+		if err := t.resolve(ctx, failed, err); err != nil {
 			return err
 		}
 	}
 }
 
-// generationChecks are the checks of the generations of what was read.
-func (s *store) generationChecks(ctx context.Context, reads []driver.Read) ([]any, error) {
-	found := make([]*zk.CheckVersionRequest, len(reads))
-	err := parallel(ctx, len(reads), func(i int) (err error) {
-		found[i], err = s.checkGeneration(ctx, pathOf(reads[i].Key))
+// transaction is one attempt of a Commit.
+type transaction struct {
+	s      *store
+	reads  []driver.Read
+	writes []driver.Write
+	locks  []driver.Lease
+
+	holds []hold              // how the locks are held
+	stats map[string]*zk.Stat // of the znodes of all keys, nil where there is none
+	// ops begins with the guards of the locks, then come the checks of the generations.
+	ops            []any
+	guards, checks int
+}
+
+// prepare makes the request.
+func (t *transaction) prepare(ctx context.Context) (err error) {
+	for _, l := range t.locks {
+		h, held := l.(*lease).current()
+		if !held {
+			return kvdb.ErrInvalidLock
+		}
+		t.holds = append(t.holds, h)
+		t.ops = append(t.ops, h.guards()...)
+	}
+	t.guards = len(t.ops)
+	// The generations come before the stats, see generation.go.
+	checks, err := t.generationChecks(ctx)
+	if err != nil {
+		return err
+	}
+	t.checks = len(checks)
+	t.ops = append(t.ops, checks...)
+	if t.stats, err = t.readStats(ctx); err != nil {
+		return err
+	}
+	for _, r := range t.reads {
+		ops, err := t.s.unchanged(r, t.stats[r.Key])
+		if err != nil {
+			return err
+		}
+		t.ops = append(t.ops, ops...)
+	}
+	for _, w := range t.writes {
+		if err := t.prepareWrite(ctx, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepareWrite adds a write to the request. A lock at the key is moved away first.
+func (t *transaction) prepareWrite(ctx context.Context, w driver.Write) error {
+	path := pathOf(w.Key)
+	if stat := t.stats[w.Key]; stat != nil && isEphemeral(stat) {
+		if err := t.s.makeRoom(ctx, path); err != nil {
+			return err
+		}
+		t.stats[w.Key] = nil // the request fails if another znode is there by now
+	}
+	stat := t.stats[w.Key]
+	t.ops = append(t.ops, t.s.written(w, stat)...)
+	if stat == nil || !isKey(stat) {
+		return nil
+	}
+	keeping, err := t.s.keeping(ctx, path, stat)
+	if err != nil && !isMoved(err) { // if the znode is gone, the request fails, too
+		return err
+	}
+	t.ops = append(t.ops, keeping...)
+	return nil
+}
+
+// resolve prepares another attempt after the operation with the number failed has failed
+// with err. It returns an error when another attempt is of no use.
+func (t *transaction) resolve(ctx context.Context, failed int, err error) error {
+	belowLock := errors.Is(err, zk.ErrNoChildrenForEphemerals)
+	switch {
+	case !isMoved(err) && !belowLock:
+		return err
+	case failed < t.guards:
+		return t.guardsMoved(ctx)
+	case failed < t.guards+t.checks:
+		for _, r := range t.reads {
+			t.s.counts.forget(generation(pathOf(r.Key)))
+		}
+	case errors.Is(err, zk.ErrNoNode), belowLock:
+		for _, w := range t.writes {
+			t.s.kept.remove(pathOf(w.Key))
+		}
+		return t.makeDirectories(ctx, err)
+	case errors.Is(err, zk.ErrNodeExists) && isKeep(t.ops[failed]):
+		return t.s.removeKeep(ctx, parent(parent(t.ops[failed].(*zk.CreateRequest).Path)))
+	}
+	return nil
+}
+
+// generationChecks returns the checks of the generations of what was read.
+func (t *transaction) generationChecks(ctx context.Context) ([]any, error) {
+	found := make([]*zk.CheckVersionRequest, len(t.reads))
+	err := parallel(ctx, len(t.reads), func(i int) (err error) {
+		found[i], err = t.s.checkGeneration(ctx, pathOf(t.reads[i].Key))
 		return err
 	})
 	if err != nil {
@@ -148,18 +183,17 @@ func (s *store) generationChecks(ctx context.Context, reads []driver.Read) ([]an
 	return checks, nil
 }
 
-// stats are those of the znodes of all keys of a transaction, nil where there is
-// none.
-func (s *store) stats(ctx context.Context, reads []driver.Read, writes []driver.Write) (map[string]*zk.Stat, error) {
+// readStats returns the stats of the znodes of all keys, nil where there is none.
+func (t *transaction) readStats(ctx context.Context) (map[string]*zk.Stat, error) {
 	var keys []string
-	for _, r := range reads {
+	for _, r := range t.reads {
 		keys = append(keys, r.Key)
 	}
-	for _, w := range writes {
+	for _, w := range t.writes {
 		keys = append(keys, w.Key)
 	}
 	found := make([]*zk.Stat, len(keys))
-	err := s.sync(ctx, func(c *zk.Conn) error {
+	err := t.s.sync(ctx, func(c *zk.Conn) error {
 		return parallel(ctx, len(keys), func(i int) error {
 			exists, stat, err := c.Exists(pathOf(keys[i]))
 			if found[i] = stat; !exists {
@@ -211,11 +245,11 @@ func (s *store) written(w driver.Write, stat *zk.Stat) []any {
 	return s.filled(path, w.Value, stat.Version)
 }
 
-// guardsMoved returns kvdb.ErrInvalidLock unless it may be that a guard failed because
-// a lock was moved to its queue, or is about to be.
-func (s *store) guardsMoved(ctx context.Context, locks []driver.Lease, holds []hold) error {
+// guardsMoved returns nil when a guard may have failed because a lock was moved to its
+// queue, or is about to be, and kvdb.ErrInvalidLock when that is not the reason.
+func (t *transaction) guardsMoved(ctx context.Context) error {
 	moved := false
-	for i, l := range locks {
+	for i, l := range t.locks {
 		x := l.(*lease)
 		err := x.moveToQueue(ctx)
 		if errors.Is(err, zk.ErrNoNode) {
@@ -225,7 +259,7 @@ func (s *store) guardsMoved(ctx context.Context, locks []driver.Lease, holds []h
 			return err
 		}
 		now, _ := x.current()
-		moved = moved || now.znode() != holds[i].znode()
+		moved = moved || now.znode() != t.holds[i].znode()
 	}
 	if !moved {
 		return kvdb.ErrInvalidLock
@@ -233,17 +267,17 @@ func (s *store) guardsMoved(ctx context.Context, locks []driver.Lease, holds []h
 	return nil
 }
 
-// makeDirectories makes the directories that a transaction may lack, each once. It has
-// failed because of err.
-func (s *store) makeDirectories(ctx context.Context, reads []driver.Read, writes []driver.Write, stats map[string]*zk.Stat, err error) error {
+// makeDirectories makes the directories that the transaction may lack, each once. It has
+// failed with err.
+func (t *transaction) makeDirectories(ctx context.Context, err error) error {
 	needed := map[string]struct{}{}
-	for _, r := range reads {
-		if stats[r.Key] == nil {
+	for _, r := range t.reads {
+		if t.stats[r.Key] == nil {
 			needed[parent(pathOf(r.Key))] = struct{}{}
 		}
 	}
-	for _, w := range writes {
-		switch stat := stats[w.Key]; {
+	for _, w := range t.writes {
+		switch stat := t.stats[w.Key]; {
 		case stat == nil:
 			needed[parent(pathOf(w.Key))] = struct{}{}
 		case stat.DataLength == 0:
@@ -251,5 +285,5 @@ func (s *store) makeDirectories(ctx context.Context, reads []driver.Read, writes
 		}
 	}
 	paths := slices.Collect(maps.Keys(needed))
-	return parallel(ctx, len(paths), func(i int) error { return s.makeDirectory(ctx, paths[i], err) })
+	return parallel(ctx, len(paths), func(i int) error { return t.s.makeDirectory(ctx, paths[i], err) })
 }
