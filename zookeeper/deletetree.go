@@ -11,9 +11,9 @@ import (
 	"github.com/go-zookeeper/zk"
 )
 
-// DeletePrefix implements driver.Store. It is one request unless that were too
-// large. The znode below which all is deleted goes too if it is no key: that
-// fails when something was created there meanwhile, and then all begins again.
+// DeletePrefix implements driver.Store. It is one request, or several if that would be too
+// large. The znode below which all is deleted goes too unless it is a key. That fails when
+// something was created there since it was read, and then all begins anew.
 func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 	w := walk{prefixes: []string{prefix}, own: true}
 	for latest := false; ; latest = true {
@@ -21,25 +21,28 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 		if latest || !s.stale {
 			read = s.sync
 		}
-		var m *moment
+		var view *treeView
 		err := read(ctx, func(*zk.Conn) error {
-			m = newMoment(w)
-			return w.update(ctx, s.main, m, 0)
+			view = newTreeView(w)
+			return w.update(ctx, s.main, view, 0)
 		})
 		if err != nil {
 			return err
 		}
-		again, err := s.deleteAll(ctx, m, prefix)
+		again, err := s.deleteAll(ctx, view, prefix)
 		if err != nil || !again {
 			return err
 		}
 	}
 }
 
-// deleteAll deletes what was read below prefix. It returns true when it is not as
-// it was read any more.
-func (s *store) deleteAll(ctx context.Context, m *moment, prefix string) (again bool, err error) {
-	for _, ops := range batches(s.deletions(m, prefix), s.maxRequest-64<<10) {
+// batchMargin is how much smaller than the largest request the requests of a DeletePrefix are.
+const batchMargin = 64 << 10
+
+// deleteAll deletes what was read below prefix. It returns true when something has changed
+// since it was read.
+func (s *store) deleteAll(ctx context.Context, view *treeView, prefix string) (again bool, err error) {
+	for _, ops := range batches(deletions(view, prefix), s.maxRequest-batchMargin) {
 		_, _, err := s.multi(ctx, ops...)
 		switch {
 		case errors.Is(err, zk.ErrNoNode):
@@ -56,8 +59,7 @@ func (s *store) deleteAll(ctx context.Context, m *moment, prefix string) (again 
 	return false, nil
 }
 
-// createGenerations makes the generations that the operations count deletions
-// in.
+// createGenerations creates the generations in which the operations count deletions.
 func (s *store) createGenerations(ctx context.Context, ops []any) error {
 	counted := map[int]struct{}{}
 	for _, op := range ops {
@@ -75,23 +77,18 @@ func (s *store) createGenerations(ctx context.Context, ops []any) error {
 	})
 }
 
-// deletions are the operations that delete all keys with the prefix, one group a
+// deletions returns the operations that delete all keys with the prefix, one group for each
 // znode, deepest first. A znode with a lock below it stays, without data.
-func (s *store) deletions(m *moment, prefix string) [][]any {
-	nodes := make([]*node, 0, len(m.nodes))
-	for _, n := range m.nodes {
-		nodes = append(nodes, n)
-	}
-	slices.SortFunc(nodes, func(a, b *node) int { return cmp.Compare(b.path, a.path) })
+func deletions(view *treeView, prefix string) [][]any {
+	nodes := slices.SortedFunc(maps.Values(view.nodes), func(a, b *node) int { return cmp.Compare(b.path, a.path) })
 	base, name := splitPrefix(prefix)
 	stays := map[string]bool{"/": true}
 	var groups [][]any
-	for _, n := range nodes { // what is below a path comes before it
-		key := keyOf(n.path)
-		inside := strings.HasPrefix(key, prefix)
+	for _, n := range nodes { // those below a path come before it
+		inside := strings.HasPrefix(keyOf(n.path), prefix)
 		switch {
-		case name != "" || prefix == "" || m.nodes[base] == nil:
-		case isKey(m.nodes[base].stat):
+		case name != "" || prefix == "" || view.nodes[base] == nil:
+		case isKey(view.nodes[base].stat):
 			inside = inside && !strings.HasPrefix(n.path+"/", child(base, own)+"/")
 		case n.path == base:
 			inside = true
@@ -117,22 +114,15 @@ func (s *store) deletions(m *moment, prefix string) [][]any {
 	return groups
 }
 
-// opOverhead is how many bytes an operation has besides path and value, at most.
-const opOverhead = 32
-
-// batches puts groups together in requests of at most limit bytes, as few as possible. A
-// deletion is counted once a request and generation.
+// batches combines groups into requests of at most limit bytes, as few as possible. A request
+// counts at most one deletion in each generation.
 func batches(groups [][]any, limit int) [][]any {
 	var all [][]any
 	var ops []any
 	size := 0
 	counted := map[string]bool{}
 	for _, group := range groups {
-		need := 0
-		for _, op := range group {
-			need += sizeOf(op)
-		}
-		if size+need > limit {
+		if size+sizeOf(group...) > limit {
 			all = append(all, ops)
 			ops, size, counted = nil, 0, map[string]bool{}
 		}
@@ -151,24 +141,4 @@ func batches(groups [][]any, limit int) [][]any {
 		all = append(all, ops)
 	}
 	return all
-}
-
-// sizeOf is the number of bytes that an operation takes in a request, or a bit
-// more.
-func sizeOf(op any) int {
-	switch op := op.(type) {
-	case *zk.CreateRequest:
-		size := opOverhead + len(op.Path) + len(op.Data)
-		for _, acl := range op.Acl {
-			size += 12 + len(acl.Scheme) + len(acl.ID)
-		}
-		return size
-	case *zk.SetDataRequest:
-		return opOverhead + len(op.Path) + len(op.Data)
-	case *zk.DeleteRequest:
-		return opOverhead + len(op.Path)
-	case *zk.CheckVersionRequest:
-		return opOverhead + len(op.Path)
-	}
-	return 0
 }

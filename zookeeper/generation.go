@@ -2,93 +2,90 @@ package zookeeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"strconv"
 	"sync"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb/driver"
 )
 
-// A version tells that a znode did not change since it was read, but not that it
-// is the same znode: one that was deleted and created again starts anew, and may
-// have come to the same version. A write with a condition excludes that by
-// generations: each key belongs to one of 256 znodes whose version counts the
-// deletions of its keys, for each request that deletes keys writes to it. Who
-// compares an index or a value knows the generation's version first, then reads
-// the key's znode, and then writes with checks of both versions: the former says
-// that the znode was not deleted in between, the latter that it was not written.
+// The version of a znode shows that it was not written since it was read, but not that it is
+// the same znode: one that was deleted and created again starts anew, and may have come to the
+// same version. Generations exclude that. Each key belongs to one of 256 znodes whose version
+// counts the deletions of its keys, because each request that deletes keys writes to it. A write
+// with a condition on an index or a value gets the version of the generation first, then reads the
+// key's znode, and then writes with checks of both versions. The check of the generation excludes
+// that the znode was deleted in between, the other one that it was written.
 //
-// One case remains: another program that deletes a key's znode without this
-// library, creates it again, and writes it until it has the same version, all
-// within the time of one call; and the server, when it does so to a container
-// whose key was deleted.
-const generations = 256
+// One case remains. Another program, without this library, deletes a key's znode, creates it
+// again, and writes it until it has the same version, all within the time of one call. So may the
+// server, with a container whose key was deleted.
+const generationCount = 256
 
-// generation is the number of a key's generation.
+// generation returns the number of a key's generation.
 func generation(path string) int {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(path)) // never fails
-	return int(hash.Sum32() % generations)
+	return int(hash.Sum32() % generationCount)
 }
 
 func generationPath(n int) string { return fmt.Sprintf("/%s/gen/%02x", own, n) }
 
 // generationOf is the inverse of generationPath.
 func generationOf(path string) int {
-	n, _ := strconv.ParseUint(path[len(path)-2:], 16, 8) // it is one
+	n, _ := strconv.ParseUint(path[len(path)-2:], 16, 8) // it is a number
 	return int(n)
 }
 
-// counts is what an instance knows of the versions of generations. That may be
-// old: then a check fails, and it is read.
-type counts struct {
-	mu    sync.Mutex // protects known
-	known map[int]int32
+// generations caches the versions of generations. When a check fails because a version is old,
+// the caller forgets it, so that it is read again.
+type generations struct {
+	mu       sync.Mutex // protects versions
+	versions map[int]int32
 }
 
-func (g *counts) get(n int) (version int32, known bool) {
+func (g *generations) get(n int) (version int32, known bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	version, known = g.known[n]
+	version, known = g.versions[n]
 	return version, known
 }
 
-func (g *counts) set(n int, version int32) {
+func (g *generations) set(n int, version int32) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.known[n] = version
+	g.versions[n] = version
 }
 
-func (g *counts) forget(n int) {
+func (g *generations) forget(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.known, n)
+	delete(g.versions, n)
 }
 
-func (g *counts) clear() {
+func (g *generations) clear() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	clear(g.known)
+	clear(g.versions)
 }
 
-// checkGeneration returns the check of the generation of path. The znode at path
-// must be read afterwards.
+// checkGeneration returns the check of the generation of path. The znode at path must be read
+// afterwards.
 func (s *store) checkGeneration(ctx context.Context, path string) (*zk.CheckVersionRequest, error) {
 	n := generation(path)
-	version, known := s.counts.get(n)
+	version, known := s.generations.get(n)
 	for !known {
-		var stat *zk.Stat
-		err := s.peek(ctx, func(c *zk.Conn) (err error) {
-			known, stat, err = c.Exists(generationPath(n))
-			return err
-		})
+		stat, _, err := s.look(ctx, generationPath(n), false, false)
 		switch {
 		case err != nil:
 			return nil, err
-		case known:
-			version = stat.Version
-			s.counts.set(n, version)
+		case stat != nil:
+			version, known = stat.Version, true
+			s.generations.set(n, version)
 		default:
 			if err := s.createGeneration(ctx, n); err != nil {
 				return nil, err
@@ -98,12 +95,56 @@ func (s *store) checkGeneration(ctx context.Context, path string) (*zk.CheckVers
 	return &zk.CheckVersionRequest{Path: generationPath(n), Version: version}, nil
 }
 
-// countDeletion is the operation that goes with the deletion of a key.
+// compareOps returns the check that goes with a write whose condition compares what was read,
+// or none.
+func (s *store) compareOps(ctx context.Context, path string, c driver.Cond) ([]any, error) {
+	if c.Modified == 0 && c.Created == 0 && !c.HasValue {
+		return nil, nil
+	}
+	check, err := s.checkGeneration(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return []any{check}, nil
+}
+
+// resolveConflict returns nil when a write of path has failed with err because something has
+// changed since it was read, so that the write can begin anew. generationChanged says that
+// it was the generation.
+func (s *store) resolveConflict(path string, generationChanged bool, err error) error {
+	if !isMoved(err) {
+		return err
+	}
+	if generationChanged {
+		s.generations.forget(generation(path))
+	}
+	return nil
+}
+
+// countDeletion returns the operation that goes with the deletion of a key.
 func countDeletion(path string) *zk.SetDataRequest {
 	return &zk.SetDataRequest{Path: generationPath(generation(path)), Data: []byte{}, Version: -1}
 }
 
-// createGeneration makes the znode of a generation.
+// createGeneration creates the znode of a generation.
 func (s *store) createGeneration(ctx context.Context, n int) error {
 	return s.makeShared(ctx, generationPath(n))
+}
+
+// makeIndex makes an index that belongs to no other write, and that the session has seen. It
+// counts a deletion that there was not, which does no harm.
+func (s *store) makeIndex(ctx context.Context) error {
+	for {
+		results, _, err := s.multi(ctx, countDeletion(""))
+		switch {
+		case err == nil:
+			s.generations.set(generation(""), results[0].Stat.Version)
+			return nil
+		case !errors.Is(err, zk.ErrNoNode):
+			return err
+		}
+		if err := s.createGeneration(ctx, generation("")); err != nil {
+			return err
+		}
+	}
 }

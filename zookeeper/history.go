@@ -13,19 +13,19 @@ import (
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
-// The history of a store may go back: it was restored from a backup, or wiped, or
-// others are behind the endpoints. A server refuses clients that have seen a larger
-// zxid than it has, by closing the connection at once; it does so too when it has only
-// not caught up with the other servers. Which of the two it is a new session tells
-// after a sync: it has seen all that the store has, so history has gone back when its
-// zxid is less than one that was seen before. Then the main client begins anew.
+// The history of a store may go back: it was restored from a backup, or wiped, or another store
+// is behind the endpoints. A server closes the connection of a client that has seen a larger zxid
+// than the server has. It does so also when it has only not caught up with the other servers. A
+// new session shows which of the two it is: after a sync it has seen all that the store has, so
+// history has gone back if its zxid is less than one that was seen before. Then the main
+// connection gets a new session.
 //
-// When the store has passed that zxid since, it refuses nobody. The session of the
-// watches writes a mark when it begins, and the next one looks for that: a store that
-// went back to a time before has another one.
+// A store that went back and has passed that zxid since refuses nobody. So the session of the
+// watches writes a mark when it begins, and the next session looks for it: a store that went back
+// to a time before the mark was written does not have it.
 
-// marks is the znode with the marks, of which each instance writes one of a few.
 const (
+	// marks is the znode with the marks. Each instance chooses one of marksCount.
 	marks      = "/" + own + "/history"
 	marksCount = 4096
 )
@@ -38,9 +38,9 @@ type mark struct {
 
 func newMark() mark { return mark{path: fmt.Sprintf("%s/%03x", marks, rand.IntN(marksCount))} }
 
-// belies reports whether a mark with that stat, nil for none, is not the one that was
-// written, nor that one written again.
-func (m mark) belies(stat *zk.Stat) bool {
+// contradicts reports whether a mark with that stat, nil for none, is neither the one that was
+// written nor that one written again.
+func (m mark) contradicts(stat *zk.Stat) bool {
 	if m.written == nil {
 		return false
 	}
@@ -48,9 +48,9 @@ func (m mark) belies(stat *zk.Stat) bool {
 		stat.Version == m.written.Version && stat.Mzxid != m.written.Mzxid
 }
 
-// resumes reports whether the history that x sees is a continuation of the one
-// with the mark and seen, a zxid. It writes the mark again.
-func (m *mark) resumes(ctx context.Context, x *conn.Conn, seen int64) (bool, error) {
+// continues reports whether the history that x sees continues the one with the mark and the zxid
+// seen. It writes the mark again.
+func (m *mark) continues(ctx context.Context, x *conn.Conn, seen int64) (bool, error) {
 	if err := x.StartSync().Wait(ctx); err != nil {
 		return false, err
 	}
@@ -65,7 +65,7 @@ func (m *mark) resumes(ctx context.Context, x *conn.Conn, seen int64) (bool, err
 			found = stat
 		}
 		written, err = m.write(c)
-		if err != nil && fateOf(err) == answered { // a user who may only read, or a quota that is used up
+		if err != nil && fateOf(err) == answered { // the user may only read, or a quota is used up
 			written, err = nil, nil
 		}
 		return err
@@ -73,12 +73,12 @@ func (m *mark) resumes(ctx context.Context, x *conn.Conn, seen int64) (bool, err
 	if err != nil {
 		return false, err
 	}
-	same = same && !m.belies(found)
+	same = same && !m.contradicts(found)
 	m.written = written
 	return same, nil
 }
 
-// write writes the mark, and what it is in when that is missing.
+// write writes the mark, and creates what is missing for it.
 func (m *mark) write(c *zk.Conn) (*zk.Stat, error) {
 	everyone := zk.WorldACL(zk.PermAll)
 	for {
@@ -100,15 +100,15 @@ func (m *mark) write(c *zk.Conn) (*zk.Stat, error) {
 }
 
 const (
-	// historyTimeout bounds the time to find out whether history has gone back.
+	// historyTimeout bounds a check whether history has gone back.
 	historyTimeout = 5 * time.Second
-	// historyPause is the least time between two times.
+	// historyPause is the least time between two checks.
 	historyPause = 200 * time.Millisecond
 )
 
-// refused finds out whether a server that has closed a connection of the main client
-// before it had a session has done so because history has gone back.
-func (s *store) refused() {
+// onRefused is called when a server has closed the main connection before it has granted a
+// session. It checks whether that is because history has gone back.
+func (s *store) onRefused() {
 	if !s.checking.CompareAndSwap(false, true) {
 		return
 	}
@@ -116,7 +116,7 @@ func (s *store) refused() {
 	launched := s.launch(func() {
 		defer done()
 		if s.hasGoneBack() {
-			s.forget(s.leases.session())
+			s.leaveHistory(s.leases.session())
 			s.main.Renew()
 		}
 		pause := time.NewTimer(historyPause)
@@ -131,8 +131,8 @@ func (s *store) refused() {
 	}
 }
 
-// hasGoneBack reports whether the store's zxid is less than one that the main client
-// has seen.
+// hasGoneBack reports whether the store's zxid is less than the largest one that the main
+// connection has seen.
 func (s *store) hasGoneBack() bool {
 	ctx, cancel := driver.WithTimeLimit(s.lifetime, historyTimeout)
 	defer cancel()
@@ -148,10 +148,10 @@ func (s *store) hasGoneBack() bool {
 	return x.Ready(ctx) == nil && x.StartSync().Wait(ctx) == nil && x.Zxid() < seen
 }
 
-// forget forgets what is known of a history that was left: the locks of that session,
-// if it is still the present one, are lost.
-func (s *store) forget(session int) {
+// leaveHistory forgets what is known of a history that the store has left. The locks of that
+// session, if it is still the current one, are lost.
+func (s *store) leaveHistory(session int) {
 	s.leases.endSession(session)
-	s.counts.clear()
-	s.kept.clear()
+	s.generations.clear()
+	s.sentinels.clear()
 }

@@ -17,73 +17,73 @@ import (
 const (
 	// watchTimeout is how long watches wait for a store that cannot be reached.
 	watchTimeout = 50 * time.Second
-	// watchSessionTimeout is that of the session of the watches. Nothing is lost
-	// with it: a shorter one notices sooner that a server is dead.
+	// watchSessionTimeout is the timeout of the session of the watches. A short one detects a
+	// dead server early, and nothing is lost with the session.
 	watchSessionTimeout = 9 * time.Second
-	// maxIdle is how many watches that nobody waits for any more may be at the
-	// server, besides twice the number of paths that are watched.
+	// maxIdle is how many watches that are of no use any more may be at the server, in
+	// addition to twice the number of paths that are watched.
 	maxIdle = 10000
 )
 
-// hub is the session of an instance's watches. It has one connection, and when
-// that is lost another session takes its place, on which all is watched anew:
-// who watches compares what he finds with what he knew. So it does not matter what
-// becomes of watches when a connection is made again (ZooKeeper's client sends
-// them all, with an index that may be too new by then).
+// hub is the session of an instance's watches. The session has one connection. When that is
+// lost, another session takes its place, in which everything is watched anew: the watchers
+// compare what they read with what they knew. So the watches of the lost connection do not
+// matter. (ZooKeeper's client sends them all again on another connection, with an index that may be
+// too new by then.)
 type hub struct {
 	s       *store
 	o       config
 	maxIdle int
 	start   sync.Once
-	mark    mark // of the goroutine that makes sessions
+	mark    mark // belongs to run
 
-	mu       sync.Mutex // protects what is below
-	current  *session   // nil: there is none at the moment
-	changed  chan struct{}
-	watchers map[watcher]struct{}
-	paths    map[string]map[watcher]struct{} // who is told of events
-	arms     map[arm]*armState               // of the current session
-	seen     int64                           // the largest zxid of the session before
-	locks    int                             // the session of the locks at its end
-	giveUp   *time.Timer                     // runs while there is no session
+	mu            sync.Mutex    // protects what is below
+	current       *session      // nil: there is none at the moment
+	changed       chan struct{} // closed and replaced when current changes
+	watchers      map[watcher]struct{}
+	paths         map[string]map[watcher]struct{} // who gets the events of a path
+	serverWatches map[serverWatch]*watchState     // of the current session
+	seen          int64                           // the largest zxid of the last session
+	locks         int                             // the session of the locks when the last session ended
+	giveUp        *time.Timer                     // runs while there is no session
 }
 
-// watcher is told of events. It must not block, nor call the hub.
+// watcher receives events. Its methods must not block, nor call the hub.
 type watcher interface {
-	// fired gets an event of a path that it subscribed to.
+	// fired gets an event of a path that it has subscribed to.
 	fired(path string, event zk.EventType)
-	// broken tells that nothing is watched any more.
+	// broken is called when all watches at the server are gone.
 	broken()
-	// failed tells that the store cannot be reached for watchTimeout, or has gone back.
+	// failed is called when the store could not be reached for watchTimeout, or has gone back.
 	failed(err error)
 }
 
-// session is one of ZooKeeper's client, with one connection.
+// session is a session with one connection.
 type session struct {
 	*conn.Conn
 	end   context.CancelFunc // lets another session take its place
-	lost  chan struct{}      // closed when the connection is
-	began bool               // it had a connection; for the client's events only
+	lost  chan struct{}      // closed when the connection is lost
+	began bool               // it had a connection; belongs to onEvent
 }
 
-// arm is a watch at the server, which fires once.
-type arm struct {
+// serverWatch is a watch at the server, which fires once.
+type serverWatch struct {
 	path     string
 	children bool
 }
 
-// armState is the request that sets a watch. The client keeps a channel for
-// each, so one that is set is not set again.
-type armState struct{ set bool }
+// watchState is the request that sets a watch. ZooKeeper's client keeps a channel for each
+// request, so a watch that is set is not set again.
+type watchState struct{ set bool }
 
 func newHub(s *store, o config) *hub {
 	return &hub{
 		s: s, o: o, maxIdle: maxIdle, mark: newMark(), changed: make(chan struct{}),
-		watchers: map[watcher]struct{}{}, paths: map[string]map[watcher]struct{}{}, arms: map[arm]*armState{},
+		watchers: map[watcher]struct{}{}, paths: map[string]map[watcher]struct{}{}, serverWatches: map[serverWatch]*watchState{},
 	}
 }
 
-// add tells w of events from now on.
+// add makes w receive events.
 func (h *hub) add(w watcher) {
 	h.start.Do(func() { h.s.launch(h.run) })
 	h.mu.Lock()
@@ -91,6 +91,7 @@ func (h *hub) add(w watcher) {
 	h.watchers[w] = struct{}{}
 }
 
+// remove ends add, and the subscriptions to paths.
 func (h *hub) remove(w watcher, paths ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -100,7 +101,7 @@ func (h *hub) remove(w watcher, paths ...string) {
 	}
 }
 
-// subscribePath tells w of events of path.
+// subscribePath makes w receive the events of path.
 func (h *hub) subscribePath(w watcher, path string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -122,14 +123,14 @@ func (h *hub) unsubscribeLocked(w watcher, path string) {
 		return
 	}
 	delete(h.paths, path)
-	// A path has two watches at most. They are at the server until they fire, or
-	// the session ends.
-	if h.current != nil && len(h.arms) > 4*len(h.paths)+h.maxIdle {
+	// A path has at most two watches, which are at the server until they fire or the session
+	// ends.
+	if h.current != nil && len(h.serverWatches) > 4*len(h.paths)+h.maxIdle {
 		h.current.end()
 	}
 }
 
-// run keeps a session until the end of the instance.
+// run makes one session after the other until the end of the instance.
 func (h *hub) run() {
 	defer h.stopTimer()
 	wait := retry.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
@@ -145,20 +146,20 @@ func (h *hub) run() {
 	}
 }
 
-// session makes a session and returns when it is over.
+// session makes a session and returns when it has ended.
 func (h *hub) session() error {
 	ctx, cancel := context.WithCancel(h.s.lifetime)
 	defer cancel()
 	x := &session{end: cancel, lost: make(chan struct{})}
-	cfg := conn.Config{
-		Servers: &h.s.servers, SessionTimeout: watchSessionTimeout, TLS: h.o.TLS, Credentials: h.o.credentials, MaxRequest: leastMaxRequest,
-		SingleConnection: true, OnEvent: func(e zk.Event) { h.told(x, e) },
-	}
 	h.mu.Lock()
-	seen, session := h.seen, h.locks
+	seen, locks := h.seen, h.locks
 	h.mu.Unlock()
 	var err error
-	if x.Conn, err = conn.Open(cfg); err != nil {
+	x.Conn, err = conn.Open(conn.Config{
+		Servers: &h.s.servers, SessionTimeout: watchSessionTimeout, TLS: h.o.TLS, Credentials: h.o.credentials, MaxRequest: leastMaxRequest,
+		SingleConnection: true, OnEvent: func(e zk.Event) { h.onEvent(x, e) },
+	})
+	if err != nil {
 		return err
 	}
 	defer x.Close()
@@ -172,13 +173,13 @@ func (h *hub) session() error {
 	if err := x.Ready(ctx); err != nil {
 		return err
 	}
-	// The server may be behind the one before.
-	same, err := h.mark.resumes(ctx, x.Conn, seen)
+	// The server may be behind that of the last session.
+	same, err := h.mark.continues(ctx, x.Conn, seen)
 	if err != nil {
 		return err
 	}
 	if !same {
-		h.s.forget(session)
+		h.s.leaveHistory(locks)
 		h.fail(kvdb.ErrWatchRevisionCompacted)
 	}
 	h.set(x)
@@ -195,7 +196,7 @@ func (h *hub) set(x *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.current = x
-	h.arms = map[arm]*armState{}
+	h.serverWatches = map[serverWatch]*watchState{}
 	close(h.changed)
 	h.changed = make(chan struct{})
 	if x != nil && h.giveUp != nil {
@@ -246,8 +247,8 @@ func (h *hub) failLocked(err error) {
 	}
 }
 
-// told gets the events of a session's client.
-func (h *hub) told(x *session, e zk.Event) {
+// onEvent receives the events of a session's client.
+func (h *hub) onEvent(x *session, e zk.Event) {
 	if e.Type == zk.EventSession {
 		switch {
 		case e.State == zk.StateHasSession:
@@ -259,23 +260,23 @@ func (h *hub) told(x *session, e zk.Event) {
 		return
 	}
 	if e.Type == zk.EventNotWatching {
-		return // the session is over, which was told before
+		return // the session has ended, which another event has shown
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if e.Type != zk.EventNodeChildrenChanged {
-		delete(h.arms, arm{e.Path, false})
+		delete(h.serverWatches, serverWatch{e.Path, false})
 	}
 	if e.Type == zk.EventNodeChildrenChanged || e.Type == zk.EventNodeDeleted {
-		delete(h.arms, arm{e.Path, true})
+		delete(h.serverWatches, serverWatch{e.Path, true})
 	}
 	for w := range h.paths[e.Path] {
 		w.fired(e.Path, e.Type)
 	}
 }
 
-// use returns the current session, for which it waits.
-func (h *hub) use(ctx context.Context) (*session, error) {
+// awaitSession waits until there is a session, and returns it.
+func (h *hub) awaitSession(ctx context.Context) (*session, error) {
 	for {
 		h.mu.Lock()
 		x, changed := h.current, h.changed
@@ -291,30 +292,31 @@ func (h *hub) use(ctx context.Context) (*session, error) {
 	}
 }
 
-// arming reports whether a watch must be set, and returns what to call when it is.
-func (h *hub) arming(x *session, a arm) (needed bool, done func(set bool)) {
+// needsWatch reports whether a watch must be set. After the request that sets it, done is to be
+// called.
+func (h *hub) needsWatch(x *session, w serverWatch) (needed bool, done func(set bool)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if state := h.arms[a]; h.current != x || state != nil && state.set {
+	if state := h.serverWatches[w]; h.current != x || state != nil && state.set {
 		return h.current != x, func(bool) {}
 	}
-	state := &armState{}
-	h.arms[a] = state
+	state := &watchState{}
+	h.serverWatches[w] = state
 	return true, func(set bool) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if h.arms[a] != state { // it has fired already, or somebody else sets it too
+		if h.serverWatches[w] != state { // it has fired already, or another request sets it too
 			return
 		}
 		if state.set = set; !set {
-			delete(h.arms, a)
+			delete(h.serverWatches, w)
 		}
 	}
 }
 
 // get reads a znode and watches it.
 func (h *hub) get(x *session, path string) (data []byte, stat *zk.Stat, err error) {
-	needed, done := h.arming(x, arm{path, false})
+	needed, done := h.needsWatch(x, serverWatch{path, false})
 	if !needed {
 		return x.Client().Get(path)
 	}
@@ -323,9 +325,9 @@ func (h *hub) get(x *session, path string) (data []byte, stat *zk.Stat, err erro
 	return data, stat, err
 }
 
-// awaitCreation watches for the creation of a znode, unless it is there.
-func (h *hub) awaitCreation(x *session, path string) (exists bool, err error) {
-	needed, done := h.arming(x, arm{path, false})
+// exists reports whether there is a znode, and watches the znode, or its creation.
+func (h *hub) exists(x *session, path string) (exists bool, err error) {
+	needed, done := h.needsWatch(x, serverWatch{path, false})
 	if !needed {
 		exists, _, err = x.Client().Exists(path)
 		return exists, err
@@ -337,7 +339,7 @@ func (h *hub) awaitCreation(x *session, path string) (exists bool, err error) {
 
 // children reads the names of a znode's children and watches them.
 func (h *hub) children(x *session, path string) (names []string, stat *zk.Stat, err error) {
-	needed, done := h.arming(x, arm{path, true})
+	needed, done := h.needsWatch(x, serverWatch{path, true})
 	if !needed {
 		return x.Client().Children(path)
 	}

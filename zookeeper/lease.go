@@ -59,8 +59,8 @@ func (l *leases) start(s *store) {
 	l.until.Stop()
 }
 
-// told gets the client's events.
-func (l *leases) told(e zk.Event) {
+// onEvent receives the client's events.
+func (l *leases) onEvent(e zk.Event) {
 	if e.Type == zk.EventSession && e.State == zk.StateExpired {
 		l.endSession(l.session())
 	}

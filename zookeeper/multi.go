@@ -6,11 +6,12 @@ import (
 
 	"github.com/go-zookeeper/zk"
 
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
-// multi applies all operations or none. When it fails, failed is the operation
-// that did.
+// multi applies all operations or none. When it fails, failed is the number of the operation
+// that failed, or -1 when that is not known.
 func (s *store) multi(ctx context.Context, ops ...any) (results []zk.MultiResponse, failed int, err error) {
 	return s.multiFrom(ctx, func() {}, ops...)
 }
@@ -23,7 +24,7 @@ func (s *store) multiFrom(ctx context.Context, sending func(), ops ...any) (resu
 		answer, err = c.Multi(ops...)
 		return err
 	})
-	if errors.Is(err, conn.ErrAbandoned) { // the answer may still come
+	if errors.Is(err, conn.ErrAbandoned) { // the request may still write answer
 		return nil, -1, err
 	}
 	for i, result := range answer {
@@ -34,81 +35,46 @@ func (s *store) multiFrom(ctx context.Context, sending func(), ops ...any) (resu
 	return answer, -1, err
 }
 
-// made are the operations that create a znode with a value. The second one's
-// reply has the indexes, which that of the first has not.
-func (s *store) made(path string, value []byte) []any {
+// isMoved reports whether a request failed because something has changed since it
+// was read.
+func isMoved(err error) bool {
+	return errors.Is(err, zk.ErrBadVersion) || errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrNotEmpty) ||
+		errors.Is(err, zk.ErrNodeExists)
+}
+
+// createOps returns the operations that create a znode with a value. The reply to the second
+// one has the indexes, which that to the first has not.
+func (s *store) createOps(path string, value []byte) []any {
 	return []any{
 		&zk.CreateRequest{Path: path, Data: []byte{}, Acl: s.acl, Flags: zk.FlagPersistent},
 		&zk.SetDataRequest{Path: path, Data: value, Version: 0},
 	}
 }
 
-// makeContainers creates the container at path and those above that are
-// missing. Containers that were made and not used yet stay, others may be gone
-// soon: who needs one must be prepared to make it again. It returns those that it
-// made, outermost first.
-func (s *store) makeContainers(ctx context.Context, path string, acl []zk.ACL) (made []string, err error) {
-	missing := []string{path}
-	for len(missing) > 0 {
-		next := missing[len(missing)-1]
-		err := s.makeContainer(ctx, next, acl)
-		switch {
-		case errors.Is(err, zk.ErrNoNode):
-			missing = append(missing, parent(next))
-		case err == nil, errors.Is(err, zk.ErrNodeExists):
-			missing = missing[:len(missing)-1]
-			if err == nil {
-				made = append(made, next)
-			}
-		default:
-			return made, err
-		}
-	}
-	return made, nil
-}
-
-// makeShared creates a znode for all users, one of the library's own that stays, unless
-// it is there.
-func (s *store) makeShared(ctx context.Context, path string) error {
-	everyone := zk.WorldACL(zk.PermAll)
-	for {
-		err := s.call(ctx, true, func(c *zk.Conn) error {
-			_, err := c.Create(path, []byte{}, zk.FlagPersistent, everyone)
-			return err
-		})
-		switch {
-		case err == nil, errors.Is(err, zk.ErrNodeExists):
-			return nil
-		case !errors.Is(err, zk.ErrNoNode):
-			return err
-		}
-		if _, err := s.makeContainers(ctx, parent(path), everyone); err != nil {
-			return err
-		}
+// absentOps returns the operations that succeed if there is no znode at path.
+func (s *store) absentOps(path string) []any {
+	return []any{
+		&zk.CreateRequest{Path: path, Data: []byte{}, Acl: s.acl, Flags: zk.FlagPersistent},
+		&zk.DeleteRequest{Path: path, Version: 0},
 	}
 }
 
-// makeDirectory makes the containers at path and above that are missing, for a znode
-// below that could not be created because of err. Where a lock is in the way it has it
-// moved.
-func (s *store) makeDirectory(ctx context.Context, path string, err error) error {
-	if errors.Is(err, zk.ErrNoNode) {
-		_, err = s.makeContainers(ctx, path, s.acl)
+// fillOps returns the operations that make a directory a key, if it has that version.
+func (s *store) fillOps(path string, value []byte, version int32) []any {
+	return []any{
+		&zk.SetDataRequest{Path: path, Data: value, Version: version},
+		&zk.CreateRequest{Path: sentinelPath(path), Data: []byte{}, Acl: s.acl, Flags: zk.FlagPersistent},
 	}
-	if errors.Is(err, zk.ErrNoChildrenForEphemerals) {
-		return s.makeRoom(ctx, path)
-	}
-	return err
 }
 
-// makeContainer creates one container. It is sent again when its outcome is
-// unknown, for it does not matter who made it.
-func (s *store) makeContainer(ctx context.Context, path string, acl []zk.ACL) error {
-	if path == "/"+own {
-		acl = zk.WorldACL(zk.PermAll) // for all users
+// writeOps returns the operations of a write to a znode with that stat, nil for none.
+func (s *store) writeOps(w driver.Write, stat *zk.Stat) []any {
+	path := pathOf(w.Key)
+	switch {
+	case stat == nil:
+		return s.createOps(path, w.Value)
+	case stat.DataLength > 0:
+		return []any{&zk.SetDataRequest{Path: path, Data: w.Value, Version: -1}}
 	}
-	return s.call(ctx, true, func(c *zk.Conn) error {
-		_, err := c.CreateContainer(path, []byte{}, zk.FlagContainer, acl)
-		return err
-	})
+	return s.fillOps(path, w.Value, stat.Version)
 }

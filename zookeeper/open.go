@@ -34,14 +34,14 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 		return nil, err
 	}
 	s := &store{acl: o.acl, stale: o.Stale, retries: o.Retries, endpoints: o.Given, secure: o.TLS != nil, maxRequest: o.maxRequest}
-	s.counts.known = map[int]int32{}
+	s.generations.versions = map[int]int32{}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.leases.start(s)
 	s.servers.Set(o.Endpoints)
 	s.hub = newHub(s, o)
 	cfg := conn.Config{
 		Servers: &s.servers, SessionTimeout: sessionTimeout, TLS: o.TLS, Credentials: o.credentials, MaxRequest: o.maxRequest,
-		OnEvent: s.leases.told, OnRefused: s.refused,
+		OnEvent: s.leases.onEvent, OnRefused: s.onRefused,
 	}
 	if s.main, err = conn.Open(cfg); err != nil {
 		return nil, err

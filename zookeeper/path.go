@@ -4,27 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/go-zookeeper/zk"
 )
 
 const (
-	// own is the name of the znodes that are the library's and hold no keys.
+	// own is the name of the znodes that are the library's own and hold no keys.
 	own = "%kvdb"
-	// keep is the znode in a key's own that keeps a container from being removed.
-	keep = "keep"
 	// system is the part of the tree that belongs to the server.
 	system = "zookeeper"
-
-	maxKey = 8 << 10 // bytes
-	// defaultMaxRequest is the largest request in bytes that a server takes by default:
-	// its jute.maxbuffer. It drops the connection of a client that sends more.
-	defaultMaxRequest = 1<<20 - 1
-	// besideValue is how many bytes, and one, a request with a value and three paths has
-	// besides the value.
-	besideValue = 32<<10 - 1
-	// leastMaxRequest leaves room for a value and for a part of a DeleteTree.
-	leastMaxRequest = 128 << 10
 )
 
 // pathOf returns the znode of a key.
@@ -33,7 +19,7 @@ func pathOf(key string) string { return "/" + key }
 // keyOf is the inverse of pathOf.
 func keyOf(path string) string { return path[1:] }
 
-// parent returns the znode above, "/" for one that has none.
+// parent returns the znode above path, "/" for one at the top.
 func parent(path string) string { return path[:max(strings.LastIndexByte(path, '/'), 1)] }
 
 // child returns the znode below path with that name.
@@ -44,18 +30,19 @@ func child(path, name string) string {
 	return path + "/" + name
 }
 
-// splitPrefix returns the znode below which all keys with the prefix are, and
-// with what the next part of their paths begins.
+// splitPrefix returns the znode below which all keys with the prefix are, and the beginning
+// of the name that the next part of their paths has.
 func splitPrefix(prefix string) (base, name string) {
 	path := pathOf(prefix)
 	return parent(path), path[strings.LastIndexByte(path, '/')+1:]
 }
 
-// foreign reports whether a child of path is none of ours: there are no keys.
+// foreign reports whether a child of path holds no keys because it is the server's, or the
+// library's own.
 func foreign(path, name string) bool { return path == "/" && (name == own || name == system) }
 
-// checkKey returns the key with runs of slashes folded and without one at its
-// end, or why it cannot be.
+// checkKey returns the key with runs of slashes folded and without one at its end. It returns
+// an error for a key that cannot be a path.
 func checkKey(key string) (string, error) {
 	folded, err := checkPrefix(key)
 	if err != nil {
@@ -101,21 +88,13 @@ func checkPrefix(prefix string) (string, error) {
 	return folded.String(), nil
 }
 
+// reserved reports whether a component is one that no key may have.
 func reserved(component string) bool {
 	return component == "." || component == ".." || component == own
 }
 
-// illegal are the characters that ZooKeeper, or its client, does not take. Those
-// from U+10000 on are two surrogates for the server.
+// illegal reports whether ZooKeeper, or its client, refuses paths with that character. The
+// server sees two surrogates in place of a character from U+10000 on.
 func illegal(c rune) bool {
 	return c <= 0x1f || 0x7f <= c && c <= 0x9f || 0xd800 <= c && c <= 0xf8ff || 0xfff0 <= c
 }
-
-// isEphemeral reports whether a znode belongs to a session.
-func isEphemeral(stat *zk.Stat) bool { return stat.EphemeralOwner != 0 }
-
-// isKey reports whether a znode is a key and no directory, and no lock.
-func isKey(stat *zk.Stat) bool { return stat.DataLength > 0 && !isEphemeral(stat) }
-
-// newest is the largest zxid of what happened to a znode, its children included.
-func newest(stat *zk.Stat) int64 { return max(stat.Mzxid, stat.Czxid, stat.Pzxid) }

@@ -10,8 +10,8 @@ import (
 
 // finding is what was read of a znode.
 type finding struct {
-	path string
-	dirt dirt
+	path  string
+	stale stale
 
 	gone     bool
 	stat     *zk.Stat // nil: the data was not read
@@ -23,7 +23,7 @@ type finding struct {
 
 // round reads all that is dirty, and what is found with it.
 func (w *stream) round(x *session) error {
-	level, before := w.take(), w.horizon
+	level, before := w.take(), w.lastZxid
 	for len(level) > 0 {
 		err := x.Run(w.ctx, func(*zk.Conn) error {
 			return parallel(w.ctx, len(level), func(i int) error { return w.fetch(x, level[i]) })
@@ -45,7 +45,7 @@ func (w *stream) round(x *session) error {
 		}
 		level = next
 	}
-	w.bound = before
+	w.completeUntil = before
 	return nil
 }
 
@@ -54,27 +54,27 @@ func (w *stream) take() []*finding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.all {
-		w.dirty[w.root] = dirt{true, true}
+		w.stale[w.root] = stale{true, true}
 		for path := range w.nodes {
-			w.dirty[path] = dirt{true, true}
+			w.stale[path] = stale{true, true}
 		}
 	}
-	level := make([]*finding, 0, len(w.dirty))
-	for path, d := range w.dirty {
+	level := make([]*finding, 0, len(w.stale))
+	for path, d := range w.stale {
 		if _, found := w.nodes[path]; !found && path != w.root {
 			// It is gone, and not subscribed to any more. If it is there again, the list
 			// of children above it has changed.
 			continue
 		}
-		level = append(level, &finding{path: path, dirt: d})
+		level = append(level, &finding{path: path, stale: d})
 	}
-	w.dirty, w.all = map[string]dirt{}, false
+	w.stale, w.all = map[string]stale{}, false
 	return level
 }
 
 // fetch reads a znode, and sets the watches that are not set.
 func (w *stream) fetch(x *session, f *finding) error {
-	for missing := false; f.dirt.data; {
+	for missing := false; f.stale.data; {
 		var err error
 		f.data, f.stat, err = w.h.get(x, f.path)
 		if err == nil {
@@ -82,7 +82,7 @@ func (w *stream) fetch(x *session, f *finding) error {
 		}
 		if errors.Is(err, zk.ErrNoAuth) && f.path != w.root {
 			// A user who may not read it hears no more than that it is gone.
-			exists, err := w.h.awaitCreation(x, f.path)
+			exists, err := w.h.exists(x, f.path)
 			if err != nil || exists {
 				f.stat = nil
 				return err
@@ -98,7 +98,7 @@ func (w *stream) fetch(x *session, f *finding) error {
 		// If it is still missing after that, any later creation has a larger zxid.
 		still := missing
 		if f.path == w.root {
-			exists, err := w.h.awaitCreation(x, f.path)
+			exists, err := w.h.exists(x, f.path)
 			if err != nil {
 				return err
 			}
@@ -110,7 +110,7 @@ func (w *stream) fetch(x *session, f *finding) error {
 		}
 		missing = f.path != w.root
 	}
-	if !f.dirt.children || !w.tree {
+	if !f.stale.children || !w.tree {
 		return nil
 	}
 	children, stat, err := w.h.children(x, f.path)
@@ -147,7 +147,7 @@ func (w *stream) apply(f *finding) []*finding {
 	if f.stat != nil {
 		w.applyData(f)
 	}
-	w.horizon = max(w.horizon, f.pzxid)
+	w.lastZxid = max(w.lastZxid, f.pzxid)
 	var next []*finding
 	for _, name := range f.children {
 		path := child(f.path, name)
@@ -156,13 +156,13 @@ func (w *stream) apply(f *finding) []*finding {
 		}
 		w.nodes[path] = known{}
 		w.h.subscribePath(w, path)
-		next = append(next, &finding{path: path, dirt: dirt{true, true}})
+		next = append(next, &finding{path: path, stale: stale{true, true}})
 	}
 	return next
 }
 
 func (w *stream) applyGone(f *finding) {
-	w.horizon = max(w.horizon, f.removed)
+	w.lastZxid = max(w.lastZxid, f.removed)
 	old := w.nodes[f.path]
 	if old.key {
 		w.deleted(f.path, max(f.removed, old.mzxid+1))
@@ -174,7 +174,7 @@ func (w *stream) applyGone(f *finding) {
 }
 
 func (w *stream) applyData(f *finding) {
-	w.horizon = max(w.horizon, newest(f.stat))
+	w.lastZxid = max(w.lastZxid, lastChange(f.stat))
 	old := w.nodes[f.path]
 	now := known{czxid: f.stat.Czxid, mzxid: f.stat.Mzxid, key: isKey(f.stat) && w.listed(f.path)}
 	w.nodes[f.path] = now

@@ -2,7 +2,6 @@ package zookeeper
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,16 +23,16 @@ const (
 
 // store implements driver.Store.
 type store struct {
-	main    *conn.Conn
-	servers conn.Servers
-	hub     *hub
-	acl     []zk.ACL
-	stale   bool // reads need not see the latest writes
-	retries int  // how often a request is sent again; 0: as often as there is time
-	secure  bool // connections use TLS
-	counts  counts
-	kept    paths // containers that have a keep
-	leases  leases
+	main        *conn.Conn
+	servers     conn.Servers
+	hub         *hub
+	acl         []zk.ACL
+	stale       bool // reads need not see the latest writes
+	retries     int  // how often a request is sent again; 0: as often as there is time
+	secure      bool // connections use TLS
+	generations generations
+	sentinels   pathSet // containers that have a keep
+	leases      leases
 	// checking: it is being found out whether history has gone back.
 	checking atomic.Bool
 
@@ -61,17 +60,6 @@ func (s *store) Profile() driver.Profile {
 		NoTTL: true, NoEmptyValue: true, MaxKey: maxKey,
 		CheckKey: checkKey, CheckPrefix: checkPrefix, OpTimeout: opTimeout,
 	}
-}
-
-// tooLarge returns the error of a value that makes a request too large, or nil. The
-// server would drop the connection.
-func (s *store) tooLarge(key string, value []byte) error {
-	limit := s.maxRequest - besideValue
-	if len(value) <= limit {
-		return nil
-	}
-	return fmt.Errorf("%w: value of key %q has %d bytes, the limit is %d, see option %s",
-		kvdb.ErrTooLarge, key, len(value), limit, kvdb.MaxRequestBytesKey)
 }
 
 // launch runs f on a goroutine that Close waits for; false after Close.

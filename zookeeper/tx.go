@@ -18,25 +18,17 @@ func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driv
 	// The largest it can be: nothing is there that is written.
 	size := 0
 	for _, r := range reads {
-		for _, op := range s.absent(pathOf(r.Key)) {
-			size += sizeOf(op)
-		}
-		size += opOverhead + len(generationPath(0))
+		size += sizeOf(s.absentOps(pathOf(r.Key))...) + opOverhead + len(generationPath(0))
 	}
 	for _, w := range writes {
-		if err := s.tooLarge(w.Key, w.Value); err != nil {
+		if err := s.checkValue(w.Key, w.Value); err != nil {
 			return err
 		}
-		for _, op := range s.made(pathOf(w.Key), w.Value) {
-			size += sizeOf(op)
-		}
-		size += opOverhead + len(keepPath(pathOf(w.Key)))
+		size += sizeOf(s.createOps(pathOf(w.Key), w.Value)...) + opOverhead + len(sentinelPath(pathOf(w.Key)))
 	}
 	for _, l := range locks {
 		h, _ := l.(*lease).current()
-		for _, op := range h.guards() {
-			size += sizeOf(op)
-		}
+		size += sizeOf(h.guards()...)
 	}
 	if size > s.maxRequest {
 		return fmt.Errorf("%w: the transaction has %d bytes as a request, the limit is %d, see option %s",
@@ -102,7 +94,7 @@ func (t *transaction) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	for _, r := range t.reads {
-		ops, err := t.s.unchanged(r, t.stats[r.Key])
+		ops, err := t.s.unchangedOps(r, t.stats[r.Key])
 		if err != nil {
 			return err
 		}
@@ -126,11 +118,11 @@ func (t *transaction) prepareWrite(ctx context.Context, w driver.Write) error {
 		t.stats[w.Key] = nil // the request fails if another znode is there by now
 	}
 	stat := t.stats[w.Key]
-	t.ops = append(t.ops, t.s.written(w, stat)...)
+	t.ops = append(t.ops, t.s.writeOps(w, stat)...)
 	if stat == nil || !isKey(stat) {
 		return nil
 	}
-	keeping, err := t.s.keeping(ctx, path, stat)
+	keeping, err := t.s.sentinelChecks(ctx, path, stat)
 	if err != nil && !isMoved(err) { // if the znode is gone, the request fails, too
 		return err
 	}
@@ -149,15 +141,15 @@ func (t *transaction) resolve(ctx context.Context, failed int, err error) error 
 		return t.guardsMoved(ctx)
 	case failed < t.guards+t.checks:
 		for _, r := range t.reads {
-			t.s.counts.forget(generation(pathOf(r.Key)))
+			t.s.generations.forget(generation(pathOf(r.Key)))
 		}
 	case errors.Is(err, zk.ErrNoNode), belowLock:
 		for _, w := range t.writes {
-			t.s.kept.remove(pathOf(w.Key))
+			t.s.sentinels.remove(pathOf(w.Key))
 		}
 		return t.makeDirectories(ctx, err)
-	case errors.Is(err, zk.ErrNodeExists) && isKeep(t.ops[failed]):
-		return t.s.removeKeep(ctx, parent(parent(t.ops[failed].(*zk.CreateRequest).Path)))
+	case errors.Is(err, zk.ErrNodeExists) && isSentinel(t.ops[failed]):
+		return t.s.removeSentinel(ctx, parent(parent(t.ops[failed].(*zk.CreateRequest).Path)))
 	}
 	return nil
 }
@@ -213,7 +205,7 @@ func (t *transaction) readStats(ctx context.Context) (map[string]*zk.Stat, error
 }
 
 // unchanged returns the operations that succeed if a key is as it was read.
-func (s *store) unchanged(r driver.Read, stat *zk.Stat) ([]any, error) {
+func (s *store) unchangedOps(r driver.Read, stat *zk.Stat) ([]any, error) {
 	path := pathOf(r.Key)
 	present := stat != nil && isKey(stat)
 	switch {
@@ -222,27 +214,7 @@ func (s *store) unchanged(r driver.Read, stat *zk.Stat) ([]any, error) {
 	case stat != nil:
 		return []any{&zk.CheckVersionRequest{Path: path, Version: stat.Version}}, nil
 	}
-	return s.absent(path), nil
-}
-
-// absent are the operations that succeed if there is no znode at path.
-func (s *store) absent(path string) []any {
-	return []any{
-		&zk.CreateRequest{Path: path, Data: []byte{}, Acl: s.acl, Flags: zk.FlagPersistent},
-		&zk.DeleteRequest{Path: path, Version: 0},
-	}
-}
-
-// written returns the operations of a write.
-func (s *store) written(w driver.Write, stat *zk.Stat) []any {
-	path := pathOf(w.Key)
-	switch {
-	case stat == nil:
-		return s.made(path, w.Value)
-	case stat.DataLength > 0:
-		return []any{&zk.SetDataRequest{Path: path, Data: w.Value, Version: -1}}
-	}
-	return s.filled(path, w.Value, stat.Version)
+	return s.absentOps(path), nil
 }
 
 // guardsMoved returns nil when a guard may have failed because a lock was moved to its

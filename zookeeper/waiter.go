@@ -62,7 +62,7 @@ func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.T
 		defer cancel()
 	}
 	for {
-		x, err := w.h.use(ctx)
+		x, err := w.h.awaitSession(ctx)
 		if err != nil {
 			return err
 		}

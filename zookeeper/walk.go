@@ -6,128 +6,91 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/go-zookeeper/zk"
 
-	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
-// pipeline is how many requests are on their way at a time.
-const pipeline = 64
-
-// parallel calls f with 0 to n-1, many at a time, until one fails.
-func parallel(ctx context.Context, n int, f func(i int) error) error {
-	var mu sync.Mutex // protects next and failure
-	next, failure := 0, error(nil)
-	take := func(err error) int {
-		mu.Lock()
-		defer mu.Unlock()
-		if failure == nil {
-			failure = err
-		}
-		if failure == nil {
-			failure = driver.WithCause(ctx, nil)
-		}
-		if failure != nil {
-			return n
-		}
-		next++
-		return next - 1
-	}
-	var running sync.WaitGroup
-	for range min(n, pipeline) {
-		running.Go(func() {
-			for i := take(nil); i < n; {
-				i = take(f(i))
-			}
-		})
-	}
-	running.Wait()
-	return failure
-}
-
-// walk is which part of the tree to read.
+// walk says which part of the tree to read.
 type walk struct {
 	prefixes []string // string prefixes of keys
 	data     bool     // with values
 	own      bool     // with the library's own znodes
-	// names: of what is below the one prefix, a directory, each child, and as much
-	// as reports whether there is a key at or below it.
+	// names: read only enough to know which children of the one prefix, a directory, are keys or
+	// have a key below them.
 	names bool
-	// limit, unless 0: as much as tells the first keys from this one on, and
+	// limit, unless 0: read only enough to know the first keys from the key from on, and
 	// whether there is another one.
 	from  string
 	limit int
 }
 
-// update reads what was not read yet, and again what was read too long ago: what
-// is not known to be as it was at zxid.
-func (w walk) update(ctx context.Context, c *conn.Conn, m *moment, zxid int64) error {
-	read, err := w.tops(ctx, c, m, zxid)
+// update reads what view lacks, and reads again what may have changed before zxid.
+func (w walk) update(ctx context.Context, c *conn.Conn, view *treeView, zxid int64) error {
+	read, err := w.readBases(ctx, c, view, zxid)
 	if err != nil {
 		return err
 	}
 	var old []*node
-	for _, n := range m.nodes {
+	for _, n := range view.nodes {
 		if n.seen < zxid {
 			old = append(old, &node{path: n.path})
 		}
 	}
-	if err := w.fetchAll(ctx, c, m, old); err != nil {
+	if err := w.fetchAll(ctx, c, view, old); err != nil {
 		return err
 	}
 	read = append(read, old...)
 	for step := 1; len(read) > 0; step *= 2 {
-		read = w.unread(m, read, step)
-		if err := w.fetchAll(ctx, c, m, read); err != nil {
+		read = w.unread(view, read, step)
+		if err := w.fetchAll(ctx, c, view, read); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fetchAll reads znodes, and puts into m what is there.
-func (w walk) fetchAll(ctx context.Context, c *conn.Conn, m *moment, level []*node) error {
-	err := parallel(ctx, len(level), func(i int) error { return w.fetch(c, level[i]) })
+// fetchAll reads znodes into view.
+func (w walk) fetchAll(ctx context.Context, c *conn.Conn, view *treeView, nodes []*node) error {
+	err := parallel(ctx, len(nodes), func(i int) error { return w.fetch(c, nodes[i]) })
 	if err != nil {
 		return err
 	}
-	for _, n := range level {
+	for _, n := range nodes {
 		if n.stat == nil {
-			m.vanished(n.path)
+			view.removeVanished(n.path)
 		} else {
-			m.put(n)
+			view.put(n)
 		}
 	}
 	return nil
 }
 
-// unread returns what to read next: all that is below what was just read, or
-// what a part of it needs.
-func (w walk) unread(m *moment, read []*node, step int) []*node {
+// unread returns the znodes to read next: all below those that were just read, or the part of
+// them that is needed.
+func (w walk) unread(view *treeView, read []*node, step int) []*node {
 	switch {
 	case w.names:
-		return w.unreadNames(m, step)
+		return w.unreadNames(view, step)
 	case w.limit > 0:
-		return w.unreadPage(m)
+		return w.unreadPage(view)
 	}
 	var next []*node
 	for _, n := range read {
-		next = w.below(m, m.nodes[n.path], next)
+		next = w.below(view, view.nodes[n.path], next)
 	}
 	return next
 }
 
-// below adds the children of a znode that are not read yet.
-func (w walk) below(m *moment, n *node, next []*node) []*node {
+// below adds to next the children of a znode that are not read yet.
+func (w walk) below(view *treeView, n *node, next []*node) []*node {
 	if n == nil {
 		return next
 	}
 	for _, name := range n.children {
 		path := child(n.path, name)
-		if foreign(n.path, name) || name == own && !w.own || m.nodes[path] != nil || !w.within(path) {
+		if foreign(n.path, name) || name == own && !w.own || view.nodes[path] != nil || !w.within(path) {
 			continue
 		}
 		next = append(next, &node{path: path})
@@ -135,10 +98,10 @@ func (w walk) below(m *moment, n *node, next []*node) []*node {
 	return next
 }
 
-// unreadNames returns a znode at or below each child that is not known to be a
-// key, or to have one below it: the deepest, as the likeliest. When that was in
-// vain for long it returns more and more.
-func (w walk) unreadNames(m *moment, step int) []*node {
+// unreadNames returns a znode at or below each child that is not known to be a key, or to have
+// one below it. It takes the deepest, where a key is the most likely, and more of them with each
+// step in vain.
+func (w walk) unreadNames(view *treeView, step int) []*node {
 	few := max(1, step/8)
 	base, _ := splitPrefix(w.prefixes[0])
 	childOf := func(path string) string {
@@ -146,14 +109,14 @@ func (w walk) unreadNames(m *moment, step int) []*node {
 		return name
 	}
 	found := map[string]bool{}
-	for _, n := range m.nodes {
+	for _, n := range view.nodes {
 		if n.isKey() && n.path != base {
 			found[childOf(n.path)] = true
 		}
 	}
 	unread := map[string][]*node{}
-	for _, n := range m.nodes {
-		for _, next := range w.below(m, n, nil) {
+	for _, n := range view.nodes {
+		for _, next := range w.below(view, n, nil) {
 			if name := childOf(next.path); !found[name] {
 				unread[name] = append(unread[name], next)
 			}
@@ -169,14 +132,14 @@ func (w walk) unreadNames(m *moment, step int) []*node {
 	return next
 }
 
-// unreadPage returns those of the znodes that come before the key behind the
-// page. In the order of keys a znode comes before what is below it.
-func (w walk) unreadPage(m *moment) []*node {
+// unreadPage returns znodes that come before the first key after the page. In the order of keys a
+// znode comes before those below it.
+func (w walk) unreadPage(view *treeView) []*node {
 	var next []*node
-	for _, n := range m.nodes {
-		next = w.below(m, n, next)
+	for _, n := range view.nodes {
+		next = w.below(view, n, next)
 	}
-	keys := m.keys(w)
+	keys := view.keys(w)
 	if len(keys) > w.limit {
 		end := keys[w.limit].path
 		next = slices.DeleteFunc(next, func(n *node) bool { return n.path > end })
@@ -185,104 +148,69 @@ func (w walk) unreadPage(m *moment) []*node {
 	return next[:min(max(w.limit, pipeline), len(next))]
 }
 
-// within reports whether keys that are wanted may be at or below path.
+// within reports whether keys of the walk may be at or below path.
 func (w walk) within(path string) bool {
 	key := keyOf(path)
-	if key+"0" <= w.from { // '0' comes behind '/'
+	if key+"0" <= w.from { // '0' comes after '/'
 		return false
 	}
-	for _, prefix := range w.prefixes {
-		if strings.HasPrefix(key, prefix) || strings.HasPrefix(prefix, key+"/") {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.prefixes, func(prefix string) bool {
+		return strings.HasPrefix(key, prefix) || strings.HasPrefix(prefix, key+"/")
+	})
 }
 
-// listed reports whether a key is wanted.
+// listed reports whether a key belongs to the walk. A longer one is another program's, which
+// Get refuses.
 func (w walk) listed(key string) bool {
-	if key < w.from || len(key) > maxKey { // another program's, which Get does not take
-		return false
-	}
-	for _, prefix := range w.prefixes {
-		if strings.HasPrefix(key, prefix) {
-			return true
-		}
-	}
-	return false
+	return key >= w.from && len(key) <= maxKey &&
+		slices.ContainsFunc(w.prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
 }
 
-// fetch reads one znode as it was at one moment; without one its stat stays nil. One
-// that the user may not read is hidden, unless all must be known.
+// fetch reads one znode as it was at one moment. The stat is nil if there is none. A znode that
+// the user may not read is hidden, unless the walk includes the library's own znodes.
 func (w walk) fetch(c *conn.Conn, n *node) error {
-	r := c.TrackZxid(n.path)
-	defer r.Stop()
-	err := w.fetchReadable(c, n, r)
+	t := c.TrackZxid(n.path)
+	defer t.Stop()
+	err := w.fetchReadable(c, n, t)
 	if !errors.Is(err, zk.ErrNoAuth) || w.own {
 		return err
 	}
-	r.Reset()
+	t.Reset()
 	n.data, n.children, n.hidden = nil, nil, true
 	n.seen = c.Zxid()
 	exists, stat, err := c.Client().Exists(n.path)
 	if n.stat = stat; err == nil && !exists {
 		err = zk.ErrNoNode
 	}
-	return n.read(r, err)
+	return n.setResult(t, err)
 }
 
-func (w walk) fetchReadable(c *conn.Conn, n *node, r *conn.ZxidTracker) error {
+// fetchReadable is fetch of a znode that the user may read.
+func (w walk) fetchReadable(c *conn.Conn, n *node, t *conn.ZxidTracker) error {
 	for {
 		n.seen = c.Zxid()
 		if w.data {
 			var err error
 			n.data, n.stat, err = c.Client().Get(n.path)
 			if err != nil || n.stat.NumChildren == 0 {
-				return n.read(r, err)
+				return n.setResult(t, err)
 			}
-			r.Reset()
+			t.Reset()
 		}
 		sent := c.Zxid()
 		children, stat, err := c.Client().Children(n.path)
 		if err != nil {
-			return n.read(r, err)
+			return n.setResult(t, err)
 		}
-		if !w.data || newest(stat) == newest(n.stat) {
+		if !w.data || lastChange(stat) == lastChange(n.stat) {
 			n.children, n.stat, n.seen = children, stat, sent
-			return n.read(r, nil)
+			return n.setResult(t, nil)
 		}
-		r.Reset()
+		t.Reset()
 	}
 }
 
-// tops reads the znodes below which is all that is wanted.
-func (w walk) tops(ctx context.Context, c *conn.Conn, m *moment, zxid int64) ([]*node, error) {
-	var tops []*node
-	for _, base := range w.bases() {
-		if above := m.above[base]; m.nodes[base] == nil && (above == nil || above.seen < zxid) {
-			tops = append(tops, &node{path: base})
-		}
-	}
-	above := make([]*node, len(tops))
-	err := parallel(ctx, len(tops), func(i int) (err error) {
-		above[i], err = w.top(c, tops[i])
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	var read []*node
-	for i, n := range tops {
-		m.above[n.path] = above[i]
-		if n.stat != nil {
-			m.put(n)
-			read = append(read, n)
-		}
-	}
-	return read, nil
-}
-
-// bases are the znodes at or below which all that is wanted is.
+// bases returns the znodes at or below which the keys of the walk are.
 func (w walk) bases() []string {
 	var bases []string
 	for _, prefix := range w.prefixes {
@@ -293,15 +221,43 @@ func (w walk) bases() []string {
 	return bases
 }
 
-// top reads a znode. If it is not there, it returns the lowest znode above it
-// that is, and that has not changed since.
-func (w walk) top(c *conn.Conn, n *node) (above *node, err error) {
+// readBases reads into view the bases that it lacks, and returns them. It reads a base again that
+// was missing, but may have been created before zxid.
+func (w walk) readBases(ctx context.Context, c *conn.Conn, view *treeView, zxid int64) ([]*node, error) {
+	var bases []*node
+	for _, base := range w.bases() {
+		if above := view.above[base]; view.nodes[base] == nil && (above == nil || above.seen < zxid) {
+			bases = append(bases, &node{path: base})
+		}
+	}
+	above := make([]*node, len(bases))
+	err := parallel(ctx, len(bases), func(i int) (err error) {
+		above[i], err = w.readBase(c, bases[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var read []*node
+	for i, n := range bases {
+		view.above[n.path] = above[i]
+		if n.stat != nil {
+			view.put(n)
+			read = append(read, n)
+		}
+	}
+	return read, nil
+}
+
+// readBase reads a znode. If it is missing, readBase returns the lowest znode above it, which has
+// not changed since.
+func (w walk) readBase(c *conn.Conn, n *node) (above *node, err error) {
 	for {
 		err := w.fetch(c, n)
 		switch {
 		case err != nil:
 			return nil, err
-		case n.hidden && n.stat != nil: // an empty list would tell that nothing is there
+		case n.hidden && n.stat != nil: // an empty list would mean that there are no keys
 			return nil, zk.ErrNoAuth
 		case n.stat != nil:
 			return nil, nil
@@ -318,8 +274,8 @@ func (w walk) top(c *conn.Conn, n *node) (above *node, err error) {
 				above.stat = stat
 			}
 		}
-		if newest(above.stat) <= n.seen {
-			above.seen = max(above.seen, newest(above.stat))
+		if lastChange(above.stat) <= n.seen {
+			above.seen = max(above.seen, lastChange(above.stat))
 			return above, nil
 		}
 	}

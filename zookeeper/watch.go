@@ -35,15 +35,15 @@ type stream struct {
 	first bool // nothing was read yet
 
 	// These belong to the caller of Next.
-	nodes   map[string]known
-	pending []*kvdb.KVPair
-	horizon int64 // the largest zxid seen
-	bound   int64 // horizon when the last round that was read to its end began
+	nodes         map[string]known
+	pending       []*kvdb.KVPair
+	lastZxid      int64 // the largest zxid seen
+	completeUntil int64 // horizon when the last round that was read to its end began
 
 	wake chan struct{} // has an element after something below has changed
 
 	mu      sync.Mutex // protects what is below
-	dirty   map[string]dirt
+	stale   map[string]stale
 	all     bool // every znode is to be read
 	failure error
 }
@@ -55,13 +55,13 @@ type known struct {
 }
 
 // dirt is what must be read of a znode.
-type dirt struct{ data, children bool }
+type stale struct{ data, children bool }
 
 // Watch implements driver.Store.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
 	w := &stream{
 		h: s.hub, ctx: ctx, walk: walk{prefixes: []string{r.Key}}, root: pathOf(r.Key), tree: r.Prefix, after: r.After,
-		first: true, nodes: map[string]known{}, wake: make(chan struct{}, 1), dirty: map[string]dirt{}, all: true,
+		first: true, nodes: map[string]known{}, wake: make(chan struct{}, 1), stale: map[string]stale{}, all: true,
 	}
 	if w.tree {
 		w.root, _ = splitPrefix(r.Key)
@@ -79,7 +79,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 func (w *stream) begin() error {
 	for {
 		bound, cancel := driver.WithTimeLimit(w.ctx, opTimeout)
-		x, err := w.h.use(bound)
+		x, err := w.h.awaitSession(bound)
 		if err == nil {
 			err = x.Run(bound, func(*zk.Conn) error { return x.StartSync().Wait(bound) })
 			if err != nil && bound.Err() == nil {
@@ -120,7 +120,7 @@ func awaitLoss(ctx context.Context, x *session) error {
 // Next implements driver.Stream.
 func (w *stream) Next() ([]*kvdb.KVPair, error) {
 	for {
-		if events := w.due(); len(events) > 0 {
+		if events := w.dueEvents(); len(events) > 0 {
 			return events, nil
 		}
 		x, err := w.await()
@@ -142,7 +142,7 @@ func (w *stream) Next() ([]*kvdb.KVPair, error) {
 func (w *stream) await() (*session, error) {
 	for {
 		w.mu.Lock()
-		some, failure := w.all || len(w.dirty) > 0, w.failure
+		some, failure := w.all || len(w.stale) > 0, w.failure
 		w.mu.Unlock()
 		if failure != nil {
 			return nil, failure
@@ -164,17 +164,17 @@ func (w *stream) await() (*session, error) {
 }
 
 // due returns the events whose turn it is.
-func (w *stream) due() []*kvdb.KVPair {
+func (w *stream) dueEvents() []*kvdb.KVPair {
 	if len(w.pending) == 0 {
 		return nil
 	}
 	slices.SortStableFunc(w.pending, func(a, b *kvdb.KVPair) int { return cmp.Compare(a.ModifiedIndex, b.ModifiedIndex) })
 	w.mu.Lock()
-	quiet := !w.all && len(w.dirty) == 0
+	quiet := !w.all && len(w.stale) == 0
 	w.mu.Unlock()
 	n := len(w.pending)
 	if !quiet {
-		n, _ = slices.BinarySearchFunc(w.pending, uint64(w.bound)+1, func(e *kvdb.KVPair, index uint64) int {
+		n, _ = slices.BinarySearchFunc(w.pending, uint64(w.completeUntil)+1, func(e *kvdb.KVPair, index uint64) int {
 			return cmp.Compare(e.ModifiedIndex, index)
 		})
 	}
@@ -194,10 +194,10 @@ func (w *stream) Close() {
 
 func (w *stream) fired(path string, event zk.EventType) {
 	w.mu.Lock()
-	d := w.dirty[path]
+	d := w.stale[path]
 	d.data = d.data || event != zk.EventNodeChildrenChanged
 	d.children = d.children || event != zk.EventNodeDataChanged
-	w.dirty[path] = d
+	w.stale[path] = d
 	w.mu.Unlock()
 	w.signal()
 }

@@ -240,7 +240,7 @@ func TestWatchesThatAreOver(t *testing.T) {
 	lives, err := s.Watch(t.Context(), driver.WatchRequest{Key: "d/key"})
 	require.NoError(t, err)
 	defer lives.Close()
-	before, err := s.hub.use(t.Context())
+	before, err := s.hub.awaitSession(t.Context())
 	require.NoError(t, err)
 	for i := range 100 {
 		w, err := s.Watch(t.Context(), driver.WatchRequest{Key: fmt.Sprintf("d/key-%d", i)})
@@ -249,7 +249,7 @@ func TestWatchesThatAreOver(t *testing.T) {
 	}
 	receive(t, before.lost, "the end of the session")
 	s.hub.mu.Lock()
-	require.LessOrEqual(t, len(s.hub.arms), 4+s.hub.maxIdle+1)
+	require.LessOrEqual(t, len(s.hub.serverWatches), 4+s.hub.maxIdle+1)
 	s.hub.mu.Unlock()
 	written, err := s.Put(t.Context(), driver.Write{Key: "d/key", Value: []byte("value")})
 	require.NoError(t, err)

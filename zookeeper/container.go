@@ -1,0 +1,76 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// makeContainers creates the container at path and those above that are missing. It returns
+// those that it created, outermost first. The server may remove a container that had children
+// and has none any more, so the caller must be prepared to make it again.
+func (s *store) makeContainers(ctx context.Context, path string, acl []zk.ACL) (made []string, err error) {
+	missing := []string{path}
+	for len(missing) > 0 {
+		next := missing[len(missing)-1]
+		err := s.makeContainer(ctx, next, acl)
+		switch {
+		case errors.Is(err, zk.ErrNoNode):
+			missing = append(missing, parent(next))
+		case err == nil, errors.Is(err, zk.ErrNodeExists):
+			missing = missing[:len(missing)-1]
+			if err == nil {
+				made = append(made, next)
+			}
+		default:
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// makeContainer creates one container. It is sent again when its outcome is unknown, because
+// it does not matter who created it.
+func (s *store) makeContainer(ctx context.Context, path string, acl []zk.ACL) error {
+	if path == "/"+own {
+		acl = zk.WorldACL(zk.PermAll) // all users share it
+	}
+	return s.call(ctx, true, func(c *zk.Conn) error {
+		_, err := c.CreateContainer(path, []byte{}, zk.FlagContainer, acl)
+		return err
+	})
+}
+
+// makeDirectory makes the directory at path, in which a znode could not be created because
+// of err: it creates the containers that are missing, and has a lock that is in the way moved.
+func (s *store) makeDirectory(ctx context.Context, path string, err error) error {
+	if errors.Is(err, zk.ErrNoNode) {
+		_, err = s.makeContainers(ctx, path, s.acl)
+	}
+	if errors.Is(err, zk.ErrNoChildrenForEphemerals) {
+		return s.makeRoom(ctx, path)
+	}
+	return err
+}
+
+// makeShared creates one of the library's own znodes, which all users share and which stays,
+// unless it exists.
+func (s *store) makeShared(ctx context.Context, path string) error {
+	everyone := zk.WorldACL(zk.PermAll)
+	for {
+		err := s.call(ctx, true, func(c *zk.Conn) error {
+			_, err := c.Create(path, []byte{}, zk.FlagPersistent, everyone)
+			return err
+		})
+		switch {
+		case err == nil, errors.Is(err, zk.ErrNodeExists):
+			return nil
+		case !errors.Is(err, zk.ErrNoNode):
+			return err
+		}
+		if _, err := s.makeContainers(ctx, parent(path), everyone); err != nil {
+			return err
+		}
+	}
+}

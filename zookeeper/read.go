@@ -1,0 +1,106 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
+)
+
+// Get implements driver.Store.
+func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
+	before := s.main.Zxid()
+	var data []byte
+	var stat *zk.Stat
+	err := s.read(ctx, func(c *zk.Conn) (err error) {
+		data, stat, err = c.Get(pathOf(key))
+		return err
+	})
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
+		return nil, kvdb.ErrNotFound
+	case err != nil:
+		return nil, err
+	case !isKey(stat):
+		return nil, kvdb.ErrNotFound
+	}
+	pair := pairOf(key, data, stat)
+	// What was read includes all changes up to this index.
+	pair.KVDBIndex = max(pair.ModifiedIndex, uint64(before))
+	return pair, nil
+}
+
+// look reads a znode. The stat is nil if there is none.
+func (s *store) look(ctx context.Context, path string, withData, latest bool) (*zk.Stat, []byte, error) {
+	read := s.peek
+	if latest {
+		read = s.sync
+	}
+	var stat *zk.Stat
+	var data []byte
+	err := read(ctx, func(c *zk.Conn) (err error) {
+		if withData {
+			data, stat, err = c.Get(path)
+			return err
+		}
+		exists, found, err := c.Exists(path)
+		if stat = found; !exists {
+			stat = nil
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, err // the request may still write stat and data
+	}
+	return stat, data, nil
+}
+
+// readMatching reads a znode and returns its stat if it is a key for which the condition holds.
+// It reads the latest state when latest is true, or when the condition does not hold in an older
+// one; then it sets latest. The value goes to data, unless that is nil.
+func (s *store) readMatching(ctx context.Context, path string, cond driver.Cond, latest *bool, data *[]byte) (*zk.Stat, error) {
+	for {
+		stat, value, err := s.look(ctx, path, data != nil || cond.HasValue, *latest)
+		switch {
+		case err != nil:
+			return nil, err
+		case stat == nil || !isKey(stat):
+			err = kvdb.ErrNotFound
+		default:
+			err = cond.Check(uint64(stat.Czxid), uint64(stat.Mzxid), value)
+		}
+		if err == nil {
+			if data != nil {
+				*data = value
+			}
+			return stat, nil
+		}
+		if *latest {
+			return nil, err
+		}
+		*latest = true
+	}
+}
+
+// children returns the names of a znode's children, which may be an old state. It returns none
+// if there is no znode.
+func (s *store) children(ctx context.Context, path string) ([]string, error) {
+	var names []string
+	err := s.peek(ctx, func(c *zk.Conn) (err error) {
+		names, _, err = c.Children(path)
+		return err
+	})
+	switch {
+	case errors.Is(err, zk.ErrNoNode):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return names, nil
+}

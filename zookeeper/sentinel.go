@@ -1,0 +1,116 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// The server removes a container that had children and has none any more, with its value. So
+// a container that becomes a key gets a child that stays, the sentinel. If the container is
+// gone before the sentinel is created, by the server or because somebody has deleted it, the
+// Put does not know its outcome.
+
+// sentinel is the name of the znode, in a key's own, that keeps a container from being removed.
+const sentinel = "keep"
+
+func sentinelPath(path string) string { return path + "/" + own + "/" + sentinel }
+
+// maybeContainer reports whether a znode may be a container, judging by the stat after a
+// write of its value, because the server does not say so. A znode that was created as a key
+// was written when it was created, and has no children at first. A container that was never
+// written has had children, or is written for the first time.
+func maybeContainer(stat *zk.Stat) bool { return stat.Cversion > 0 || stat.Version <= 1 }
+
+// makeSentinel creates the sentinel of the znode at path. It returns zk.ErrNoNode when the
+// znode is gone.
+func (s *store) makeSentinel(ctx context.Context, path string) error {
+	for {
+		err := s.call(ctx, true, func(c *zk.Conn) error {
+			_, err := c.Create(sentinelPath(path), []byte{}, zk.FlagPersistent, s.acl)
+			return err
+		})
+		switch {
+		case err == nil, errors.Is(err, zk.ErrNodeExists):
+			s.sentinels.add(path)
+			return nil
+		case !errors.Is(err, zk.ErrNoNode):
+			return err
+		}
+		if err := s.makeContainer(ctx, child(path, own), s.acl); err != nil && !errors.Is(err, zk.ErrNodeExists) {
+			return err
+		}
+	}
+}
+
+// sentinelChecks returns the operations that go with another write of a key with that stat.
+// The Put that made a container a key may have ended before it created the sentinel, so the
+// sentinel is created first if it is not known to exist.
+func (s *store) sentinelChecks(ctx context.Context, path string, stat *zk.Stat) ([]any, error) {
+	// A znode that was written when it was created was created as a key.
+	if stat.Cversion == 0 && (stat.Version > 1 || stat.Mzxid == stat.Czxid) {
+		return nil, nil
+	}
+	if !s.sentinels.has(path) {
+		if err := s.makeSentinel(ctx, path); err != nil {
+			return nil, err
+		}
+	}
+	return []any{&zk.CheckVersionRequest{Path: sentinelPath(path), Version: -1}}, nil
+}
+
+// isSentinel reports whether an operation creates a sentinel.
+func isSentinel(op any) bool {
+	create, ok := op.(*zk.CreateRequest)
+	return ok && strings.HasSuffix(create.Path, "/"+own+"/"+sentinel)
+}
+
+// removeSentinel removes the sentinel of a key that another program has deleted without
+// this library.
+func (s *store) removeSentinel(ctx context.Context, path string) error {
+	err := s.call(ctx, true, func(c *zk.Conn) error { return c.Delete(sentinelPath(path), -1) })
+	if errors.Is(err, zk.ErrNoNode) {
+		return nil
+	}
+	return err
+}
+
+// maxSentinels bounds how many sentinels an instance remembers.
+const maxSentinels = 10000
+
+// pathSet is a set of paths, bounded by maxSentinels.
+type pathSet struct {
+	mu  sync.Mutex // protects set
+	set map[string]struct{}
+}
+
+func (p *pathSet) has(path string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.set[path]
+	return ok
+}
+
+func (p *pathSet) add(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.set == nil || len(p.set) >= maxSentinels {
+		p.set = map[string]struct{}{}
+	}
+	p.set[path] = struct{}{}
+}
+
+func (p *pathSet) remove(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.set, path)
+}
+
+func (p *pathSet) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.set)
+}
