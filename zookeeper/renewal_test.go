@@ -7,12 +7,4 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-func TestRenewedCertificate(t *testing.T) {
-	t.Parallel() // it mostly waits
-	security.ClientCertificate(t, New, servers.ZooKeeper(t, servers.Options{ClientCertAuth: true}))
-}
-
-func TestRotatedAuthorities(t *testing.T) {
-	t.Parallel()
-	security.Authorities(t, New, servers.ZooKeeper(t, servers.Options{TLS: true}))
-}
+func TestRenewal(t *testing.T) { security.Renewal(t, New, servers.ZooKeeper) }

@@ -1,5 +1,5 @@
-// Package common is what the backends for both APIs of etcd share: options, TLS,
-// and finding out which API a server speaks.
+// Package common has what the backends for both APIs of etcd share: options, TLS, and
+// the question which API a server speaks.
 package common
 
 import (
@@ -14,50 +14,50 @@ import (
 )
 
 const (
-	// DefaultRetryCount is how often a request is tried again that is known not
-	// to have run, or changes nothing, unless the option kvdb.RetryCountKey says
-	// otherwise. The time limit of the call ends the tries too.
+	// DefaultRetryCount is how often a request is sent again that is known not to
+	// have run, or that changes nothing. The option kvdb.RetryCountKey changes it. The
+	// time limit of the call also ends the tries.
 	DefaultRetryCount = 60
 	// DefaultIntervalBetweenRetries is the longest wait between two tries.
 	DefaultIntervalBetweenRetries = 500 * time.Millisecond
-	// Bootstrap is the key that programs write to find out whether they are the
-	// first.
+	// Bootstrap is the key that a program creates to find out whether it is the
+	// first one.
 	Bootstrap = "kvdb/bootstrap"
-	// DefaultDialTimeout bounds the time in which a connection is made.
+	// DefaultDialTimeout bounds how long it may take to make a connection.
 	DefaultDialTimeout = 30 * time.Second
-	// DefaultLockTTL is how long a lock outlives a holder that died, in seconds.
+	// DefaultLockTTL is how long a lock outlives a holder that has died, in seconds.
 	DefaultLockTTL = 16
-	// DefaultLockRefreshDuration is the interval at which the lease of locks is
-	// kept alive.
+	// DefaultLockRefreshDuration is the interval between two keep-alives of the lease
+	// of locks.
 	DefaultLockRefreshDuration = 2 * time.Second
 )
 
-// EtcdCommon is what options say.
+// EtcdCommon reads the options that both backends have.
 type EtcdCommon interface {
 	// GetAuthInfoFromOptions returns the TLS files, the user and the password.
-	// The error is kvdb.ErrNoPassword for a user without a password, and names
-	// the option for others that cannot be used.
+	// The error is kvdb.ErrNoPassword for a user without a password, and otherwise
+	// names the option that cannot be used.
 	GetAuthInfoFromOptions() (transport.TLSInfo, string, string, error)
 	// GetRetryCount returns the value of the option kvdb.RetryCountKey, or
-	// DefaultRetryCount without a usable one.
+	// DefaultRetryCount when it is missing or not a non-negative integer.
 	GetRetryCount() int
 	// IsTLSEnabled reports whether the options ask for TLS: by the transport scheme
 	// "https", or by a certificate and its key.
 	IsTLSEnabled() bool
 }
 
-// EtcdLock is the state of a lock as other releases of this library keep it. It
-// is here for programs that name it; this release does not use it.
+// EtcdLock is the state of a lock in earlier releases of this library. It exists for
+// programs that use the type; this release does not use it.
 type EtcdLock struct {
-	Done            chan struct{} // the end of its refresh
-	Unlocked        bool          // by Unlock
+	Done            chan struct{} // ends the refresh of the lock
+	Unlocked        bool          // whether Unlock was called
 	Err             error         // of the refresh
-	Tag             string        // of the holder
+	Tag             string        // names the holder
 	AcquisitionTime time.Time     // when the lock was obtained
 	sync.Mutex
 }
 
-// LockerIDInfo is the value, in JSON, of the key that is a lock.
+// LockerIDInfo is the value, in JSON, of a lock's key.
 type LockerIDInfo struct {
 	LockerID string // names the holder
 }
@@ -66,7 +66,7 @@ type etcdCommon struct {
 	options map[string]string
 }
 
-// NewEtcdCommon returns what the options say. They may be nil.
+// NewEtcdCommon returns a reader of options, which may be nil.
 func NewEtcdCommon(options map[string]string) EtcdCommon {
 	return &etcdCommon{maps.Clone(options)}
 }
@@ -97,9 +97,8 @@ func (c *etcdCommon) GetRetryCount() int {
 	return DefaultRetryCount
 }
 
-// RetryCount returns the value of the option [kvdb.RetryCountKey], or
-// DefaultRetryCount without it. The error of one that is not a non-negative
-// integer names the option.
+// RetryCount returns the value of the option [kvdb.RetryCountKey], or DefaultRetryCount
+// without it. When it is not a non-negative integer, the error names the option.
 func RetryCount(options map[string]string) (int, error) {
 	return settings.Count(options, kvdb.RetryCountKey, 0, DefaultRetryCount)
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/portworx/kvdb/internal/settings"
 )
 
-// Endpoints returns endpoints as URLs, all of one scheme. Those without a scheme
-// are https if TLS is wanted, or another one is https. http beside a wish for TLS,
-// and https beside http, are errors. Without endpoints they are those of the etcd on
-// this machine.
+// Endpoints returns endpoints as URLs of one scheme. Endpoints without a scheme are
+// https if TLS is enabled or another endpoint is https. It is an error when TLS is
+// enabled and an endpoint is http, or when some endpoints are http and others https.
+// Without endpoints, it returns those of an etcd on this machine.
 func Endpoints(endpoints []string, tlsEnabled bool) ([]string, error) {
 	options := map[string]string{}
 	if tlsEnabled {
@@ -23,8 +23,8 @@ func Endpoints(endpoints []string, tlsEnabled bool) ([]string, error) {
 	return settings.URLs(read.Endpoints), nil
 }
 
-// TLS returns the TLS configuration that options ask for, when it is wanted, and
-// the user and the password. The errors are those of GetAuthInfoFromOptions.
+// TLS returns the TLS configuration of options, or nil unless it is wanted, and the
+// user and the password. The errors are those of GetAuthInfoFromOptions.
 func TLS(options map[string]string, wanted bool) (config *tls.Config, user, password string, err error) {
 	if _, user, password, err = NewEtcdCommon(options).GetAuthInfoFromOptions(); err != nil || !wanted {
 		return nil, user, password, err

@@ -27,10 +27,9 @@ var (
 	server   *exec.Cmd  // of the last TestStart, nil after TestStop
 )
 
-// TestStart starts the etcd found in PATH on its default port, for the tests of
-// programs, and returns when it serves requests. Its data is kept between
-// TestStop and TestStart, in a folder of the system's for temporary files,
-// unless removeData is true. It is an error when it already runs.
+// TestStart starts the etcd in PATH on its default port, for the tests of programs,
+// and returns when it serves requests. Unless removeData is true, etcd finds the data
+// of its last run in a folder in [os.TempDir]. It is an error when etcd already runs.
 func TestStart(removeData bool) error {
 	serverMu.Lock()
 	defer serverMu.Unlock()
@@ -73,7 +72,7 @@ func awaitHealth() error {
 	}
 }
 
-// TestStop stops what TestStart started. Without that it does nothing.
+// TestStop stops the server that TestStart started, if there is one.
 func TestStop() error {
 	serverMu.Lock()
 	defer serverMu.Unlock()
@@ -85,7 +84,7 @@ func TestStop() error {
 	return err
 }
 
-// end asks the process to end, kills it when it does not, and waits for it.
+// end interrupts the process, kills it after stopTimeout, and waits for its end.
 func end(cmd *exec.Cmd) error {
 	kill := time.AfterFunc(stopTimeout, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()
@@ -93,7 +92,7 @@ func end(cmd *exec.Cmd) error {
 		return err
 	}
 	err := cmd.Wait()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) { // by the signal, or it had ended before
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) { // ended by the signal, or before it
 		return nil
 	}
 	return err

@@ -16,9 +16,10 @@ import (
 // versionTimeout bounds Version.
 const versionTimeout = 10 * time.Second
 
-// Version asks the etcd at uri which API it speaks: [kvdb.EtcdBaseVersion], or
-// [kvdb.EtcdVersion3]. Options are those of New: they say how TLS is done. It
-// returns within 10 s; a server that cannot be reached is [kvdb.ErrNoConnection].
+// Version returns the API that the etcd at uri speaks: [kvdb.EtcdBaseVersion] or
+// [kvdb.EtcdVersion3]. Options are those of New; Version uses those about TLS. It
+// returns within 10 s, with an error that wraps [kvdb.ErrNoConnection] when the server
+// cannot be reached.
 func Version(uri string, options map[string]string) (string, error) {
 	read, err := settings.Etcd3.Read([]string{uri}, options)
 	if err != nil {
@@ -35,7 +36,7 @@ func Version(uri string, options map[string]string) (string, error) {
 	var answer struct {
 		Server string `json:"etcdserver"`
 	}
-	if json.Unmarshal(body, &answer) != nil { // servers before 2.0 answer in plain text
+	if json.Unmarshal(body, &answer) != nil { // Servers before 2.0 answer in plain text.
 		return kvdb.EtcdBaseVersion, nil
 	}
 	switch major, _, _ := strings.Cut(answer.Server, "."); major {
@@ -44,7 +45,7 @@ func Version(uri string, options map[string]string) (string, error) {
 	case "3":
 		return kvdb.EtcdVersion3, nil
 	default:
-		return "", fmt.Errorf("%s: etcd %q is not a version this library knows: %w", uri, answer.Server, kvdb.ErrNotSupported)
+		return "", fmt.Errorf("%s: etcd version %q is not supported: %w", uri, answer.Server, kvdb.ErrNotSupported)
 	}
 }
 

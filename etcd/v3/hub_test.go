@@ -45,10 +45,10 @@ func eventOf(id int64, key string) *pb.WatchResponse {
 	return &pb.WatchResponse{WatchId: id, Events: []*mvccpb.Event{{Kv: &mvccpb.KeyValue{Key: []byte(key), ModRevision: 9}}}}
 }
 
-// The ID in an answer counts, and not the order of the requests. A server that
-// takes our IDs gets all requests at once, another one at a time.
+// Events belong to the watch of their ID, whatever the order of the requests. A server
+// that uses the IDs of the client gets all requests at once, others one at a time.
 func TestWatchIDs(t *testing.T) {
-	t.Run("ours", func(t *testing.T) {
+	t.Run("chosen by the client", func(t *testing.T) {
 		a := newAnswered()
 		watches := []*watch{a.watch("a"), a.watch("b"), a.watch("c")}
 		first := a.sent()
@@ -67,7 +67,7 @@ func TestWatchIDs(t *testing.T) {
 		d := a.watch("d")
 		require.ErrorContains(t, a.answer(&pb.WatchResponse{Created: true, WatchId: d.creation.request.WatchId + 1}), "was asked for")
 	})
-	t.Run("theirs", func(t *testing.T) {
+	t.Run("chosen by the server", func(t *testing.T) {
 		a := newAnswered()
 		watches := []*watch{a.watch("a"), a.watch("b"), a.watch("c")}
 		for id := range int64(3) {

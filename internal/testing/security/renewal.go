@@ -16,16 +16,27 @@ import (
 )
 
 const (
-	// lifetime is how long the first certificate of a client is good: long enough
-	// for New and a few calls.
+	// lifetime is how long the first certificate of a client is valid: long enough for
+	// New and a few calls.
 	lifetime = 8 * time.Second
-	// patience is how long is waited for what must happen.
+	// patience is how long a test waits for an event that must happen.
 	patience = 30 * time.Second
 )
 
-// ClientCertificate asserts that an instance whose certificate is renewed in place
-// outlives the old one. cluster has ClientCertAuth.
-func ClientCertificate(t *testing.T, init kvdb.DatastoreInit, cluster *servers.Cluster) {
+// Renewal asserts that an instance keeps working when its certificate is renewed in
+// place, and when the servers move to another authority. start starts the servers.
+func Renewal(t *testing.T, init kvdb.DatastoreInit, start func(testing.TB, servers.Options) *servers.Cluster) {
+	t.Run("client certificate", func(t *testing.T) {
+		t.Parallel() // It mostly waits.
+		clientCertificate(t, init, start(t, servers.Options{ClientCertAuth: true}))
+	})
+	t.Run("authorities", func(t *testing.T) {
+		t.Parallel()
+		authorities(t, init, start(t, servers.Options{TLS: true}))
+	})
+}
+
+func clientCertificate(t *testing.T, init kvdb.DatastoreInit, cluster *servers.Cluster) {
 	expiry := time.Now().Add(lifetime)
 	certFile, keyFile, err := cluster.CA.Issue("client", servers.Leaf{CommonName: "client", NotAfter: expiry})
 	require.NoError(t, err)
@@ -54,9 +65,7 @@ func ClientCertificate(t *testing.T, init kvdb.DatastoreInit, cluster *servers.C
 	require.NoError(t, kv.Unlock(lock), "the lock is still held")
 }
 
-// Authorities asserts that an instance follows when the servers move to another
-// authority. cluster has TLS, and no ClientCertAuth.
-func Authorities(t *testing.T, init kvdb.DatastoreInit, cluster *servers.Cluster) {
+func authorities(t *testing.T, init kvdb.DatastoreInit, cluster *servers.Cluster) {
 	first := read(t, cluster.CA.File)
 	file := filepath.Join(t.TempDir(), "authorities.pem")
 	require.NoError(t, os.WriteFile(file, first, 0o600))
@@ -95,7 +104,7 @@ func read(t *testing.T, file string) []byte {
 	return content
 }
 
-// cut ends all connections of clients, which must make new ones.
+// cut ends all connections of clients, so that they make new ones.
 func cut(t *testing.T, cluster *servers.Cluster) {
 	t.Helper()
 	for _, m := range cluster.All() {
@@ -104,8 +113,8 @@ func cut(t *testing.T, cluster *servers.Cluster) {
 	}
 }
 
-// write writes a value and reads it. The read that comes first finds out about
-// connections that are gone: it may be repeated, a write not.
+// write writes a value and reads it. It reads first, so that the read, which may be
+// sent again, finds the connections that are gone.
 func write(t *testing.T, kv kvdb.Kvdb, value string) {
 	t.Helper()
 	if _, err := kv.Get("key"); err != nil {
