@@ -10,7 +10,7 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/call"
 )
 
 // serverError is an answer with a status from 500 on.
@@ -44,21 +44,21 @@ func isStatus(err error, status int) bool {
 
 // fateOf classifies the error of a request. sent reports whether it got a
 // connection.
-func fateOf(err error, sent bool) failover.Fate {
+func fateOf(err error, sent bool) call.Fate {
 	var failed *serverError
 	var refusal *refusedError
 	var op *net.OpError
 	switch {
 	case errors.As(err, &refusal), errors.As(err, &failed) && failed.isEmptyOntoDirectory():
-		return failover.Refused
+		return call.Refused
 	case failed != nil && (failed.isProxyWithoutMembers() || failed.etcd.Code == client.ErrorCodeLeaderElect):
-		return failover.NotRun
+		return call.NotRun
 	case failed != nil:
-		return failover.Perhaps
+		return call.Perhaps
 	case !sent, errors.As(err, &op) && op.Op == "dial":
-		return failover.NotRun
+		return call.NotRun
 	}
-	return failover.Perhaps
+	return call.Perhaps
 }
 
 // isEmptyOntoDirectory recognizes etcd's answer to an update of a directory with

@@ -15,7 +15,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/call"
 )
 
 const (
@@ -53,7 +53,7 @@ func (v *visit) listen(path string, recursive bool, from uint64) (*feed, error) 
 		request.SetBasicAuth(p.user, p.password)
 	}
 	g, _ := p.history.now()
-	late := time.AfterFunc(failover.AttemptTimeout, func() { v.cancel(driver.ErrTimeLimit) })
+	late := time.AfterFunc(call.AttemptTimeout, func() { v.cancel(driver.ErrTimeLimit) })
 	defer late.Stop()
 	reply, err := p.base.RoundTrip(request)
 	if err != nil {
@@ -119,7 +119,7 @@ func readError(reply *http.Response) error {
 func (p *pool) follow(ctx context.Context, g *generation, path string, recursive bool, after, upTo uint64, tell func(*client.Response) (more bool, err error)) error {
 	ctx, cancel := g.bind(ctx)
 	defer cancel()
-	return p.ride(ctx, func() (more bool, err error) {
+	return p.retryUntil(ctx, func() (more bool, err error) {
 		if after >= upTo {
 			return false, nil
 		}
@@ -136,7 +136,7 @@ func (p *pool) follow(ctx context.Context, g *generation, path string, recursive
 // next waits for the first event after an index. When that fails there was none up to
 // settled.
 func (p *pool) next(ctx context.Context, path string, recursive bool, after uint64) (event *client.Response, settled uint64, err error) {
-	m, _ := p.Current()
+	m := p.Current()
 	v := m.visit(ctx)
 	defer v.end()
 	f, err := v.listen(path, recursive, after+1)
@@ -150,9 +150,9 @@ func (p *pool) next(ctx context.Context, path string, recursive bool, after uint
 	return nil, v.settled(), v.failure(ctx, err)
 }
 
-// ride calls f until it wants no more. While it fails for lack of a connection it
+// retryUntil calls f until that wants no more. While it fails for lack of a connection it
 // is called again, until no majority has answered for patience.
-func (p *pool) ride(ctx context.Context, f func() (more bool, err error)) error {
+func (p *pool) retryUntil(ctx context.Context, f func() (more bool, err error)) error {
 	backoff := newBackoff()
 	for {
 		if p.Silence() > majorityAge {
@@ -190,7 +190,7 @@ func ended(ctx context.Context, err error) error {
 
 // recover returns when a majority answers, unless none has for patience.
 func (p *pool) recover(ctx context.Context) error {
-	ctx, cancel := driver.WithTimeLimit(ctx, max(patience-p.Silence(), failover.AttemptTimeout))
+	ctx, cancel := driver.WithTimeLimit(ctx, max(patience-p.Silence(), call.AttemptTimeout))
 	defer cancel()
 	backoff := newBackoff()
 	for {

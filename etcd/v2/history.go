@@ -14,7 +14,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/call"
 )
 
 // history notices when the store's history is not the one that the instance knows:
@@ -204,9 +204,9 @@ var errNoEvent = errors.New("the member has no such event")
 
 // eventAt returns the first event of a fact's node from the fact's index on.
 func (p *pool) eventAt(ctx context.Context, f fact) (*client.Response, error) {
-	limited, cancel := driver.WithTimeLimit(ctx, failover.AttemptTimeout)
+	limited, cancel := driver.WithTimeLimit(ctx, call.AttemptTimeout)
 	defer cancel()
-	m, _ := p.Current()
+	m := p.Current()
 	v := m.visit(limited)
 	defer v.end()
 	answer, err := v.listen(f.path, false, f.index)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/call"
 )
 
 // maxPrevValue is the longest value, in bytes, that a request is conditioned on:
@@ -234,7 +234,7 @@ func (s *store) remove(ctx context.Context, path string, o client.DeleteOptions)
 }
 
 // removeAs is remove for a request that may be sent as often as k says.
-func (s *store) removeAs(ctx context.Context, k failover.Kind, path string, o client.DeleteOptions) (*client.Response, error) {
+func (s *store) removeAs(ctx context.Context, k call.Kind, path string, o client.DeleteOptions) (*client.Response, error) {
 	g, _ := s.pool.history.now()
 	reply, err := s.pool.keys(ctx, k, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
 		reply, err := keys.Delete(ctx, path, &o)

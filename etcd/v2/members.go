@@ -29,8 +29,8 @@ func (s *store) controllerContext() (context.Context, context.CancelFunc) {
 }
 
 func (s *store) members(ctx context.Context) ([]client.Member, error) {
-	return call(ctx, s.pool, repeatable, func(ctx context.Context, l *line) ([]client.Member, error) {
-		members, err := l.members.List(ctx)
+	return send(ctx, s.pool, repeatable, func(ctx context.Context, c *memberClient) ([]client.Member, error) {
+		members, err := c.members.List(ctx)
 		if err == nil && len(members) == 0 { // it cannot be an etcd that has answered
 			err = errors.New("the answer names no member")
 		}
@@ -50,8 +50,8 @@ func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]s
 	if err != nil {
 		return nil, err
 	}
-	added, err := call(ctx, s.pool, once, func(ctx context.Context, l *line) (*client.Member, error) {
-		return l.members.Add(ctx, peer)
+	added, err := send(ctx, s.pool, once, func(ctx context.Context, c *memberClient) (*client.Member, error) {
+		return c.members.Add(ctx, peer)
 	})
 	if err != nil {
 		return nil, err
@@ -158,8 +158,8 @@ func is(m client.Member) func(client.Member) bool {
 
 // removeMember removes m, which may have been removed before.
 func (s *store) removeMember(ctx context.Context, m client.Member, members []client.Member) error {
-	_, err := call(ctx, s.pool, once, func(ctx context.Context, l *line) (struct{}, error) {
-		return struct{}{}, l.members.Remove(ctx, m.ID)
+	_, err := send(ctx, s.pool, once, func(ctx context.Context, c *memberClient) (struct{}, error) {
+		return struct{}{}, c.members.Remove(ctx, m.ID)
 	})
 	if errors.Is(err, kvdb.ErrUnknownOutcome) {
 		// The member that is removed stops, perhaps before it has answered. The
@@ -225,8 +225,8 @@ func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string]
 	if err != nil {
 		return nil, err
 	}
-	_, err = call(ctx, s.pool, once, func(ctx context.Context, l *line) (struct{}, error) {
-		return struct{}{}, l.members.Update(ctx, m.ID, []string{peer})
+	_, err = send(ctx, s.pool, once, func(ctx context.Context, c *memberClient) (struct{}, error) {
+		return struct{}{}, c.members.Update(ctx, m.ID, []string{peer})
 	})
 	if err != nil {
 		return nil, err
@@ -268,8 +268,8 @@ func (s *store) askStatus(ctx context.Context, m client.Member, info *kvdb.Membe
 	ctx, cancel := driver.WithTimeLimit(ctx, statusTimeout)
 	defer cancel()
 	for _, endpoint := range m.ClientURLs {
-		leader, _, err := attempt(ctx, &member{url: endpoint, pool: s.pool}, func() {}, func(ctx context.Context, l *line) (*client.Member, error) {
-			return l.members.Leader(ctx)
+		leader, _, err := attempt(ctx, &member{url: endpoint, pool: s.pool}, func() {}, func(ctx context.Context, c *memberClient) (*client.Member, error) {
+			return c.members.Leader(ctx)
 		})
 		if err == nil {
 			info.IsHealthy, info.Leader, info.ClientUrls = true, leader.ID == m.ID, m.ClientURLs

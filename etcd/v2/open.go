@@ -14,7 +14,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/common"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/settings"
 )
 
@@ -61,7 +61,7 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 	}
 	read.TLS.Secure(transport)
 	p := &pool{
-		Pool: failover.New[*member](fateOf, newBackoff(), read.Retries),
+		Pool: call.NewPool[*member](call.Policy{Limit: opTimeout, Retries: read.Retries, Backoff: newBackoff()}),
 		base: transport, transport: transport, user: user, password: password, secure: read.TLS != nil,
 	}
 	if wrap != nil {

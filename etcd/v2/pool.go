@@ -12,7 +12,7 @@ import (
 
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/common"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/retry"
 	"github.com/portworx/kvdb/internal/settings"
 )
@@ -29,7 +29,7 @@ func newBackoff() retry.Backoff {
 // fails. The client library could do that too, but it sends writes again that
 // may have run.
 type pool struct {
-	*failover.Pool[*member]
+	*call.Pool[*member]
 	base           http.RoundTripper
 	transport      *http.Transport // of base
 	user, password string
@@ -45,8 +45,8 @@ type member struct {
 	url  string
 	pool *pool
 
-	mu       sync.Mutex // protects what is below
-	idle     []*line    // that no request uses
+	mu       sync.Mutex      // protects what is below
+	idle     []*memberClient // that no request uses
 	visits   map[*visit]struct{}
 	endPulse context.CancelFunc // of the pulse, which there is while there are visits
 }
@@ -65,7 +65,7 @@ func (p *pool) replace(endpoints []settings.Endpoint, given []string) error {
 	members := make([]*member, len(endpoints))
 	for i, e := range endpoints {
 		members[i] = &member{url: e.URL(), pool: p, visits: map[*visit]struct{}{}}
-		if _, err := members[i].line(); err != nil {
+		if _, err := members[i].take(); err != nil {
 			return err
 		}
 	}
@@ -74,29 +74,26 @@ func (p *pool) replace(endpoints []settings.Endpoint, given []string) error {
 }
 
 const (
-	once       = failover.Once
-	repeatable = failover.Repeatable
+	once       = call.Once
+	repeatable = call.Repeatable
 )
 
-// call makes a request of the members, until one has answered or ctx ends. An
-// error of etcd's is returned as it is.
-func call[T any](ctx context.Context, p *pool, k failover.Kind, request func(context.Context, *line) (T, error)) (reply T, err error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	err = p.Call(ctx, k, func(ctx context.Context, m *member, begun func()) (sent bool, err error) {
-		reply, sent, err = attempt(ctx, m, begun, request)
-		if err != nil && fateOf(err, sent) != failover.Refused && !driver.GivenUp(ctx) {
+// send makes a request of the members.
+func send[T any](ctx context.Context, p *pool, k call.Kind, request func(context.Context, *memberClient) (T, error)) (reply T, err error) {
+	err = p.Call(ctx, k, func(ctx context.Context, m *member, begun func()) (fate call.Fate, err error) {
+		reply, fate, err = attempt(ctx, m, begun, request)
+		if err != nil && fate != call.Refused && !driver.GivenUp(ctx) {
 			p.history.doubt()
 		}
-		return sent, err
+		return fate, err
 	})
 	return reply, err
 }
 
-// keys is call for a request for keys.
-func (p *pool) keys(ctx context.Context, k failover.Kind, request func(context.Context, client.KeysAPI) (*client.Response, error)) (*client.Response, error) {
-	return call(ctx, p, k, func(ctx context.Context, l *line) (*client.Response, error) {
-		reply, err := request(ctx, l.keys)
+// keys is send for a request for keys.
+func (p *pool) keys(ctx context.Context, k call.Kind, request func(context.Context, client.KeysAPI) (*client.Response, error)) (*client.Response, error) {
+	return send(ctx, p, k, func(ctx context.Context, c *memberClient) (*client.Response, error) {
+		reply, err := request(ctx, c.keys)
 		if err == nil && reply.Node == nil {
 			err = errNoNode
 		}
@@ -107,26 +104,17 @@ func (p *pool) keys(ctx context.Context, k failover.Kind, request func(context.C
 // errNoNode: it cannot be an etcd that has answered.
 var errNoNode = errors.New("the answer has no node")
 
-// attempt makes one request of m. sent reports whether it got a connection. It
-// calls begun when the answer begins.
-func attempt[T any](ctx context.Context, m *member, begun func(), request func(context.Context, *line) (T, error)) (reply T, sent bool, err error) {
-	l, err := m.line()
+// attempt makes one request of m, and calls begun when the answer begins.
+func attempt[T any](ctx context.Context, m *member, begun func(), request func(context.Context, *memberClient) (T, error)) (reply T, fate call.Fate, err error) {
+	c, err := m.take()
 	if err != nil {
-		return reply, false, err
+		return reply, call.NotRun, err
 	}
-	defer m.put(l)
-	l.begin(ctx, begun)
-	reply, err = request(ctx, l)
-	return reply, l.sent.Load(), l.explain(err)
-}
-
-// bounded returns a context that ends with ctx, and after opTimeout at most. The
-// engine bounds most calls itself.
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= opTimeout {
-		return ctx, func() {}
-	}
-	return driver.WithTimeLimit(ctx, opTimeout)
+	defer m.put(c)
+	c.begin(ctx, begun)
+	reply, err = request(ctx, c)
+	err = c.explain(err)
+	return reply, fateOf(err, c.sent.Load()), err
 }
 
 // pingKey is read, and need not be there or be readable, to see whether a member
@@ -135,24 +123,24 @@ const pingKey = "/kvdb/bootstrap"
 
 // ping returns when a majority has answered.
 func (p *pool) ping(ctx context.Context) error {
-	_, err := call(ctx, p, repeatable, p.serves)
+	_, err := send(ctx, p, repeatable, p.serves)
 	return err
 }
 
 // first makes the first endpoint that can reach a majority the current one.
 func (p *pool) first(ctx context.Context) error {
-	return p.First(ctx, func(ctx context.Context, m *member, begun func()) (bool, error) {
-		_, sent, err := attempt(ctx, m, begun, p.serves)
+	return p.First(ctx, func(ctx context.Context, m *member, begun func()) (call.Fate, error) {
+		_, fate, err := attempt(ctx, m, begun, p.serves)
 		if err != nil {
 			err = fmt.Errorf("ask %s: %w", m.url, err)
 		}
-		return sent, err
+		return fate, err
 	})
 }
 
 // serves returns an error when the member does not serve linearizable reads.
-func (p *pool) serves(ctx context.Context, l *line) (struct{}, error) {
-	reply, err := l.keys.Get(ctx, p.pulsePath(), &client.GetOptions{Quorum: true})
+func (p *pool) serves(ctx context.Context, c *memberClient) (struct{}, error) {
+	reply, err := c.keys.Get(ctx, p.pulsePath(), &client.GetOptions{Quorum: true})
 	switch codeOf(err) {
 	case client.ErrorCodeKeyNotFound, client.ErrorCodeNotDir:
 		return struct{}{}, nil

@@ -10,7 +10,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/call"
 )
 
 const (
@@ -149,12 +149,12 @@ func (v *visit) settled() uint64 {
 
 // ask returns the index that the member has reached; 0 when the user may not ask.
 func (m *member) ask(ctx context.Context, majority bool) (uint64, error) {
-	ctx, cancel := driver.WithTimeLimit(ctx, failover.AttemptTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, call.AttemptTimeout)
 	defer cancel()
-	reply, sent, err := attempt(ctx, m, func() {}, func(ctx context.Context, l *line) (*client.Response, error) {
-		return l.keys.Get(ctx, m.pool.pulsePath(), &client.GetOptions{Quorum: majority})
+	reply, fate, err := attempt(ctx, m, func() {}, func(ctx context.Context, c *memberClient) (*client.Response, error) {
+		return c.keys.Get(ctx, m.pool.pulsePath(), &client.GetOptions{Quorum: majority})
 	})
-	if err != nil && fateOf(err, sent) != failover.Refused {
+	if err != nil && fate != call.Refused {
 		return 0, err
 	}
 	if majority {

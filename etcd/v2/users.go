@@ -14,9 +14,9 @@ import (
 )
 
 // admin makes a request that changes users or roles.
-func (s *store) admin(ctx context.Context, username string, request func(context.Context, *line) error) error {
-	_, err := call(ctx, s.pool, once, func(ctx context.Context, l *line) (struct{}, error) {
-		return struct{}{}, request(ctx, l)
+func (s *store) admin(ctx context.Context, username string, request func(context.Context, *memberClient) error) error {
+	_, err := send(ctx, s.pool, once, func(ctx context.Context, c *memberClient) (struct{}, error) {
+		return struct{}{}, request(ctx, c)
 	})
 	switch {
 	case err == nil:
@@ -37,9 +37,9 @@ func (s *store) AddUser(ctx context.Context, username, password string) error {
 	}
 	// etcd takes the addition of a user that is there as a change of the password. A
 	// role that is there may let into much: a new user begins with nothing.
-	for _, get := range []func(context.Context, *line) error{
-		func(ctx context.Context, l *line) error { _, err := l.users.GetUser(ctx, username); return err },
-		func(ctx context.Context, l *line) error { _, err := l.roles.GetRole(ctx, username); return err },
+	for _, get := range []func(context.Context, *memberClient) error{
+		func(ctx context.Context, c *memberClient) error { _, err := c.users.GetUser(ctx, username); return err },
+		func(ctx context.Context, c *memberClient) error { _, err := c.roles.GetRole(ctx, username); return err },
 	} {
 		switch err := s.admin(ctx, username, get); {
 		case err == nil:
@@ -49,15 +49,15 @@ func (s *store) AddUser(ctx context.Context, username, password string) error {
 		}
 	}
 	// The user comes first, and goes last: RemoveUser ends what was done half.
-	for _, add := range []func(context.Context, *line) error{
-		func(ctx context.Context, l *line) error { return l.users.AddUser(ctx, username, password) },
-		func(ctx context.Context, l *line) error { return l.roles.AddRole(ctx, username) },
-		func(ctx context.Context, l *line) error {
-			_, err := l.roles.GrantRoleKV(ctx, username, []string{loginPath(username)}, client.ReadPermission)
+	for _, add := range []func(context.Context, *memberClient) error{
+		func(ctx context.Context, c *memberClient) error { return c.users.AddUser(ctx, username, password) },
+		func(ctx context.Context, c *memberClient) error { return c.roles.AddRole(ctx, username) },
+		func(ctx context.Context, c *memberClient) error {
+			_, err := c.roles.GrantRoleKV(ctx, username, []string{loginPath(username)}, client.ReadPermission)
 			return err
 		},
-		func(ctx context.Context, l *line) error {
-			_, err := l.users.GrantUser(ctx, username, []string{username})
+		func(ctx context.Context, c *memberClient) error {
+			_, err := c.users.GrantUser(ctx, username, []string{username})
 			return err
 		},
 	} {
@@ -71,18 +71,18 @@ func (s *store) AddUser(ctx context.Context, username, password string) error {
 // RemoveUser implements driver.UserAdmin. The role goes with the user, who must not
 // have one that is not there: etcd does not tell that from a user who is not there.
 func (s *store) RemoveUser(ctx context.Context, username string) error {
-	err := s.admin(ctx, username, func(ctx context.Context, l *line) error {
-		_, err := l.users.RevokeUser(ctx, username, []string{username})
+	err := s.admin(ctx, username, func(ctx context.Context, c *memberClient) error {
+		_, err := c.users.RevokeUser(ctx, username, []string{username})
 		return err
 	})
 	if err != nil && !errors.Is(err, kvdb.ErrExist) { // that he does not have the role is a conflict
 		return err
 	}
-	err = s.admin(ctx, username, func(ctx context.Context, l *line) error { return l.roles.RemoveRole(ctx, username) })
+	err = s.admin(ctx, username, func(ctx context.Context, c *memberClient) error { return c.roles.RemoveRole(ctx, username) })
 	if err != nil && !errors.Is(err, kvdb.ErrNotFound) {
 		return err
 	}
-	return s.admin(ctx, username, func(ctx context.Context, l *line) error { return l.users.RemoveUser(ctx, username) })
+	return s.admin(ctx, username, func(ctx context.Context, c *memberClient) error { return c.users.RemoveUser(ctx, username) })
 }
 
 // GrantAccess implements driver.UserAdmin. It adds to what the user may do in the
@@ -99,8 +99,8 @@ func (s *store) RevokeAccess(ctx context.Context, username string, p kvdb.Permis
 
 func (s *store) changeAccess(ctx context.Context, username string, p kvdb.PermissionType, subtree string, revoke bool) error {
 	var role *client.Role
-	err := s.admin(ctx, username, func(ctx context.Context, l *line) (err error) {
-		role, err = l.roles.GetRole(ctx, username)
+	err := s.admin(ctx, username, func(ctx context.Context, c *memberClient) (err error) {
+		role, err = c.roles.GetRole(ctx, username)
 		return err
 	})
 	if err != nil {
@@ -121,11 +121,11 @@ func (s *store) changeAccess(ctx context.Context, username string, p kvdb.Permis
 		if !kind.is || len(patterns) == 0 {
 			continue
 		}
-		err := s.admin(ctx, username, func(ctx context.Context, l *line) (err error) {
+		err := s.admin(ctx, username, func(ctx context.Context, c *memberClient) (err error) {
 			if revoke {
-				_, err = l.roles.RevokeRoleKV(ctx, username, patterns, kind.kind)
+				_, err = c.roles.RevokeRoleKV(ctx, username, patterns, kind.kind)
 			} else {
-				_, err = l.roles.GrantRoleKV(ctx, username, patterns, kind.kind)
+				_, err = c.roles.GrantRoleKV(ctx, username, patterns, kind.kind)
 			}
 			return err
 		})

@@ -123,7 +123,7 @@ func (w *stream) list(ctx context.Context) error {
 // run tells events until the watch is over.
 func (w *stream) run() {
 	defer close(w.stopped)
-	err := w.store.pool.ride(w.ctx, w.session)
+	err := w.store.pool.retryUntil(w.ctx, w.session)
 	if codeOf(err) == client.ErrorCodeEventIndexCleared {
 		err = kvdb.ErrWatchRevisionCompacted
 	}
@@ -134,7 +134,7 @@ func (w *stream) run() {
 // now on, then for those before, which come one by one: the server's history is
 // short, and there are no more of them meanwhile.
 func (w *stream) session() (more bool, err error) {
-	m, _ := w.store.pool.Current()
+	m := w.store.pool.Current()
 	v := m.visit(w.ctx)
 	live := newQueue[*client.Response]()
 	var reading sync.WaitGroup
@@ -176,7 +176,7 @@ func (w *stream) session() (more bool, err error) {
 // catchUp tells the events of the past, up to an index. That there are no more is
 // certain when a later one comes: until then it waits.
 func (w *stream) catchUp(upTo uint64) error {
-	return w.store.pool.ride(w.ctx, func() (more bool, err error) {
+	return w.store.pool.retryUntil(w.ctx, func() (more bool, err error) {
 		if w.after >= upTo {
 			return false, nil
 		}

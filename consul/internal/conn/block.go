@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/call"
 )
 
 const (
@@ -45,7 +45,7 @@ func (c *Conn) Block(ctx context.Context, f Request) error {
 	if ctx.Err() != nil { // Close may no longer wait for guards
 		return driver.NotReached(ctx, context.Cause(ctx))
 	}
-	e, _ := c.pool.Current()
+	e := c.pool.Current()
 	query, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	b := &blocked{cancel}
@@ -61,7 +61,7 @@ func (c *Conn) Block(ctx context.Context, f Request) error {
 	if context.Cause(query) == ErrLookAgain {
 		return ErrLookAgain
 	}
-	if fateOf(err, true) == failover.Refused {
+	if fateOf(err, true) == call.Refused {
 		return refusal(err)
 	}
 	if ctx.Err() == nil { // otherwise it is not the endpoint that has failed

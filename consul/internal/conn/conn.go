@@ -1,8 +1,8 @@
 // Package conn sends requests to Consul.
 //
 // A Conn has several endpoints, agents or servers. It sends requests to one of
-// them until that fails, and decides by how a request failed whether it may be
-// sent again. It knows nothing of what the store keeps in Consul.
+// them until that fails; package call decides whether a request is sent again. It knows
+// nothing of what the store keeps in Consul.
 //
 // An error that is not Consul's answer wraps [kvdb.ErrNoConnection] when the
 // request has certainly not run and [kvdb.ErrUnknownOutcome] when it may have,
@@ -22,7 +22,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/retry"
 	"github.com/portworx/kvdb/internal/settings"
 )
@@ -35,7 +35,7 @@ type Config struct {
 
 // Conn is safe for concurrent use.
 type Conn struct {
-	pool      *failover.Pool[*endpoint]
+	pool      *call.Pool[*endpoint]
 	config    Config
 	probe     Request
 	transport *http.Transport
@@ -51,7 +51,7 @@ type Request func(ctx context.Context, c *api.Client) error
 // whether it still answers.
 func New(c Config, probe Request) (*Conn, error) {
 	conn := &Conn{
-		pool:   failover.New[*endpoint](fateOf, NewBackoff(), math.MaxInt),
+		pool:   call.NewPool[*endpoint](call.Policy{Retries: math.MaxInt, Backoff: NewBackoff()}),
 		config: c, probe: probe, transport: c.newTransport(),
 	}
 	return conn, conn.replace(c.Endpoints, c.Given)
@@ -101,13 +101,13 @@ func (c *Conn) replace(parsed []settings.Endpoint, given []string) error {
 }
 
 // Kind is how often a request may be sent.
-type Kind = failover.Kind
+type Kind = call.Kind
 
 const (
 	// Once is for a request that is sent again only when it has certainly not run.
-	Once = failover.Once
+	Once = call.Once
 	// Repeatable is for a request that does no harm when it runs twice.
-	Repeatable = failover.Repeatable
+	Repeatable = call.Repeatable
 )
 
 // Call makes a request of the endpoints, until one has answered or ctx ends.
@@ -182,16 +182,17 @@ func (c *Conn) Recover(ctx context.Context, limit time.Duration) error {
 	return c.Ping(ctx)
 }
 
-// attempt implements failover.Attempt.
-func (f Request) attempt(ctx context.Context, e *endpoint, begun func()) (sent bool, err error) {
+// attempt implements call.Request.
+func (f Request) attempt(ctx context.Context, e *endpoint, begun func()) (call.Fate, error) {
 	var got atomic.Bool
 	var code atomic.Int32
 	trace := &httptrace.ClientTrace{
 		GotConn:              func(httptrace.GotConnInfo) { got.Store(true) },
 		GotFirstResponseByte: begun,
 	}
-	err = f(context.WithValue(httptrace.WithClientTrace(ctx, trace), statusKey{}, &code), e.client)
-	return got.Load(), e.explain(err, int(code.Load()))
+	err := f(context.WithValue(httptrace.WithClientTrace(ctx, trace), statusKey{}, &code), e.client)
+	err = e.explain(err, int(code.Load()))
+	return fateOf(err, got.Load()), err
 }
 
 // Close closes the connections. All contexts of calls must have ended.

@@ -17,7 +17,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/consul/internal/conn"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/settings"
 	"github.com/portworx/kvdb/test/servers"
 )
@@ -121,7 +121,7 @@ func TestSilentEndpoint(t *testing.T) {
 	require.NoError(t, silent.Clients().Blackhole())
 	began := time.Now()
 	require.NoError(t, read(ctx, c))
-	require.Less(t, time.Since(began), failover.AttemptTimeout+4*time.Second)
+	require.Less(t, time.Since(began), call.AttemptTimeout+4*time.Second)
 	began = time.Now()
 	require.NoError(t, write(ctx, c))
 	require.Less(t, time.Since(began), 5*time.Second)

@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/call"
 )
 
 // notRunTexts are parts of replies to requests that did not reach the log of
@@ -29,27 +29,27 @@ var notRunTexts = []string{
 
 // fateOf classifies the error of a request. sent reports whether it got a
 // connection.
-func fateOf(err error, sent bool) failover.Fate {
+func fateOf(err error, sent bool) call.Fate {
 	var status api.StatusError
 	if errors.As(err, &status) {
 		for _, text := range notRunTexts {
 			if strings.Contains(status.Body, text) {
-				return failover.NotRun
+				return call.NotRun
 			}
 		}
 		switch {
 		case status.Code == http.StatusTooManyRequests:
-			return failover.NotRun
+			return call.NotRun
 		case status.Code < http.StatusInternalServerError:
-			return failover.Refused
+			return call.Refused
 		}
-		return failover.Perhaps
+		return call.Perhaps
 	}
 	var op *net.OpError
 	if !sent || errors.As(err, &op) && op.Op == "dial" {
-		return failover.NotRun
+		return call.NotRun
 	}
-	return failover.Perhaps
+	return call.Perhaps
 }
 
 // explain adds to an error of Consul's client what the reply had: code is its status,

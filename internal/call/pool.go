@@ -1,50 +1,19 @@
-// Package failover makes requests of a store that has several endpoints: of the
-// same one until that fails. Here alone is decided whether a request is sent
-// again.
-package failover
+package call
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/retry"
-)
-
-// AttemptTimeout is how long one endpoint may take to begin its answer to a
-// request that may be repeated, before another one is asked.
-const AttemptTimeout = 3 * time.Second
-
-// Kind is how often a request may be sent.
-type Kind int
-
-const (
-	// Once: sent again only when it has certainly not run.
-	Once Kind = iota
-	// Repeatable: it changes nothing, or running twice does no harm.
-	Repeatable
-)
-
-// Fate is what an error tells about the request.
-type Fate int
-
-const (
-	Refused Fate = iota // the store looked at it and said no
-	NotRun              // it certainly did not run; another try may do better
-	Perhaps             // it may have run
 )
 
 // Pool is the endpoints of a store. It is safe for concurrent use.
 type Pool[E comparable] struct {
-	fateOf   func(err error, sent bool) Fate
-	backoff  retry.Backoff // between two rounds of all endpoints
-	retries  int
+	policy   Policy
 	created  time.Time
 	answered atomic.Int64 // when a request was answered last, after created
 	inVain   atomic.Int64 // how long callers have waited since then who have given up
@@ -54,11 +23,13 @@ type Pool[E comparable] struct {
 	given     []string
 }
 
-// New returns a pool without endpoints. fateOf classifies the error of a
-// request; sent tells it whether that got a connection. A request is sent again
-// up to retries times.
-func New[E comparable](fateOf func(err error, sent bool) Fate, backoff retry.Backoff, retries int) *Pool[E] {
-	return &Pool[E]{fateOf: fateOf, backoff: backoff, retries: retries, created: time.Now()}
+// NewPool returns a pool without endpoints. Of the policy it needs Limit, Retries and
+// Backoff, which is the wait between two rounds of all endpoints.
+func NewPool[E comparable](policy Policy) *Pool[E] {
+	p := &Pool[E]{policy: policy, created: time.Now()}
+	p.policy.AttemptTimeout = AttemptTimeout
+	p.policy.AtOnce = func(attempts int, _ error) bool { return attempts%len(p.All()) != 0 }
+	return p
 }
 
 // Replace replaces the endpoints; there is at least one. Given is returned by
@@ -83,12 +54,11 @@ func (p *Pool[E]) All() []E {
 	return slices.Clone(p.endpoints)
 }
 
-// Current returns the endpoint that answers requests at present, and how many
-// there are.
-func (p *Pool[E]) Current() (E, int) {
+// Current returns the endpoint that answers requests at present.
+func (p *Pool[E]) Current() E {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.endpoints[0], len(p.endpoints)
+	return p.endpoints[0]
 }
 
 // Avoid makes another endpoint the current one, if e is it.
@@ -111,42 +81,26 @@ func (p *Pool[E]) Silence() time.Duration {
 	return time.Since(p.created) - time.Duration(p.answered.Load())
 }
 
-// Attempt makes one request of e, and reports whether it got a connection. It
-// calls begun when the answer begins.
-type Attempt[E any] func(ctx context.Context, e E, begun func()) (sent bool, err error)
+// Request is an Attempt that asks e.
+type Request[E any] func(ctx context.Context, e E, begun func()) (Fate, error)
 
-// Call makes a request of the endpoints, until one has answered or ctx ends. An
-// answer that is an error is returned as it is.
-func (p *Pool[E]) Call(ctx context.Context, k Kind, f Attempt[E]) error {
-	backoff := p.backoff
-	var before error // of the last attempt that had its time
-	for try := 1; ; try++ {
-		e, n := p.Current()
+// Call makes a request of the endpoints: of the current one until that fails, then
+// of the others in turn.
+func (p *Pool[E]) Call(ctx context.Context, k Kind, send Request[E]) error {
+	return p.policy.Do(ctx, k, func(ctx context.Context, begun func()) (Fate, error) {
+		e := p.Current()
 		began := time.Now()
-		sent, err := attempt(ctx, k, e, f)
-		if err == nil {
+		fate, err := send(ctx, e, begun)
+		if err == nil || fate == Refused {
 			p.Note()
-			return nil
-		}
-		fate := p.fateOf(err, sent)
-		if fate == Refused {
-			p.Note()
-			return err
+			return fate, err
 		}
 		driver.AwaitEnd(ctx)
 		if !driver.GivenUp(ctx) || p.isSilent(time.Since(began)) {
 			p.Avoid(e)
 		}
-		if fate == Perhaps && k == Once {
-			return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, driver.WithCause(ctx, err))
-		}
-		if before == nil || !errors.Is(err, context.DeadlineExceeded) {
-			before = err
-		}
-		if ctx.Err() != nil || try > p.retries || try%n == 0 && backoff.Wait(ctx) != nil {
-			return driver.NotReached(ctx, before)
-		}
-	}
+		return fate, err
+	})
 }
 
 // isSilent adds to the time for which callers have waited in vain, and reports whether
@@ -160,17 +114,6 @@ func (p *Pool[E]) isSilent(waited time.Duration) bool {
 	return true
 }
 
-func attempt[E any](ctx context.Context, k Kind, e E, f Attempt[E]) (sent bool, err error) {
-	if k == Once {
-		return f(ctx, e, func() {})
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	late := time.AfterFunc(AttemptTimeout, func() { cancel(driver.ErrTimeLimit) })
-	defer late.Stop()
-	return f(ctx, e, func() { late.Stop() })
-}
-
 // headStart is how long First waits for an endpoint before it asks the next one
 // as well.
 const headStart = 250 * time.Millisecond
@@ -179,8 +122,8 @@ const headStart = 250 * time.Millisecond
 // after the one before, or at once when that has failed, and makes the first
 // that does the current one. It goes on until ctx ends, unless all endpoints
 // have refused.
-func (p *Pool[E]) First(ctx context.Context, ask Attempt[E]) error {
-	backoff := p.backoff
+func (p *Pool[E]) First(ctx context.Context, ask Request[E]) error {
+	backoff := p.policy.Backoff
 	var before error // of the last race that had its time
 	for {
 		refused, err := p.race(ctx, ask)
@@ -197,7 +140,7 @@ func (p *Pool[E]) First(ctx context.Context, ask Attempt[E]) error {
 }
 
 // race asks each endpoint once. It reports whether all have refused.
-func (p *Pool[E]) race(ctx context.Context, ask Attempt[E]) (refused bool, err error) {
+func (p *Pool[E]) race(ctx context.Context, ask Request[E]) (refused bool, err error) {
 	endpoints := p.All()
 	type answer struct {
 		endpoint E
@@ -222,12 +165,10 @@ func (p *Pool[E]) race(ctx context.Context, ask Attempt[E]) (refused bool, err e
 			e := endpoints[begun]
 			begun++
 			asking.Go(func() {
-				sent, err := attempt(ctx, Repeatable, e, ask)
-				a := answer{endpoint: e, err: err}
-				if err != nil {
-					a.fate = p.fateOf(err, sent)
-				}
-				answers <- a
+				fate, err := p.policy.attempt(ctx, Repeatable, func(ctx context.Context, begun func()) (Fate, error) {
+					return ask(ctx, e, begun)
+				})
+				answers <- answer{e, fate, err}
 			})
 			next.Reset(headStart)
 		case a := <-answers:

@@ -1,4 +1,4 @@
-package failover_test
+package call_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/failover"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
@@ -22,54 +22,53 @@ var (
 	errSevered = errors.New("severed")
 )
 
-func fateOf(err error, sent bool) failover.Fate {
-	switch {
-	case err == errNo:
-		return failover.Refused
-	case sent:
-		return failover.Perhaps
+func fateOf(err error) call.Fate {
+	switch err {
+	case errNo:
+		return call.Refused
+	case errDown:
+		return call.NotRun
 	}
-	return failover.NotRun
+	return call.Perhaps
 }
 
-func newPool(retries int, endpoints ...string) *failover.Pool[string] {
-	p := failover.New[string](fateOf, retry.Backoff{Min: time.Millisecond, Max: time.Second}, retries)
+func newPool(retries int, endpoints ...string) *call.Pool[string] {
+	p := call.NewPool[string](call.Policy{Backoff: retry.Backoff{Min: time.Millisecond, Max: time.Second}, Retries: retries})
 	p.Replace(endpoints, endpoints)
 	return p
 }
 
-// asked makes requests fail as errs say in turn, and tells whom they asked. Only
-// errDown comes without a connection.
-func asked(of *[]string, errs ...error) failover.Attempt[string] {
-	return func(_ context.Context, e string, begun func()) (bool, error) {
+// asked makes requests fail as errs say in turn, and tells whom they asked.
+func asked(of *[]string, errs ...error) call.Request[string] {
+	return func(_ context.Context, e string, begun func()) (call.Fate, error) {
 		*of = append(*of, e)
 		if len(*of) > len(errs) {
 			begun()
-			return true, nil
+			return call.Perhaps, nil
 		}
 		err := errs[len(*of)-1]
-		return err != errDown, err
+		return fateOf(err), err
 	}
 }
 
 func TestCall(t *testing.T) {
 	for name, c := range map[string]struct {
-		kind    failover.Kind
+		kind    call.Kind
 		retries int
 		errs    []error
 		want    error
 		asked   []string
 	}{
-		"an answer":                       {failover.Once, 9, nil, nil, []string{"a"}},
-		"a refusal":                       {failover.Once, 9, []error{errNo}, errNo, []string{"a"}},
-		"a refusal of a read":             {failover.Repeatable, 9, []error{errNo}, errNo, []string{"a"}},
-		"one is down":                     {failover.Once, 9, []error{errDown}, nil, []string{"a", "b"}},
-		"both are down, for a while":      {failover.Once, 9, []error{errDown, errDown, errDown}, nil, []string{"a", "b", "a", "b"}},
-		"a write that may have run":       {failover.Once, 9, []error{errSevered}, kvdb.ErrUnknownOutcome, []string{"a"}},
-		"one that may have run after all": {failover.Once, 9, []error{errDown, errSevered}, kvdb.ErrUnknownOutcome, []string{"a", "b"}},
-		"a read whose answer is lost":     {failover.Repeatable, 9, []error{errSevered, errSevered}, nil, []string{"a", "b", "a"}},
-		"no more retries":                 {failover.Repeatable, 2, []error{errDown, errDown, errDown}, kvdb.ErrNoConnection, []string{"a", "b", "a"}},
-		"no retries, with a connection":   {failover.Repeatable, 0, []error{errSevered}, kvdb.ErrNoConnection, []string{"a"}},
+		"an answer":                       {call.Once, 9, nil, nil, []string{"a"}},
+		"a refusal":                       {call.Once, 9, []error{errNo}, errNo, []string{"a"}},
+		"a refusal of a read":             {call.Repeatable, 9, []error{errNo}, errNo, []string{"a"}},
+		"one is down":                     {call.Once, 9, []error{errDown}, nil, []string{"a", "b"}},
+		"both are down, for a while":      {call.Once, 9, []error{errDown, errDown, errDown}, nil, []string{"a", "b", "a", "b"}},
+		"a write that may have run":       {call.Once, 9, []error{errSevered}, kvdb.ErrUnknownOutcome, []string{"a"}},
+		"one that may have run after all": {call.Once, 9, []error{errDown, errSevered}, kvdb.ErrUnknownOutcome, []string{"a", "b"}},
+		"a read whose answer is lost":     {call.Repeatable, 9, []error{errSevered, errSevered}, nil, []string{"a", "b", "a"}},
+		"no more retries":                 {call.Repeatable, 2, []error{errDown, errDown, errDown}, kvdb.ErrNoConnection, []string{"a", "b", "a"}},
+		"no retries, with a connection":   {call.Repeatable, 0, []error{errSevered}, kvdb.ErrNoConnection, []string{"a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var of []string
@@ -85,13 +84,11 @@ func TestCurrent(t *testing.T) {
 	p := newPool(9, "a", "b", "c")
 	for _, want := range [][]string{{"a", "b"}, {"b", "c"}, {"c", "a"}} {
 		var of []string
-		require.NoError(t, p.Call(t.Context(), failover.Once, asked(&of, errDown)))
+		require.NoError(t, p.Call(t.Context(), call.Once, asked(&of, errDown)))
 		require.Equal(t, want, of)
 	}
 	p.Avoid("b")
-	e, n := p.Current()
-	require.Equal(t, "a", e, "b is not the current one")
-	require.Equal(t, 3, n)
+	require.Equal(t, "a", p.Current(), "b is not the current one")
 	require.Equal(t, []string{"a", "b", "c"}, p.Given())
 	require.ElementsMatch(t, p.Given(), p.All())
 }
@@ -112,21 +109,20 @@ func TestGivenUp(t *testing.T) {
 			return context.WithTimeoutCause(ctx, time.Millisecond, cause)
 		}, []error{cause, context.DeadlineExceeded}},
 	} {
-		for _, k := range []failover.Kind{failover.Once, failover.Repeatable} {
+		for _, k := range []call.Kind{call.Once, call.Repeatable} {
 			t.Run(name, func(t *testing.T) {
 				p := newPool(9, "a", "b")
 				ctx, cancel := c.end(t.Context())
 				defer cancel()
-				err := p.Call(ctx, k, func(ctx context.Context, _ string, _ func()) (bool, error) {
+				err := p.Call(ctx, k, func(ctx context.Context, _ string, _ func()) (call.Fate, error) {
 					<-ctx.Done()
-					return true, ctx.Err()
+					return call.Perhaps, ctx.Err()
 				})
 				for _, want := range c.want {
 					require.ErrorIs(t, err, want)
 				}
 				require.NotErrorIs(t, err, kvdb.ErrNoConnection)
-				e, _ := p.Current()
-				require.Equal(t, "a", e)
+				require.Equal(t, "a", p.Current())
 			})
 		}
 	}
@@ -136,17 +132,17 @@ func TestGivenUp(t *testing.T) {
 // from then on.
 func TestFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ask := func(ctx context.Context, e string, _ func()) (bool, error) {
+		ask := func(ctx context.Context, e string, _ func()) (call.Fate, error) {
 			switch e {
 			case "silent":
 				<-ctx.Done()
-				return true, context.Cause(ctx)
+				return call.Perhaps, context.Cause(ctx)
 			case "down":
-				return false, errDown
+				return call.NotRun, errDown
 			case "no":
-				return true, errNo
+				return call.Refused, errNo
 			}
-			return true, nil
+			return call.Perhaps, nil
 		}
 		for _, c := range []struct {
 			endpoints []string
@@ -166,9 +162,7 @@ func TestFirst(t *testing.T) {
 			require.ErrorIs(t, p.First(ctx, ask), c.want, "%v", c.endpoints)
 			require.Equal(t, c.took, time.Since(began), "%v", c.endpoints)
 			cancel()
-			e, n := p.Current()
-			require.Equal(t, c.current, e)
-			require.Equal(t, len(c.endpoints), n)
+			require.Equal(t, c.current, p.Current())
 			require.ElementsMatch(t, c.endpoints, p.All())
 		}
 	})
@@ -196,29 +190,28 @@ func TestDialerAtTheDeadline(t *testing.T) {
 		deadline := time.Now().Add(time.Second)
 		ctx, cancel := context.WithDeadline(t.Context(), deadline.Add(time.Millisecond))
 		defer cancel()
-		err := p.Call(lateContext{ctx, deadline}, failover.Repeatable, func(context.Context, string, func()) (bool, error) {
+		err := p.Call(lateContext{ctx, deadline}, call.Repeatable, func(context.Context, string, func()) (call.Fate, error) {
 			time.Sleep(time.Until(deadline)) // in the bubble
-			return false, os.ErrDeadlineExceeded
+			return call.NotRun, os.ErrDeadlineExceeded
 		})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NotErrorIs(t, err, kvdb.ErrNoConnection)
-		e, _ := p.Current()
-		require.Equal(t, "a", e)
+		require.Equal(t, "a", p.Current())
 	})
 }
 
 // The error of a call that ran out of time tells what went wrong before that.
 func TestOutOfTime(t *testing.T) {
-	for _, k := range []failover.Kind{failover.Once, failover.Repeatable} {
+	for _, k := range []call.Kind{call.Once, call.Repeatable} {
 		p := newPool(9, "a", "b")
 		ctx, cancel := driver.WithTimeLimit(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		err := p.Call(ctx, k, func(ctx context.Context, e string, _ func()) (bool, error) {
+		err := p.Call(ctx, k, func(ctx context.Context, e string, _ func()) (call.Fate, error) {
 			if e == "a" {
-				return false, errDown
+				return call.NotRun, errDown
 			}
 			<-ctx.Done()
-			return false, ctx.Err()
+			return call.NotRun, ctx.Err()
 		})
 		require.ErrorIs(t, err, errDown)
 		require.ErrorIs(t, err, driver.ErrTimeLimit)
@@ -231,32 +224,31 @@ func TestOutOfTime(t *testing.T) {
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(9, "a", "b")
-		silent := func(ctx context.Context, e string, _ func()) (bool, error) {
+		silent := func(ctx context.Context, e string, _ func()) (call.Fate, error) {
 			if e != "a" {
-				return true, nil
+				return call.Perhaps, nil
 			}
 			<-ctx.Done()
-			return true, context.Cause(ctx)
+			return call.Perhaps, context.Cause(ctx)
 		}
 		began := time.Now()
-		require.NoError(t, p.Call(t.Context(), failover.Repeatable, silent))
-		require.Equal(t, failover.AttemptTimeout, time.Since(began))
+		require.NoError(t, p.Call(t.Context(), call.Repeatable, silent))
+		require.Equal(t, call.AttemptTimeout, time.Since(began))
 		time.Sleep(time.Second) // in the bubble
 		require.Equal(t, time.Second, p.Silence())
 
 		p = newPool(9, "a", "b")
 		ctx, cancel := driver.WithTimeLimit(t.Context(), 10*time.Second)
 		defer cancel()
-		err := p.Call(ctx, failover.Once, silent)
+		err := p.Call(ctx, call.Once, silent)
 		require.ErrorIs(t, err, kvdb.ErrUnknownOutcome)
 		require.ErrorIs(t, err, driver.ErrTimeLimit)
-		e, _ := p.Current()
-		require.Equal(t, "b", e)
+		require.Equal(t, "b", p.Current())
 
-		require.NoError(t, p.Call(t.Context(), failover.Repeatable, func(ctx context.Context, _ string, begun func()) (bool, error) {
+		require.NoError(t, p.Call(t.Context(), call.Repeatable, func(ctx context.Context, _ string, begun func()) (call.Fate, error) {
 			begun()
-			time.Sleep(2 * failover.AttemptTimeout)
-			return true, ctx.Err()
+			time.Sleep(2 * call.AttemptTimeout)
+			return call.Perhaps, ctx.Err()
 		}))
 	})
 }
@@ -265,26 +257,26 @@ func TestSilence(t *testing.T) {
 // answer any more.
 func TestImpatientCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, k := range []failover.Kind{failover.Once, failover.Repeatable} {
+		for _, k := range []call.Kind{call.Once, call.Repeatable} {
 			p := newPool(9, "silent", "b")
 			began := time.Now()
 			for {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				err := p.Call(ctx, k, func(ctx context.Context, e string, _ func()) (bool, error) {
+				err := p.Call(ctx, k, func(ctx context.Context, e string, _ func()) (call.Fate, error) {
 					if e != "silent" {
-						return true, nil
+						return call.Perhaps, nil
 					}
 					<-ctx.Done()
-					return true, ctx.Err()
+					return call.Perhaps, ctx.Err()
 				})
 				cancel()
 				if err == nil {
 					break
 				}
 				require.ErrorIs(t, err, context.DeadlineExceeded)
-				require.LessOrEqual(t, time.Since(began), failover.AttemptTimeout)
+				require.LessOrEqual(t, time.Since(began), call.AttemptTimeout)
 			}
-			require.Equal(t, failover.AttemptTimeout, time.Since(began))
+			require.Equal(t, call.AttemptTimeout, time.Since(began))
 		}
 	})
 }
