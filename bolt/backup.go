@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// BackupSuffix is behind the path of the copy that is made of a file of an
-	// earlier release before its records are moved to the present format.
+	// BackupSuffix is added to the path of a file of an earlier release for the copy
+	// that is made before its migration.
 	BackupSuffix = ".before-migration"
-	// partSuffix is behind the path of that copy until it is complete.
+	// partSuffix is added to the path of that copy until it is complete.
 	partSuffix = ".part"
 )
 
-// backUp copies the file, whose path is path, unless a copy is there already. It
-// has its final name only when it is complete and on disk.
+// backUp copies the file, whose path is path, unless a copy exists. The copy gets its
+// final name when it is complete and on disk.
 func (f *boltFile) backUp(path string) error {
 	backup := path + BackupSuffix
 	info, err := os.Lstat(backup)
@@ -31,7 +31,7 @@ func (f *boltFile) backUp(path string) error {
 	}
 	part := backup + partSuffix
 	if err := f.copyTo(part); err != nil {
-		return errors.Join(fmt.Errorf("copy it to %s before it is moved to the present format: %w", backup, err), remove(part))
+		return errors.Join(fmt.Errorf("copy it to %s before its migration: %w", backup, err), remove(part))
 	}
 	if err := os.Rename(part, backup); err != nil {
 		return errors.Join(err, remove(part))
@@ -39,14 +39,14 @@ func (f *boltFile) backUp(path string) error {
 	return syncFolder(path)
 }
 
-// copyTo writes a copy with the same mode to path, in place of what is there. The
-// caller has the file for itself.
+// copyTo writes a copy with the same mode to path, and replaces a file there. Nobody
+// writes to the file meanwhile.
 func (f *boltFile) copyTo(path string) error {
 	info, err := f.raw.Stat()
 	if err != nil {
 		return err
 	}
-	if err := remove(path); err != nil { // so that its mode is the file's
+	if err := remove(path); err != nil { // so that the mode is set
 		return err
 	}
 	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
@@ -57,7 +57,7 @@ func (f *boltFile) copyTo(path string) error {
 	return errors.Join(err, to.Sync(), to.Close())
 }
 
-// remove removes a file, if it is there.
+// remove removes a file if it exists.
 func remove(path string) error {
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err

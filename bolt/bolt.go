@@ -1,26 +1,25 @@
-// Package bolt is a durable store in one file of this machine, on
-// go.etcd.io/bbolt. A write is on disk when its call returns: kill -9 or a loss
-// of power afterwards does not take it back. Pairs, their indexes and their
-// TTLs live in the file; locks and the watch history live in the process.
+// Package bolt is a durable store in one file on this machine, based on
+// go.etcd.io/bbolt. A write is on disk when its call returns, so it survives kill -9
+// and a loss of power. Pairs, their indexes and their TTLs are in the file; locks and
+// the watch history are in the process.
 //
-// One process at a time owns a file: New in another one fails after 3 s with an
-// error that wraps [kvdb.ErrNoConnection]. Instances of one process may share a
-// file, also by different paths to it: they see the same pairs, events and locks.
-// (Defragment puts a new file in the place of the one at the path. Another hard
-// link keeps the old one.)
+// One process at a time owns a file: New in another process fails after 3 s with an
+// error that wraps [kvdb.ErrNoConnection]. Instances of one process can share a file,
+// even by different paths to it: they see the same pairs, events and locks.
+// (Defragment replaces the file at the path. Another hard link keeps the old file.)
 //
-// A write to a file that was deleted, moved or replaced while it was open is an
-// error that wraps [kvdb.ErrNoConnection], until it is at its path again.
+// If the file is deleted, moved or replaced while it is open, writes return an error
+// that wraps [kvdb.ErrNoConnection] until it is at its path again.
 //
-// Concurrent writers share commits: 64 of them write about as fast as the disk
-// syncs 32 times as often. Each key written or deleted has an index of its own,
-// also when one call changes several at once (DeleteTree, Tx.Commit).
+// Concurrent writers share commits: 64 writers make about 32 writes for each sync of
+// the disk. Each key that is written or deleted has an index of its own, also when one
+// call changes several keys (DeleteTree, Tx.Commit).
 //
-// A file of an earlier release of this library, whose records are JSON, is moved
-// to the present format when it is opened. Before that it is copied to a file
-// with BackupSuffix behind its path, unless there is one; without the room for
-// that New fails and changes nothing. The move itself needs no more space, and
-// resumes after an interruption. To go back, put the copy in the place of the file.
+// A file of an earlier release of this library, whose records are JSON, is migrated
+// to the present format when it is opened. Before that it is copied to a file with
+// BackupSuffix behind its path, unless that exists. If there is no space for the copy,
+// New fails and changes nothing. The migration itself needs no more space, and resumes
+// after an interruption. To go back, put the copy in the place of the file.
 package bolt
 
 import (
@@ -40,33 +39,34 @@ const Name = "bolt-kv"
 // option Path.
 const DefaultPath = "px.db"
 
-// Names of the options that New takes, besides [kvdb.ReadConsistency] (all reads
-// are linearizable here, whichever is asked for).
+// Names of the options that New takes, besides [kvdb.ReadConsistency]. (All reads are
+// linearizable here, whatever its value.)
 const (
-	// Path is the database file to open. It is created, with mode 0600, when it
-	// is not there; its folder must exist.
+	// Path is the database file. If it does not exist, it is created with mode 0600;
+	// its folder must exist.
 	Path = "Path"
-	// KvSnap is the name that other releases have for Path.
+	// KvSnap is the name of Path in earlier releases.
 	KvSnap = "KvSnap"
-	// KvUseInterface is accepted for programs that also run on mem: values are
-	// bytes here all the same. Together with KvSnap it is an error. It is on
-	// when the option is there, whatever its value, but for one that
-	// strconv.ParseBool reads as false.
+	// KvUseInterface has no effect. It is accepted because programs that also run on
+	// mem set it. Together with KvSnap it is an error. The option is on with any value
+	// that strconv.ParseBool does not read as false.
 	KvUseInterface = "KvUseInterface"
-	// KvHistory is the number of past events, at least 1, that a watch can ask
-	// for: 16384 by default. Older ones, and those from before the file was
-	// opened, are kvdb.ErrWatchRevisionCompacted. The history keeps the values of
-	// its events in memory. Of the instances that share a file the first decides.
+	// KvHistory is the number of past events, at least 1, that a watch can ask for. The
+	// default is 16384. A watch from before them, or from before the file was opened,
+	// ends with kvdb.ErrWatchRevisionCompacted. The history keeps the values in memory.
+	// If several instances share a file, the option of the first one counts.
 	KvHistory = eventlog.HistoryOption
 )
 
 // Errors of snapshots, and of select and copy callbacks.
 var (
-	// ErrSnap is every write but SnapPut and Delete, and every watch, on a snapshot.
+	// ErrSnap is returned on a snapshot by every watch and by every write except SnapPut
+	// and Delete.
 	ErrSnap = driver.ErrSnap
-	// ErrSnapWithInterfaceNotSupported is KvSnap together with KvUseInterface.
+	// ErrSnapWithInterfaceNotSupported means that KvSnap is set and KvUseInterface is on.
 	ErrSnapWithInterfaceNotSupported = driver.ErrSnapWithInterfaceNotSupported
-	// ErrIllegalSelect is a nil callback, or a copy callback that returned nil.
+	// ErrIllegalSelect means that a callback is nil, or that a copy callback returned
+	// nil.
 	ErrIllegalSelect = driver.ErrIllegalSelect
 )
 
@@ -85,9 +85,9 @@ func init() {
 // Version returns [kvdb.BoltVersion1].
 func Version(string, map[string]string) (string, error) { return kvdb.BoltVersion1, nil }
 
-// New opens the file that the options name. Endpoints are not used; options and
-// the callback may be nil. It reads the structure of the whole file to find
-// damage before it can do harm: an error that wraps ErrCorrupt.
+// New opens the file that the options name. Endpoints are not used; options and the
+// callback may be nil. New checks the structure of the whole file. If the file is
+// damaged, it returns an error that wraps ErrCorrupt.
 func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 	options = declared.Of(options)
 	if _, err := settings.StaleReads(options); err != nil {
@@ -125,7 +125,7 @@ func pathOption(options map[string]string) (string, error) {
 	case snapNamed && snap == "":
 		return "", fmt.Errorf("option %s: it is empty", KvSnap)
 	case named && snapNamed && path != snap:
-		return "", fmt.Errorf("options %s and %s: %q and %q are two files", Path, KvSnap, path, snap)
+		return "", fmt.Errorf("options %s and %s must name the same file, not %q and %q", Path, KvSnap, path, snap)
 	case named:
 		return path, nil
 	case snapNamed:

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// tempFile returns the path of a file that is not there.
+// tempFile returns the path of a file that does not exist.
 func tempFile(t testing.TB) string { return filepath.Join(t.TempDir(), "test.db") }
 
 // newKvdb opens the file at path, with no domain.
@@ -46,7 +46,7 @@ func closeKvdb(t testing.TB, kv kvdb.Kvdb) {
 	require.NoError(t, kvdb.Close(kv))
 }
 
-// openDatabase returns what instances on the file at path share.
+// openDatabase returns the database that the instances on the file at path share.
 func openDatabase(t testing.TB, path string) *database {
 	t.Helper()
 	db, err := acquire(path, 100)
@@ -63,7 +63,7 @@ func openRaw(t testing.TB, path string) *bbolt.DB {
 	return raw
 }
 
-// updateRaw changes a file that nobody has open.
+// updateRaw changes a file that no instance has open.
 func updateRaw(t testing.TB, path string, change func(tx *bbolt.Tx) error) {
 	t.Helper()
 	raw := openRaw(t, path)
@@ -81,7 +81,7 @@ func (db *database) commits(t testing.TB) (n int) {
 	return n
 }
 
-// within fails the test when f is not over in time.
+// within fails the test if f does not return in time.
 func within(t testing.TB, limit time.Duration, f func()) {
 	t.Helper()
 	done := make(chan struct{})

@@ -9,10 +9,10 @@ import (
 	"math"
 )
 
-// The layout of a bbolt file, with numbers in the byte order of the machine. A
-// page has a header (id, 8 bytes; flags, 2; count, 2; overflow, 4) and count
-// elements, which say where their keys and values are. A meta page has a header
-// and the fields that checker reads by their offsets.
+// The layout of a bbolt file, with numbers in the byte order of the machine. A page
+// has a header (id, 8 bytes; flags, 2; count, 2; overflow, 4) and count elements,
+// which have the positions of their keys and values. A meta page has a header and the
+// fields that checker reads by their offsets.
 const (
 	pageHeader   = 16
 	elementSize  = 16
@@ -26,22 +26,22 @@ const (
 	bucketElement = 0x01
 
 	noFreelist = math.MaxUint64
-	manyPages  = 0xffff // in a freelist's header: the number is in the page
-	// maxDepth bounds the pages on top of each other. bbolt needs 2 keys a page.
+	manyPages  = 0xffff // as the count of a freelist: the true count follows the header
+	// maxDepth bounds the depth of the tree. bbolt has at least 2 keys in a page.
 	maxDepth = 64
 )
 
-// checker reads the structure of a whole file, to find what would make bbolt
-// crash beyond recovery: pages in a circle, for example.
+// checker reads the structure of a whole file, to find damage that would make bbolt
+// crash without a way to recover: a cycle of pages, for example.
 type checker struct {
 	file     io.ReaderAt
 	pageSize uint64
 	pages    uint64   // pages have smaller ids
-	used     []uint64 // a bit for each page: somebody refers to it
+	used     []uint64 // a bit for each page that something refers to
 	buffers  [][]byte // one for each depth
 }
 
-// check returns what is wrong with a file that is open for reading.
+// check returns an error if a file, which is open for reading, is damaged.
 func check(file *boltFile) error {
 	tx, err := file.Begin(false)
 	if err != nil {
@@ -87,7 +87,7 @@ func number(b []byte) uint64 { return binary.NativeEndian.Uint64(b) }
 
 func short(b []byte) uint64 { return uint64(binary.NativeEndian.Uint32(b)) }
 
-// use notes that somebody refers to the page.
+// use marks the page as used. It returns an error if it is used already.
 func (c *checker) use(id uint64) error {
 	switch {
 	case id >= c.pages:
@@ -99,7 +99,7 @@ func (c *checker) use(id uint64) error {
 	return nil
 }
 
-// read reads a page and those it overflows to.
+// read reads a page and its overflow pages.
 func (c *checker) read(id uint64, depth int) (page, error) {
 	if err := c.use(id); err != nil {
 		return page{}, err
@@ -145,8 +145,8 @@ func parsePage(data []byte) page {
 	}
 }
 
-// element is one of a branch page, with a key and a child, or of a leaf page,
-// with a key and a value.
+// element is an element of a branch page, with a key and a child, or of a leaf page, with
+// a key and a value.
 type element struct {
 	key, value []byte
 	child      uint64 // id of a page
@@ -179,9 +179,9 @@ func (p page) element(i uint64) (e element, err error) {
 	return e, nil
 }
 
-// tree checks what is below a page. Its first key must be first, and all must be
-// less than high, unless these are nil. bbolt finds a page in the one above it
-// by its first key, and would leave the old page there if that were another.
+// tree checks a page and the pages below it. Its first key must be first, and all keys
+// must be less than high, unless these are nil. bbolt finds a page in its parent by the
+// first key, and a wrong first key would make it keep the old page there.
 func (c *checker) tree(id uint64, depth int, first, high []byte) error {
 	if depth > maxDepth {
 		return errors.New("its pages are nested too deep")
@@ -235,8 +235,8 @@ func (c *checker) elements(p page, depth int, first, high []byte) error {
 	return nil
 }
 
-// bucket checks a bucket, which is a tree of its own or, when it is small, a
-// leaf page in its element.
+// bucket checks a bucket, which is a tree of its own or, if it is small, a leaf page
+// inside its element.
 func (c *checker) bucket(value []byte, depth int) error {
 	if len(value) < bucketHeader {
 		return errors.New("a bucket is cut off")

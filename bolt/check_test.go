@@ -14,7 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// What bbolt writes is whole, whatever it is told to write.
+// A file that bbolt wrote passes the check, whatever its contents.
 func TestCheckOfWholeFiles(t *testing.T) {
 	commits := 200
 	if testing.Short() {
@@ -72,7 +72,7 @@ func randomChanges(random *rand.Rand, tx *bbolt.Tx) error {
 	return nil
 }
 
-// layout is where things are in a file.
+// layout has the positions of pages in a file.
 type layout struct {
 	file                           []byte
 	meta, root, branch, leaf, free []byte // pages in use

@@ -10,12 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// childEnv names, in the environment of a process that a test starts from its
-// own binary, which of children that is to be.
+// childEnv is the variable in the environment of a child process that names its function
+// in children. A test starts its own binary as a child.
 const childEnv = "KVDB_BOLT_TEST_CHILD"
 
-// children are what such a process may do. They get their arguments in
-// os.Args[1:], and tell what happens line by line on the standard output.
+// children are the functions that child processes run. They get their arguments in
+// os.Args[1:], and report line by line on the standard output.
 var children = map[string]func(){
 	"hold":       holdFile,
 	"write":      writeUntilKilled,
@@ -48,7 +48,7 @@ func startChild(t testing.TB, name string, args ...string) *child {
 	return c
 }
 
-// line returns the next complete line, or "" when there will be none.
+// line returns the next complete line, or "" at the end of the output.
 func (c *child) line() string {
 	line, err := c.lines.ReadString('\n')
 	if err != nil {
@@ -63,7 +63,7 @@ func (c *child) kill() { _ = c.cmd.Process.Kill() }
 // wait returns when the process is gone.
 func (c *child) wait() { _ = c.cmd.Wait() }
 
-// must ends a child that cannot go on.
+// must ends the child process if err is not nil.
 func must(err error) {
 	if err != nil {
 		panic(err)

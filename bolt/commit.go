@@ -13,8 +13,8 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// A file grows by a quarter, within these bounds in bytes: each step costs a
-// sync, and what is not needed yet makes copies of the file large.
+// A file grows by a quarter, within these bounds in bytes. Small steps cost more syncs;
+// large ones make the file, and copies of it, larger than needed.
 const (
 	minGrowth = 64 << 10
 	maxGrowth = 16 << 20
@@ -22,24 +22,23 @@ const (
 
 // write is one write of one caller.
 type write struct {
-	// apply does it as a part of t, or returns why it cannot, having changed
-	// nothing.
+	// apply makes the write in t, or returns an error and changes nothing.
 	apply func(t *txn) error
-	// last: every other write of the batch is done before.
+	// last means that the write comes after all others of its batch.
 	last bool
 	// committed is called when the write is in the file, and no later one is.
 	committed func()
 	err       error
 }
 
-// batch is writes that are committed together. The first writer in it leads: he
+// batch is a group of writes that are committed together. The first writer leads: it
 // waits for the running commit, while others join, and then commits for all.
 type batch struct {
 	writes []*write
 	done   chan struct{} // closed when each write's err is set
 }
 
-// update does w. It returns when w is on disk, or is known not to be.
+// update makes the write w. It returns when w is on disk, or certainly is not.
 func (db *database) update(ctx context.Context, w *write) error {
 	if ctx.Err() != nil {
 		return driver.WithCause(ctx, nil)
@@ -55,7 +54,7 @@ func (db *database) update(ctx context.Context, w *write) error {
 	db.mu.Unlock()
 
 	if leads && !db.lead(ctx, b) {
-		go db.lead(context.Background(), b) // for those who have joined
+		go db.lead(context.Background(), b) // for the writers that have joined
 	}
 	select {
 	case <-b.done:
@@ -69,11 +68,11 @@ func (db *database) update(ctx context.Context, w *write) error {
 	return w.err
 }
 
-// lead commits b when it is its turn; false when ctx ends first.
+// lead waits for the write lock and commits b. It returns false if ctx ends first.
 func (db *database) lead(ctx context.Context, b *batch) bool {
 	select {
-	case <-db.turn:
-		defer func() { db.turn <- struct{}{} }()
+	case <-db.writeLock:
+		defer func() { db.writeLock <- struct{}{} }()
 		db.gather(b)
 		db.finish(b, db.commit)
 	case <-db.lifetime.Done():
@@ -84,8 +83,8 @@ func (db *database) lead(ctx context.Context, b *batch) bool {
 	return true
 }
 
-// gather lets the writers that the last commit woke join b: a commit costs the
-// same for one as for all of them.
+// gather gives the writers that the last commit woke the time to join b, because a
+// commit costs the same for one write as for many.
 func (db *database) gather(b *batch) {
 	for before, n := 0, 1; before != n; {
 		runtime.Gosched()
@@ -95,7 +94,7 @@ func (db *database) gather(b *batch) {
 	}
 }
 
-// withdraw takes w out of b, if nobody has begun to commit it.
+// withdraw takes w out of b, unless the commit of b has begun.
 func (db *database) withdraw(b *batch, w *write) bool {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -111,7 +110,7 @@ func (db *database) withdraw(b *batch, w *write) bool {
 	return true
 }
 
-// finish commits b and wakes its writers. An error of commit is that of all.
+// finish commits b and wakes its writers. All of them get an error of commit.
 func (db *database) finish(b *batch, commit func([]*write) error) {
 	db.mu.Lock()
 	if db.next == b {
@@ -126,8 +125,8 @@ func (db *database) finish(b *batch, commit func([]*write) error) {
 	close(b.done)
 }
 
-// commit applies writes in one transaction, and tells the watches. Its caller
-// has the turn. An error means that none of writes is done.
+// commit makes the writes in one transaction, and hands their events to the watches. The
+// caller holds the write lock. After an error none of the writes is in the file.
 func (db *database) commit(writes []*write) error {
 	if len(writes) == 0 {
 		return nil
@@ -143,10 +142,10 @@ func (db *database) commit(writes []*write) error {
 	for _, e := range t.events {
 		db.log.Append(e)
 	}
-	if t.rearm {
+	if t.resetTimer {
 		db.nextExpiry = 0
 	}
-	db.arm(t.earliest)
+	db.setTimer(t.earliest)
 	for _, w := range writes {
 		if w.err == nil {
 			w.err = err
@@ -158,7 +157,7 @@ func (db *database) commit(writes []*write) error {
 	return nil
 }
 
-// usable returns an error when the file may not be written to.
+// usable returns an error if the file must not be written to.
 func (db *database) usable() error {
 	if db.broken != nil {
 		return db.broken
@@ -175,7 +174,7 @@ func (db *database) usable() error {
 	return nil
 }
 
-// transact does writes in one transaction of bbolt.
+// transact makes the writes in one transaction of bbolt.
 func (db *database) transact(t *txn, writes []*write) error {
 	file := db.file.Load()
 	tx, err := db.begin(file, true)
@@ -199,14 +198,14 @@ func (db *database) transact(t *txn, writes []*write) error {
 	case err == nil:
 		return nil
 	case sent:
-		return db.settle(t, err)
+		return db.resolve(t, err)
 	}
 	return fmt.Errorf("write to %s: %w", db.path, err)
 }
 
-// settle finds out what became of a commit that failed with err: nil when it is
-// on disk after all.
-func (db *database) settle(t *txn, err error) error {
+// resolve finds out whether a commit that failed with err is on disk, and returns nil if
+// it is.
+func (db *database) resolve(t *txn, err error) error {
 	id := -1
 	viewErr := db.view(func(tx *bbolt.Tx) error {
 		id = tx.ID()
@@ -223,8 +222,9 @@ func (db *database) settle(t *txn, err error) error {
 	return fmt.Errorf("%w: write to %s: %w", kvdb.ErrUnknownOutcome, db.path, err)
 }
 
-// rewriteMeta writes the meta pages again as they are, and syncs them. After a
-// sync that failed the system may take them for synced.
+// rewriteMeta writes the meta pages again, unchanged, and syncs them. Without the write
+// a sync may do nothing, because after a failed sync the system may regard the pages as
+// clean.
 func (f *boltFile) rewriteMeta() error {
 	meta := make([]byte, 2*f.Info().PageSize)
 	if _, err := f.raw.ReadAt(meta, 0); err != nil {

@@ -25,10 +25,10 @@ import (
 // commit seems to run, and returns when they are done. It must be called in a
 // bubble of synctest.
 func whileCommitting(db *database, start func()) {
-	<-db.turn
+	<-db.writeLock
 	start()
 	synctest.Wait() // all that start has started wait for the commit
-	db.turn <- struct{}{}
+	db.writeLock <- struct{}{}
 	synctest.Wait()
 }
 
@@ -163,8 +163,8 @@ func TestEventsInCommitOrder(t *testing.T) {
 	}
 }
 
-// A writer who gives up takes his write back and leaves those who joined him
-// to somebody else.
+// A writer that gives up withdraws its write. The writers that joined its batch are
+// committed by another goroutine.
 func TestLeaderGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openDatabase(t, tempFile(t))
@@ -199,7 +199,7 @@ func TestCloseEndsWaitingWrites(t *testing.T) {
 		require.NoError(t, err)
 		s := newStore(db)
 		errs := make([]error, 5)
-		<-db.turn
+		<-db.writeLock
 		for i := range errs {
 			go func() { _, errs[i] = s.Put(context.Background(), driver.Write{Key: "key"}) }()
 		}
@@ -210,7 +210,7 @@ func TestCloseEndsWaitingWrites(t *testing.T) {
 		for _, err := range errs {
 			require.Equal(t, kvdb.ErrClosed, err)
 		}
-		db.turn <- struct{}{}
+		db.writeLock <- struct{}{}
 		require.NoError(t, <-closed)
 		_, err = s.Put(context.Background(), driver.Write{Key: "key"})
 		require.Equal(t, kvdb.ErrClosed, err)
@@ -221,14 +221,14 @@ func TestCloseEndsWaitingWrites(t *testing.T) {
 
 var errDisk = errors.New("disk error")
 
-// commitWith makes commit what commits a transaction.
+// commitWith sets the function that commits a transaction.
 func (db *database) commitWith(commit func(*bbolt.Tx) error) {
-	<-db.turn
+	<-db.writeLock
 	db.commitTx = commit
-	db.turn <- struct{}{}
+	db.writeLock <- struct{}{}
 }
 
-// A commit that fails fails all that is in it, and nothing else.
+// If a commit fails, exactly the writes in it fail.
 func TestCommitFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openDatabase(t, tempFile(t))
@@ -265,14 +265,14 @@ func TestCommitSyncedAfterAll(t *testing.T) {
 	put(t, s, "key", "value", 0)
 }
 
-// What had to be done before the next commit is done once.
+// A repair that succeeded is not repeated.
 func TestRepairIsDoneOnce(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s := newStore(db)
 	repairs := 0
-	<-db.turn
+	<-db.writeLock
 	db.repair = func() error { repairs++; return nil }
-	db.turn <- struct{}{}
+	db.writeLock <- struct{}{}
 	put(t, s, "key", "value", 0)
 	put(t, s, "key", "value", 0)
 	require.Equal(t, 1, repairs)
@@ -311,8 +311,8 @@ func TestCommitUnknown(t *testing.T) {
 	require.Equal(t, uint64(2), put(t, s, "key", "new", 0).Modified)
 }
 
-// fillDisk fills a file up to a limit, with which the system stops writes as it
-// does when the disk is full.
+// fillDisk writes to a file until it reaches a limit on its size. The system then refuses
+// writes as if the disk were full.
 func fillDisk() {
 	signal.Ignore(syscall.SIGXFSZ)
 	path := os.Args[1]
@@ -338,8 +338,8 @@ func fillDisk() {
 	must(kvdb.Close(kv))
 }
 
-// defragmentFull defragments a file with less and less room for the new one. Its
-// argument is the path.
+// defragmentFull defragments a file with less and less space for the new one. Its argument
+// is the path.
 func defragmentFull() {
 	signal.Ignore(syscall.SIGXFSZ)
 	kv, err := newKvdb(os.Args[1])
@@ -380,8 +380,8 @@ func TestDiskFull(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A Defragment that fails on a full disk, at whatever size of the new file, leaves
-// nothing of it.
+// A Defragment that fails because the disk is full, at whatever size of the new file,
+// removes the new file.
 func TestDefragmentOnAFullDisk(t *testing.T) {
 	path := tempFile(t)
 	kv := fragmented(t, path)

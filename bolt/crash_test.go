@@ -19,11 +19,10 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// A crash test starts a process that writes to a file from several goroutines
-// and tells when a write is acknowledged, kills it, and looks at what is there.
-// Each goroutine does a sequence of operations on keys of its own that anybody
-// can compute. So the keys of a goroutine must be exactly as after the last
-// operation that it told of, or as after the next one.
+// A crash test starts a process that writes to a file from several goroutines and reports
+// each acknowledged write, kills the process, and checks the file. The operations of each
+// goroutine, on keys of its own, can be computed from their numbers. So the keys of a
+// goroutine must be exactly as after its last reported operation, or after the next one.
 
 const crashWriters = 6
 
@@ -34,7 +33,7 @@ var kills = flag.Int("kvdb.kills", 40,
 type operation struct {
 	kind string // put, ttl, delete, tree, tx
 	keys []string
-	n    int // what the values are made of
+	n    int // the number of the operation, from which its values are made
 }
 
 // operationOf returns the n-th operation of a goroutine.
@@ -62,8 +61,7 @@ func crashValue(key string, n int) []byte {
 	return bytes.Repeat([]byte(fmt.Sprintf("%s=%d;", key, n)), 1+random.IntN(1<<random.IntN(11)))
 }
 
-// run does the operation, and returns the index of what it wrote, 0 if it does
-// not know one.
+// run makes the operation, and returns the index of its write, or 0 if it has none.
 func (o operation) run(kv kvdb.Kvdb) (uint64, error) {
 	switch o.kind {
 	case "delete":
@@ -97,7 +95,7 @@ func (o operation) run(kv kvdb.Kvdb) (uint64, error) {
 	return pair.ModifiedIndex, nil
 }
 
-// apply does to a model of the store what run does to the store.
+// apply makes the operation in a model of the store.
 func (o operation) apply(model map[string]int) {
 	switch o.kind {
 	case "delete":
@@ -134,14 +132,14 @@ func writeUntilKilled() {
 	select {}
 }
 
-// crashed is what a test knows of the file.
+// crashed is what a test expects of the file.
 type crashed struct {
 	path   string
 	models [crashWriters]map[string]int
 	next   [crashWriters]int // operation of each goroutine
-	index  uint64            // largest that was told
+	index  uint64            // the largest that was reported
 	acks   int
-	// leftovers is how often Defragment left something.
+	// leftovers counts the kills that left a file of Defragment.
 	leftovers int
 }
 
@@ -180,7 +178,7 @@ func (c *crashed) round(t *testing.T, mode string, life time.Duration) {
 	c.check(t)
 }
 
-// check compares the file with the models, and brings them up to it.
+// check compares the file with the models, and updates these to the state of the file.
 func (c *crashed) check(t *testing.T) {
 	t.Helper()
 	kv, err := newKvdb(c.path)
@@ -217,8 +215,8 @@ func newCrashed(t *testing.T) *crashed {
 	return c
 }
 
-// Whenever the process is killed, what it was told is written is there, and
-// nothing is half there.
+// Whenever the process is killed, the acknowledged writes are in the file, and no write
+// is there in part.
 func TestKill(t *testing.T) {
 	rounds := *kills
 	if testing.Short() {
@@ -242,7 +240,7 @@ func TestKillWhileDefragmenting(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	c := newCrashed(t)
 	kv := openAt(t, c.path)
-	for i := range 8 { // makes it take a while, and not so long that none comes to its end
+	for i := range 8 { // so that a Defragment takes a while, but some complete
 		_, err := kv.Put(fmt.Sprintf("other/%d", i), make([]byte, 200_000), 0)
 		require.NoError(t, err)
 	}

@@ -6,8 +6,8 @@ import (
 	"runtime/debug"
 )
 
-// ErrCorrupt is wrapped by the errors about a file that is damaged, cut off or
-// no database at all. They name the file and say what is wrong with it.
+// ErrCorrupt is wrapped by the error for a file that is damaged, cut off or not a
+// database. The error names the file and says what is wrong with it.
 var ErrCorrupt = errors.New("database file is corrupt")
 
 func corrupt(path string, cause error) error {
@@ -18,7 +18,7 @@ func unreadable(path string, key []byte, cause error) error {
 	return corrupt(path, fmt.Errorf("key %q: %w", key, cause))
 }
 
-// fault is the ErrCorrupt of a panic. bbolt may still hold locks after one.
+// fault is the ErrCorrupt that a panic became. bbolt may still hold locks after a panic.
 type fault struct{ error }
 
 func (f *fault) Unwrap() error { return f.error }
@@ -28,9 +28,9 @@ func isFault(err error) bool {
 	return errors.As(err, &f)
 }
 
-// guard calls f, which reads the mapped file. bbolt panics on a page that makes
-// no sense, and a file that somebody has cut off faults when it is read: both
-// become an error. f must not call code of the library's user.
+// guard calls f, which reads the mapped file, and turns panics into errors: bbolt panics
+// on a page that it cannot interpret, and a read behind the end of a file that was cut
+// off faults. f must not call code of the library's user.
 func guard(path string, f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

@@ -17,8 +17,8 @@ import (
 	"github.com/portworx/kvdb/internal/locktable"
 )
 
-// Names of the buckets. The index of the last change is the sequence number of
-// the bucket of pairs, which costs neither a read nor a write a lookup.
+// Names of the buckets. The index of the last change is the sequence number of the
+// bucket of pairs, because that needs no lookup.
 var (
 	pairsBucket    = []byte("px")
 	expiriesBucket = []byte("kvdb-expiry")
@@ -31,37 +31,40 @@ var errDead = &fault{errors.New("it could not be read before")}
 // boltFile is an open file.
 type boltFile struct {
 	*bbolt.DB
-	raw  *os.File    // what bbolt has open
-	info fs.FileInfo // which file raw is
-	// readers is locked for reading by each transaction that reads, and for
-	// writing from before the file is closed on: bbolt would wait for readers,
-	// too, but holds a lock meanwhile without which none of them can end.
+	raw  *os.File    // the file that bbolt has open
+	info fs.FileInfo // identifies raw
+	// readers is locked for reading by each transaction that reads, and for writing
+	// before the file is closed. bbolt's Close would wait for readers too, but it holds
+	// a lock meanwhile that they need to end.
 	readers sync.RWMutex
 }
 
-// database is an open file with what the instances of this process share of it.
+// database is an open file and everything that the instances of this process that use
+// it share.
 type database struct {
 	path   string // absolute, without symbolic links
 	shared *shared
 	log    *eventlog.Log
 	locks  *locktable.Table
 
-	// file changes when the file is defragmented.
+	// file is replaced by Defragment.
 	file atomic.Pointer[boltFile]
-	// dead: bbolt panicked when a transaction began, and holds locks of readers.
+	// dead means that bbolt panicked at the start of a transaction, and may hold locks
+	// that readers need.
 	dead atomic.Bool
 
 	lifetime context.Context // ends with cause kvdb.ErrClosed at close
 	end      context.CancelCauseFunc
 
-	// turn has an element when nobody commits. Who takes it may write to the
-	// file, and use what is below, until he puts it back.
-	turn       chan struct{}
-	broken     error                 // bbolt panicked in a write, and may hold locks of writers
-	repair     func() error          // must succeed before the next commit
-	commitTx   func(*bbolt.Tx) error // tests let it fail
+	// writeLock has an element when nobody writes to the file. To take the element is to
+	// lock, to put it back is to unlock. It protects the file and the fields up to
+	// nextExpiry. It is a channel because waiting for it must end with a context.
+	writeLock  chan struct{}
+	broken     error                 // bbolt panicked in a write, and may hold locks that writers need
+	repair     func() error          // must succeed before the next commit; nil: nothing to repair
+	commitTx   func(*bbolt.Tx) error // commits; tests let it fail
 	timer      *time.Timer           // of the next expiry; nil before the first TTL
-	nextExpiry int64                 // what timer is set to, in ns of Unix time, 0 for none
+	nextExpiry int64                 // the time of timer in ns of Unix time, 0 for none
 
 	mu   sync.Mutex // protects next and the writes in it
 	next *batch     // collects writes until it is committed
@@ -70,7 +73,7 @@ type database struct {
 // close waits for calls that are running, and closes the file.
 func (db *database) close() error {
 	db.end(kvdb.ErrClosed)
-	<-db.turn
+	<-db.writeLock
 	if db.timer != nil {
 		db.timer.Stop()
 	}
@@ -81,7 +84,7 @@ func (db *database) close() error {
 	return db.file.Load().closeAfter(err)
 }
 
-// closeAfter closes the file after an error, or nil.
+// closeAfter closes the file. err is an earlier error about it, or nil.
 func (f *boltFile) closeAfter(err error) error {
 	if isFault(err) {
 		return f.raw.Close() // bbolt's Close could wait for ever
@@ -90,9 +93,8 @@ func (f *boltFile) closeAfter(err error) error {
 	return f.Close()
 }
 
-// inPlace returns an error when the open file is not at its path any more, where
-// what is written to it would be lost. A process that may not look there any more,
-// because it has given up rights, goes on.
+// inPlace returns an error if the open file is no longer at its path, because writes to
+// it would be lost. If the process has no permission to look, inPlace returns nil.
 func (db *database) inPlace() error {
 	same, err := isAt(db.file.Load(), db.path)
 	switch {
@@ -101,7 +103,7 @@ func (db *database) inPlace() error {
 	case err == nil:
 		err = errors.New("another file is there")
 	}
-	return fmt.Errorf("%w: it is not the file that is open any more, which was deleted, moved or replaced: %w",
+	return fmt.Errorf("%w: the file at its path is not the file that is open, which was deleted, moved or replaced: %w",
 		kvdb.ErrNoConnection, err)
 }
 

@@ -20,15 +20,13 @@ const copyBytes = 1 << 20
 // GetEndpoints returns the absolute path of the database file.
 func (s *store) GetEndpoints() []string { return []string{s.db.path} }
 
-// Defragment writes the file anew without the space that deleted pairs have
-// left, which bbolt uses again but never gives back. endpoint is a path of the
-// file, or "". timeout is in seconds, 0 for none. Beside the file there must be
-// room for the new one.
+// Defragment writes the file again, without the space of deleted pairs, which bbolt
+// uses again but never frees. endpoint is a path of the file, or "". timeout is in
+// seconds, 0 means none. The folder of the file must have space for the new one.
 //
-// Writes wait until it is done, and until the reads that began before it are
-// (a snapshot being copied, say); reads and watches go on. When it fails, the
-// process is killed or the machine stops, the file is the old one or the new
-// one, each of them whole.
+// Writes wait until Defragment is done, and until the reads that began before are done
+// (for example a snapshot). Reads and watches continue. If Defragment fails, the process
+// is killed or the machine stops, the file is the old one or the new one, and complete.
 func (s *store) Defragment(endpoint string, timeout int) error {
 	return s.DefragmentContext(s.db.lifetime, endpoint, timeout)
 }
@@ -48,8 +46,8 @@ func (s *store) DefragmentContext(ctx context.Context, endpoint string, timeout 
 		ctx = limited
 	}
 	select {
-	case <-s.db.turn:
-		defer func() { s.db.turn <- struct{}{} }()
+	case <-s.db.writeLock:
+		defer func() { s.db.writeLock <- struct{}{} }()
 	case <-ctx.Done():
 		return fmt.Errorf("defragment %s: %w", s.db.path, driver.WithCause(ctx, nil))
 	}
@@ -65,7 +63,7 @@ func sameFile(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-// defragment replaces the file by a copy. The caller has the turn.
+// defragment replaces the file by a copy. The caller holds the write lock.
 func (db *database) defragment(ctx context.Context) error {
 	if err := db.usable(); err != nil {
 		return err
@@ -76,7 +74,7 @@ func (db *database) defragment(ctx context.Context) error {
 	}
 	compact, err := openFile(path, bbolt.Options{NoSync: true, NoGrowSync: true, InitialMmapSize: mapSize()})
 	if err != nil {
-		return errors.Join(err, remove(path)) // the disk may be full before it is made
+		return errors.Join(err, remove(path)) // it may exist in part, if the disk is full
 	}
 	err = guard(db.path, func() error { return copyFile(ctx, compact.DB, old.DB) })
 	if err == nil {
@@ -85,15 +83,15 @@ func (db *database) defragment(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, compact.closeAfter(err), remove(path))
 	}
-	// Nothing is lost any more, but the new name of the file is not durable, and
-	// neither would be what is written now.
+	// The new name of the file is not durable yet, so the next writes would not be
+	// durable either.
 	db.repair = func() error { return syncFolder(db.path) }
-	// Readers that began before go on with the old file: this waits for them.
+	// Earlier readers still use the old file. closeAfter waits for them.
 	return errors.Join(db.usable(), old.closeAfter(nil))
 }
 
-// swap makes compact the file, which keeps its name and mode. The lock on it has
-// no gap: compact has been locked since it was made.
+// swap makes compact the file, with the name and mode of the old one. compact has been
+// locked since it was created, so no other process can open the file in between.
 func (db *database) swap(old, compact *boltFile) error {
 	info, err := old.raw.Stat()
 	if err != nil {
@@ -124,13 +122,13 @@ type copier struct {
 	size int       // bytes written in tx
 }
 
-// copyFile copies all that is in from to an empty file.
+// copyFile copies all buckets of from to the empty file to.
 func copyFile(ctx context.Context, to, from *bbolt.DB) error {
 	c := &copier{ctx: ctx, to: to}
 	if err := c.begin(); err != nil {
 		return err
 	}
-	defer func() { _ = c.tx.Rollback() }() // fails when it is committed
+	defer func() { _ = c.tx.Rollback() }() // fails after Commit
 	return from.View(func(tx *bbolt.Tx) error {
 		err := tx.ForEach(func(name []byte, b *bbolt.Bucket) error { return c.bucket([][]byte{name}, b) })
 		if err != nil {
@@ -140,7 +138,7 @@ func copyFile(ctx context.Context, to, from *bbolt.DB) error {
 	})
 }
 
-// commit writes what was copied so far, if there is still time.
+// commit commits the copied records, unless the context has ended.
 func (c *copier) commit() error {
 	if c.ctx.Err() != nil {
 		return driver.WithCause(c.ctx, nil)
@@ -154,7 +152,7 @@ func (c *copier) begin() (err error) {
 	return err
 }
 
-// open returns the bucket at path, which it makes if need be.
+// open returns the bucket at path, and creates it if it does not exist.
 func (c *copier) open(path [][]byte) (*bbolt.Bucket, error) {
 	b, err := c.tx.CreateBucketIfNotExists(path[0])
 	for _, name := range path[1:] {
@@ -166,7 +164,7 @@ func (c *copier) open(path [][]byte) (*bbolt.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.FillPercent = 1 // keys come in order
+	b.FillPercent = 1 // because keys are written in order
 	return b, nil
 }
 

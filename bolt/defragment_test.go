@@ -20,7 +20,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// fragmented returns an instance on a file of which most is free.
+// fragmented returns an instance on a file that is mostly free pages.
 func fragmented(t *testing.T, path string) kvdb.Kvdb {
 	t.Helper()
 	kv := openAt(t, path)
@@ -207,22 +207,22 @@ func TestDefragmentFails(t *testing.T) {
 	reason := errors.New("reason")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(reason)
-	<-db.turn
+	<-db.writeLock
 	err := db.defragment(ctx)
-	db.turn <- struct{}{}
+	db.writeLock <- struct{}{}
 	require.ErrorIs(t, err, reason)
 	_, err = os.Stat(path + compactSuffix)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	check()
 
-	// The turn does not come in time.
-	<-db.turn
+	// The write lock does not become free in time.
+	<-db.writeLock
 	err = kv.Defragment("", 1)
-	db.turn <- struct{}{}
+	db.writeLock <- struct{}{}
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	check()
 
-	// There is no place for the new file.
+	// The new file cannot be created.
 	require.NoError(t, os.MkdirAll(filepath.Join(path+compactSuffix, "sub"), 0o700))
 	require.ErrorContains(t, kv.Defragment("", 0), path)
 	check()
@@ -234,7 +234,7 @@ func TestDefragmentFails(t *testing.T) {
 	require.NoError(t, kv.Defragment("", 60))
 }
 
-// What other programs have in the file stays there.
+// Buckets of other programs in the file are kept.
 func TestDefragmentKeepsOtherBuckets(t *testing.T) {
 	path := tempFile(t)
 	updateRaw(t, path, func(tx *bbolt.Tx) error {
@@ -311,7 +311,7 @@ func TestDefragmentBehindALink(t *testing.T) {
 	require.Equal(t, map[string]string{"key": "value"}, contents(t, openAt(t, path)))
 }
 
-// A file that took the place of the open one is not overwritten.
+// A file that replaced the open one is not overwritten.
 func TestDefragmentOfAMovedFile(t *testing.T) {
 	path := tempFile(t)
 	moved := openAt(t, path)

@@ -104,7 +104,7 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// An expired key is not seen even when nobody could delete it yet.
+// An expired key is not seen even if it could not be deleted yet.
 func TestExpiredButNotDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openDatabase(t, tempFile(t))
@@ -113,7 +113,7 @@ func TestExpiredButNotDeleted(t *testing.T) {
 		put(t, s, "dir/a/x", "value", time.Second)
 		put(t, s, "dir/b", "value", time.Second)
 		put(t, s, "dir/c", "value", 0)
-		<-db.turn
+		<-db.writeLock
 		time.Sleep(time.Minute)
 		for _, key := range []string{"dir/a/x", "dir/b"} {
 			_, err := s.Get(ctx, key)
@@ -132,14 +132,14 @@ func TestExpiredButNotDeleted(t *testing.T) {
 		require.Equal(t, 1, copied.Len())
 		require.Equal(t, 3, entries(t, db, pairsBucket))
 
-		// A writer who gets ahead of the timer finds it expired, too.
+		// A writer that runs before the timer finds the key expired too.
 		created := make(chan error)
 		go func() {
 			_, err := s.Put(ctx, driver.Write{Key: "dir/b", Cond: driver.Cond{Absent: true}})
 			created <- err
 		}()
 		synctest.Wait()
-		db.turn <- struct{}{}
+		db.writeLock <- struct{}{}
 		require.NoError(t, <-created)
 		synctest.Wait()
 		var actions []kvdb.KVAction
@@ -157,7 +157,7 @@ func TestDeletePrefixOfExpired(t *testing.T) {
 		s := newStore(db)
 		put(t, s, "dir/a", "value", time.Second)
 		put(t, s, "dir/b", "value", time.Hour)
-		<-db.turn
+		<-db.writeLock
 		time.Sleep(time.Minute)
 		go func() {
 			if err := s.DeletePrefix(context.Background(), "dir/"); err != nil {
@@ -165,7 +165,7 @@ func TestDeletePrefixOfExpired(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		db.turn <- struct{}{}
+		db.writeLock <- struct{}{}
 		synctest.Wait()
 		all := events(t, s, driver.WatchRequest{Prefix: true, After: 2}, 2)
 		require.Equal(t, kvdb.KVDelete, all[0].Action)
@@ -202,7 +202,8 @@ func TestTTLReplaced(t *testing.T) {
 	})
 }
 
-// A week later: what has expired meanwhile is gone, the rest lives on.
+// If the file is opened a week later, the keys that have expired are deleted, the others
+// are not.
 func TestExpiryWhileClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := tempFile(t)
@@ -210,7 +211,7 @@ func TestExpiryWhileClosed(t *testing.T) {
 		require.NoError(t, err)
 		s := newStore(db)
 		ctx := context.Background()
-		const keys = 2*reapBatch + 10
+		const keys = 2*expiryBatch + 10
 		var writes []driver.Write
 		for i := range keys {
 			writes = append(writes, driver.Write{Key: fmt.Sprint(i), TTL: time.Hour})
@@ -235,7 +236,7 @@ func TestExpiryWhileClosed(t *testing.T) {
 	})
 }
 
-// When what has expired cannot be deleted it is tried again.
+// A failed deletion of expired keys is tried again.
 func TestExpiryTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openDatabase(t, tempFile(t))
@@ -246,13 +247,13 @@ func TestExpiryTriedAgain(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 1, entries(t, db, pairsBucket))
 		db.commitWith((*bbolt.Tx).Commit)
-		time.Sleep(reapRetry)
+		time.Sleep(expiryRetry)
 		synctest.Wait()
 		require.Equal(t, 0, entries(t, db, pairsBucket))
 	})
 }
 
-// An entry that is left from a value that is no more deletes nothing.
+// An entry of a value that does not exist any more deletes nothing.
 func TestStaleExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := tempFile(t)
@@ -283,7 +284,7 @@ func TestLargestTTL(t *testing.T) {
 	}
 }
 
-// Expiry costs what has expired, not what could.
+// The cost of an expiry depends on the keys that have expired, not on those that will.
 func TestExpiryCost(t *testing.T) {
 	for _, others := range []int{1000, *largeSize} {
 		db := openDatabase(t, tempFile(t))
@@ -298,7 +299,7 @@ func TestExpiryCost(t *testing.T) {
 		writeAll(t, s, writes)
 		require.NoError(t, db.view(func(tx *bbolt.Tx) error {
 			c := &countingCursor{cursor: tx.Bucket(expiriesBucket).Cursor()}
-			_, keys, _, err := due(c, time.Now().Add(time.Minute).UnixNano(), reapBatch)
+			_, keys, _, err := due(c, time.Now().Add(time.Minute).UnixNano(), expiryBatch)
 			require.Len(t, keys, 10)
 			require.Equal(t, 11, c.steps)
 			return err
@@ -306,7 +307,7 @@ func TestExpiryCost(t *testing.T) {
 	}
 }
 
-// Of the TTLs that one commit sets the shortest ends first, wherever it comes.
+// The shortest of the TTLs that one commit sets sets the timer, at whatever position.
 func TestEarliestOfACommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(openDatabase(t, tempFile(t)))

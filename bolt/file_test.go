@@ -66,7 +66,7 @@ func TestInstancesShareAFile(t *testing.T) {
 	folder, path := filepath.Join(dir, "folder"), filepath.Join(dir, "folder", "px.db")
 	require.NoError(t, os.Mkdir(folder, 0o700))
 	require.NoError(t, os.Symlink(folder, filepath.Join(dir, "otherfolder")))
-	require.NoError(t, os.Symlink(path, filepath.Join(dir, "otherfile"))) // to nothing as yet
+	require.NoError(t, os.Symlink(path, filepath.Join(dir, "otherfile"))) // the target does not exist yet
 	t.Chdir(folder)
 	first, err := newKvdb(filepath.Join(dir, "otherfile"))
 	require.NoError(t, err)
@@ -115,8 +115,7 @@ func TestInstancesShareAFile(t *testing.T) {
 	require.NoError(t, raw.Close())
 }
 
-// A write to a file that is not at its path any more does not succeed, whatever
-// was done to it. When the file is back, all is as before.
+// A write to a file that is no longer at its path fails. It succeeds when the file is back.
 func TestFileGoneWhileOpen(t *testing.T) {
 	for name, gone := range map[string]func(path string) error{
 		"deleted": os.Remove,
@@ -174,21 +173,21 @@ func TestFileGoneWhileOpen(t *testing.T) {
 	}
 }
 
-// Where nobody can tell what is at the path, writes go on.
+// Writes succeed if the process has no permission to look at the path.
 func TestFileThatCannotBeLookedAt(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	path := db.path
-	<-db.turn
+	<-db.writeLock
 	db.path = filepath.Join(path, "below a file")
 	_, err := os.Stat(db.path)
 	require.Error(t, err)
 	require.NotErrorIs(t, err, fs.ErrNotExist)
-	db.turn <- struct{}{}
+	db.writeLock <- struct{}{}
 	s := newStore(db)
 	put(t, s, "key", "value", 0)
-	<-db.turn
+	<-db.writeLock
 	db.path = path
-	db.turn <- struct{}{}
+	db.writeLock <- struct{}{}
 }
 
 // A file that was deleted and made anew is another file.
@@ -327,7 +326,7 @@ func TestSmallFile(t *testing.T) {
 	require.Less(t, size(t, path), int64(300_000))
 }
 
-// Without the address space that is asked for, less must do.
+// If the address space for mapSize is not available, the file is opened with less.
 func TestAddressSpace(t *testing.T) {
 	path := tempFile(t)
 	file, err := openFile(path, bbolt.Options{InitialMmapSize: 127 << 40})

@@ -20,7 +20,7 @@ import (
 // fuzzPageSize is small, so that few records make many pages.
 const fuzzPageSize = 1024
 
-// templates are whole files of all kinds, and what is in them.
+// templates are undamaged files of all kinds, with their contents.
 func templates(t testing.TB) (files [][]byte, values []map[string]string) {
 	t.Helper()
 	add := func(path string) {
@@ -66,14 +66,14 @@ func templates(t testing.TB) (files [][]byte, values []map[string]string) {
 	raw, err = bbolt.Open(other, fileMode, &bbolt.Options{PageSize: fuzzPageSize})
 	require.NoError(t, err)
 	require.NoError(t, raw.Close())
-	writeOther(t, other, otherPairs(40))
+	writeLegacy(t, other, legacyPairs(40))
 	add(other)
 	return files, values
 }
 
-// damage returns file with some bytes changed (3 bytes of patches each: where,
-// and what to change) and its end cut off. With sums the sums of the meta pages
-// are right, so that the rest of them is believed.
+// damage returns file with some bytes changed (each by 3 bytes of patches: page, offset
+// and change) and its end cut off. With sums it corrects the checksums of the meta pages,
+// so that they are accepted.
 func damage(file, patches []byte, cut uint16, sums bool) []byte {
 	file = slices.Clone(file)
 	for ; len(patches) >= 3; patches = patches[3:] {
@@ -89,8 +89,8 @@ func damage(file, patches []byte, cut uint16, sums bool) []byte {
 	return file[:max(0, len(file)-int(cut))]
 }
 
-// use does with a file what programs do, and returns why it could not be opened.
-// Every error must name the file.
+// use opens a file, reads and writes it, and returns the error of New. Every error must
+// name the file.
 func use(t testing.TB, path string) error {
 	kv, err := newKvdb(path)
 	if err != nil {
@@ -139,7 +139,8 @@ func use(t testing.TB, path string) error {
 	return nil
 }
 
-// FuzzFile damages a file: that is an error which names it, or does no harm.
+// FuzzFile damages a file. New then returns an error that names the file, or the damage
+// does no harm.
 func FuzzFile(f *testing.F) {
 	files, values := templates(f)
 	for i := range files {

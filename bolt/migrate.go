@@ -13,23 +13,23 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// formatVersion is that of the file, under formatKey in the bucket metaBucket: 4
-// bytes, big-endian. A release refuses a file of a version it does not know.
+// formatVersion is the version of the file format. The file has it under formatKey in the
+// bucket metaBucket, as 4 bytes, big-endian. A file with another version is refused.
 const formatVersion = 1
 
 var formatKey = []byte("format")
 
 const (
-	// moveRecords and moveBytes bound a transaction that moves records.
+	// moveRecords and moveBytes bound a transaction that migrates records.
 	moveRecords = 1000
 	moveBytes   = 4 << 20
 )
 
-// prepare brings a file to the present format and returns its index. When it is
-// interrupted it can be called again: each record says itself what it is.
+// prepare migrates a file to the present format and returns its index. After an
+// interruption it can be called again, because each record shows its own format.
 func prepare(path string, file *boltFile) (index uint64, err error) {
 	err = guard(path, func() error {
-		from, err := file.findOther([]byte{})
+		from, err := file.findLegacy([]byte{})
 		if err == nil && from != nil {
 			err = file.backUp(path)
 		}
@@ -38,7 +38,7 @@ func prepare(path string, file *boltFile) (index uint64, err error) {
 		}
 		for err == nil && from != nil {
 			if from, err = file.move(from, time.Now()); err == nil && from != nil {
-				from, err = file.findOther(from)
+				from, err = file.findLegacy(from)
 			}
 		}
 		if err != nil {
@@ -57,7 +57,7 @@ func prepare(path string, file *boltFile) (index uint64, err error) {
 	return index, err
 }
 
-// checkVersion checks the version of a file that has one.
+// checkVersion checks the version of a file. Files of earlier releases have none.
 func checkVersion(tx *bbolt.Tx) error {
 	meta := tx.Bucket(metaBucket)
 	if meta == nil {
@@ -73,7 +73,7 @@ func checkVersion(tx *bbolt.Tx) error {
 	return nil
 }
 
-// makeBuckets makes the buckets that are missing.
+// makeBuckets creates the missing buckets.
 func (f *boltFile) makeBuckets() error {
 	ready := false
 	err := f.View(func(tx *bbolt.Tx) error {
@@ -93,10 +93,9 @@ func (f *boltFile) makeBuckets() error {
 	})
 }
 
-// findOther returns the first key, not before from, whose record is of another
-// release; nil when there is none. It checks the version, and the records on the
-// way.
-func (f *boltFile) findOther(from []byte) (other []byte, err error) {
+// findLegacy returns the first key, not before from, with a record of an earlier release,
+// or nil. It checks the version, and the records that it passes.
+func (f *boltFile) findLegacy(from []byte) (legacy []byte, err error) {
 	err = f.View(func(tx *bbolt.Tx) error {
 		if err := checkVersion(tx); err != nil {
 			return err
@@ -107,8 +106,8 @@ func (f *boltFile) findOther(from []byte) (other []byte, err error) {
 		}
 		c := pairs.Cursor()
 		for key, encoded := c.Seek(from); key != nil; key, encoded = c.Next() {
-			if isOther(encoded) {
-				other = bytes.Clone(key)
+			if isLegacy(encoded) {
+				legacy = bytes.Clone(key)
 				return nil
 			}
 			if err := checkRecord(encoded, pairs.Sequence()); err != nil {
@@ -117,11 +116,11 @@ func (f *boltFile) findOther(from []byte) (other []byte, err error) {
 		}
 		return nil
 	})
-	return other, err
+	return legacy, err
 }
 
-// checkRecord tells what is wrong with a record of this release in a file with
-// an index.
+// checkRecord returns an error if a record of the present format is not valid in a file
+// with that index.
 func checkRecord(encoded []byte, index uint64) error {
 	r, err := decodeRecord(encoded)
 	if err == nil && (r.Created == 0 || r.Created > r.Modified || r.Modified > index) {
@@ -130,20 +129,19 @@ func checkRecord(encoded []byte, index uint64) error {
 	return err
 }
 
-func isOther(encoded []byte) bool { return len(encoded) > 0 && encoded[0] == '{' }
+func isLegacy(encoded []byte) bool { return len(encoded) > 0 && encoded[0] == '{' }
 
-// otherRecord is a record of another release: a pair in JSON, whose Key may be
-// shorter than the one it is stored at.
-type otherRecord struct {
+// legacyRecord is a record of an earlier release: a pair in JSON. Its Key may be shorter
+// than the key that it is stored at.
+type legacyRecord struct {
 	Key                                    *string
 	Value                                  []byte
 	TTL                                    int64 // in seconds
 	KVDBIndex, CreatedIndex, ModifiedIndex uint64
 }
 
-// move brings records of another release to the present format, from the key
-// from on, as long as they follow each other and one transaction has room. It
-// returns where to go on, nil at the end.
+// move migrates the records of an earlier release that follow each other from the key
+// from on, within the bounds of one transaction. It returns the next key, nil at the end.
 func (f *boltFile) move(from []byte, now time.Time) (next []byte, err error) {
 	err = f.Update(func(tx *bbolt.Tx) error {
 		pairs, expiries := tx.Bucket(pairsBucket), tx.Bucket(expiriesBucket)
@@ -153,8 +151,8 @@ func (f *boltFile) move(from []byte, now time.Time) (next []byte, err error) {
 		size := 0
 		c := pairs.Cursor()
 		key, encoded := c.Seek(from)
-		for ; isOther(encoded) && len(keys) < moveRecords && size < moveBytes; key, encoded = c.Next() {
-			r, highest, err := decodeOther(encoded, now)
+		for ; isLegacy(encoded) && len(keys) < moveRecords && size < moveBytes; key, encoded = c.Next() {
+			r, highest, err := decodeLegacy(encoded, now)
 			if err != nil {
 				return unreadable(tx.DB().Path(), key, err)
 			}
@@ -165,7 +163,7 @@ func (f *boltFile) move(from []byte, now time.Time) (next []byte, err error) {
 		next = bytes.Clone(key)
 		for i, r := range records {
 			if r.Expires != 0 {
-				for expiries.Get(expiryKey(r)) != nil { // two with the same indexes
+				for expiries.Get(expiryKey(r)) != nil { // two records have the same indexes
 					r.Expires++
 				}
 				if err := expiries.Put(expiryKey(r), keys[i]); err != nil {
@@ -181,28 +179,28 @@ func (f *boltFile) move(from []byte, now time.Time) (next []byte, err error) {
 	return next, err
 }
 
-// decodeOther returns the record, and the largest index in it.
-func decodeOther(encoded []byte, now time.Time) (r *tree.Record, index uint64, err error) {
-	var other otherRecord
-	if err := json.Unmarshal(encoded, &other); err != nil {
+// decodeLegacy returns the record of a legacyRecord, and the largest index in it.
+func decodeLegacy(encoded []byte, now time.Time) (r *tree.Record, index uint64, err error) {
+	var legacy legacyRecord
+	if err := json.Unmarshal(encoded, &legacy); err != nil {
 		return nil, 0, err
 	}
-	if other.Key == nil {
+	if legacy.Key == nil {
 		return nil, 0, errors.New("record has no Key")
 	}
 	r = &tree.Record{
-		Value:    other.Value,
-		Modified: max(other.ModifiedIndex, other.CreatedIndex, 1),
-		Created:  other.CreatedIndex,
+		Value:    legacy.Value,
+		Modified: max(legacy.ModifiedIndex, legacy.CreatedIndex, 1),
+		Created:  legacy.CreatedIndex,
 	}
 	if r.Created == 0 {
 		r.Created = r.Modified
 	}
-	if other.TTL > 0 {
-		ttl := min(other.TTL, int64(maxTTL/time.Second))
+	if legacy.TTL > 0 {
+		ttl := min(legacy.TTL, int64(maxTTL/time.Second))
 		r.Expires = now.Add(time.Duration(ttl) * time.Second).UnixNano()
 	}
-	if index = max(r.Modified, other.KVDBIndex); index > maxIndex {
+	if index = max(r.Modified, legacy.KVDBIndex); index > maxIndex {
 		return nil, 0, fmt.Errorf("index %d is not possible", index)
 	}
 	return r, index, nil

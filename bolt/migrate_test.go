@@ -26,8 +26,8 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// writeOther writes pairs as other releases do: as JSON, at their keys.
-func writeOther(t testing.TB, path string, pairs map[string]*kvdb.KVPair) {
+// writeLegacy writes pairs as earlier releases do: as JSON, at their keys.
+func writeLegacy(t testing.TB, path string, pairs map[string]*kvdb.KVPair) {
 	t.Helper()
 	raw, err := bbolt.Open(path, 0o644, &bbolt.Options{NoSync: true})
 	require.NoError(t, err)
@@ -50,9 +50,9 @@ func writeOther(t testing.TB, path string, pairs map[string]*kvdb.KVPair) {
 	require.NoError(t, raw.Close())
 }
 
-// otherPairs returns n pairs of another release with indexes that repeat, as
-// they do in a file that was opened several times.
-func otherPairs(n int) map[string]*kvdb.KVPair {
+// legacyPairs returns n pairs of an earlier release with indexes that repeat, as they do
+// in a file that was opened several times.
+func legacyPairs(n int) map[string]*kvdb.KVPair {
 	pairs := map[string]*kvdb.KVPair{}
 	for i := range n {
 		key := fmt.Sprintf("domain/dir%d/key%d", i%7, i)
@@ -74,7 +74,7 @@ var oddKeys = []string{
 func TestFileOfAnotherRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := tempFile(t)
-		pairs := otherPairs(2*moveRecords + 500)
+		pairs := legacyPairs(2*moveRecords + 500)
 		for i, key := range oddKeys {
 			pairs[key] = &kvdb.KVPair{
 				Key: "as given", Value: []byte(key[:1]), TTL: int64(i%2) * 3600,
@@ -85,9 +85,9 @@ func TestFileOfAnotherRelease(t *testing.T) {
 		pairs["large"] = &kvdb.KVPair{Key: "large", Value: make([]byte, moveBytes), CreatedIndex: 4, ModifiedIndex: 5}
 		pairs["lock"] = &kvdb.KVPair{Key: "lock", Value: []byte("v"), Lock: map[string]int{"a": 1}, CreatedIndex: 4, ModifiedIndex: 5}
 		pairs["last"] = &kvdb.KVPair{Key: "last", KVDBIndex: 5000, CreatedIndex: 1, ModifiedIndex: 4000}
-		writeOther(t, path, pairs)
+		writeLegacy(t, path, pairs)
 
-		for round := range 2 { // the second time nothing is left to be moved
+		for round := range 2 { // the second time nothing is left to migrate
 			kv := openAt(t, path)
 			found, err := kv.Enumerate("")
 			require.NoError(t, err)
@@ -108,7 +108,7 @@ func TestFileOfAnotherRelease(t *testing.T) {
 			closeKvdb(t, kv)
 			time.Sleep(time.Hour / 4)
 		}
-		time.Sleep(time.Hour/2 + time.Second) // since the move: an hour
+		time.Sleep(time.Hour/2 + time.Second) // an hour after the migration
 		kv := openAt(t, path)
 		for key, pair := range pairs {
 			_, err := kv.Get(key)
@@ -125,17 +125,17 @@ func TestFileOfAnotherRelease(t *testing.T) {
 	})
 }
 
-// A TTL that is too long for a time is the longest there is.
+// A TTL that overflows becomes the maximum TTL.
 func TestLongTTLOfAnotherRelease(t *testing.T) {
 	path := tempFile(t)
-	writeOther(t, path, map[string]*kvdb.KVPair{
+	writeLegacy(t, path, map[string]*kvdb.KVPair{
 		"key": {Key: "key", TTL: math.MaxInt64, CreatedIndex: 1, ModifiedIndex: 1},
 	})
 	_, err := openAt(t, path).Get("key")
 	require.NoError(t, err)
 }
 
-// hiddenPairs returns what Enumerate leaves out.
+// hiddenPairs returns the pairs that Enumerate leaves out.
 func hiddenPairs(t testing.TB, kv kvdb.Kvdb) (hidden kvdb.KVPairs) {
 	t.Helper()
 	for _, key := range []string{"_hidden", "dir/_hidden"} {
@@ -146,7 +146,7 @@ func hiddenPairs(t testing.TB, kv kvdb.Kvdb) (hidden kvdb.KVPairs) {
 	return hidden
 }
 
-// A record that makes no sense stops the move; nothing is lost.
+// A record that cannot be decoded stops the migration, and nothing is lost.
 func TestUnreadableRecord(t *testing.T) {
 	for name, record := range map[string]string{
 		"no JSON":   `{"Key":"key","Value":"dmFsdWU=`,
@@ -162,7 +162,7 @@ func TestUnreadableRecord(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := tempFile(t)
-			writeOther(t, path, otherPairs(10))
+			writeLegacy(t, path, legacyPairs(10))
 			updateRaw(t, path, func(tx *bbolt.Tx) error {
 				return tx.Bucket(pairsBucket).Put([]byte("the key"), []byte(record))
 			})
@@ -183,14 +183,14 @@ func encodedRecord(created, modified uint64) []byte {
 	return encodeRecord(&tree.Record{Created: created, Modified: modified}, []byte("value"))
 }
 
-// An old release that writes to a file of this one leaves JSON in it again.
+// If an earlier release writes to a migrated file, its JSON is migrated again.
 func TestMixedFile(t *testing.T) {
 	path := tempFile(t)
 	kv := openAt(t, path)
 	first, err := kv.Put("ours", "value", 1000)
 	require.NoError(t, err)
 	closeKvdb(t, kv)
-	writeOther(t, path, map[string]*kvdb.KVPair{
+	writeLegacy(t, path, map[string]*kvdb.KVPair{
 		"theirs": {Key: "theirs", Value: []byte("value"), CreatedIndex: 90, ModifiedIndex: 99},
 	})
 	kv = openAt(t, path)
@@ -203,7 +203,7 @@ func TestMixedFile(t *testing.T) {
 	require.Equal(t, uint64(100), next.ModifiedIndex)
 }
 
-// migrateUntilKilled opens a file, which moves its records.
+// migrateUntilKilled opens a file, which migrates its records.
 func migrateUntilKilled() {
 	fmt.Println("begin")
 	kv, err := newKvdb(os.Args[1])
@@ -214,7 +214,7 @@ func migrateUntilKilled() {
 	must(kvdb.Close(kv))
 }
 
-// migrateWithoutRoom opens a file with less and less room for a copy.
+// migrateWithoutRoom opens a file with less and less space for a copy.
 func migrateWithoutRoom() {
 	signal.Ignore(syscall.SIGXFSZ)
 	path := os.Args[1]
@@ -229,10 +229,10 @@ func migrateWithoutRoom() {
 	fmt.Println("done")
 }
 
-// A file of an earlier release is copied, byte by byte, before it is moved.
+// A file of an earlier release is copied, byte by byte, before it is migrated.
 func TestCopyBeforeTheMove(t *testing.T) {
 	path := tempFile(t)
-	writeOther(t, path, otherPairs(1000))
+	writeLegacy(t, path, legacyPairs(1000))
 	require.NoError(t, os.Chmod(path, 0o640))
 	original, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -248,17 +248,17 @@ func TestCopyBeforeTheMove(t *testing.T) {
 	require.Equal(t, fs.FileMode(0o640), info.Mode().Perm())
 	require.NoFileExists(t, backup+partSuffix)
 
-	// A copy that is there stays.
+	// An existing copy is kept.
 	require.NoError(t, os.WriteFile(backup, []byte("the first copy"), 0o600))
-	writeOther(t, path, map[string]*kvdb.KVPair{"theirs": {Key: "theirs", CreatedIndex: 1, ModifiedIndex: 1}})
+	writeLegacy(t, path, map[string]*kvdb.KVPair{"theirs": {Key: "theirs", CreatedIndex: 1, ModifiedIndex: 1}})
 	require.Len(t, contents(t, openAt(t, path)), 1001)
 	copied, err = os.ReadFile(backup)
 	require.NoError(t, err)
 	require.Equal(t, "the first copy", string(copied))
 
-	// Back: the copy in the place of the file, and forward again.
+	// Go back by putting the copy in the place of the file, and migrate again.
 	back := tempFile(t)
-	writeOther(t, back, otherPairs(10))
+	writeLegacy(t, back, legacyPairs(10))
 	kv := openAt(t, back)
 	_, err = kv.Put("new", "value", 0)
 	require.NoError(t, err)
@@ -268,7 +268,7 @@ func TestCopyBeforeTheMove(t *testing.T) {
 	require.Len(t, contents(t, openAt(t, back)), 10)
 	require.FileExists(t, back+BackupSuffix)
 
-	// A file of this release is not copied.
+	// A file of the present format is not copied.
 	fresh := tempFile(t)
 	kv = openAt(t, fresh)
 	_, err = kv.Put("key", "value", 0)
@@ -277,19 +277,19 @@ func TestCopyBeforeTheMove(t *testing.T) {
 	closeKvdb(t, openAt(t, fresh))
 	require.NoFileExists(t, fresh+BackupSuffix)
 
-	// Something that is no copy is in its place.
+	// The name of the copy is that of a folder.
 	odd := tempFile(t)
-	writeOther(t, odd, otherPairs(10))
+	writeLegacy(t, odd, legacyPairs(10))
 	require.NoError(t, os.Mkdir(odd+BackupSuffix, 0o700))
 	_, err = newKvdb(odd)
 	require.ErrorContains(t, err, BackupSuffix)
 	require.Equal(t, 10, leftToMove(t, odd))
 }
 
-// Without room for the copy nothing is moved, and nothing is taken for a copy.
+// Without space for the copy nothing is migrated, and a partial copy is not used.
 func TestNoRoomForTheCopy(t *testing.T) {
 	path := tempFile(t)
-	writeOther(t, path, otherPairs(5000))
+	writeLegacy(t, path, legacyPairs(5000))
 	original, err := os.ReadFile(path)
 	require.NoError(t, err)
 	c := startChild(t, "no room", path)
@@ -304,12 +304,12 @@ func TestNoRoomForTheCopy(t *testing.T) {
 	require.FileExists(t, path+BackupSuffix)
 }
 
-// Records are moved to the end however often that is interrupted.
+// All records are migrated, however often the migration is interrupted.
 func TestKillWhileMoving(t *testing.T) {
 	rounds := *kills / 10
 	template := tempFile(t)
-	pairs := otherPairs(10_000)
-	writeOther(t, template, pairs)
+	pairs := legacyPairs(10_000)
+	writeLegacy(t, template, pairs)
 	original, err := os.ReadFile(template)
 	require.NoError(t, err)
 	seed := uint64(time.Now().UnixNano())
@@ -378,13 +378,13 @@ func killInTheCopy(c *child, path string) {
 	}
 }
 
-// leftToMove returns the number of records of another release.
+// leftToMove returns the number of records of an earlier release.
 func leftToMove(t testing.TB, path string) (n int) {
 	t.Helper()
 	raw := openRaw(t, path)
 	require.NoError(t, raw.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(pairsBucket).ForEach(func(_, encoded []byte) error {
-			if isOther(encoded) {
+			if isLegacy(encoded) {
 				n++
 			}
 			return nil

@@ -23,22 +23,21 @@ const (
 	// openTimeout is how long New waits for another process to close the file.
 	openTimeout = 3 * time.Second
 	fileMode    = 0o600
-	// compactSuffix is behind the path of the file that Defragment writes.
-	// Nobody else's file should be called so: one that is there is deleted.
+	// compactSuffix is added to the path of the file for the copy that Defragment writes.
+	// A file that has this name already is deleted.
 	compactSuffix = ".kvdb-defragment"
 )
 
-// mapSize is the address space set aside for the file. bbolt cannot map more of
-// a file that grows while somebody reads: as long as this is enough, no reader
-// delays a writer.
+// mapSize returns the size of the address space to map for the file. bbolt cannot enlarge
+// the map while somebody reads, so if this is enough, readers do not delay writers.
 func mapSize() int {
-	if strconv.IntSize < 64 || runtime.GOOS == "windows" { // which makes the file as large
+	if strconv.IntSize < 64 || runtime.GOOS == "windows" { // Windows makes the file that large
 		return 0
 	}
 	return 16 << 30
 }
 
-// open opens the file at path, which exists, and brings it up to date.
+// open opens the file at path, which exists, and migrates it if necessary.
 func open(path string, history int) (*database, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -58,7 +57,7 @@ func open(path string, history int) (*database, error) {
 	return db, nil
 }
 
-// openChecked opens the file when it is whole.
+// openChecked checks the file at path and opens it.
 func openChecked(path string) (*boltFile, error) {
 	deadline := time.Now().Add(openTimeout)
 	for {
@@ -85,14 +84,14 @@ func isAt(file *boltFile, path string) (bool, error) {
 	return err == nil && os.SameFile(at, file.info), err
 }
 
-// checkAt checks the file at path, if it is not empty.
+// checkAt checks the file at path. An empty file is valid.
 func checkAt(path string, deadline time.Time) error {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("open database file %s: it is no regular file: %v", path, info.Mode())
+		return fmt.Errorf("open database file %s: it is not a regular file: %v", path, info.Mode())
 	case info.Size() == 0:
 		return nil
 	}
@@ -104,7 +103,7 @@ func checkAt(path string, deadline time.Time) error {
 	return errors.Join(err, file.closeAfter(err))
 }
 
-// openFile opens the file at path with what all files have in common.
+// openFile opens the file at path. It adds the options that are the same for all files.
 func openFile(path string, options bbolt.Options) (file *boltFile, err error) {
 	file = &boltFile{}
 	options.Timeout = max(options.Timeout, time.Millisecond) // 0 waits for ever
@@ -119,7 +118,7 @@ func openFile(path string, options bbolt.Options) (file *boltFile, err error) {
 	}
 	err = guard(path, func() error {
 		file.DB, err = bbolt.Open(path, fileMode, &options)
-		if errors.Is(err, syscall.ENOMEM) && options.InitialMmapSize > 0 { // less must do
+		if errors.Is(err, syscall.ENOMEM) && options.InitialMmapSize > 0 { // map only the file
 			options.InitialMmapSize = 0
 			file.DB, err = bbolt.Open(path, fileMode, &options)
 		}
@@ -146,22 +145,22 @@ func load(path string, file *boltFile, history int) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Defragment, or the copy before a move, was interrupted.
+	// These exist if Defragment, or the copy before a migration, was interrupted.
 	if err := errors.Join(remove(path+compactSuffix), remove(path+BackupSuffix+partSuffix)); err != nil {
 		return nil, err
 	}
 	db := &database{
-		path:     path,
-		log:      eventlog.New(history, index),
-		locks:    locktable.New(),
-		turn:     make(chan struct{}, 1),
-		commitTx: (*bbolt.Tx).Commit,
+		path:      path,
+		log:       eventlog.New(history, index),
+		locks:     locktable.New(),
+		writeLock: make(chan struct{}, 1),
+		commitTx:  (*bbolt.Tx).Commit,
 	}
-	db.turn <- struct{}{}
+	db.writeLock <- struct{}{}
 	db.file.Store(file)
 	db.lifetime, db.end = context.WithCancelCause(context.Background())
 	for more := true; more; {
-		if more, err = db.reap(); err != nil {
+		if more, err = db.deleteExpired(); err != nil {
 			db.end(err)
 			return nil, err
 		}

@@ -94,6 +94,6 @@ func TestNoFolder(t *testing.T) {
 func TestNoFile(t *testing.T) {
 	folder := t.TempDir()
 	_, err := newKvdb(folder)
-	require.ErrorContains(t, err, folder+": it is no regular file")
+	require.ErrorContains(t, err, folder+": it is not a regular file")
 	require.NotErrorIs(t, err, ErrCorrupt)
 }

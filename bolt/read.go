@@ -14,7 +14,7 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// ctxSteps is the number of keys after which a scan looks at its context.
+// ctxSteps is the number of keys after which a scan checks its context.
 const ctxSteps = 1024
 
 // Get implements driver.Store.
@@ -47,7 +47,7 @@ func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 	return pair, err
 }
 
-// newPair copies r, but for its TTL.
+// newPair returns a copy of r without its TTL.
 func newPair(key string, r *tree.Record, index uint64) *kvdb.KVPair {
 	pair := driver.NewPair(r.Value)
 	pair.Key, pair.KVDBIndex = key, index
@@ -55,13 +55,13 @@ func newPair(key string, r *tree.Record, index uint64) *kvdb.KVPair {
 	return pair
 }
 
-// cursor is what a scan needs of a bbolt.Cursor.
+// cursor has the methods of a bbolt.Cursor that a scan uses.
 type cursor interface {
 	Seek(key []byte) (k, v []byte)
 	Next() (k, v []byte)
 }
 
-// scan is a pass over the pairs that are not expired, in the order of keys.
+// scan iterates over the pairs that have not expired, in the order of keys.
 type scan struct {
 	ctx   context.Context
 	path  string // of the file, for errors
@@ -107,14 +107,14 @@ func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (
 	return page, nil
 }
 
-// found is a pair that a scan came by, only valid during the scan.
+// found is a pair that a scan found. It is valid only during the scan.
 type found struct {
 	key    []byte
 	record tree.Record
 }
 
-// groupSize is the number of pairs that share allocations. None of them is
-// collected before all are.
+// groupSize is the number of pairs that share allocations. They can only be
+// garbage-collected together.
 const groupSize = 64
 
 func (s *scan) list(page *driver.Page, prefix string, o driver.ListOptions) error {
@@ -134,7 +134,7 @@ func (s *scan) list(page *driver.Page, prefix string, o driver.ListOptions) erro
 	return err
 }
 
-// appendPairs appends copies of what was found at the time now.
+// appendPairs appends copies of the pairs in group. now is the time of the scan.
 func appendPairs(pairs kvdb.KVPairs, group []found, index uint64, now int64) kvdb.KVPairs {
 	keySize, valueSize := 0, 0
 	for i := range group {
@@ -170,11 +170,12 @@ func (s *store) Children(ctx context.Context, dir, sep string) (names []string, 
 	return names, err
 }
 
-// children skips all that is below a name in one step.
+// children returns the first-level names below dir. It skips the keys below a name in one
+// step.
 func (s *scan) children(dir, sep string) ([]string, error) {
 	names, last := make([]string, 0, 64), ""
-	sorted := true           // and each once
-	var text strings.Builder // the names are parts of it, which saves allocations
+	sorted := true           // names is in order without duplicates
+	var text strings.Builder // names are slices of it, to save allocations
 	text.Grow(512)
 	for from, more := "", true; more; {
 		more = false

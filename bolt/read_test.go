@@ -22,7 +22,7 @@ import (
 var largeSize = flag.Int("kvdb.keys", 20_000,
 	"keys in a file whose size must not matter; 100000 is what is promised")
 
-// countingCursor counts the keys that a scan comes by.
+// countingCursor counts the keys that a scan visits.
 type countingCursor struct {
 	cursor
 	steps int
@@ -53,7 +53,7 @@ func fill(t testing.TB, s *store, n int) {
 	writeAll(t, s, writes)
 }
 
-// writeAll writes in transactions of a size that bbolt likes.
+// writeAll writes in transactions of moderate size, because bbolt is slow with large ones.
 func writeAll(t testing.TB, s *store, writes []driver.Write) {
 	t.Helper()
 	for some := range slices.Chunk(writes, 1000) {
@@ -61,7 +61,7 @@ func writeAll(t testing.TB, s *store, writes []driver.Write) {
 	}
 }
 
-// A scan costs what it finds, whatever else is there.
+// The cost of a scan depends on the keys that it finds, not on the others.
 func TestScanCost(t *testing.T) {
 	for _, n := range []int{1000, *largeSize} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestScanCost(t *testing.T) {
 	}
 }
 
-// The work that bbolt does grows with the depth of its tree only.
+// The work of bbolt for one key grows only with the depth of its tree.
 func TestAllocationsDoNotGrow(t *testing.T) {
 	measure := func(n int) (get, list, children float64) {
 		s := newStore(openDatabase(t, tempFile(t)))
@@ -159,7 +159,7 @@ func TestListInPages(t *testing.T) {
 	}
 }
 
-// The caller may change what he gets: nobody else sees it.
+// The caller may change a returned pair. Nobody else sees the change.
 func TestPairsAreTheCallers(t *testing.T) {
 	s := newStore(openDatabase(t, tempFile(t)))
 	fill(t, s, 200)
@@ -178,8 +178,8 @@ func TestPairsAreTheCallers(t *testing.T) {
 	}
 }
 
-// The value in a delete event is its own: the pages of the file that it was read
-// from are written over.
+// The value in a delete event is a copy, because the pages of the file that it was read
+// from are overwritten.
 func TestDeletedValuesLast(t *testing.T) {
 	kv := openAt(t, tempFile(t))
 	value := func(i int) []byte { return bytes.Repeat([]byte{byte(i)}, 8<<10) }

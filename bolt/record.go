@@ -9,7 +9,7 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// A record is what the bucket of pairs has at a key:
+// A record is a value in the bucket of pairs:
 //
 //	byte 0       recordVersion
 //	bytes 1-8    created index
@@ -17,19 +17,19 @@ import (
 //	bytes 17-24  expiry in ns of Unix time, 0 for none
 //	the rest     value
 //
-// with little-endian numbers. A record of another release is JSON; no version
-// will be '{'.
+// with little-endian numbers. A record of an earlier release is JSON, so no version may be
+// '{'.
 const (
 	recordVersion = 1
 	headerSize    = 25
 	expiryKeySize = 16
 )
 
-// maxIndex is far from where arithmetic with indexes overflows.
+// maxIndex is the largest index in a file. It is small enough that indexes do not
+// overflow.
 const maxIndex = math.MaxInt64 / 2
 
-// encodeRecord returns the record of r with a value, of which r.Value becomes a
-// part.
+// encodeRecord encodes r with the value value. r.Value becomes a slice of the result.
 func encodeRecord(r *tree.Record, value []byte) []byte {
 	encoded := make([]byte, headerSize+len(value))
 	encoded[0] = recordVersion
@@ -41,7 +41,7 @@ func encodeRecord(r *tree.Record, value []byte) []byte {
 	return encoded
 }
 
-// decodeRecord returns what encoded says. The value is a part of it.
+// decodeRecord decodes a record. Its value is a slice of encoded.
 func decodeRecord(encoded []byte) (tree.Record, error) {
 	if len(encoded) < headerSize {
 		return tree.Record{}, errors.New("record is cut off")
@@ -57,16 +57,16 @@ func decodeRecord(encoded []byte) (tree.Record, error) {
 	}, nil
 }
 
-// expiryKey is the key in the bucket of expiries of a record with a TTL: they
-// are in the order of time. The modified index makes it unique. The value is
-// the pair's key, which may so be as long as bbolt allows.
+// expiryKey returns the key of a record with a TTL in the bucket of expiries, which is
+// ordered by time. The modified index makes it unique. The value there is the key of the
+// pair, so that the key may be as long as bbolt allows.
 func expiryKey(r *tree.Record) []byte {
 	key := make([]byte, 0, expiryKeySize)
 	key = binary.BigEndian.AppendUint64(key, uint64(r.Expires))
 	return binary.BigEndian.AppendUint64(key, r.Modified)
 }
 
-// expiryTime returns the time in what expiryKey returned.
+// expiryTime returns the time in a key that expiryKey made.
 func expiryTime(entry []byte) (int64, error) {
 	if len(entry) != expiryKeySize {
 		return 0, fmt.Errorf("expiry %x has %d bytes", entry, len(entry))

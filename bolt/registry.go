@@ -8,17 +8,17 @@ import (
 	"sync"
 )
 
-// registry has the files that are open in this process: two instances on one
-// file share it.
+// registry has the files that are open in this process, so that instances can share
+// them.
 var registry struct {
-	mu    sync.Mutex // protects files, and what they say
+	mu    sync.Mutex // protects files, and info and uses of its elements
 	files []*shared
 }
 
 // shared is a file that is being opened, open or being closed.
 type shared struct {
-	info fs.FileInfo // which file it is; protected by the registry's mutex
-	uses int         // 0: it is being closed; protected by the registry's mutex
+	info fs.FileInfo // identifies the file
+	uses int         // the number of instances; 0: the file is being closed
 
 	closed chan struct{} // closed when it is closed
 
@@ -27,7 +27,7 @@ type shared struct {
 	err    error
 }
 
-// acquire returns the database at path; release gives it back.
+// acquire returns the database at path. The caller must call release after use.
 func acquire(path string, history int) (*database, error) {
 	s, err := find(path)
 	if err != nil {
@@ -44,7 +44,7 @@ func acquire(path string, history int) (*database, error) {
 	return s.db, nil
 }
 
-// find returns the entry of the file at path, with one use more.
+// find returns the entry of the file at path, and counts one more use.
 func find(path string) (*shared, error) {
 	for {
 		s, inUse, err := lookUp(path)
@@ -55,8 +55,8 @@ func find(path string) (*shared, error) {
 	}
 }
 
-// lookUp is find for a file that is not being closed. It makes the file if there
-// is none.
+// lookUp is find without waiting: if the file is being closed, inUse is false. It creates
+// the file if it does not exist.
 func lookUp(path string) (s *shared, inUse bool, err error) {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
@@ -81,7 +81,7 @@ func lookUp(path string) (s *shared, inUse bool, err error) {
 	return s, true, nil
 }
 
-// create makes an empty file, which bbolt takes for a new database.
+// create creates an empty file, which bbolt initializes as a new database.
 func create(path string) (fs.FileInfo, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
@@ -91,7 +91,7 @@ func create(path string) (fs.FileInfo, error) {
 	return info, errors.Join(err, file.Close(), syncFolder(path))
 }
 
-// release ends one use, and closes the file after the last.
+// release ends one use, and closes the file after the last one.
 func (s *shared) release() (err error) {
 	registry.mu.Lock()
 	s.uses--
@@ -110,8 +110,8 @@ func (s *shared) release() (err error) {
 	return err
 }
 
-// replace renames the file from so that it takes the place of the open one at
-// path. Who looks a file up sees no state in between.
+// replace renames the file from to path, where it replaces the open one. lookUp sees no
+// state in between.
 func (s *shared) replace(from, path string) error {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()

@@ -52,14 +52,14 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 	return copied, index, nil
 }
 
-// takesNoWrites reports whether the file takes no writes at the moment but can be read:
-// its disk is full, say. A snapshot then has the index of the state that it copies.
+// takesNoWrites reports whether err means that the file can be read but not written, for
+// example because the disk is full. A snapshot then has the index of the state that it
+// copies.
 func takesNoWrites(err error) bool {
 	return !errors.Is(err, kvdb.ErrClosed) && !errors.Is(err, kvdb.ErrUnknownOutcome) && !errors.Is(err, ErrCorrupt)
 }
 
-// mark takes an index of its own, and returns a transaction that sees what was
-// written before and nothing of what comes later.
+// mark returns a new index, and a transaction that sees exactly the writes before it.
 func (db *database) mark(ctx context.Context) (index uint64, r reader, err error) {
 	var beginErr error
 	err = db.update(ctx, &write{

@@ -17,7 +17,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// A snapshot and a watch from its index are the whole truth, while others write.
+// A snapshot and a watch from its index together show every write, while others write.
 func TestSnapshotAndWatch(t *testing.T) {
 	kv := openAt(t, tempFile(t))
 	var stop atomic.Bool
@@ -81,7 +81,7 @@ func TestSnapshotAndWatch(t *testing.T) {
 	}
 }
 
-// While a snapshot is copied writers go on, also when the file has to grow.
+// Writers do not wait while a snapshot is copied, also if the file has to grow.
 func TestSnapshotDoesNotBlockWriters(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s := newStore(db)
@@ -117,7 +117,7 @@ func TestSnapshotOfPrefixes(t *testing.T) {
 	require.Zero(t, index)
 }
 
-// The index of a snapshot is not given out again, whatever happens.
+// The index of a snapshot is never used again.
 func TestSnapshotIndexIsDurable(t *testing.T) {
 	path := tempFile(t)
 	kv := openAt(t, path)
@@ -151,15 +151,15 @@ func TestGuardedTransaction(t *testing.T) {
 	require.NoError(t, other.Unlock(theirs))
 }
 
-// A lock does not change hands while a transaction that it guards is on its way
-// to the disk.
+// A lock does not get another holder while a transaction that it guards is written to the
+// disk.
 func TestGuardHoldsUntilTheCommit(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s, other := newStore(db), newStore(db)
 	ctx := context.Background()
 	lease, err := s.Lock(ctx, "lock", "owner", 0)
 	require.NoError(t, err)
-	<-db.turn
+	<-db.writeLock
 	committed, unlocked := make(chan error, 1), make(chan error, 1)
 	go func() {
 		committed <- s.Commit(ctx, nil, []driver.Write{{Key: "key", Value: []byte("guarded")}}, []driver.Lease{lease})
@@ -174,7 +174,7 @@ func TestGuardHoldsUntilTheCommit(t *testing.T) {
 	_, err = other.Lock(ctx, "lock", "other", 0)
 	var held *driver.HeldError
 	require.ErrorAs(t, err, &held)
-	db.turn <- struct{}{}
+	db.writeLock <- struct{}{}
 	next, err := other.Lock(ctx, "lock", "other", time.Minute)
 	require.NoError(t, err)
 	pair, err := other.Get(ctx, "key")
@@ -185,8 +185,8 @@ func TestGuardHoldsUntilTheCommit(t *testing.T) {
 	require.NoError(t, next.Release(ctx))
 }
 
-// A snapshot's values are its own: the pages of the file that they were read from
-// are written over.
+// The values of a snapshot are copies, because the pages of the file that they were read
+// from are overwritten.
 func TestSnapshotValuesLast(t *testing.T) {
 	kv := openAt(t, tempFile(t))
 	value := func(i int) []byte { return bytes.Repeat([]byte{byte(i)}, 8<<10) }
@@ -205,8 +205,8 @@ func TestSnapshotValuesLast(t *testing.T) {
 	}
 }
 
-// A file that takes no writes at the moment has consistent snapshots all the
-// same: their index is that of the state, and a watch from there gets the rest.
+// A file that cannot be written at the moment has consistent snapshots too. Their index is
+// that of the state, and a watch from it gets the later writes.
 func TestSnapshotWithoutWrites(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s := newStore(db)

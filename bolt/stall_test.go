@@ -10,14 +10,14 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// stall keeps everybody from committing, as Defragment does, or a slow disk.
+// stall delays all commits, as Defragment or a slow disk does.
 func stall(t *testing.T, path string) (resume func()) {
 	t.Helper()
 	s, err := find(path)
 	require.NoError(t, err)
-	<-s.db.turn
+	<-s.db.writeLock
 	return func() {
-		s.db.turn <- struct{}{}
+		s.db.writeLock <- struct{}{}
 		require.NoError(t, s.release())
 	}
 }
@@ -43,7 +43,7 @@ func TestLockObeysContextWhileDiskStalls(t *testing.T) {
 	resume()
 }
 
-// A transaction that waits for the disk keeps its own locks only.
+// A transaction that waits for the disk delays the release of its own locks only.
 func TestUnlockWhileTransactionWaits(t *testing.T) {
 	path := tempFile(t)
 	kv := openAt(t, path)
@@ -82,7 +82,7 @@ func TestUnlockWhileTransactionWaits(t *testing.T) {
 	require.NoError(t, s.release())
 }
 
-// A view's write does not go on after Close.
+// A write of a view is not made after Close.
 func TestCloseEndsWriteOfView(t *testing.T) {
 	path := tempFile(t)
 	other, kv := openAt(t, path), openAt(t, path)
@@ -119,7 +119,7 @@ func TestDefragmentIsACall(t *testing.T) {
 	require.ErrorIs(t, kvdb.WithContext(ctx, kv).Defragment("", 0), context.Canceled)
 }
 
-// A Defragment that waits for its turn obeys the context, and ends with its instance.
+// A Defragment that waits for the write lock obeys its context, and ends with its instance.
 func TestDefragmentObeysContext(t *testing.T) {
 	path := tempFile(t)
 	kv, closed := openAt(t, path), openAt(t, path)

@@ -11,7 +11,7 @@ import (
 	"github.com/portworx/kvdb/internal/locktable"
 )
 
-// maxTTL keeps arithmetic with times far from overflow.
+// maxTTL is a hundred years, so that times do not overflow.
 const maxTTL = 100 * 365 * 24 * time.Hour
 
 var profile = driver.Profile{
@@ -22,9 +22,9 @@ var profile = driver.Profile{
 	EventKeyAsPrefix: true,
 }
 
-// store is what one instance has of a database.
+// store implements driver.Store for one instance. Several stores can share a database.
 type store struct {
-	kvdb.Controller // all that Defragment and GetEndpoints leave
+	kvdb.Controller // the methods except Defragment and GetEndpoints
 
 	db      *database
 	session *locktable.Session
@@ -48,7 +48,7 @@ func newStore(db *database) *store {
 
 func (s *store) Profile() driver.Profile { return profile }
 
-// token is an index of its own, which no restart gives out again.
+// token returns a new index. It is on disk, so it stays unique after a restart.
 func (s *store) token(ctx context.Context) (index uint64, err error) {
 	err = s.db.update(ctx, &write{apply: func(t *txn) error {
 		t.index++

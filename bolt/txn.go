@@ -11,22 +11,21 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// txn is a transaction in which the writes of a batch are done one after the
-// other.
+// txn is a transaction that makes the writes of a batch, one after the other.
 type txn struct {
 	path            string // of the file, for errors
-	id              int    // bbolt's
+	id              int    // of the transaction in bbolt
 	pairs, expiries *bbolt.Bucket
-	now             int64 // Unix time in ns
-	before, index   uint64
-	changed         bool // there is something to commit
+	now             int64  // Unix time in ns
+	before, index   uint64 // the index of the last change before the transaction, and now
+	changed         bool   // there is something to commit
 	events          []eventlog.Event
-	rearm           bool  // the timer is to be set to earliest, whatever it is set to
-	earliest        int64 // of the expiries that were seen, 0 for none
-	failed          error // of bbolt; nothing of the transaction is done then
+	resetTimer      bool  // set the timer to earliest even if it is set to an earlier time
+	earliest        int64 // the earliest expiry that the transaction wrote or read, 0 for none
+	failed          error // an error of bbolt, which undoes the whole transaction
 }
 
-// run does writes, and sets the err of each.
+// run makes the writes, and sets the err of each.
 func (t *txn) run(tx *bbolt.Tx, writes []*write) error {
 	t.id, t.pairs, t.expiries = tx.ID(), tx.Bucket(pairsBucket), tx.Bucket(expiriesBucket)
 	t.index = t.pairs.Sequence()
@@ -48,15 +47,15 @@ func (t *txn) run(tx *bbolt.Tx, writes []*write) error {
 	return t.pairs.SetSequence(t.index)
 }
 
-// fail notes an error of bbolt.
+// fail records an error of bbolt.
 func (t *txn) fail(err error) {
 	if t.failed == nil {
 		t.failed = err
 	}
 }
 
-// get returns the record at key, or nil. One that has expired is deleted. The
-// value is only valid until the transaction is committed.
+// get returns the record at key, or nil. It deletes a record that has expired. The value
+// is valid only until the transaction is committed.
 func (t *txn) get(key string) (*tree.Record, error) {
 	encoded := t.pairs.Get([]byte(key))
 	if encoded == nil {
@@ -73,7 +72,7 @@ func (t *txn) get(key string) (*tree.Record, error) {
 	return &r, nil
 }
 
-// check is get, and reports whether a write with c may go on.
+// check is get, and returns an error if the condition c does not hold.
 func (t *txn) check(key string, c driver.Cond) (*tree.Record, error) {
 	old, err := t.get(key)
 	switch {
@@ -85,14 +84,14 @@ func (t *txn) check(key string, c driver.Cond) (*tree.Record, error) {
 	return old, c.Check(old.Created, old.Modified, old.Value)
 }
 
-// set writes w over old, which may be nil.
+// set writes w in place of old, which may be nil.
 func (t *txn) set(w driver.Write, old *tree.Record) driver.Indexes {
 	r, encoded := t.prepare(w, old)
 	t.put(w.Key, encoded)
 	return driver.Indexes{Created: r.Created, Modified: r.Modified}
 }
 
-// prepare does all of set but put what it returns.
+// prepare is set without the put: the caller puts the encoded record.
 func (t *txn) prepare(w driver.Write, old *tree.Record) (r *tree.Record, encoded []byte) {
 	t.index++
 	r = &tree.Record{Created: t.index, Modified: t.index}
@@ -117,7 +116,8 @@ func (t *txn) put(key string, encoded []byte) {
 	}
 }
 
-// remove deletes key, which has the record old, and makes old's value its own.
+// remove deletes key, whose record is old. It copies old's value, so that old stays valid
+// after the transaction.
 func (t *txn) remove(key string, old *tree.Record) {
 	t.index++
 	old.Value = bytes.Clone(old.Value)
@@ -128,7 +128,7 @@ func (t *txn) remove(key string, old *tree.Record) {
 	t.events = append(t.events, eventlog.Event{Key: key, Action: kvdb.KVDelete, Record: old, Index: t.index})
 }
 
-// schedule notes when the record at key expires.
+// schedule adds the expiry of the record at key.
 func (t *txn) schedule(key string, r *tree.Record) {
 	if err := t.expiries.Put(expiryKey(r), []byte(key)); err != nil {
 		t.fail(err)
@@ -136,7 +136,7 @@ func (t *txn) schedule(key string, r *tree.Record) {
 	t.scheduled(r.Expires)
 }
 
-// scheduled notes the time of an expiry, 0 for none.
+// scheduled updates earliest with the time of an expiry, 0 for none.
 func (t *txn) scheduled(at int64) {
 	if at != 0 && (t.earliest == 0 || at < t.earliest) {
 		t.earliest = at

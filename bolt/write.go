@@ -34,7 +34,7 @@ func (s *store) Create(ctx context.Context, w driver.Write) (indexes driver.Inde
 		}
 		return err
 	}})
-	if err != kvdb.ErrExist { // of the disk, say
+	if err != kvdb.ErrExist { // for example an error of the disk
 		existing = nil
 	}
 	return indexes, existing, err
@@ -88,7 +88,7 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 	if len(locks) == 0 {
 		return commit()
 	}
-	// The locks are held until the commit is done: whoever gets one then sees it.
+	// The locks are held until the commit is done, so the next holder sees it.
 	return s.session.Held(locks, commit)
 }
 
@@ -118,8 +118,8 @@ func (t *txn) commit(reads []driver.Read, writes []driver.Write) error {
 		_, encoded := t.prepare(w, old[i])
 		pairs[i] = pair{w.Key, encoded}
 	}
-	// bbolt keeps the new keys of a transaction in one array per page that was
-	// there: in order they are appended, which many need to be.
+	// bbolt keeps the new keys of a transaction in one sorted array per page. Keys that
+	// come in order are appended; others are inserted, which is slow for many keys.
 	slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.key, b.key) })
 	for _, p := range pairs {
 		t.put(p.key, p.encoded)
