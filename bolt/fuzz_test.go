@@ -71,8 +71,8 @@ func templates(t testing.TB) (files [][]byte, values []map[string]string) {
 	return files, values
 }
 
-// damage returns file with some bytes changed (each by 3 bytes of patches: page, offset
-// and change) and its end cut off. With sums it corrects the checksums of the meta pages,
+// damage returns file with some bytes changed and its end cut off. Each change is 3 bytes
+// of patches: the offset in the first two, and the bits to flip. With sums it corrects the checksums of the meta pages,
 // so that they are accepted.
 func damage(file, patches []byte, cut uint16, sums bool) []byte {
 	file = slices.Clone(file)
