@@ -31,9 +31,9 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 		switch {
 		case w.session == "":
 		case err == nil:
-			s.expires(w, writes[i].TTL)
+			s.noteTTL(w, writes[i].TTL)
 		case !errors.Is(err, kvdb.ErrUnknownOutcome):
-			s.reap(w.session)
+			s.endSession(w.session)
 		}
 	}
 	return err
@@ -75,7 +75,7 @@ func (s *store) createSessions(ctx context.Context, t *transaction) error {
 		if err := s.createTTLSession(ctx, &t.writes[i], w.TTL); err != nil {
 			for _, w := range t.writes[:i] {
 				if w.session != "" {
-					s.reap(w.session)
+					s.endSession(w.session)
 				}
 			}
 			return err
@@ -94,12 +94,12 @@ func (s *store) commitTransaction(ctx context.Context, t *transaction) error {
 		}
 		guards, ops := t.guards(), api.TxnOps(nil)
 		for i, w := range t.writes {
-			ops = append(ops, w.onto(over[i])...)
+			ops = append(ops, w.opsOver(over[i])...)
 		}
 		results, err := s.conn.Txn(ctx, conn.Once, append(guards, ops...))
 		if err == nil {
 			for _, p := range over {
-				s.reapOf(p)
+				s.endSessionOf(p)
 			}
 			if len(t.writes) > 0 {
 				m.wrote(results[len(results)-1].ModifyIndex)
@@ -226,7 +226,7 @@ func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driv
 			w.session = sampleSession
 		}
 		// As over another value, which takes what over none does.
-		ops = append(ops, w.onto(&api.KVPair{ModifyIndex: driver.NoIndex, Flags: touchFlags})...)
+		ops = append(ops, w.opsOver(&api.KVPair{ModifyIndex: driver.NoIndex, Flags: touchFlags})...)
 	}
 	return conn.CheckOps(ops)
 }

@@ -87,7 +87,7 @@ func (k *keeper) session(ctx context.Context) (*session, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
-		k.store.reap(id)
+		k.store.endSession(id)
 		return nil, kvdb.ErrClosed
 	}
 	k.current = s

@@ -94,7 +94,7 @@ func (l *lease) guard() {
 	defer h.note(l, nil)
 	backoff := conn.NewBackoff()
 	for modified := l.token; ; {
-		now, _, err := l.store.news(ctx, l.key, modified)
+		now, _, err := l.store.blockingGet(ctx, l.key, modified)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -181,7 +181,7 @@ func (l *lease) releaseLater(ctx context.Context) {
 func (l *lease) releaseLocked(ctx context.Context) error {
 	backoff := conn.NewBackoff()
 	for !l.released {
-		_, err := l.store.conn.Txn(ctx, conn.Once, remove(l.key, l.modified.Load()))
+		_, err := l.store.conn.Txn(ctx, conn.Once, opsDelete(l.key, l.modified.Load()))
 		if err == nil {
 			break
 		}
@@ -231,15 +231,6 @@ func (l *lease) learn(ctx context.Context) error {
 	return nil
 }
 
-// remove returns the operations that delete a key that has not changed since it
-// had the index. That its session goes is a change too.
-func remove(key string, modified uint64) api.TxnOps {
-	return api.TxnOps{
-		op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: key, Index: modified}),
-		op(api.KVTxnOp{Verb: api.KVDelete, Key: key}),
-	}
-}
-
 // disown makes sure that a request for the lock of key, whose outcome is not
 // known, leaves no lock behind: the session is used no more, and what it gets
 // yet is removed until it ends.
@@ -260,13 +251,13 @@ func (s *session) sweep(ctx context.Context, key string) {
 	store := s.keeper.store
 	backoff := conn.NewBackoff()
 	for index := uint64(0); ctx.Err() == nil; {
-		now, next, err := store.news(ctx, key, index)
+		now, next, err := store.blockingGet(ctx, key, index)
 		switch {
 		case err != nil:
 			_ = store.conn.Recover(ctx, conn.MaxWait)
 			next = 0
 		case now != nil && now.Session == s.id && !s.has(key, now.CreateIndex):
-			_, _ = store.conn.Txn(ctx, conn.Repeatable, remove(key, now.ModifyIndex)) // if it fails, once more
+			_, _ = store.conn.Txn(ctx, conn.Repeatable, opsDelete(key, now.ModifyIndex)) // if it fails, once more
 			next = 0
 		}
 		index = next

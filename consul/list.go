@@ -12,40 +12,31 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// pathOf returns the prefix to ask for when prefix is wanted. It covers more when
-// prefix ends in dots that are a component so far: Consul would clean the path
-// of them.
-func pathOf(prefix string) string {
-	slash := strings.LastIndexByte(prefix, '/') + 1
-	if isDots(prefix[slash:]) {
-		return prefix[:slash]
-	}
-	return prefix
+// list reads the values that have a prefix, and returns them with the index of the reply.
+func (s *store) list(ctx context.Context, stale bool, prefix string) (api.KVPairs, uint64, error) {
+	pairs, index, err := conn.Query(ctx, s.conn, stale, func(c *api.Client, q *api.QueryOptions) (api.KVPairs, *api.QueryMeta, error) {
+		return c.KV().List(pathOf(prefix), q)
+	})
+	return values(pairs, prefix), index, err
 }
 
-// values leaves out what is no value of ours, and what pathOf has covered too much.
-func values(pairs api.KVPairs, prefix string) api.KVPairs {
-	return slices.DeleteFunc(pairs, func(p *api.KVPair) bool {
-		return !isValue(p) || !strings.HasPrefix(p.Key, prefix)
+// keys reads the keys that have a prefix, each only up to the next sep behind it, and
+// returns them with the index of the reply.
+func (s *store) keys(ctx context.Context, stale bool, prefix, sep string) ([]string, uint64, error) {
+	return conn.Query(ctx, s.conn, stale, func(c *api.Client, q *api.QueryOptions) ([]string, *api.QueryMeta, error) {
+		return c.KV().Keys(prefix, sep, q)
 	})
 }
 
-// isValue reports whether a key has a value that Get returns.
-func isValue(p *api.KVPair) bool { return !isLock(p) && takes(p.Key) }
-
-// List implements driver.Store. Consul has no pages: it returns all.
+// List implements driver.Store. It returns everything in one page, because Consul has
+// no pages.
 func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
 	m := s.mark()
-	var pairs api.KVPairs
-	index, err := s.conn.Query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
-		pairs, meta, err = c.KV().List(pathOf(prefix), q)
-		return meta, err
-	})
+	pairs, index, err := s.list(ctx, s.stale, prefix)
 	if err != nil {
 		return driver.Page{}, err
 	}
 	index = s.since(m, s.stale, index)
-	pairs = values(pairs, prefix)
 	page := driver.Page{Pairs: make(kvdb.KVPairs, 0, len(pairs)), Index: index}
 	listed := make([]kvdb.KVPair, len(pairs)) // one allocation for all
 	for i, p := range pairs {
@@ -57,8 +48,8 @@ func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (
 	return page, nil
 }
 
-// Children implements driver.ChildLister. Locks are among the names: Consul's
-// list of keys does not tell them from values.
+// Children implements driver.ChildLister. Locks are among the names, because Consul's
+// list of keys does not distinguish them from values.
 func (s *store) Children(ctx context.Context, dir, sep string) ([]string, error) {
 	path := pathOf(dir)
 	cut := sep
@@ -66,16 +57,12 @@ func (s *store) Children(ctx context.Context, dir, sep string) ([]string, error)
 		cut = ""
 	}
 	for {
-		var keys []string
-		_, err := s.conn.Query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
-			keys, meta, err = c.KV().Keys(path, cut, q)
-			return meta, err
-		})
+		keys, _, err := s.keys(ctx, s.stale, path, cut)
 		if err != nil {
 			return nil, err
 		}
 		if cut != "" && slices.Contains(keys, dir+sep) {
-			// Names that begin with a separator: Consul has cut them to nothing.
+			// There are names that begin with a separator, which Consul has cut to nothing.
 			cut = ""
 			continue
 		}
@@ -83,6 +70,7 @@ func (s *store) Children(ctx context.Context, dir, sep string) ([]string, error)
 	}
 }
 
+// names returns the names of the children of dir among keys, sorted.
 func names(keys []string, dir, sep string) []string {
 	names := []string{}
 	for _, key := range keys {
@@ -97,12 +85,12 @@ func names(keys []string, dir, sep string) []string {
 
 // DeletePrefix implements driver.Store. Locks below the prefix are removed too.
 func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
-	// Not those of keys that are written again when the tree is gone.
+	// Collected before the deletion, because the keys may be written again after it.
 	sessions := s.ttls.below(prefix)
 	_, err := s.conn.Txn(ctx, conn.Once, api.TxnOps{op(api.KVTxnOp{Verb: api.KVDeleteTree, Key: prefix})})
 	if err == nil {
 		for _, session := range sessions {
-			s.reap(session)
+			s.endSession(session)
 		}
 	}
 	return err

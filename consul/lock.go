@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -11,6 +12,15 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
+)
+
+var (
+	// errHolderGone says that the session which held a key has ended, so the key has
+	// changed since it was read.
+	errHolderGone = errors.New("the session that held the key is gone")
+	// errLockDelay says that a key is free, and that Consul nevertheless lets nobody
+	// lock it for a while, because the session of another program has ended.
+	errLockDelay = errors.New("the key is under Consul's lock delay")
 )
 
 // Lock implements driver.Store.
@@ -30,7 +40,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 		case !errors.Is(err, kvdb.ErrNoConnection):
 			return nil, err
 		}
-		// What a lost request may have done yet is undone by disown.
+		// disown releases what a lost request may still obtain.
 		limited, cancel := driver.WithTimeLimit(ctx, time.Until(deadline))
 		again := backoff.Wait(limited) == nil && s.conn.Ping(limited) == nil
 		cancel()
@@ -61,11 +71,11 @@ func (s *store) obtain(ctx context.Context, key, owner string, deadline time.Tim
 		case !conn.IsConflict(err):
 			return nil, err
 		}
-		if over, err = s.lookBounded(ctx, key); err != nil {
+		if over, err = s.look(ctx, key); err != nil {
 			return nil, err
 		}
 		for over != nil && !isFree(over) {
-			held, err := s.isHeldBounded(ctx, over)
+			held, err := s.isHeld(ctx, over)
 			switch {
 			case errors.Is(err, errHolderGone): // awaitChange returns at once
 			case err != nil:
@@ -82,10 +92,6 @@ func (s *store) obtain(ctx context.Context, key, owner string, deadline time.Tim
 		}
 	}
 }
-
-// errLockDelay says that a key is free, and that Consul does not let anybody lock
-// it for a while, because of how the session of another program has ended.
-var errLockDelay = errors.New("the key is under Consul's lock delay")
 
 // tryLock makes one attempt to get a lock whose key is as over says.
 func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair) (*lease, error) {
@@ -133,8 +139,8 @@ func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair
 	return l, nil
 }
 
-// sessionLost reports whether Consul does not know the session any more, and gives
-// it up then.
+// sessionLost reports whether Consul does not know the session any more, and if so
+// finishes it.
 func (s *store) sessionLost(ctx context.Context, session *session) (bool, error) {
 	err := s.renewSession(ctx, session.id)
 	if err != errSessionLost {
@@ -144,18 +150,41 @@ func (s *store) sessionLost(ctx context.Context, session *session) (bool, error)
 	return true, nil
 }
 
-// lookBounded is look for a call that has no time limit.
-func (s *store) lookBounded(ctx context.Context, key string) (*api.KVPair, error) {
-	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout)
-	defer cancel()
-	return s.look(ctx, key)
+// isHeld reports whether a session holds p as a lock. When p does not show that, it
+// asks Consul about the session, because a session which deletes what it holds makes
+// a value with a TTL, as earlier releases write it. The error is errHolderGone when the
+// session has ended.
+func (s *store) isHeld(ctx context.Context, p *api.KVPair) (bool, error) {
+	switch {
+	case p.Session == "" || p.Flags == ttlFlags:
+		return false, nil
+	case isLock(p):
+		return true, nil
+	}
+	holder, err := s.readSession(ctx, p.Session)
+	switch {
+	case err != nil:
+		return false, err
+	case holder == nil:
+		return false, errHolderGone
+	}
+	// A lock of this library remains one although another program has written to its key.
+	return holder.Behavior != api.SessionBehaviorDelete || strings.HasPrefix(holder.Name, locksName), nil
 }
 
-// isHeldBounded is isHeld for a call that has no time limit.
-func (s *store) isHeldBounded(ctx context.Context, p *api.KVPair) (bool, error) {
-	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout)
-	defer cancel()
-	return s.isHeld(ctx, p)
+// checkHolder returns kvdb.ErrInvalidLock when p is a lock that somebody holds.
+func (s *store) checkHolder(ctx context.Context, p *api.KVPair) error {
+	if p == nil {
+		return nil
+	}
+	held, err := s.isHeld(ctx, p)
+	switch {
+	case held:
+		return kvdb.ErrInvalidLock
+	case errors.Is(err, errHolderGone): // a write that depends on p fails
+		return nil
+	}
+	return err
 }
 
 // awaitChange waits until the deadline for the key of p to change, and returns
@@ -168,7 +197,7 @@ func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Ti
 	defer h.note(p, nil)
 	backoff := conn.NewBackoff()
 	for index := p.ModifyIndex; ; {
-		now, _, err := s.news(limited, p.Key, index)
+		now, _, err := s.blockingGet(limited, p.Key, index)
 		index = p.ModifyIndex
 		switch {
 		case err == nil && (now == nil || now.ModifyIndex != p.ModifyIndex):
@@ -187,30 +216,10 @@ func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Ti
 		case !errors.Is(err, kvdb.ErrNoConnection):
 			return nil, err
 		}
-		// When this fails the deadline is over, or the next query tells why.
+		// If this fails the deadline is over, or the next query returns the reason.
 		_ = backoff.Wait(limited)
 		_ = s.conn.Ping(limited)
 	}
-}
-
-// news waits for a key to change that had the index, and returns what is there,
-// and the index from which to wait for the next change. Time without a change
-// may end it too.
-func (s *store) news(ctx context.Context, key string, index uint64) (now *api.KVPair, next uint64, err error) {
-	m := s.mark()
-	err = s.conn.Block(ctx, func(ctx context.Context, c *api.Client) error {
-		q := conn.Consistent(ctx)
-		if index > 0 {
-			q.WaitIndex, q.WaitTime = index, conn.MaxWait
-		}
-		pair, meta, err := c.KV().Get(key, q)
-		if err == nil {
-			now, next = pair, meta.LastIndex
-			m.found(now, next)
-		}
-		return err
-	})
-	return now, next, err
 }
 
 // LockOwner implements driver.Store.

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -16,25 +15,20 @@ import (
 )
 
 const (
-	// locksName and writerName are what the names of the sessions begin with that
-	// an instance keeps for its locks and for its writes.
+	// locksName and writerName are the prefixes of the names of the sessions that an
+	// instance keeps for its locks and for its writes.
 	locksName, writerName = "kvdb locks", "kvdb writes"
-
-	minTTL = 20 * time.Second
-	maxTTL = 172800 * time.Second
 	// sessionFactor: Consul ends a session after twice its TTL.
 	sessionFactor = 2
-	// ttlSlack is for the time between the session's creation and the write, so
-	// that a key does not die before its TTL. After a longer time the session is
-	// renewed.
-	ttlSlack = 500 * time.Millisecond
-	// reapTimeout bounds how long the end of a session is tried.
-	reapTimeout = time.Minute
+	// destroyTimeout bounds how long the library tries to end a session.
+	destroyTimeout = time.Minute
 )
 
-// createSession makes a session with the TTL that Consul knows it by. Keys it
-// holds are deleted with it, and can be written again at once. No health check
-// ends it, so that it outlives the server it was made on.
+var errSessionLost = errors.New("the session is lost")
+
+// createSession creates a session with the TTL that Consul knows it by. When it ends,
+// Consul deletes the keys that it holds, which can be written again at once. It has no
+// health checks, so that it outlives the server on which it was created.
 func (s *store) createSession(ctx context.Context, name string, ttl time.Duration) (id string, err error) {
 	name += " " + rand.Text()
 	spec := map[string]any{
@@ -50,39 +44,42 @@ func (s *store) createSession(ctx context.Context, name string, ttl time.Duratio
 		return err
 	})
 	if errors.Is(err, kvdb.ErrUnknownOutcome) {
-		// A session does no harm: the call as a whole has not run.
-		s.background(func(ctx context.Context) { s.reapNamed(ctx, name) })
+		// A session that nobody uses has no effect, so the call as a whole has none.
+		s.background(func(ctx context.Context) { s.destroyNamed(ctx, name) })
 		err = driver.NotReached(ctx, &notRunError{err})
 	}
 	return reply.ID, err
 }
 
-// createTTLSession makes the session of a write with a TTL.
-func (s *store) createTTLSession(ctx context.Context, w *write, ttl time.Duration) (err error) {
-	w.asked = time.Now()
-	w.session, err = s.createSession(ctx, "kvdb TTL", min((ttl+ttlSlack)/sessionFactor, maxTTL/sessionFactor))
-	var status api.StatusError
-	if errors.As(err, &status) && strings.Contains(status.Body, "Invalid Session TTL") {
-		return kvdb.ErrTTLNotSupported // a server with other limits
+// renewSession renews a session; the error is errSessionLost when it does not exist.
+func (s *store) renewSession(ctx context.Context, id string) error {
+	err := s.conn.Call(ctx, conn.Repeatable, func(ctx context.Context, c *api.Client) error {
+		_, err := c.Raw().Write("/v1/session/renew/"+id, nil, nil, (&api.WriteOptions{}).WithContext(ctx))
+		return err
+	})
+	if !conn.IsStatus(err, http.StatusNotFound) {
+		return err
+	}
+	// A leader that has just been elected may not know all sessions yet, and then answers
+	// the same. It does know them when it answers a consistent read.
+	session, readErr := s.readSession(ctx, id)
+	switch {
+	case readErr != nil:
+		return readErr
+	case session == nil:
+		return errSessionLost
 	}
 	return err
 }
 
-// expires says that w was written with a TTL.
-func (s *store) expires(w write, ttl time.Duration) {
-	s.ttls.add(w.session, w.key, ttl)
-	if time.Since(w.asked) > ttlSlack {
-		s.background(func(ctx context.Context) { _ = s.renewSession(ctx, w.session) })
-	}
-}
-
-// reap ends a session that is not needed any more, in the background.
-func (s *store) reap(id string) {
-	s.ttls.remove(id)
-	s.background(func(ctx context.Context) {
-		// When it fails for all that time, the session ends by its TTL.
-		_ = s.destroySession(ctx, id)
+// readSession returns a session, nil when it does not exist.
+func (s *store) readSession(ctx context.Context, id string) (*api.SessionEntry, error) {
+	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout)
+	defer cancel()
+	session, _, err := conn.Query(ctx, s.conn, false, func(c *api.Client, q *api.QueryOptions) (*api.SessionEntry, *api.QueryMeta, error) {
+		return c.Session().Info(id, q)
 	})
+	return session, err
 }
 
 func (s *store) destroySession(ctx context.Context, id string) error {
@@ -92,8 +89,8 @@ func (s *store) destroySession(ctx context.Context, id string) error {
 	})
 }
 
-// reapNamed ends the session of that name, if there is one.
-func (s *store) reapNamed(ctx context.Context, name string) {
+// destroyNamed ends the session of that name, if it exists.
+func (s *store) destroyNamed(ctx context.Context, name string) {
 	_ = s.conn.Call(ctx, conn.Repeatable, func(ctx context.Context, c *api.Client) error {
 		sessions, _, err := c.Session().List(conn.Consistent(ctx))
 		if err != nil {
@@ -108,29 +105,18 @@ func (s *store) reapNamed(ctx context.Context, name string) {
 	})
 }
 
-// renewSession renews a session; the error is errSessionLost when there is none.
-func (s *store) renewSession(ctx context.Context, id string) error {
-	err := s.conn.Call(ctx, conn.Repeatable, func(ctx context.Context, c *api.Client) error {
-		_, err := c.Raw().Write("/v1/session/renew/"+id, nil, nil, (&api.WriteOptions{}).WithContext(ctx))
-		return err
+// endSession ends a session that is not needed any more, in the background.
+func (s *store) endSession(id string) {
+	s.ttls.remove(id)
+	s.background(func(ctx context.Context) {
+		// If it fails for all that time, the session ends by its TTL.
+		_ = s.destroySession(ctx, id)
 	})
-	if !conn.IsStatus(err, http.StatusNotFound) {
-		return err
-	}
-	// A leader that has just been elected may not know all sessions yet, and says
-	// the same. It does know them when it answers a consistent read.
-	var session *api.SessionEntry
-	_, readErr := s.conn.Query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
-		session, meta, err = c.Session().Info(id, q)
-		return meta, err
-	})
-	switch {
-	case readErr != nil:
-		return readErr
-	case session == nil:
-		return errSessionLost
-	}
-	return err
 }
 
-var errSessionLost = errors.New("the session is lost")
+// endSessionOf ends the session of a value with a TTL that was overwritten.
+func (s *store) endSessionOf(p *api.KVPair) {
+	if p != nil && p.Flags == ttlFlags && p.Session != "" {
+		s.endSession(p.Session)
+	}
+}

@@ -78,10 +78,7 @@ func (s *store) snapshotWithoutMark(ctx context.Context, paths, wanted []string)
 	if len(paths) > 0 {
 		some = pathOf(paths[0])
 	}
-	index, err := s.conn.Query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
-		_, meta, err = c.KV().Keys(some, kvdb.DefaultSeparator, q)
-		return meta, err
-	})
+	_, index, err := s.keys(ctx, false, some, kvdb.DefaultSeparator)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -145,11 +142,7 @@ func (s *store) snapshotAll(ctx context.Context) (*tree.Tree, uint64, error) {
 }
 
 func (s *store) firstCharacters(ctx context.Context) ([]string, error) {
-	var keys []string
-	_, err := s.conn.Query(ctx, false, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
-		keys, meta, err = c.KV().Keys("", "", q)
-		return meta, err
-	})
+	keys, _, err := s.keys(ctx, false, "", "")
 	first := []string{}
 	for _, key := range keys {
 		_, size := utf8.DecodeRuneInString(key)
@@ -163,15 +156,11 @@ func (s *store) firstCharacters(ctx context.Context) ([]string, error) {
 func (s *store) copyEach(ctx context.Context, prefixes []string) (*tree.Tree, uint64, error) {
 	t := tree.NewOrdered()
 	for _, prefix := range prefixes {
-		var pairs api.KVPairs
-		_, err := s.conn.Query(ctx, s.stale, func(c *api.Client, q *api.QueryOptions) (meta *api.QueryMeta, err error) {
-			pairs, meta, err = c.KV().List(pathOf(prefix), q)
-			return meta, err
-		})
+		pairs, _, err := s.list(ctx, s.stale, prefix)
 		if err != nil {
 			return nil, 0, err
 		}
-		for _, p := range values(pairs, prefix) {
+		for _, p := range pairs {
 			record(t, p)
 		}
 	}

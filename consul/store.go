@@ -2,27 +2,19 @@ package consul
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 )
 
-const (
-	// opTimeout bounds every call.
-	opTimeout = 10 * time.Second
-	// maxKey keeps the URL of a read well below the megabyte that Consul takes.
-	maxKey = 16 << 10
-)
+// opTimeout bounds every call.
+const opTimeout = 10 * time.Second
 
 // store implements driver.Store.
 type store struct {
@@ -77,82 +69,6 @@ func (s *store) Profile() driver.Profile {
 	}
 }
 
-// checkKey folds runs of slashes, drops a leading one, and refuses what Consul's
-// HTTP interface does not carry: paths are cleaned of dots, and must be
-// printable.
-func checkKey(key string) (string, error) {
-	folded, err := checkPrefix(key)
-	if err != nil {
-		return "", err
-	}
-	if folded == "" {
-		return "", errors.New("it has nothing but slashes")
-	}
-	if last := folded[strings.LastIndexByte(folded, '/')+1:]; isDots(last) {
-		return "", fmt.Errorf("it has the component %q", last)
-	}
-	return folded, nil
-}
-
-// takes reports whether checkKey returns key itself. Other programs may have written
-// other keys.
-func takes(key string) bool {
-	return key != "" && isPlain(key) && !isDots(key[strings.LastIndexByte(key, '/')+1:])
-}
-
-// isPlain reports whether checkPrefix returns prefix itself.
-func isPlain(prefix string) bool {
-	component := 0 // where it begins
-	for i, c := range prefix {
-		switch {
-		case c == '/':
-			if i == component || isDots(prefix[component:i]) {
-				return false
-			}
-			component = i + 1
-		case c == utf8.RuneError || !unicode.IsPrint(c):
-			return false
-		}
-	}
-	return true
-}
-
-// checkPrefix is checkKey for the beginning of a key.
-func checkPrefix(prefix string) (string, error) {
-	if isPlain(prefix) {
-		return prefix, nil
-	}
-	if !utf8.ValidString(prefix) {
-		return "", errors.New("it is not UTF-8")
-	}
-	for _, c := range prefix {
-		switch {
-		case c == utf8.RuneError:
-			return "", fmt.Errorf("it has %U, which Consul shows in place of what is not UTF-8", c)
-		case !unicode.IsPrint(c):
-			return "", fmt.Errorf("it has %U, which is not printable", c)
-		}
-	}
-	components := strings.Split(prefix, "/")
-	var folded strings.Builder
-	for i, component := range components {
-		last := i == len(components)-1
-		if component == "" && !last {
-			continue
-		}
-		if !last && isDots(component) {
-			return "", fmt.Errorf("it has the component %q", component)
-		}
-		folded.WriteString(component)
-		if !last {
-			folded.WriteByte('/')
-		}
-	}
-	return folded.String(), nil
-}
-
-func isDots(component string) bool { return component == "." || component == ".." }
-
 // begin begins a call that may leave something to be done in the background. It ends
 // with calls.Done. Close, which comes when the contexts of calls have ended, waits.
 func (s *store) begin() error {
@@ -169,7 +85,7 @@ func (s *store) begin() error {
 // or a while after Close.
 func (s *store) background(f func(ctx context.Context)) {
 	s.launch(func() {
-		ctx, cancel := driver.WithTimeLimit(s.late, reapTimeout)
+		ctx, cancel := driver.WithTimeLimit(s.late, destroyTimeout)
 		defer cancel()
 		f(ctx)
 	})

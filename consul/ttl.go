@@ -1,17 +1,51 @@
 package consul
 
 import (
+	"context"
+	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/portworx/kvdb"
 )
 
-// ttlKeys are the keys with a TTL that this instance has written, so that their
-// sessions end with a tree that is deleted. Those of others end by their TTL.
+const (
+	minTTL = 20 * time.Second
+	maxTTL = 172800 * time.Second
+	// ttlSlack is the time from the request for the session until the write, so that a
+	// key does not expire before its TTL. After a longer time the session is renewed.
+	ttlSlack = 500 * time.Millisecond
+)
+
+// createTTLSession creates the session of a write with a TTL.
+func (s *store) createTTLSession(ctx context.Context, w *write, ttl time.Duration) (err error) {
+	w.requested = time.Now()
+	w.session, err = s.createSession(ctx, "kvdb TTL", min((ttl+ttlSlack)/sessionFactor, maxTTL/sessionFactor))
+	var status api.StatusError
+	if errors.As(err, &status) && strings.Contains(status.Body, "Invalid Session TTL") {
+		return kvdb.ErrTTLNotSupported // a server with other limits
+	}
+	return err
+}
+
+// noteTTL notes that w was written with a TTL.
+func (s *store) noteTTL(w write, ttl time.Duration) {
+	s.ttls.add(w.session, w.key, ttl)
+	if time.Since(w.requested) > ttlSlack {
+		s.background(func(ctx context.Context) { _ = s.renewSession(ctx, w.session) })
+	}
+}
+
+// ttlKeys are the keys with a TTL that this instance has written. The deletion of a tree
+// ends the sessions of those below it; the sessions of other instances end by their TTL.
 type ttlKeys struct {
 	mu   sync.Mutex        // protects what is below
 	keys map[string]ttlKey // by session
-	full int               // the size at which expired ones are looked for
+	full int               // the size at which add removes expired ones
 }
 
 type ttlKey struct {
@@ -27,11 +61,7 @@ func (t *ttlKeys) add(session, key string, ttl time.Duration) {
 	}
 	if len(t.keys) >= t.full {
 		now := time.Now()
-		for s, k := range t.keys {
-			if k.expires.Before(now) {
-				delete(t.keys, s)
-			}
-		}
+		maps.DeleteFunc(t.keys, func(_ string, k ttlKey) bool { return k.expires.Before(now) })
 		t.full = max(64, 2*len(t.keys))
 	}
 	t.keys[session] = ttlKey{key, time.Now().Add(ttl)}

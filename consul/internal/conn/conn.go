@@ -115,19 +115,20 @@ func (c *Conn) Call(ctx context.Context, k Kind, f Request) error {
 	return refusal(c.pool.Call(ctx, k, f.attempt))
 }
 
-// Query makes a read, stale or linearizable, and returns the index of the reply.
-func (c *Conn) Query(ctx context.Context, stale bool,
-	f func(c *api.Client, q *api.QueryOptions) (*api.QueryMeta, error)) (index uint64, err error) {
+// Query makes a read with c, stale or linearizable, and returns what was read and the
+// index of the reply.
+func Query[T any](ctx context.Context, c *Conn, stale bool,
+	read func(*api.Client, *api.QueryOptions) (T, *api.QueryMeta, error)) (result T, index uint64, err error) {
 	err = c.Call(ctx, Repeatable, func(ctx context.Context, client *api.Client) error {
 		q := Consistent(ctx)
 		q.RequireConsistent, q.AllowStale = !stale, stale
-		meta, err := f(client, q)
+		got, meta, err := read(client, q)
 		if err == nil {
-			index = meta.LastIndex
+			result, index = got, meta.LastIndex
 		}
 		return err
 	})
-	return index, err
+	return result, index, err
 }
 
 // Consistent returns the options of a linearizable read.

@@ -2,7 +2,7 @@ package conn_test
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -51,13 +51,12 @@ func write(ctx context.Context, c *conn.Conn) error {
 
 // read reads a key.
 func read(ctx context.Context, c *conn.Conn) error {
-	_, err := c.Query(ctx, false, func(client *api.Client, q *api.QueryOptions) (*api.QueryMeta, error) {
-		pair, meta, err := client.KV().Get("key", q)
-		if err == nil && pair == nil {
-			return nil, fmt.Errorf("the key does not exist")
-		}
-		return meta, err
+	pair, _, err := conn.Query(ctx, c, false, func(client *api.Client, q *api.QueryOptions) (*api.KVPair, *api.QueryMeta, error) {
+		return client.KV().Get("key", q)
 	})
+	if err == nil && pair == nil {
+		err = errors.New("the key does not exist")
+	}
 	return err
 }
 
