@@ -12,29 +12,22 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// Commit implements driver.Transactor. It looks at the keys that are to be
-// written, in one request, and writes if nothing has changed since, in another.
+// Commit implements driver.Transactor. It reads the keys that are to be written with
+// one request, and with another writes them if nothing has changed since.
 func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
 	defer s.calls.Done()
 	t, err := s.newTransaction(reads, writes, locks)
-	if err != nil {
-		return err
+	for i := 0; err == nil && i < len(t.writes); i++ {
+		err = s.createTTLSession(ctx, &t.writes[i])
 	}
-	if err := s.createSessions(ctx, t); err != nil {
-		return err
+	if err == nil {
+		err = s.commitTransaction(ctx, t)
 	}
-	err = s.commitTransaction(ctx, t)
-	for i, w := range t.writes {
-		switch {
-		case w.session == "":
-		case err == nil:
-			s.noteTTL(w, writes[i].TTL)
-		case !errors.Is(err, kvdb.ErrUnknownOutcome):
-			s.endSession(w.session)
-		}
+	for _, w := range t.writes {
+		s.noteTTL(w, err)
 	}
 	return err
 }
@@ -44,47 +37,28 @@ type transaction struct {
 	reads  map[string]uint64 // key → ModifyIndex, 0 for none
 	locked map[string]uint64 // those of reads that are locks → ModifyIndex
 	writes []write
-	ttls   []driver.Write // as given, in the order of writes
 	leases []*lease
 }
 
-func (s *store) newTransaction(reads []driver.Read, writes []driver.Write, locks []driver.Lease) (*transaction, error) {
-	t := &transaction{reads: map[string]uint64{}, locked: map[string]uint64{}, ttls: writes}
+func (s *store) newTransaction(reads []driver.Read, writes []driver.Write, locks []driver.Lease) (transaction, error) {
+	t := transaction{reads: map[string]uint64{}, locked: map[string]uint64{}}
 	for _, r := range reads {
 		t.reads[r.Key] = r.Modified
 	}
 	for _, w := range writes {
-		t.writes = append(t.writes, write{key: w.Key, value: w.Value})
+		t.writes = append(t.writes, write{key: w.Key, value: w.Value, ttl: w.TTL})
 	}
 	for _, lock := range locks {
 		l, ok := lock.(*lease)
 		if !ok || l.store != s {
-			return nil, kvdb.ErrInvalidLock
+			return t, kvdb.ErrInvalidLock
 		}
 		t.leases = append(t.leases, l)
 	}
 	return t, nil
 }
 
-// createSessions makes the sessions of the writes that have a TTL.
-func (s *store) createSessions(ctx context.Context, t *transaction) error {
-	for i, w := range t.ttls {
-		if w.TTL == 0 {
-			continue
-		}
-		if err := s.createTTLSession(ctx, &t.writes[i], w.TTL); err != nil {
-			for _, w := range t.writes[:i] {
-				if w.session != "" {
-					s.endSession(w.session)
-				}
-			}
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *store) commitTransaction(ctx context.Context, t *transaction) error {
+func (s *store) commitTransaction(ctx context.Context, t transaction) error {
 	backoff := conn.NewBackoff()
 	for {
 		m := s.mark()
@@ -119,17 +93,17 @@ func (s *store) commitTransaction(ctx context.Context, t *transaction) error {
 				return err
 			}
 		}
-		// Somebody else has written to a key of ours: if it is one that was read,
-		// the next look tells.
+		// Otherwise somebody else has written to a key that t writes. If t has read it,
+		// lookAll returns the error.
 		if backoff.Wait(ctx) != nil {
 			return driver.NotReached(ctx, err)
 		}
 	}
 }
 
-// learnLock notes that a key that was read as nothing is a lock at present, or nothing
-// again. Otherwise it has changed.
-func (s *store) learnLock(ctx context.Context, t *transaction, key string) error {
+// learnLock notes whether a key that t has read, and found no value at, is a lock now.
+// It is kvdb.ErrModified when the key has changed otherwise.
+func (s *store) learnLock(ctx context.Context, t transaction, key string) error {
 	if t.reads[key] != 0 {
 		return kvdb.ErrModified
 	}
@@ -147,13 +121,13 @@ func (s *store) learnLock(ctx context.Context, t *transaction, key string) error
 	return nil
 }
 
-// leaseGuards is how many operations it takes to see that a lock is held: the key
-// is the session's, and it is the same lock that the session got then.
+// leaseGuards is the number of operations that check a lock: that its session holds
+// the key, and that this is still the same acquisition.
 const leaseGuards = 2
 
-// guards are the operations that fail when a lock is not held any more, and then
-// those that fail when a key that is not written has changed.
-func (t *transaction) guards() api.TxnOps {
+// guards returns the operations that fail when a lock is not held any more, followed
+// by those that fail when a key that is not written has changed.
+func (t transaction) guards() api.TxnOps {
 	var ops api.TxnOps
 	for _, l := range t.leases {
 		ops = append(ops,
@@ -177,9 +151,9 @@ func (t *transaction) guards() api.TxnOps {
 	return ops
 }
 
-// lookAll returns what is at the keys that are to be written, nil for nothing, all
-// at one moment. It is kvdb.ErrModified when one was read and has changed.
-func (s *store) lookAll(ctx context.Context, t *transaction) ([]*api.KVPair, error) {
+// lookAll returns what is at the keys that are to be written at one moment, nil for
+// nothing. It is kvdb.ErrModified when one has changed since t has read it.
+func (s *store) lookAll(ctx context.Context, t transaction) ([]*api.KVPair, error) {
 	if len(t.writes) == 0 {
 		return nil, nil
 	}
@@ -213,19 +187,19 @@ func (s *store) lookAll(ctx context.Context, t *transaction) ([]*api.KVPair, err
 	return over, nil
 }
 
-// CheckTx implements driver.TxChecker. It does not know what is at the keys, and
-// counts the least that a write takes; Commit, which looks, may find that it is more.
+// CheckTx implements driver.TxChecker. It does not read what is at the keys, and
+// counts the fewest operations that each write takes; Commit may need more.
 func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
 	t, err := s.newTransaction(reads, writes, locks)
 	if err != nil {
 		return err
 	}
 	ops := t.guards()
-	for i, w := range t.writes {
-		if t.ttls[i].TTL > 0 {
+	for _, w := range t.writes {
+		if w.ttl > 0 {
 			w.session = sampleSession
 		}
-		// As over another value, which takes what over none does.
+		// A write over a different value takes as many operations as one that creates.
 		ops = append(ops, w.opsOver(&api.KVPair{ModifyIndex: driver.NoIndex, Flags: touchFlags})...)
 	}
 	return conn.CheckOps(ops)

@@ -1,37 +1,35 @@
-// Package consul is kvdb on Consul.
+// Package consul is the kvdb backend for Consul.
 //
-// A write is one transaction, whose reply carries the pair's indexes. Reads ask
-// the leader in the mode "consistent", unless [kvdb.ReadConsistency] says
-// "stale". How what kvdb offers is laid out in Consul, for programs that look
-// at it by other means:
+// A write is one transaction, whose reply has the pair's indexes. Reads ask the leader
+// in the mode "consistent", unless [kvdb.ReadConsistency] is "stale". Other programs
+// that look at the data find this in Consul:
 //
-//   - A value is a key with flags 0 and no session. One that is too large for a
-//     transaction has flags of its own, by which its writer finds it. Those that earlier releases
-//     have written with Create or CompareAndSet have the flags of a lock.
+//   - A value is a key with flags 0 and no session. A value that is too large for a
+//     transaction has random flags, by which its writer recognizes it. Values that
+//     earlier releases have written with Create or CompareAndSet have the flags of a lock.
 //   - A value with a TTL has the flags ttlFlags and is held by a session of its own
-//     whose behaviour is to delete. Consul ends such a session between the TTL
-//     that was asked for and one second later (20.5 s after a write with 20 s);
-//     when its leader changes in the meantime it starts to count again. The
-//     session of a write whose outcome is not known, and that may still run, is
-//     left to its TTL: to end it would delete what the write has made late.
-//   - A lock is a key with the locker's ID as its value and the flags of the locks
-//     of Consul's own client, held by a session that all locks of an instance
-//     share. It is gone when the lock is released. A lock and a value cannot have the
-//     same key. What Consul's client leaves when it gives up a lock, or an earlier
-//     release when it dies, has the same flags, and the LockIndex of a key that was
-//     taken: that is no value.
+//     whose behavior is to delete. Consul ends such a session between the TTL of the
+//     write and one second later (20.5 s after a write with 20 s). When the leader
+//     changes in the meantime, Consul begins to count again. If the outcome of a write
+//     is not known, its session is left to its TTL, because the write may still run and
+//     the end of the session would then delete it.
+//   - A lock is a key with the locker's ID as its value and the flags of the locks of
+//     Consul's own client. A session that all locks of an instance share holds it. The
+//     key is deleted when the lock is released. A lock and a value cannot have the same
+//     key. A lock that Consul's client has released, or that an earlier release held
+//     when it died, remains as a key with the same flags, the LockIndex of a key that was
+//     locked, and no session. It is not a value.
 //
-// To write over what is there without having looked, an instance keeps one more
-// session, which holds a key no longer than a transaction. It ends half a minute
-// after the last such write.
+// To overwrite a key without reading it, an instance keeps another session, which holds
+// a key only within a transaction. It ends half a minute after the last such write.
 //
 // Needed permissions, where Consul has access control on: key_prefix write on the
 // domain, and session_prefix write on the nodes of the endpoints for TTLs and
 // locks. A token that may only read gets a consistent snapshot with the index of
 // its state instead of a later one. ListMembers and RemoveMember need operator read and write.
 //
-// Every watch, and every lock that is held or waited for, keeps one HTTP
-// connection busy. An agent admits 200 of them for each client address, unless
+// Every watch, and every lock that is held or waited for, occupies one HTTP
+// connection. An agent accepts 200 of them from each client address, unless
 // its limits.http_max_conns_per_client says otherwise.
 package consul
 
@@ -51,8 +49,8 @@ import (
 const (
 	// Name of the backend.
 	Name = "consul-kv"
-	// MaxRenewRetries is how often other releases of this library try to renew a
-	// session. This release tries until the session would have ended.
+	// MaxRenewRetries is how often earlier releases try to renew a session. This release
+	// tries until the session would have ended.
 	MaxRenewRetries = 5
 
 	// openTimeout is how long New looks for an endpoint that serves, so that it returns
@@ -81,18 +79,17 @@ func init() {
 // Version returns [kvdb.ConsulVersion1].
 func Version(string, map[string]string) (string, error) { return kvdb.ConsulVersion1, nil }
 
-// New returns an instance over the Consul agents or servers at machines:
-// host:port, with http:// or https:// in front or not, and a path behind it or not;
-// without any it is 127.0.0.1:8500. One answers the requests until it fails, then the
-// next one does. It takes the options [kvdb.ACLTokenKey], TrustedCAFileKey, CAFileKey,
+// New returns an instance that uses the Consul agents or servers at machines. Each is a
+// host:port, optionally with http:// or https:// in front and a path behind it. No
+// machines mean 127.0.0.1:8500. One of them answers all requests until it fails, then the
+// next one does. New takes the options [kvdb.ACLTokenKey], TrustedCAFileKey, CAFileKey,
 // CertFileKey, CertKeyFileKey, ClientCertAuthKey, CAAuthAddress (the name that the
 // servers' certificates must have), InsecureSkipVerify, TransportScheme,
-// ReadConsistency and RetryCountKey, whose value is checked and has no effect:
-// the time limit of a call alone ends the tries. Certificates, keys and authorities are
+// ReadConsistency and RetryCountKey, whose value is checked and has no effect, because
+// only the time limit of a call ends the retries. Certificates, keys and authorities are
 // read again at each handshake.
 //
-// An agent that cannot be reached within 10 s is an error that wraps
-// [kvdb.ErrNoConnection].
+// If no agent can be reached within 10 s, the error wraps [kvdb.ErrNoConnection].
 func New(domain string, machines []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 	c, err := parse(machines, options)
 	if err != nil {

@@ -15,20 +15,21 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// maxFacts is how many facts a watch keeps of what changed last, and how many of
-// the rest. maxFactSize keeps small what is read to check them: it is the most that a
-// key and its value have, in bytes.
 const (
-	maxFacts    = 16
+	// maxFacts is how many facts a watch keeps of the latest changes, and how many of the
+	// other pairs.
+	maxFacts = 16
+	// maxFactSize is the largest size of a key and its value, in bytes, of which a fact is
+	// kept, so that the replies to verify are small.
 	maxFactSize = 1 << 10
 )
 
-// history is what an instance has seen of the store. It is over when an answer
-// contradicts that, because the store was restored from a backup or wiped, or
-// another one is behind the endpoints: watches end with
-// kvdb.ErrWatchRevisionCompacted then, and locks are lost.
+// history is what an instance has seen of the store. It ends when an answer contradicts
+// that, because the store was restored from a backup or wiped, or because the endpoints
+// belong to another one. Then watches end with kvdb.ErrWatchRevisionCompacted, and locks
+// are lost.
 type history struct {
-	seen atomic.Uint64 // the largest index that a reply had so far
+	seen atomic.Uint64 // the largest index of a reply
 	over context.Context
 	end  context.CancelFunc
 
@@ -36,12 +37,12 @@ type history struct {
 	checked  time.Time     // when the last verify that found nothing began; protected by checking
 
 	mu      sync.Mutex     // protects what is below
-	facts   map[any][]fact // by the watch, lease or call that waits for news, which they are of
-	turn    bool           // of sample
-	missing fact           // whose key the last probe did not find
+	facts   map[any][]fact // by the watch, lease or call that blocks on these keys
+	random  bool           // the last sample was a random one
+	missing fact           // whose key did not exist at the last probe
 }
 
-// fact is what a reply said of a key. From the state of index on it was so.
+// fact records the indexes that a key had in a reply, and the index of that reply.
 type fact struct {
 	key string
 	indexes
@@ -54,19 +55,19 @@ func newHistory() *history {
 	return h
 }
 
-// contradicts reports whether a key cannot have now what p says, because what it
-// has other than before it must have got later.
+// contradicts reports whether p, which is what the key is now, contradicts f. It does if
+// an index has changed since and is not larger than the index of the reply.
 func (f fact) contradicts(p *api.KVPair) bool {
 	now := indexes{p.CreateIndex, p.ModifyIndex}
 	return now != f.indexes && (now.modified <= f.index || now.created != f.created && now.created <= f.index)
 }
 
-// factsOf returns facts of a reply that had the index.
+// factsOf returns facts from a reply that had the index.
 func factsOf(pairs api.KVPairs, index uint64) (facts []fact) {
 	pairs = slices.DeleteFunc(slices.Clone(pairs), func(p *api.KVPair) bool { return len(p.Key)+len(p.Value) > maxFactSize })
 	slices.SortFunc(pairs, func(a, b *api.KVPair) int { return cmp.Compare(b.ModifyIndex, a.ModifyIndex) })
 	for i, p := range pairs {
-		// The latest changes, and some of all ages.
+		// The latest changes, and a selection of the others.
 		if step := len(pairs)/maxFacts + 1; i < maxFacts || i%step == 0 {
 			facts = append(facts, fact{p.Key, indexes{p.CreateIndex, p.ModifyIndex}, index})
 		}
@@ -74,7 +75,7 @@ func factsOf(pairs api.KVPairs, index uint64) (facts []fact) {
 	return facts
 }
 
-// note replaces the facts of a watch, a lease or a waiting call; none remove them.
+// note replaces the facts of a watch, a lease or a blocked call; nil removes them.
 func (h *history) note(of any, facts []fact) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -85,8 +86,7 @@ func (h *history) note(of any, facts []fact) {
 	}
 }
 
-// known returns facts of different keys, as many as a transaction has operations
-// at most.
+// known returns facts by key, not more than a transaction has operations.
 func (h *history) known() map[string]fact {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -101,9 +101,9 @@ func (h *history) known() map[string]fact {
 	return known
 }
 
-// sample returns the fact about the latest change, or any, by turns: one is
-// likely to be of another history, the others are not left out. It returns again the
-// fact whose key was missing, if that is still known.
+// sample alternates between the fact about the latest change, which another history most
+// likely contradicts, and a random one. After miss it returns that fact again, if it is
+// still known, and true.
 func (h *history) sample() (sample fact, again bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -114,9 +114,9 @@ func (h *history) sample() (sample fact, again bool) {
 			return missing, true
 		}
 	}
-	h.turn = !h.turn
+	h.random = !h.random
 	for _, facts := range h.facts {
-		if h.turn {
+		if h.random {
 			return facts[rand.IntN(len(facts))], false
 		}
 		if facts[0].modified > sample.modified {
@@ -126,13 +126,14 @@ func (h *history) sample() (sample fact, again bool) {
 	return sample, false
 }
 
-// miss says that the key of a fact is not there.
+// miss notes that the key of a fact does not exist.
 func (h *history) miss(f fact) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.missing = f
 }
 
+// saw notes the index of a reply.
 func (h *history) saw(index uint64) {
 	for {
 		seen := h.seen.Load()
@@ -142,9 +143,9 @@ func (h *history) saw(index uint64) {
 	}
 }
 
-// mark is what was seen when a request began: its answer is not older. The index of
-// the answer counts for the history of that time, because it may come from a store
-// that others have seen the end of meanwhile.
+// mark is what was seen when a request began, so its answer is not older. The index of
+// the answer belongs to the history of that time, because that may have ended while the
+// request ran.
 type mark struct {
 	store   *store
 	history *history
@@ -156,8 +157,8 @@ func (s *store) mark() mark {
 	return mark{s, h, h.seen.Load()}
 }
 
-// wrote takes the index that a write has got, which is larger than all that were
-// seen when it began.
+// wrote notes the index of a write. In the same history it is larger than all indexes
+// seen when the write began.
 func (m mark) wrote(index uint64) {
 	if index <= m.seen {
 		m.store.leave(m.history)
@@ -165,15 +166,15 @@ func (m mark) wrote(index uint64) {
 	m.history.saw(index)
 }
 
-// found takes the index of a linearizable answer about one key. When that is not
-// there it is the index of all keys.
+// found checks the index of a linearizable answer about one key. If the key does not
+// exist it is the index of all keys, which never goes back in the same history.
 func (m mark) found(p *api.KVPair, index uint64) {
 	if p == nil && index < m.seen {
 		m.store.leave(m.history)
 	}
 }
 
-// leave ends a history.
+// leave ends a history and begins another one.
 func (s *store) leave(h *history) {
 	if !s.history.CompareAndSwap(h, newHistory()) {
 		return
@@ -184,9 +185,9 @@ func (s *store) leave(h *history) {
 	s.conn.Interrupt()
 }
 
-// verify looks whether the store still has the history, after a connection was
-// lost: another one may be ahead of what was seen, so that its indexes tell
-// nothing, but then it has keys that are as they cannot have become.
+// verify checks whether the store still has the history, after a connection was lost.
+// Another history may have larger indexes than all that were seen, so verify reads the
+// keys of the known facts and leaves the history if one contradicts its fact.
 func (s *store) verify(ctx context.Context, h *history) error {
 	asked := time.Now()
 	select {
@@ -222,10 +223,10 @@ func (s *store) verify(ctx context.Context, h *history) error {
 	return nil
 }
 
-// probe is ping, and looks whether the store still has the history: whether a
-// key is as it was. When it is gone, and whoever waits for news of it has none until
-// the next probe, all blocking queries are made anew, because a key that a restore has
-// removed ends none of them.
+// probe is the probe of conn.New. It reads the key of a sample, and leaves the history if
+// what it finds contradicts that. If the key does not exist at two probes in a row, and
+// the blocking query about it has not ended, probe ends all blocking queries, because the
+// removal of a key by a restore ends none.
 func (s *store) probe(ctx context.Context, c *api.Client) error {
 	m := s.mark()
 	sample, again := m.history.sample()

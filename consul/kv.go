@@ -91,29 +91,20 @@ func (s *store) Put(ctx context.Context, dw driver.Write) (driver.Indexes, error
 	}
 	defer s.calls.Done()
 	m := s.mark()
-	w := write{key: dw.Key, value: dw.Value}
-	if dw.TTL > 0 {
-		if err := s.createTTLSession(ctx, &w, dw.TTL); err != nil {
-			return driver.Indexes{}, err
-		}
+	w := write{key: dw.Key, value: dw.Value, ttl: dw.TTL}
+	if err := s.createTTLSession(ctx, &w); err != nil {
+		return driver.Indexes{}, err
 	}
 	pair, err := s.put(ctx, w, dw.Cond)
-	switch {
-	case errors.Is(err, kvdb.ErrUnknownOutcome) && w.session != "":
-		// The key's session shows whether our write happened. If it did not, the session is
-		// left to its TTL, because the request may still run, and the end of the session
-		// would then delete the key.
+	if errors.Is(err, kvdb.ErrUnknownOutcome) && w.session != "" {
+		// The key's session shows whether our write happened.
 		if now, lookErr := s.look(ctx, w.key); lookErr == nil && now != nil && now.Session == w.session {
 			pair, err = now, nil
 		}
-	case err != nil && w.session != "":
-		s.endSession(w.session)
 	}
+	s.noteTTL(w, err)
 	if err != nil {
 		return driver.Indexes{}, err
-	}
-	if w.session != "" {
-		s.noteTTL(w, dw.TTL)
 	}
 	m.wrote(pair.ModifyIndex)
 	return driver.Indexes{Created: pair.CreateIndex, Modified: pair.ModifyIndex}, nil

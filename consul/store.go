@@ -20,15 +20,15 @@ const opTimeout = 10 * time.Second
 type store struct {
 	conn  *conn.Conn
 	stale bool // reads need not see the latest writes
-	// locks has the session of the locks, writer one that never holds a key
-	// beyond a transaction.
+	// locks keeps the session of the locks, writer one that holds a key only within a
+	// transaction.
 	locks, writer *keeper
 	ttls          ttlKeys
 	history       atomic.Pointer[history]
 
 	lifetime context.Context // ends with cause kvdb.ErrClosed at Close
 	end      context.CancelCauseFunc
-	// late is for what must be done after a call, and a while after Close.
+	// late is the context of background, and ends later than lifetime.
 	late    context.Context
 	endLate context.CancelFunc
 
@@ -69,8 +69,8 @@ func (s *store) Profile() driver.Profile {
 	}
 }
 
-// begin begins a call that may leave something to be done in the background. It ends
-// with calls.Done. Close, which comes when the contexts of calls have ended, waits.
+// begin begins a call that may start work in the background. calls.Done ends it. Close
+// waits for such calls, whose contexts have ended by then.
 func (s *store) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,8 +81,8 @@ func (s *store) begin() error {
 	return nil
 }
 
-// background runs f on a goroutine that Close waits for, for a minute at most
-// or a while after Close.
+// background runs f on a goroutine that Close waits for. The context of f ends after
+// destroyTimeout, or when the context of Close does.
 func (s *store) background(f func(ctx context.Context)) {
 	s.launch(func() {
 		ctx, cancel := driver.WithTimeLimit(s.late, destroyTimeout)
@@ -91,7 +91,7 @@ func (s *store) background(f func(ctx context.Context)) {
 	})
 }
 
-// launch runs f on a goroutine that Close waits for; not after Close.
+// launch runs f on a goroutine that Close waits for. After Close it does nothing.
 func (s *store) launch(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,8 +100,8 @@ func (s *store) launch(f func()) {
 	}
 }
 
-// Close implements driver.Store. It ends the session of the locks, and with it
-// the locks, and goes on to do so while Consul cannot be reached, until ctx ends.
+// Close implements driver.Store. It ends the session of the locks, which releases them,
+// and while Consul cannot be reached tries again until ctx ends.
 func (s *store) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true

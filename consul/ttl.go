@@ -21,10 +21,13 @@ const (
 	ttlSlack = 500 * time.Millisecond
 )
 
-// createTTLSession creates the session of a write with a TTL.
-func (s *store) createTTLSession(ctx context.Context, w *write, ttl time.Duration) (err error) {
+// createTTLSession creates the session of a write, if that has a TTL.
+func (s *store) createTTLSession(ctx context.Context, w *write) (err error) {
+	if w.ttl == 0 {
+		return nil
+	}
 	w.requested = time.Now()
-	w.session, err = s.createSession(ctx, "kvdb TTL", min((ttl+ttlSlack)/sessionFactor, maxTTL/sessionFactor))
+	w.session, err = s.createSession(ctx, "kvdb TTL", min((w.ttl+ttlSlack)/sessionFactor, maxTTL/sessionFactor))
 	var status api.StatusError
 	if errors.As(err, &status) && strings.Contains(status.Body, "Invalid Session TTL") {
 		return kvdb.ErrTTLNotSupported // a server with other limits
@@ -32,11 +35,19 @@ func (s *store) createTTLSession(ctx context.Context, w *write, ttl time.Duratio
 	return err
 }
 
-// noteTTL notes that w was written with a TTL.
-func (s *store) noteTTL(w write, ttl time.Duration) {
-	s.ttls.add(w.session, w.key, ttl)
-	if time.Since(w.requested) > ttlSlack {
-		s.background(func(ctx context.Context) { _ = s.renewSession(ctx, w.session) })
+// noteTTL notes the outcome of a write for which createTTLSession was called. When that
+// is not known the session is left to its TTL, because the request may still run, and
+// the end of the session would then delete the key.
+func (s *store) noteTTL(w write, err error) {
+	switch {
+	case w.session == "" || errors.Is(err, kvdb.ErrUnknownOutcome):
+	case err != nil:
+		s.endSession(w.session)
+	default:
+		s.ttls.add(w)
+		if time.Since(w.requested) > ttlSlack {
+			s.background(func(ctx context.Context) { _ = s.renewSession(ctx, w.session) })
+		}
 	}
 }
 
@@ -53,7 +64,7 @@ type ttlKey struct {
 	expires time.Time
 }
 
-func (t *ttlKeys) add(session, key string, ttl time.Duration) {
+func (t *ttlKeys) add(w write) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.keys == nil {
@@ -64,7 +75,7 @@ func (t *ttlKeys) add(session, key string, ttl time.Duration) {
 		maps.DeleteFunc(t.keys, func(_ string, k ttlKey) bool { return k.expires.Before(now) })
 		t.full = max(64, 2*len(t.keys))
 	}
-	t.keys[session] = ttlKey{key, time.Now().Add(ttl)}
+	t.keys[w.session] = ttlKey{w.key, time.Now().Add(w.ttl)}
 }
 
 func (t *ttlKeys) remove(session string) {

@@ -15,13 +15,11 @@ import (
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-// patience is how long a watch, or who waits for a lock, goes without a reply
-// from Consul.
+// patience is how long a watch goes on without a reply from Consul.
 const patience = 50 * time.Second
 
-// stream implements driver.Stream by blocking queries, of which one is under way
-// at a time. Each returns what is there now; the events are the differences to
-// what was there before.
+// stream implements driver.Stream by one blocking query after another. Each returns all
+// the pairs, and the events are the differences from what the query before returned.
 type stream struct {
 	store   *store
 	ctx     context.Context
@@ -30,13 +28,13 @@ type stream struct {
 	history *history
 	cancel  func()
 
-	known map[string]indexes // key → what the last reply said of it
-	facts []fact             // of it; history has them while Next waits
-	index uint64             // of the last reply; 0 to look at once what is there
+	known map[string]indexes // key → its indexes in the last reply
+	facts []fact             // of the last reply; history has them while Next waits
+	index uint64             // of the last reply; 0 to make a query that does not block
 	// latest is the largest index of a reply.
 	latest uint64
-	lost   bool // the connection, since the last reply
-	// ready are events that Next has not returned.
+	lost   bool // the connection was lost since the last reply
+	// ready has the events that Next has not returned yet.
 	ready []*kvdb.KVPair
 	idle  retry.Backoff // between replies without news
 	again retry.Backoff // between queries that fail while Consul answers others
@@ -44,15 +42,15 @@ type stream struct {
 
 type indexes struct{ created, modified uint64 }
 
-// Watch implements driver.Store. The watch knows what is there when it returns.
+// Watch implements driver.Store. It returns when the stream knows the present pairs.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
 	h := s.history.Load()
 	ended, end := context.WithCancelCause(ctx)
 	detach := context.AfterFunc(h.over, func() { end(kvdb.ErrWatchRevisionCompacted) })
 	w := &stream{
 		store: s, ctx: ended, request: r, history: h, known: map[string]indexes{},
-		// The index of a reply about nothing is that of all keys: it moves, and ends
-		// the next query at once, when any key is written.
+		// A reply without pairs has the index of all keys, so a write to any key ends the
+		// next query at once.
 		idle:  retry.Backoff{Min: 10 * time.Millisecond, Max: 250 * time.Millisecond},
 		again: retry.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second},
 	}
@@ -80,7 +78,8 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 	return w, nil
 }
 
-// query asks for what is there once it is newer than index, 0 for now.
+// query reads the pairs and their index. Unless w.index is 0 it waits until that has
+// changed.
 func (w *stream) query(ctx context.Context, c *api.Client) (api.KVPairs, uint64, error) {
 	q := conn.Consistent(ctx)
 	if w.index > 0 {
@@ -119,7 +118,7 @@ func (w *stream) Next() ([]*kvdb.KVPair, error) {
 }
 
 // await makes one blocking query. When the last one has failed it waits until Consul
-// can be reached, and looks what is there.
+// can be reached, and makes a query that does not block.
 func (w *stream) await() error {
 	if w.lost {
 		if err := w.reconnect(); err != nil || w.lost {
@@ -139,7 +138,7 @@ func (w *stream) await() error {
 			return kvdb.ErrWatchRevisionCompacted
 		}
 		w.learn(pairs, w.deletion(pairs, index))
-		if blocked || len(w.ready) > 0 { // else Consul may refuse still to wait for news
+		if blocked || len(w.ready) > 0 { // otherwise blocking queries may still fail
 			w.again.Reset()
 		}
 		if len(w.ready) == 0 {
@@ -159,7 +158,7 @@ func (w *stream) await() error {
 	return nil
 }
 
-// reconnect waits until Consul can be reached, and looks whether its history is
+// reconnect waits until Consul can be reached, and checks whether its history is still
 // the same.
 func (w *stream) reconnect() error {
 	if err := w.again.Wait(w.ctx); err != nil {
@@ -174,16 +173,17 @@ func (w *stream) reconnect() error {
 	if w.ctx.Err() != nil {
 		return context.Cause(w.ctx)
 	}
-	// A watch that may no longer read what it knew learns of that by its own query.
+	// Other errors, such as lost permission, come from the next query too.
 	w.lost = errors.Is(err, kvdb.ErrNoConnection)
 	return nil
 }
 
-// contradicted reports whether a reply cannot come from the history that the watch
-// has followed. What is there and was not before has a larger index than all
-// replies before, unless the token might not read it: that ends this watch alone.
+// contradicted reports whether a reply cannot come from the history that the watch has
+// followed. A pair that was not in the last reply has a larger index than all replies
+// before, unless the token could not read it then. In that case the watch ends, but the
+// history does not.
 func (w *stream) contradicted(pairs api.KVPairs, index uint64) bool {
-	mine := true
+	gained := false // permission to read a key
 	for _, p := range pairs {
 		known, there := w.known[p.Key]
 		switch {
@@ -191,88 +191,83 @@ func (w *stream) contradicted(pairs api.KVPairs, index uint64) bool {
 			w.store.leave(w.history)
 			return true
 		case !there && p.ModifyIndex <= w.latest:
-			mine = false
+			gained = true
 		}
 	}
 	if !w.request.Prefix && len(pairs) == 0 && index < w.latest {
 		w.store.leave(w.history)
 		return true
 	}
-	return !mine
+	return gained
 }
 
-// deletion returns the index of the deletion when the watched key is gone: the
-// reply about it has that of the last write to any key. Otherwise, and when that
-// cannot be found out, it returns index.
+// deletion returns the index of a reply, and for a watched key that was deleted the
+// index of the deletion, because that reply has the index of the last write to any key.
 func (w *stream) deletion(pairs api.KVPairs, index uint64) uint64 {
 	if w.request.Prefix || len(pairs) > 0 || len(w.known) == 0 {
 		return index
 	}
 	ctx, cancel := driver.WithTimeLimit(w.ctx, opTimeout)
 	defer cancel()
-	// When it fails the next query does too.
-	_ = w.store.conn.Call(ctx, conn.Repeatable, func(ctx context.Context, c *api.Client) error {
-		_, meta, err := c.KV().Keys(w.request.Key, kvdb.DefaultSeparator, conn.Consistent(ctx))
-		if err == nil {
-			index = min(index, meta.LastIndex)
-		}
-		return err
-	})
+	// If this fails the next query does too.
+	if _, last, err := w.store.keys(ctx, false, w.request.Key, kvdb.DefaultSeparator); err == nil {
+		return min(index, last)
+	}
 	return index
 }
 
-// learn makes events of the differences between pairs and what is known.
+// learn adds the events of the differences between pairs and what is known.
 func (w *stream) learn(pairs api.KVPairs, index uint64) {
 	now := make(map[string]indexes, len(pairs))
 	for _, p := range pairs {
 		now[p.Key] = indexes{p.CreateIndex, p.ModifyIndex}
 		if w.known[p.Key] != now[p.Key] {
-			w.tellWritten(p)
+			w.addWrite(p)
 		}
 	}
-	w.tellDeleted(now, index)
+	w.addDeletions(now, index)
 	slices.SortStableFunc(w.ready, func(a, b *kvdb.KVPair) int { return cmp.Compare(a.ModifiedIndex, b.ModifiedIndex) })
 	w.known = now
 	w.latest = max(w.latest, index)
 	w.facts = factsOf(pairs, w.latest)
-	// An index goes back when Consul forgets deletions: begin anew.
+	// An index goes back when Consul forgets deletions. Then the next query must not block.
 	if index < w.index {
 		index = 0
 	}
 	w.index = index
 }
 
-// tellWritten makes the event of a key that was written, and before it one of its
-// deletion when it is not the same pair any more.
-func (w *stream) tellWritten(p *api.KVPair) {
+// addWrite adds the event of a key that was written, and before it that of its deletion
+// if the key was created again.
+func (w *stream) addWrite(p *api.KVPair) {
 	before, known := w.known[p.Key]
-	reborn := known && before.created != p.CreateIndex
-	if reborn {
-		// It was deleted at the latest right before.
-		w.tell(&kvdb.KVPair{Key: p.Key, Action: kvdb.KVDelete, ModifiedIndex: p.CreateIndex - 1})
+	recreated := known && before.created != p.CreateIndex
+	if recreated {
+		// The deletion was immediately before the creation or earlier.
+		w.add(&kvdb.KVPair{Key: p.Key, Action: kvdb.KVDelete, ModifiedIndex: p.CreateIndex - 1})
 	}
 	event := toPair(p, 0)
 	event.Action = kvdb.KVSet
-	if reborn || !known && p.CreateIndex > w.request.After {
+	if recreated || !known && p.CreateIndex > w.request.After {
 		event.Action = kvdb.KVCreate
 	}
-	w.tell(&event)
+	w.add(&event)
 }
 
-// tellDeleted makes the events of keys that are not there any more.
-func (w *stream) tellDeleted(now map[string]indexes, index uint64) {
+// addDeletions adds the events of known keys that no longer exist.
+func (w *stream) addDeletions(now map[string]indexes, index uint64) {
 	deleted := w.deletedBy(now, index)
 	for key := range w.known {
 		if _, there := now[key]; !there {
-			w.tell(&kvdb.KVPair{Key: key, Action: kvdb.KVDelete, ModifiedIndex: deleted})
+			w.add(&kvdb.KVPair{Key: key, Action: kvdb.KVDelete, ModifiedIndex: deleted})
 		}
 	}
 }
 
-// deletedBy returns an index by which all keys were deleted that are gone in a
-// reply: its own, which is that of the last deletion, unless a write came later.
-// Then it is the last one before that is no write's in the reply, so that a watch
-// that goes on from there misses none.
+// deletedBy returns an index by which all keys that are missing in a reply were deleted.
+// That is the index of the reply if it is that of the last deletion. If a write came
+// later it is the last index before that is not a write's in the reply, so that a watch
+// from there misses nothing.
 func (w *stream) deletedBy(now map[string]indexes, index uint64) uint64 {
 	writes := map[uint64]bool{}
 	for _, i := range now {
@@ -286,7 +281,8 @@ func (w *stream) deletedBy(now map[string]indexes, index uint64) uint64 {
 	return max(index, w.latest) // in one transaction with a write, or the index went back
 }
 
-func (w *stream) tell(event *kvdb.KVPair) {
+// add adds an event that the watch asked for.
+func (w *stream) add(event *kvdb.KVPair) {
 	if event.ModifiedIndex > w.request.After {
 		event.KVDBIndex = event.ModifiedIndex
 		w.ready = append(w.ready, event)

@@ -36,10 +36,11 @@ func ifPlain(key string, modified uint64) api.TxnOps {
 type write struct {
 	key   string
 	value []byte
-	// session is the key's own, which ends after the TTL; "" without a TTL. It was
-	// requested at requested.
+	ttl   time.Duration // 0 for none
+
+	// session is the key's own, which ends after the TTL; "" without a TTL.
 	session   string
-	requested time.Time
+	requested time.Time // when the session was
 }
 
 // final returns the operation that gives the key its value and session, when no
