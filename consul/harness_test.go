@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -203,3 +204,30 @@ type discard struct{ header http.Header }
 func (d discard) Header() http.Header       { return d.header }
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) WriteHeader(int)             {}
+
+// each calls f with 0 to n-1, several at a time.
+func each(t *testing.T, n int, f func(i int) error) {
+	t.Helper()
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 16)
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() { errs[i] = f(i); <-slots })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+}
+
+// storeOf opens a store without an engine.
+func storeOf(t *testing.T, cluster *servers.Cluster) *store {
+	t.Helper()
+	c, err := parse(cluster.Endpoints(), nil)
+	require.NoError(t, err)
+	s, err := newStore(c)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close(context.Background())) })
+	return s
+}

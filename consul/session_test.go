@@ -2,14 +2,12 @@ package consul
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,22 +17,6 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/test/servers"
 )
-
-// each calls f with 0 to n-1, several at a time.
-func each(t *testing.T, n int, f func(i int) error) {
-	t.Helper()
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, 16)
-	for i := range n {
-		slots <- struct{}{}
-		wg.Go(func() { errs[i] = f(i); <-slots })
-	}
-	wg.Wait()
-	for _, err := range errs {
-		require.NoError(t, err)
-	}
-}
 
 // However a lock or a TTL ends, its session does too.
 func TestSessionsAreNotLeaked(t *testing.T) {
@@ -161,17 +143,6 @@ func TestUselessSessionEnds(t *testing.T) {
 	again, err := s.locks.session(t.Context())
 	require.NoError(t, err)
 	require.NotEqual(t, held.id, again.id)
-}
-
-// storeOf opens a store without an engine.
-func storeOf(t *testing.T, cluster *servers.Cluster) *store {
-	t.Helper()
-	c, err := parse(cluster.Endpoints(), nil)
-	require.NoError(t, err)
-	s, err := newStore(c)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close(context.Background())) })
-	return s
 }
 
 // A write replaces the TTL of an earlier one, whoever made that, and leaves flags
