@@ -9,7 +9,6 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/call"
 )
 
 // maxPrevValue is the longest value, in bytes, that a request is conditioned on:
@@ -230,13 +229,8 @@ func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KV
 
 // remove deletes the node at a path.
 func (s *store) remove(ctx context.Context, path string, o client.DeleteOptions) (*client.Response, error) {
-	return s.removeAs(ctx, once, path, o)
-}
-
-// removeAs is remove for a request that may be sent as often as k says.
-func (s *store) removeAs(ctx context.Context, k call.Kind, path string, o client.DeleteOptions) (*client.Response, error) {
 	g, _ := s.pool.history.now()
-	reply, err := s.pool.keys(ctx, k, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
+	reply, err := s.pool.keys(ctx, once, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
 		reply, err := keys.Delete(ctx, path, &o)
 		if err == nil && reply.PrevNode == nil {
 			err = errNoNode

@@ -40,10 +40,11 @@ func lockOwner(value string) (string, bool) {
 
 // Lock implements driver.Store.
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
-	if err := s.beginLock(); err != nil {
+	leave, err := s.life.Enter()
+	if err != nil {
 		return nil, err
 	}
-	defer s.locking.Done()
+	defer leave()
 	waiting, cancel := driver.WithTimeLimit(ctx, wait)
 	defer cancel()
 	value, err := json.Marshal(lockNode{common.LockerIDInfo{LockerID: owner}, rand.Text()})
@@ -59,7 +60,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 			if errors.Is(err, kvdb.ErrNoConnection) && backoff.Wait(waiting) == nil {
 				continue
 			}
-			s.disown(path, string(value))
+			s.locks.ReleaseStray(lockedKey(path), s.removal(path, string(value)))
 			return nil, ended(ctx, err)
 		}
 		backoff.Reset()
@@ -109,8 +110,7 @@ func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *clien
 		case err != nil:
 			return nil, nil, 0, err
 		case reply.Node.Value == value:
-			l, err := s.newLease(path, value, reply.Node.CreatedIndex, sent)
-			return l, nil, 0, err
+			return s.newLease(path, value, reply.Node.CreatedIndex, sent), nil, 0, nil
 		}
 		return nil, reply.Node, reply.Index, nil
 	}
@@ -139,23 +139,6 @@ func (s *store) awaitUnlock(ctx context.Context, g *generation, path string, aft
 		return nil
 	}
 	return err
-}
-
-// strayTime is how long a request that was given up may still be on the way.
-const strayTime = 100 * time.Millisecond
-
-// disown removes the node of an attempt that was given up, whose request may
-// still be on the way. What is not removed expires.
-func (s *store) disown(path, value string) {
-	s.launch(func() {
-		stray := time.NewTimer(strayTime)
-		defer stray.Stop()
-		select {
-		case <-stray.C:
-		case <-s.late.Done():
-		}
-		s.release(path, value)
-	})
 }
 
 // LockOwner implements driver.Store.

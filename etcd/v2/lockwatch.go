@@ -46,6 +46,9 @@ func newLockWatch(s *store) *lockWatch {
 func (w *lockWatch) add(l *lease) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if l.Context().Err() != nil { // remove was called, or will be
+		return
+	}
 	if w.refused || l.isHidden() {
 		w.watchAlone(l)
 		return
@@ -53,14 +56,14 @@ func (w *lockWatch) add(l *lease) {
 	w.idle.Stop()
 	w.leases[l] = struct{}{}
 	if w.end != nil {
-		if w.told > l.token {
+		if w.told > l.Token() {
 			l.check()
 		}
 		return
 	}
 	var ctx context.Context
-	ctx, w.end = context.WithCancel(w.store.lifetime)
-	w.store.launch(func() { w.run(ctx) })
+	ctx, w.end = context.WithCancel(w.store.life.Context())
+	w.store.life.Go(func() { w.run(ctx) })
 }
 
 // remove ends the watch of a lock.
@@ -107,9 +110,9 @@ func (w *lockWatch) since(index uint64) []*lease {
 
 // watchAlone watches a lock by a stream of its own, as long as it is held.
 func (w *lockWatch) watchAlone(l *lease) {
-	w.store.launch(func() {
+	w.store.life.Go(func() {
 		// When etcd refuses that, requests to keep the lock show what became of it.
-		_ = w.store.watchLocks(l.ctx, driver.WatchRequest{Key: l.key()}, func(uint64) []*lease { return []*lease{l} })
+		_ = w.store.watchLocks(l.Context(), driver.WatchRequest{Key: l.key()}, func(uint64) []*lease { return []*lease{l} })
 	})
 }
 
@@ -153,7 +156,7 @@ func (l *lease) key() string { return strings.TrimPrefix(l.path, "/") }
 // isHidden reports whether events of the directory of locks leave the lock's node out.
 func (l *lease) isHidden() bool { return isHidden(l.key(), locksDir+"/") }
 
-// check makes keep ask at once whether the lock is still held.
+// check makes keepAlive ask at once whether the lock is still held.
 func (l *lease) check() {
 	select {
 	case l.checks <- struct{}{}:
@@ -164,7 +167,7 @@ func (l *lease) check() {
 // notice takes note of an event of any lock's node. Requests that keep a lock make
 // no events.
 func (l *lease) notice(event *kvdb.KVPair) {
-	if event.Key == l.key() && event.ModifiedIndex > l.token && string(event.Value) != l.value {
-		l.lose()
+	if event.Key == l.key() && event.ModifiedIndex > l.Token() && string(event.Value) != l.value {
+		l.Gone()
 	}
 }

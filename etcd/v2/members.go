@@ -25,7 +25,7 @@ const statusTimeout = 2 * time.Second
 
 // The Controller's methods have no context: they end with the store.
 func (s *store) controllerContext() (context.Context, context.CancelFunc) {
-	return driver.WithTimeLimit(s.lifetime, opTimeout)
+	return driver.WithTimeLimit(s.life.Context(), opTimeout)
 }
 
 func (s *store) members(ctx context.Context) ([]client.Member, error) {

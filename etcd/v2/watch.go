@@ -83,7 +83,7 @@ func (s *store) watch(ctx context.Context, r driver.WatchRequest) (*stream, erro
 	}
 	w.after = cmp.Or(r.After, w.listed)
 	w.ctx, w.cancel = w.history.bind(ctx)
-	if !s.launch(w.run) {
+	if !s.life.Go(w.run) {
 		w.cancel()
 		return nil, kvdb.ErrClosed
 	}

@@ -1,0 +1,125 @@
+package held
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/life"
+)
+
+// strayTime is how long a request that was given up may still be on the way.
+const strayTime = 100 * time.Millisecond
+
+// Locks are the locks that an instance holds.
+type Locks struct {
+	life        *life.Group
+	ttl, margin time.Duration
+
+	mu         sync.Mutex       // protects what is below
+	held       map[string]*Lock // by their keys
+	unreleased []string         // keys of locks that could not be released before the time of Close was over
+}
+
+// NewLocks returns the locks of an instance with these goroutines, none at first. Their
+// leases end ttl after they were last kept alive; by the local clock a lock is lost by
+// margin earlier.
+func NewLocks(g *life.Group, ttl, margin time.Duration) *Locks {
+	return &Locks{life: g, ttl: ttl, margin: margin, held: map[string]*Lock{}}
+}
+
+// Add adds a lock that was obtained. An earlier one with that key is gone.
+func (s *Locks) Add(key string, token uint64, remove Remove) *Lock {
+	l := &Lock{
+		locks: s, key: key, token: token, remove: remove,
+		lost: make(chan struct{}), removing: make(chan struct{}, 1),
+	}
+	l.expiry = NewExpiry(s.ttl, s.margin, l.Lose)
+	l.ctx, l.end = context.WithCancel(s.life.Context())
+	s.mu.Lock()
+	earlier := s.held[key]
+	s.held[key] = l
+	s.mu.Unlock()
+	if earlier != nil {
+		earlier.Gone()
+	}
+	return l
+}
+
+// forget ends that l is one of the locks that are held.
+func (s *Locks) forget(l *Lock) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held[l.key] == l {
+		delete(s.held, l.key)
+	}
+}
+
+// all returns the locks.
+func (s *Locks) all() []*Lock {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.held))
+}
+
+// At returns the lock with a key, nil when there is none.
+func (s *Locks) At(key string) *Lock {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held[key]
+}
+
+// Lose makes all locks lost.
+func (s *Locks) Lose() {
+	for _, l := range s.all() {
+		l.Lose()
+	}
+}
+
+// ReleaseStray removes in the background what a request for a lock may have left whose
+// outcome nobody has waited for, until it must have expired.
+func (s *Locks) ReleaseStray(key string, remove Remove) {
+	expiry := time.Now().Add(s.ttl)
+	s.background(key, strayTime, func(ctx context.Context) error {
+		if !time.Now().Before(expiry) {
+			return nil
+		}
+		_, err := remove(ctx)
+		return err
+	})
+}
+
+// background runs remove after delay, again while the store cannot be reached, until
+// Close has no time left. Close names the lock then.
+func (s *Locks) background(key string, delay time.Duration, remove func(context.Context) error) {
+	s.life.Go(func() {
+		err := life.Retry(s.life.Late(), delay, remove)
+		if err != nil && s.life.Late().Err() != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.unreleased = append(s.unreleased, key)
+		}
+	})
+}
+
+// Close loses and then releases all locks, until ctx ends, and closes the group of
+// goroutines. The error names the locks that are not released.
+func (s *Locks) Close(ctx context.Context) error {
+	s.life.Drain()
+	for _, l := range s.all() {
+		l.Lose()
+		s.background(l.key, 0, l.tryRemove)
+	}
+	s.life.Close(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.unreleased) == 0 {
+		return nil
+	}
+	slices.Sort(s.unreleased)
+	return fmt.Errorf("%w: not released, so held for up to %v: the locks %q", kvdb.ErrNoConnection, s.ttl, slices.Compact(s.unreleased))
+}

@@ -1,0 +1,106 @@
+// Package life keeps the goroutines of an instance, so that its Close waits for them.
+package life
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/retry"
+)
+
+// Group is the goroutines of an instance, and those of its calls that may start some.
+type Group struct {
+	ctx     context.Context
+	end     context.CancelCauseFunc
+	late    context.Context
+	endLate context.CancelCauseFunc
+
+	mu         sync.Mutex // protects what is below, and orders Enter and Go against Close
+	draining   bool       // Enter begins no call any more
+	closed     bool       // Go starts nothing any more
+	calls      sync.WaitGroup
+	goroutines sync.WaitGroup
+}
+
+// New returns a group that Close ends.
+func New() *Group {
+	g := &Group{}
+	g.ctx, g.end = context.WithCancelCause(context.Background())
+	g.late, g.endLate = context.WithCancelCause(context.Background())
+	return g
+}
+
+// Context returns a context that ends with the cause kvdb.ErrClosed when Close begins.
+func (g *Group) Context() context.Context { return g.ctx }
+
+// Late returns a context for work that must be done although its call, or the instance,
+// is over. It ends when Close has no time left, or is over.
+func (g *Group) Late() context.Context { return g.late }
+
+// Go runs f on a goroutine that Close waits for. It reports whether it does: it does
+// not after Close.
+func (g *Group) Go(f func()) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return false
+	}
+	g.goroutines.Go(f)
+	return true
+}
+
+// Retry runs f after delay, and again after a growing pause while the store cannot be
+// reached, until ctx ends. It returns the last error.
+func Retry(ctx context.Context, delay time.Duration, f func(context.Context) error) error {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	backoff := retry.Backoff{Min: 20 * time.Millisecond, Max: time.Second}
+	for {
+		err := f(ctx)
+		again := errors.Is(err, kvdb.ErrNoConnection) || errors.Is(err, kvdb.ErrUnknownOutcome)
+		if !again || backoff.Wait(ctx) != nil {
+			return err
+		}
+	}
+}
+
+// Enter begins a call that may leave work to a goroutine; leave is to be called at its
+// end. After Drain the error is kvdb.ErrClosed.
+func (g *Group) Enter() (leave func(), err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.draining {
+		return nil, kvdb.ErrClosed
+	}
+	g.calls.Add(1)
+	return g.calls.Done, nil
+}
+
+// Drain lets no call begin any more, and waits for those that have begun. Their contexts
+// must have ended.
+func (g *Group) Drain() {
+	g.mu.Lock()
+	g.draining = true
+	g.mu.Unlock()
+	g.calls.Wait()
+}
+
+// Close ends Context, and Late when ctx ends, and returns when all goroutines have.
+func (g *Group) Close(ctx context.Context) {
+	g.mu.Lock()
+	g.draining, g.closed = true, true
+	g.mu.Unlock()
+	g.end(kvdb.ErrClosed)
+	stop := context.AfterFunc(ctx, func() { g.endLate(driver.ErrTimeLimit) })
+	defer stop()
+	g.goroutines.Wait()
+	g.endLate(kvdb.ErrClosed)
+}
