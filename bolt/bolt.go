@@ -105,13 +105,9 @@ func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb
 	if err != nil {
 		return nil, err
 	}
-	kv, err := engine.New(engine.Config{
+	return engine.New(engine.Config{
 		Name: Name, Domain: domain, Store: newStore(db), FatalCb: fatalErrorCb,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return kv, nil
 }
 
 func pathOption(options map[string]string) (string, error) {

@@ -104,9 +104,5 @@ func New(domain string, machines []string, options map[string]string, fatalError
 	if err := s.conn.Connect(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to Consul at %q: %w", c.Given, err), s.Close(ctx))
 	}
-	kv, err := engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
-	if err != nil {
-		return nil, err
-	}
-	return kv, nil
+	return engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
 }

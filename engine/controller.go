@@ -9,7 +9,7 @@ import (
 // Close, before the call only, but for a driver.Defragmenter.
 
 // AddMember implements kvdb.Controller.
-func (kv *Kvdb) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+func (kv *view) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	if err := kv.usable(); err != nil {
 		return nil, err
 	}
@@ -17,7 +17,7 @@ func (kv *Kvdb) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]s
 }
 
 // AddLearner implements kvdb.Controller.
-func (kv *Kvdb) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+func (kv *view) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	if err := kv.usable(); err != nil {
 		return nil, err
 	}
@@ -25,7 +25,7 @@ func (kv *Kvdb) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]
 }
 
 // RemoveMember implements kvdb.Controller.
-func (kv *Kvdb) RemoveMember(nodeName, nodeIP string) error {
+func (kv *view) RemoveMember(nodeName, nodeIP string) error {
 	if err := kv.usable(); err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (kv *Kvdb) RemoveMember(nodeName, nodeIP string) error {
 }
 
 // RemoveMemberByID implements kvdb.Controller.
-func (kv *Kvdb) RemoveMemberByID(memberID uint64) error {
+func (kv *view) RemoveMemberByID(memberID uint64) error {
 	if err := kv.usable(); err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (kv *Kvdb) RemoveMemberByID(memberID uint64) error {
 }
 
 // UpdateMember implements kvdb.Controller.
-func (kv *Kvdb) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+func (kv *view) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	if err := kv.usable(); err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (kv *Kvdb) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string]
 }
 
 // ListMembers implements kvdb.Controller.
-func (kv *Kvdb) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
+func (kv *view) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 	if err := kv.usable(); err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (kv *Kvdb) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 }
 
 // SetEndpoints implements kvdb.Controller.
-func (kv *Kvdb) SetEndpoints(endpoints []string) error {
+func (kv *view) SetEndpoints(endpoints []string) error {
 	if err := kv.usable(); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (kv *Kvdb) SetEndpoints(endpoints []string) error {
 }
 
 // Defragment implements kvdb.Controller.
-func (kv *Kvdb) Defragment(endpoint string, timeout int) error {
+func (kv *view) Defragment(endpoint string, timeout int) error {
 	if d, ok := kv.store.(driver.Defragmenter); ok {
 		ctx, cancel, err := kv.beginUnbounded()
 		if err != nil {

@@ -36,19 +36,19 @@ type Config struct {
 	FatalCb kvdb.FatalErrorCB
 }
 
-// Kvdb is a view of an instance: every call through it obeys ctx.
-type Kvdb struct {
+// view implements kvdb.Kvdb: it is a view of an instance: every call through it obeys ctx.
+type view struct {
 	*instance
 	ctx context.Context
 	// outer is the view that this one was made from, or nil. Every call obeys its
 	// context too.
-	outer *Kvdb
+	outer *view
 }
 
 var (
-	_ kvdb.Kvdb          = (*Kvdb)(nil)
-	_ kvdb.Pager         = (*Kvdb)(nil)
-	_ kvdb.ContextBinder = (*Kvdb)(nil)
+	_ kvdb.Kvdb          = (*view)(nil)
+	_ kvdb.Pager         = (*view)(nil)
+	_ kvdb.ContextBinder = (*view)(nil)
 )
 
 // instance is what all views share.
@@ -74,7 +74,7 @@ type instance struct {
 
 // New returns an instance over cfg.Store, which it owns from now on. When it
 // fails the store is closed.
-func New(cfg Config) (*Kvdb, error) {
+func New(cfg Config) (kvdb.Kvdb, error) {
 	i := &instance{name: cfg.Name, store: cfg.Store, profile: cfg.Store.Profile()}
 	i.FatalCb = cfg.FatalCb
 	i.lockQueue.waiting = map[string][]chan struct{}{}
@@ -96,7 +96,7 @@ func New(cfg Config) (*Kvdb, error) {
 		i.prefix = i.domain
 	}
 	i.lifetime, i.end = context.WithCancelCause(context.Background())
-	return &Kvdb{instance: i, ctx: i.lifetime}, nil
+	return &view{instance: i, ctx: i.lifetime}, nil
 }
 
 // String returns the name of the backend.
@@ -106,17 +106,17 @@ func (i *instance) String() string { return i.name }
 func (i *instance) Capabilities() int { return i.profile.Capabilities }
 
 // BindContext implements kvdb.ContextBinder.
-func (kv *Kvdb) BindContext(ctx context.Context) kvdb.Kvdb {
-	view := &Kvdb{instance: kv.instance, ctx: ctx}
+func (kv *view) BindContext(ctx context.Context) kvdb.Kvdb {
+	bound := &view{instance: kv.instance, ctx: ctx}
 	if kv.ctx != kv.lifetime {
-		view.outer = kv
+		bound.outer = kv
 	}
-	return view
+	return bound
 }
 
 // begin starts a call. It returns the context for the store, which ends with the
 // context of the view, with the instance, and at the store's time limit for a call.
-func (kv *Kvdb) begin() (context.Context, context.CancelFunc, error) {
+func (kv *view) begin() (context.Context, context.CancelFunc, error) {
 	if err := kv.usable(); err != nil {
 		return nil, nil, err
 	}
@@ -137,7 +137,7 @@ func (kv *Kvdb) begin() (context.Context, context.CancelFunc, error) {
 }
 
 // beginUnbounded is begin without the time limit.
-func (kv *Kvdb) beginUnbounded() (context.Context, context.CancelFunc, error) {
+func (kv *view) beginUnbounded() (context.Context, context.CancelFunc, error) {
 	if err := kv.usable(); err != nil {
 		return nil, nil, err
 	}
@@ -145,13 +145,13 @@ func (kv *Kvdb) beginUnbounded() (context.Context, context.CancelFunc, error) {
 	return ctx, cancel, nil
 }
 
-func (kv *Kvdb) usable() error {
+func (kv *view) usable() error {
 	if kv.closed.Load() {
 		return kvdb.ErrClosed
 	}
-	for view := kv; view != nil; view = view.outer {
-		if view.ctx.Err() != nil {
-			return driver.WithCause(view.ctx, nil)
+	for v := kv; v != nil; v = v.outer {
+		if v.ctx.Err() != nil {
+			return driver.WithCause(v.ctx, nil)
 		}
 	}
 	return nil
@@ -159,14 +159,14 @@ func (kv *Kvdb) usable() error {
 
 // merged returns a context that ends with the contexts of the view and of its outer
 // views, and with the instance. After cancel none of them refers to it.
-func (kv *Kvdb) merged() (context.Context, context.CancelFunc) {
+func (kv *view) merged() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(kv.ctx)
 	if kv.ctx == kv.lifetime {
 		return ctx, func() { cancel(nil) }
 	}
 	detach := []func() bool{context.AfterFunc(kv.lifetime, func() { cancel(kvdb.ErrClosed) })}
-	for view := kv.outer; view != nil; view = view.outer {
-		detach = append(detach, context.AfterFunc(view.ctx, func() { cancel(driver.EndOf(view.ctx)) }))
+	for v := kv.outer; v != nil; v = v.outer {
+		detach = append(detach, context.AfterFunc(v.ctx, func() { cancel(driver.EndOf(v.ctx)) }))
 	}
 	return ctx, func() {
 		for _, f := range detach {

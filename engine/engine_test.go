@@ -208,14 +208,14 @@ func TestCallsAreForgotten(t *testing.T) {
 		kv := open(t, f, nil)
 		life, outer, inner := newCounted(), newCounted(), newCounted()
 		kv.lifetime, kv.ctx = life, life
-		view := kv.BindContext(outer).(*Kvdb).BindContext(inner)
+		bound := kv.BindContext(outer).(*view).BindContext(inner)
 		f.get = func(context.Context, string) (*kvdb.KVPair, error) {
 			for _, ctx := range []*counted{life, outer, inner} {
 				require.Equal(t, 1, ctx.waiting)
 			}
 			return nil, kvdb.ErrNotFound
 		}
-		_, err := view.Get("key")
+		_, err := bound.Get("key")
 		require.Equal(t, kvdb.ErrNotFound, err)
 		for _, ctx := range []*counted{life, outer, inner} {
 			require.Zero(t, ctx.waiting)
@@ -241,8 +241,7 @@ func (l *listing) List(_ context.Context, prefix string, o driver.ListOptions) (
 // A store that can read at a past index is asked for the index of the first page.
 func TestPagesOfOneMoment(t *testing.T) {
 	store := &listing{fake: &fake{}}
-	kv, err := New(Config{Name: "fake", Domain: "domain", Store: store})
-	require.NoError(t, err)
+	kv := open(t, store, nil)
 	var keys []string
 	for pair, err := range kv.EnumeratePages("", 2) {
 		require.NoError(t, err)
@@ -289,8 +288,7 @@ func TestImpossibleIndexes(t *testing.T) {
 func TestDefaultPageSize(t *testing.T) {
 	for _, size := range []int{0, -1} {
 		store := &listing{fake: &fake{}}
-		kv, err := New(Config{Name: "fake", Domain: "domain", Store: store})
-		require.NoError(t, err)
+		kv := open(t, store, nil)
 		for _, err := range kv.EnumeratePages("", size) {
 			require.NoError(t, err)
 		}
@@ -319,8 +317,7 @@ func (a *administered) RevokeAccess(_ context.Context, user string, _ kvdb.Permi
 // Access is granted and revoked for keys with the domain in front.
 func TestAccessIsToTheDomain(t *testing.T) {
 	store := &administered{fake: &fake{}}
-	kv, err := New(Config{Name: "fake", Domain: "domain", Store: store})
-	require.NoError(t, err)
+	kv := open(t, store, nil)
 	require.NoError(t, kv.GrantUserAccess("user", kvdb.ReadPermission, "tree"))
 	require.NoError(t, kv.RevokeUsersAccess("user", kvdb.ReadPermission, "tree"))
 	require.Equal(t, []string{"user domain/tree"}, store.granted)

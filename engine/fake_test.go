@@ -42,11 +42,11 @@ func (f *fake) Close(context.Context) error {
 	return nil
 }
 
-func open(t *testing.T, f *fake, cb kvdb.FatalErrorCB) *Kvdb {
+func open(t *testing.T, store driver.Store, cb kvdb.FatalErrorCB) *view {
 	t.Helper()
-	kv, err := New(Config{Name: "fake", Domain: "domain", Store: f, FatalCb: cb})
+	kv, err := New(Config{Name: "fake", Domain: "domain", Store: store, FatalCb: cb})
 	require.NoError(t, err)
-	return kv
+	return kv.(*view)
 }
 
 // fakeLease is a lease that a test can lose.

@@ -16,17 +16,17 @@ import (
 const defaultLockerID = "locked"
 
 // Lock locks key for the locker ID "locked".
-func (kv *Kvdb) Lock(key string) (*kvdb.KVPair, error) {
+func (kv *view) Lock(key string) (*kvdb.KVPair, error) {
 	return kv.LockWithID(key, defaultLockerID)
 }
 
 // LockWithID locks key for lockerID.
-func (kv *Kvdb) LockWithID(key, lockerID string) (*kvdb.KVPair, error) {
+func (kv *view) LockWithID(key, lockerID string) (*kvdb.KVPair, error) {
 	return kv.LockWithTimeout(key, lockerID, kv.GetLockTryDuration(), kv.GetLockHoldDuration())
 }
 
 // LockWithTimeout locks key for lockerID.
-func (kv *Kvdb) LockWithTimeout(key, lockerID string, lockTryDuration, lockHoldDuration time.Duration) (*kvdb.KVPair, error) {
+func (kv *view) LockWithTimeout(key, lockerID string, lockTryDuration, lockHoldDuration time.Duration) (*kvdb.KVPair, error) {
 	full, err := kv.key(key)
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (kv *Kvdb) LockWithTimeout(key, lockerID string, lockTryDuration, lockHoldD
 }
 
 // obtain gets the lock from the store when it is the caller's turn in the queue.
-func (kv *Kvdb) obtain(ctx context.Context, full, owner string, wait time.Duration) (driver.Lease, error) {
+func (kv *view) obtain(ctx context.Context, full, owner string, wait time.Duration) (driver.Lease, error) {
 	if wait <= 0 {
 		return kv.store.Lock(ctx, full, owner, 0)
 	}
@@ -190,7 +190,7 @@ func (h *heldLock) unlock(ctx context.Context) error {
 }
 
 // Unlock releases a lock that one of the Lock calls of this instance returned.
-func (kv *Kvdb) Unlock(kvp *kvdb.KVPair) error {
+func (kv *view) Unlock(kvp *kvdb.KVPair) error {
 	h := kv.held(kvp)
 	if h == nil {
 		return kvdb.ErrInvalidLock
@@ -224,7 +224,7 @@ func (i *instance) held(kvp *kvdb.KVPair) *heldLock {
 }
 
 // IsKeyLocked reports whether key is locked, and returns the ID of the holder.
-func (kv *Kvdb) IsKeyLocked(key string) (bool, string, error) {
+func (kv *view) IsKeyLocked(key string) (bool, string, error) {
 	full, err := kv.key(key)
 	if err != nil {
 		return false, "", err

@@ -18,7 +18,7 @@ import (
 
 // leased returns an instance whose store returns lease, and the errors that its fatal
 // callback gets.
-func leased(t *testing.T, lease driver.Lease) (*Kvdb, chan error) {
+func leased(t *testing.T, lease driver.Lease) (*view, chan error) {
 	fatal := make(chan error, 10)
 	f := &fake{lock: func(context.Context, string, string, time.Duration) (driver.Lease, error) { return lease, nil }}
 	return open(t, f, func(err error, format string, args ...interface{}) {
@@ -190,12 +190,12 @@ func TestOwnerNotFoundOut(t *testing.T) {
 // as Lost is closed.
 func TestLostLockIsReportedWhateverComesNext(t *testing.T) {
 	for range 200 { // a select with several ready cases takes any of them
-		for name, next := range map[string]func(kv *Kvdb, pair *kvdb.KVPair) error{
-			"nothing":        func(*Kvdb, *kvdb.KVPair) error { return nil },
-			"Unlock":         func(kv *Kvdb, pair *kvdb.KVPair) error { return kv.Unlock(pair) },
-			"Close":          func(kv *Kvdb, _ *kvdb.KVPair) error { return kv.Close() },
-			"Unlock, Unlock": func(kv *Kvdb, pair *kvdb.KVPair) error { return errors.Join(kv.Unlock(pair), kv.Unlock(pair)) },
-			"Unlock, Close":  func(kv *Kvdb, pair *kvdb.KVPair) error { return errors.Join(kv.Unlock(pair), kv.Close()) },
+		for name, next := range map[string]func(kv *view, pair *kvdb.KVPair) error{
+			"nothing":        func(*view, *kvdb.KVPair) error { return nil },
+			"Unlock":         func(kv *view, pair *kvdb.KVPair) error { return kv.Unlock(pair) },
+			"Close":          func(kv *view, _ *kvdb.KVPair) error { return kv.Close() },
+			"Unlock, Unlock": func(kv *view, pair *kvdb.KVPair) error { return errors.Join(kv.Unlock(pair), kv.Unlock(pair)) },
+			"Unlock, Close":  func(kv *view, pair *kvdb.KVPair) error { return errors.Join(kv.Unlock(pair), kv.Close()) },
 		} {
 			synctest.Test(t, func(t *testing.T) {
 				lease := newFakeLease()
@@ -226,9 +226,9 @@ func TestLostLockIsReportedWhateverComesNext(t *testing.T) {
 // once, and not after Unlock.
 func TestNoReportAfterUnlock(t *testing.T) {
 	for range 200 {
-		for name, give := range map[string]func(kv *Kvdb, pair *kvdb.KVPair) error{
-			"Unlock": func(kv *Kvdb, pair *kvdb.KVPair) error { return kv.Unlock(pair) },
-			"Close":  func(kv *Kvdb, _ *kvdb.KVPair) error { return kv.Close() },
+		for name, give := range map[string]func(kv *view, pair *kvdb.KVPair) error{
+			"Unlock": func(kv *view, pair *kvdb.KVPair) error { return kv.Unlock(pair) },
+			"Close":  func(kv *view, _ *kvdb.KVPair) error { return kv.Close() },
 		} {
 			synctest.Test(t, func(t *testing.T) {
 				lease := newFakeLease()
@@ -320,7 +320,7 @@ func TestFatalCallbackCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lease := newFakeLease()
 		closed := make(chan error, 1)
-		var kv *Kvdb
+		var kv *view
 		f := &fake{lock: func(context.Context, string, string, time.Duration) (driver.Lease, error) { return lease, nil }}
 		kv = open(t, f, func(error, string, ...interface{}) { closed <- kv.Close() })
 		_, err := kv.Lock("key")

@@ -11,7 +11,7 @@ import (
 )
 
 // Get returns the pair at key.
-func (kv *Kvdb) Get(key string) (*kvdb.KVPair, error) {
+func (kv *view) Get(key string) (*kvdb.KVPair, error) {
 	full, err := kv.key(key)
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func (i *instance) found(pair *kvdb.KVPair, full string) {
 }
 
 // GetVal is Get, and decodes the value from JSON into value.
-func (kv *Kvdb) GetVal(key string, value interface{}) (*kvdb.KVPair, error) {
+func (kv *view) GetVal(key string, value interface{}) (*kvdb.KVPair, error) {
 	pair, err := kv.Get(key)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func decode(encoded []byte, value interface{}) error {
 }
 
 // GetWithCopy returns the copy that copySelect makes of the value at key.
-func (kv *Kvdb) GetWithCopy(key string, copySelect kvdb.CopySelect) (interface{}, error) {
+func (kv *view) GetWithCopy(key string, copySelect kvdb.CopySelect) (interface{}, error) {
 	if copySelect == nil {
 		return nil, driver.ErrIllegalSelect
 	}
@@ -89,11 +89,11 @@ type lister interface {
 }
 
 // list returns the pairs below a store's prefix, hidden ones included.
-func (kv *Kvdb) list(prefix string, o driver.ListOptions) (driver.Page, error) {
+func (kv *view) list(prefix string, o driver.ListOptions) (driver.Page, error) {
 	return kv.listFrom(kv.store, prefix, o)
 }
 
-func (kv *Kvdb) listFrom(from lister, prefix string, o driver.ListOptions) (driver.Page, error) {
+func (kv *view) listFrom(from lister, prefix string, o driver.ListOptions) (driver.Page, error) {
 	ctx, cancel, err := kv.begin()
 	if err != nil {
 		return driver.Page{}, err
@@ -110,7 +110,7 @@ func (kv *Kvdb) listFrom(from lister, prefix string, o driver.ListOptions) (driv
 }
 
 // Enumerate returns the pairs below prefix.
-func (kv *Kvdb) Enumerate(prefix string) (kvdb.KVPairs, error) {
+func (kv *view) Enumerate(prefix string) (kvdb.KVPairs, error) {
 	full, err := kv.stringPrefix(prefix)
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (kv *Kvdb) Enumerate(prefix string) (kvdb.KVPairs, error) {
 func isHidden(pair *kvdb.KVPair) bool { return hidden(pair.Key) }
 
 // EnumeratePages implements kvdb.Pager.
-func (kv *Kvdb) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPair, error] {
+func (kv *view) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPair, error] {
 	if pageSize <= 0 {
 		pageSize = kvdb.DefaultPageSize
 	}
@@ -179,7 +179,7 @@ func (f *frozen) List(ctx context.Context, prefix string, o driver.ListOptions) 
 
 // listObjects returns the pairs that Enumerate(prefix) returns, and for each the value
 // that the select and copy callbacks get. With keysOnly the pairs may lack their values.
-func (kv *Kvdb) listObjects(prefix string, keysOnly bool) (kvdb.KVPairs, []any, error) {
+func (kv *view) listObjects(prefix string, keysOnly bool) (kvdb.KVPairs, []any, error) {
 	objects, ok := kv.store.(driver.ObjectStore)
 	if !ok {
 		pairs, err := kv.Enumerate(prefix)
@@ -214,7 +214,7 @@ func (kv *Kvdb) listObjects(prefix string, keysOnly bool) (kvdb.KVPairs, []any, 
 }
 
 // EnumerateWithSelect returns copies of the values that enumerateSelect accepts.
-func (kv *Kvdb) EnumerateWithSelect(prefix string, enumerateSelect kvdb.EnumerateSelect,
+func (kv *view) EnumerateWithSelect(prefix string, enumerateSelect kvdb.EnumerateSelect,
 	copySelect kvdb.CopySelect) ([]interface{}, error) {
 	if enumerateSelect == nil || copySelect == nil {
 		return nil, driver.ErrIllegalSelect
@@ -238,7 +238,7 @@ func (kv *Kvdb) EnumerateWithSelect(prefix string, enumerateSelect kvdb.Enumerat
 }
 
 // EnumerateKVPWithSelect returns copies of the pairs that enumerateSelect accepts.
-func (kv *Kvdb) EnumerateKVPWithSelect(prefix string, enumerateSelect kvdb.EnumerateKVPSelect,
+func (kv *view) EnumerateKVPWithSelect(prefix string, enumerateSelect kvdb.EnumerateKVPSelect,
 	copySelect kvdb.CopyKVPSelect) (kvdb.KVPairs, error) {
 	if enumerateSelect == nil || copySelect == nil {
 		return nil, driver.ErrIllegalSelect
@@ -262,7 +262,7 @@ func (kv *Kvdb) EnumerateKVPWithSelect(prefix string, enumerateSelect kvdb.Enume
 }
 
 // Keys returns the first-level names below the directory prefix.
-func (kv *Kvdb) Keys(prefix, sep string) ([]string, error) {
+func (kv *view) Keys(prefix, sep string) ([]string, error) {
 	if sep == "" {
 		sep = kvdb.DefaultSeparator
 	}

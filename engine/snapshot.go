@@ -14,7 +14,7 @@ import (
 )
 
 // Snapshot returns a read-only copy of what is below prefixes.
-func (kv *Kvdb) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64, error) {
+func (kv *view) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64, error) {
 	if len(prefixes) == 0 {
 		prefixes = []string{""}
 	}
@@ -36,16 +36,7 @@ func (kv *Kvdb) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64,
 	}
 	store := &snapshotStore{tree: copied, index: index, profile: kv.profile}
 	snapshot, err := New(Config{Name: kv.name, Domain: kv.domain, Store: store})
-	if err != nil {
-		return nil, 0, err
-	}
-	return snapshot, index, nil
-}
-
-// NewSnapshot returns an empty snapshot for SnapPut to fill.
-func NewSnapshot(cfg Config, profile driver.Profile) (*Kvdb, error) {
-	cfg.Store = &snapshotStore{tree: tree.New(), profile: profile}
-	return New(cfg)
+	return snapshot, index, err
 }
 
 // snapshotStore is the store of a snapshot: a tree that SnapPut and Delete

@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/tree"
 )
 
@@ -16,9 +15,8 @@ import (
 func TestSnapshotOfASnapshot(t *testing.T) {
 	for _, modified := range []uint64{6, 7, 8} {
 		store := &snapshotStore{tree: tree.New(), index: 7}
-		kv, err := New(Config{Name: "fake", Store: store})
-		require.NoError(t, err)
-		_, err = kv.SnapPut(&kvdb.KVPair{Key: "key", CreatedIndex: 1, ModifiedIndex: modified})
+		kv := open(t, store, nil)
+		_, err := kv.SnapPut(&kvdb.KVPair{Key: "key", CreatedIndex: 1, ModifiedIndex: modified})
 		require.NoError(t, err)
 		_, index, err := kv.Snapshot(nil, true)
 		require.NoError(t, err)
@@ -41,9 +39,8 @@ func (s *snapshotting) Snapshot(_ context.Context, prefixes []string, _ bool) (*
 // Overlapping prefixes are read only once.
 func TestSnapshotOfOverlappingPrefixes(t *testing.T) {
 	store := &snapshotting{fake: &fake{}}
-	kv, err := New(Config{Name: "fake", Domain: "domain", Store: store})
-	require.NoError(t, err)
-	_, _, err = kv.Snapshot([]string{"b/c", "a", "b", "ab"}, false)
+	kv := open(t, store, nil)
+	_, _, err := kv.Snapshot([]string{"b/c", "a", "b", "ab"}, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"domain/a", "domain/b"}, store.prefixes)
 	require.NoError(t, kv.Close())
@@ -51,8 +48,7 @@ func TestSnapshotOfOverlappingPrefixes(t *testing.T) {
 
 // The pair that SnapPut returns is the caller's.
 func TestSnapPutReturnsACopy(t *testing.T) {
-	kv, err := NewSnapshot(Config{Name: "fake"}, driver.Profile{})
-	require.NoError(t, err)
+	kv := open(t, &snapshotStore{tree: tree.New()}, nil)
 	given := &kvdb.KVPair{Key: "key", Value: []byte("value")}
 	pair, err := kv.SnapPut(given)
 	require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 // tx keeps its writes until Commit, which applies them if all keys that it read are
 // unchanged.
 type tx struct {
-	kv       *Kvdb
+	kv       *view
 	reads    map[string]uint64 // the store's key → ModifiedIndex, 0 for a missing key
 	writes   []driver.Write    // one for each key, in the order of the first writes
 	ttls     map[string]int64  // the store's key → the TTL of its write
@@ -25,7 +25,7 @@ type tx struct {
 var _ kvdb.TxGuarder = (*tx)(nil)
 
 // TxNew starts a transaction.
-func (kv *Kvdb) TxNew() (kvdb.Tx, error) {
+func (kv *view) TxNew() (kvdb.Tx, error) {
 	if err := kv.usable(); err != nil {
 		return nil, err
 	}

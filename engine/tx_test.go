@@ -40,8 +40,7 @@ func TestTransactionTooLarge(t *testing.T) {
 func TestTransactionWithTooManyGuards(t *testing.T) {
 	f := &fake{profile: driver.Profile{MaxTxOps: 2}}
 	f.lock = func(context.Context, string, string, time.Duration) (driver.Lease, error) { return newFakeLease(), nil }
-	kv, err := New(Config{Name: "fake", Domain: "domain", Store: committing{f}})
-	require.NoError(t, err)
+	kv := open(t, committing{f}, nil)
 	lock, err := kv.Lock("lock")
 	require.NoError(t, err)
 	tx, err := kv.TxNew()
@@ -66,8 +65,7 @@ func TestTransactionWithALostGuard(t *testing.T) {
 	lease := newFakeLease()
 	f := &fake{}
 	f.lock = func(context.Context, string, string, time.Duration) (driver.Lease, error) { return lease, nil }
-	kv, err := New(Config{Name: "fake", Domain: "domain", Store: committing{f}})
-	require.NoError(t, err)
+	kv := open(t, committing{f}, nil)
 	lock, err := kv.Lock("lock")
 	require.NoError(t, err)
 	tx, err := kv.TxNew()

@@ -8,21 +8,21 @@ import (
 )
 
 // AddUser adds a user to the store.
-func (kv *Kvdb) AddUser(username, password string) error {
+func (kv *view) AddUser(username, password string) error {
 	return kv.admin(func(ctx context.Context, a driver.UserAdmin) error {
 		return a.AddUser(ctx, username, password)
 	})
 }
 
 // RemoveUser removes a user from the store.
-func (kv *Kvdb) RemoveUser(username string) error {
+func (kv *view) RemoveUser(username string) error {
 	return kv.admin(func(ctx context.Context, a driver.UserAdmin) error {
 		return a.RemoveUser(ctx, username)
 	})
 }
 
 // GrantUserAccess permits a user the access to a subtree of the domain.
-func (kv *Kvdb) GrantUserAccess(username string, permType kvdb.PermissionType, subtree string) error {
+func (kv *view) GrantUserAccess(username string, permType kvdb.PermissionType, subtree string) error {
 	return kv.admin(func(ctx context.Context, a driver.UserAdmin) error {
 		if err := checkPermission(permType); err != nil {
 			return err
@@ -32,7 +32,7 @@ func (kv *Kvdb) GrantUserAccess(username string, permType kvdb.PermissionType, s
 }
 
 // RevokeUsersAccess takes back a permission that GrantUserAccess gave.
-func (kv *Kvdb) RevokeUsersAccess(username string, permType kvdb.PermissionType, subtree string) error {
+func (kv *view) RevokeUsersAccess(username string, permType kvdb.PermissionType, subtree string) error {
 	return kv.admin(func(ctx context.Context, a driver.UserAdmin) error {
 		if err := checkPermission(permType); err != nil {
 			return err
@@ -49,7 +49,7 @@ func checkPermission(permission kvdb.PermissionType) error {
 	return kvdb.ErrUnknownPermission
 }
 
-func (kv *Kvdb) admin(f func(context.Context, driver.UserAdmin) error) error {
+func (kv *view) admin(f func(context.Context, driver.UserAdmin) error) error {
 	a, ok := kv.store.(driver.UserAdmin)
 	if !ok {
 		return kvdb.ErrNotSupported

@@ -10,7 +10,7 @@ import (
 )
 
 // WatchKey watches one key.
-func (kv *Kvdb) WatchKey(key string, waitIndex uint64, opaque interface{}, watchCB kvdb.WatchCB) error {
+func (kv *view) WatchKey(key string, waitIndex uint64, opaque interface{}, watchCB kvdb.WatchCB) error {
 	full, err := kv.key(key)
 	if err != nil {
 		return err
@@ -19,7 +19,7 @@ func (kv *Kvdb) WatchKey(key string, waitIndex uint64, opaque interface{}, watch
 }
 
 // WatchTree watches every key with the string prefix prefix.
-func (kv *Kvdb) WatchTree(prefix string, waitIndex uint64, opaque interface{}, watchCB kvdb.WatchCB) error {
+func (kv *view) WatchTree(prefix string, waitIndex uint64, opaque interface{}, watchCB kvdb.WatchCB) error {
 	full, err := kv.stringPrefix(prefix)
 	if err != nil {
 		return err
@@ -27,7 +27,7 @@ func (kv *Kvdb) WatchTree(prefix string, waitIndex uint64, opaque interface{}, w
 	return kv.watch(driver.WatchRequest{Key: full, Prefix: true, After: waitIndex}, prefix, opaque, watchCB)
 }
 
-func (kv *Kvdb) watch(r driver.WatchRequest, name string, opaque interface{}, cb kvdb.WatchCB) error {
+func (kv *view) watch(r driver.WatchRequest, name string, opaque interface{}, cb kvdb.WatchCB) error {
 	if cb == nil {
 		return fmt.Errorf("%w: no watch callback given", kvdb.ErrIllegal)
 	}

@@ -14,23 +14,23 @@ import (
 )
 
 // Put writes value at key.
-func (kv *Kvdb) Put(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
+func (kv *view) Put(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
 	return kv.put(key, value, ttl, driver.Cond{}, kvdb.KVSet)
 }
 
 // Create writes value at a key that does not exist. If it exists, the error is
 // kvdb.ErrExist; a store that is a driver.Creator returns the existing pair with it.
-func (kv *Kvdb) Create(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
+func (kv *view) Create(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
 	return kv.put(key, value, ttl, driver.Cond{Absent: true}, kvdb.KVCreate)
 }
 
 // Update writes value at a key that exists.
-func (kv *Kvdb) Update(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
+func (kv *view) Update(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
 	return kv.put(key, value, ttl, driver.Cond{Present: true}, kvdb.KVSet)
 }
 
 // CompareAndSet writes kvp.Value at kvp.Key if the conditions hold.
-func (kv *Kvdb) CompareAndSet(kvp *kvdb.KVPair, flags kvdb.KVFlags, prevValue []byte) (*kvdb.KVPair, error) {
+func (kv *view) CompareAndSet(kvp *kvdb.KVPair, flags kvdb.KVFlags, prevValue []byte) (*kvdb.KVPair, error) {
 	cond, err := indexCond(kvp, flags)
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func orNone(index uint64) uint64 {
 	return index
 }
 
-func (kv *Kvdb) put(key string, value interface{}, ttl uint64, cond driver.Cond, action kvdb.KVAction) (*kvdb.KVPair, error) {
+func (kv *view) put(key string, value interface{}, ttl uint64, cond driver.Cond, action kvdb.KVAction) (*kvdb.KVPair, error) {
 	w, err := kv.newWrite(key, value, ttl)
 	if err != nil {
 		return nil, err
@@ -171,12 +171,12 @@ func (i *instance) ttl(seconds uint64) (time.Duration, error) {
 }
 
 // Delete removes the pair at key and returns it.
-func (kv *Kvdb) Delete(key string) (*kvdb.KVPair, error) {
+func (kv *view) Delete(key string) (*kvdb.KVPair, error) {
 	return kv.delete(key, driver.Cond{})
 }
 
 // CompareAndDelete removes the pair at kvp.Key if the conditions hold.
-func (kv *Kvdb) CompareAndDelete(kvp *kvdb.KVPair, flags kvdb.KVFlags) (*kvdb.KVPair, error) {
+func (kv *view) CompareAndDelete(kvp *kvdb.KVPair, flags kvdb.KVFlags) (*kvdb.KVPair, error) {
 	cond, err := indexCond(kvp, flags)
 	if err != nil {
 		return nil, err
@@ -188,7 +188,7 @@ func (kv *Kvdb) CompareAndDelete(kvp *kvdb.KVPair, flags kvdb.KVFlags) (*kvdb.KV
 	return kv.delete(kvp.Key, cond)
 }
 
-func (kv *Kvdb) delete(key string, cond driver.Cond) (*kvdb.KVPair, error) {
+func (kv *view) delete(key string, cond driver.Cond) (*kvdb.KVPair, error) {
 	full, err := kv.key(key)
 	if err != nil {
 		return nil, err
@@ -208,7 +208,7 @@ func (kv *Kvdb) delete(key string, cond driver.Cond) (*kvdb.KVPair, error) {
 }
 
 // DeleteTree removes everything below the directory prefix.
-func (kv *Kvdb) DeleteTree(prefix string) error {
+func (kv *view) DeleteTree(prefix string) error {
 	dir, err := kv.directory(prefix, kvdb.DefaultSeparator)
 	if err != nil {
 		return err
@@ -217,7 +217,7 @@ func (kv *Kvdb) DeleteTree(prefix string) error {
 }
 
 // run calls f as one call of the view.
-func (kv *Kvdb) run(f func(ctx context.Context) error) error {
+func (kv *view) run(f func(ctx context.Context) error) error {
 	ctx, cancel, err := kv.begin()
 	if err != nil {
 		return err
@@ -227,7 +227,7 @@ func (kv *Kvdb) run(f func(ctx context.Context) error) error {
 }
 
 // SnapPut records a pair with the indexes it carries, in a snapshot.
-func (kv *Kvdb) SnapPut(kvp *kvdb.KVPair) (*kvdb.KVPair, error) {
+func (kv *view) SnapPut(kvp *kvdb.KVPair) (*kvdb.KVPair, error) {
 	snapshot, ok := kv.store.(driver.SnapPutter)
 	if !ok {
 		return nil, kvdb.ErrNotSupported
@@ -249,7 +249,7 @@ func (kv *Kvdb) SnapPut(kvp *kvdb.KVPair) (*kvdb.KVPair, error) {
 }
 
 // Compact removes the history before index.
-func (kv *Kvdb) Compact(index uint64) error {
+func (kv *view) Compact(index uint64) error {
 	c, ok := kv.store.(driver.Compacter)
 	if !ok {
 		return kvdb.ErrNotSupported
@@ -258,7 +258,7 @@ func (kv *Kvdb) Compact(index uint64) error {
 }
 
 // Serialize encodes all pairs of the domain as JSON.
-func (kv *Kvdb) Serialize() ([]byte, error) {
+func (kv *view) Serialize() ([]byte, error) {
 	page, err := kv.list(kv.prefix, driver.ListOptions{})
 	if err != nil {
 		return nil, err
@@ -267,6 +267,6 @@ func (kv *Kvdb) Serialize() ([]byte, error) {
 }
 
 // Deserialize decodes the pairs that Serialize encoded.
-func (kv *Kvdb) Deserialize(encoded []byte) (kvdb.KVPairs, error) {
+func (kv *view) Deserialize(encoded []byte) (kvdb.KVPairs, error) {
 	return kv.DeserializeAll(encoded)
 }

@@ -89,20 +89,15 @@ func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb
 	switch {
 	case snapshot && objects:
 		return nil, ErrSnapWithInterfaceNotSupported
-	case snapshot:
-		return instance(engine.NewSnapshot(cfg, profile))
 	case objects:
 		cfg.Store = &objectStore{newStore(history)}
 	default:
 		cfg.Store = newStore(history)
 	}
-	return instance(engine.New(cfg))
-}
-
-// instance keeps a nil *engine.Kvdb from becoming a kvdb.Kvdb that is not nil.
-func instance(kv *engine.Kvdb, err error) (kvdb.Kvdb, error) {
-	if err != nil {
-		return nil, err
+	kv, err := engine.New(cfg)
+	if err != nil || !snapshot {
+		return kv, err
 	}
-	return kv, nil
+	empty, _, err := kv.Snapshot(nil, false)
+	return empty, err
 }

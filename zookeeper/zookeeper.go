@@ -68,9 +68,5 @@ func New(domain string, machines []string, options map[string]string, fatalError
 	if err != nil {
 		return nil, err
 	}
-	kv, err := engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
-	if err != nil {
-		return nil, err
-	}
-	return kv, nil
+	return engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
 }

@@ -101,9 +101,5 @@ func newInstance(domain string, endpoints []string, options map[string]string, f
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Name, err)
 	}
-	kv, err := engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
-	if err != nil {
-		return nil, err
-	}
-	return kv, nil
+	return engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
 }
