@@ -18,7 +18,7 @@ import (
 const copyBytes = 1 << 20
 
 // GetEndpoints returns the absolute path of the database file.
-func (s *store) GetEndpoints() []string { return []string{s.db.path} }
+func (s *store) GetEndpoints(context.Context) []string { return []string{s.db.path} }
 
 // Defragment writes the file again, without the space of deleted pairs, which bbolt
 // uses again but never frees. endpoint is a path of the file, or "". timeout is in
@@ -27,12 +27,7 @@ func (s *store) GetEndpoints() []string { return []string{s.db.path} }
 // Writes wait until Defragment is done, and until the reads that began before are done
 // (for example a snapshot). Reads and watches continue. If Defragment fails, the process
 // is killed or the machine stops, the file is the old one or the new one, and complete.
-func (s *store) Defragment(endpoint string, timeout int) error {
-	return s.DefragmentContext(s.db.lifetime, endpoint, timeout)
-}
-
-// DefragmentContext implements driver.Defragmenter.
-func (s *store) DefragmentContext(ctx context.Context, endpoint string, timeout int) error {
+func (s *store) Defragment(ctx context.Context, endpoint string, timeout int) error {
 	if endpoint != "" {
 		if path, err := filepath.Abs(endpoint); err != nil || !sameFile(path, s.db.path) {
 			return fmt.Errorf("%w: defragment %q: this is not the instance's file, %s", kvdb.ErrIllegal, endpoint, s.db.path)

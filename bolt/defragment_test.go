@@ -89,7 +89,7 @@ func TestSyncsAfterDefragment(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s := newStore(db)
 	put(t, s, "key", "value", 0)
-	require.NoError(t, s.Defragment("", 0))
+	require.NoError(t, s.Defragment(t.Context(), "", 0))
 	file := db.file.Load()
 	require.False(t, file.NoSync)
 	require.False(t, file.NoGrowSync)
@@ -170,7 +170,7 @@ func TestDefragmentWaitsForReaders(t *testing.T) {
 	require.NoError(t, err)
 	old := db.file.Load()
 	done := make(chan error)
-	go func() { done <- s.Defragment("", 0) }()
+	go func() { done <- s.Defragment(t.Context(), "", 0) }()
 	for old.readers.TryRLock() {
 		old.readers.RUnlock()
 		runtime.Gosched() // until it waits for the readers of the old file

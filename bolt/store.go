@@ -24,24 +24,23 @@ var profile = driver.Profile{
 
 // store implements driver.Store for one instance. Several stores can share a database.
 type store struct {
-	kvdb.Controller // the methods except Defragment and GetEndpoints
+	driver.MembersNotSupported // the methods except Defragment and GetEndpoints
 
 	db      *database
 	session *locktable.Session
 }
 
 var (
-	_ driver.Store        = (*store)(nil)
-	_ driver.Creator      = (*store)(nil)
-	_ driver.Transactor   = (*store)(nil)
-	_ driver.ChildLister  = (*store)(nil)
-	_ driver.Compacter    = (*store)(nil)
-	_ driver.Defragmenter = (*store)(nil)
-	_ kvdb.Controller     = (*store)(nil)
+	_ driver.Store       = (*store)(nil)
+	_ driver.Creator     = (*store)(nil)
+	_ driver.Transactor  = (*store)(nil)
+	_ driver.ChildLister = (*store)(nil)
+	_ driver.Compacter   = (*store)(nil)
+	_ driver.MemberAdmin = (*store)(nil)
 )
 
 func newStore(db *database) *store {
-	s := &store{Controller: kvdb.ControllerNotSupported, db: db}
+	s := &store{db: db}
 	s.session = db.locks.NewSession(s.token)
 	return s
 }

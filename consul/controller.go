@@ -26,26 +26,12 @@ func memberID(id string) uint64 {
 	return h.Sum64()
 }
 
-// bounded is the context of a call that the engine does not make.
-func (s *store) bounded() (context.Context, context.CancelFunc, error) {
-	if s.lifetime.Err() != nil {
-		return nil, nil, kvdb.ErrClosed
-	}
-	ctx, cancel := driver.WithTimeLimit(s.lifetime, opTimeout)
-	return ctx, cancel, nil
-}
-
 // ListMembers returns the servers in Consul's raft configuration. IsHealthy is
 // what its autopilot says, and false for a server that it does not know yet.
 // HasStarted is true: a server is there when it has started. ClientUrls are the
 // endpoints of this instance that are that server; it is empty for others, since
 // servers do not know each other's. DbSize is not known.
-func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
-	ctx, cancel, err := s.bounded()
-	if err != nil {
-		return nil, err
-	}
-	defer cancel()
+func (s *store) ListMembers(ctx context.Context) (map[uint64]*kvdb.MemberInfo, error) {
 	servers, err := s.servers(ctx)
 	if err != nil {
 		return nil, err
@@ -118,8 +104,8 @@ func (s *store) identify(ctx context.Context) map[string][]string {
 
 // RemoveMember removes the server of that name, and of that IP address if one is
 // given, from Consul's raft configuration. A server that still runs joins again.
-func (s *store) RemoveMember(nodeName, nodeIP string) error {
-	return s.remove(func(server *api.RaftServer) bool {
+func (s *store) RemoveMember(ctx context.Context, nodeName, nodeIP string) error {
+	return s.remove(ctx, func(server *api.RaftServer) bool {
 		return server.Node == nodeName && (nodeIP == "" || hostOf(server.Address) == nodeIP)
 	})
 }
@@ -133,16 +119,11 @@ func hostOf(address string) string {
 }
 
 // RemoveMemberByID is RemoveMember with a key of what ListMembers returns.
-func (s *store) RemoveMemberByID(id uint64) error {
-	return s.remove(func(server *api.RaftServer) bool { return memberID(server.ID) == id })
+func (s *store) RemoveMemberByID(ctx context.Context, id uint64) error {
+	return s.remove(ctx, func(server *api.RaftServer) bool { return memberID(server.ID) == id })
 }
 
-func (s *store) remove(wanted func(*api.RaftServer) bool) error {
-	ctx, cancel, err := s.bounded()
-	if err != nil {
-		return err
-	}
-	defer cancel()
+func (s *store) remove(ctx context.Context, wanted func(*api.RaftServer) bool) error {
 	servers, err := s.servers(ctx)
 	if err != nil {
 		return err
@@ -166,28 +147,9 @@ func (s *store) remove(wanted func(*api.RaftServer) bool) error {
 
 // SetEndpoints replaces the endpoints that New was given. What goes on with one
 // that stays is not disturbed.
-func (s *store) SetEndpoints(endpoints []string) error { return s.conn.SetEndpoints(endpoints) }
+func (s *store) SetEndpoints(_ context.Context, endpoints []string) error {
+	return s.conn.SetEndpoints(endpoints)
+}
 
 // GetEndpoints returns the endpoints, as they were given.
-func (s *store) GetEndpoints() []string { return s.conn.Endpoints() }
-
-// What follows is not Consul's: its servers join and leave by themselves, and are
-// told so by their configuration.
-
-// AddMember is [kvdb.ErrNotSupported].
-func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	return nil, kvdb.ErrNotSupported
-}
-
-// AddLearner is [kvdb.ErrNotSupported].
-func (s *store) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	return nil, kvdb.ErrNotSupported
-}
-
-// UpdateMember is [kvdb.ErrNotSupported].
-func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	return nil, kvdb.ErrNotSupported
-}
-
-// Defragment is [kvdb.ErrNotSupported].
-func (s *store) Defragment(endpoint string, timeout int) error { return kvdb.ErrNotSupported }
+func (s *store) GetEndpoints(context.Context) []string { return s.conn.Endpoints() }

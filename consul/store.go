@@ -18,6 +18,8 @@ const opTimeout = 10 * time.Second
 
 // store implements driver.Store.
 type store struct {
+	driver.MembersNotSupported // servers join and leave by themselves, as their configuration says
+
 	conn  *conn.Conn
 	stale bool // reads need not see the latest writes
 	// locks keeps the session of the locks, writer one that holds a key only within a
@@ -43,7 +45,7 @@ var (
 	_ driver.Transactor  = (*store)(nil)
 	_ driver.TxChecker   = (*store)(nil)
 	_ driver.ChildLister = (*store)(nil)
-	_ kvdb.Controller    = (*store)(nil)
+	_ driver.MemberAdmin = (*store)(nil)
 )
 
 func newStore(c conn.Config) (*store, error) {

@@ -106,12 +106,3 @@ type UserAdmin interface {
 	GrantAccess(ctx context.Context, username string, permission kvdb.PermissionType, subtree string) error
 	RevokeAccess(ctx context.Context, username string, permission kvdb.PermissionType, subtree string) error
 }
-
-// A Store may also implement kvdb.Controller; without it the instance has
-// kvdb.ControllerNotSupported.
-
-// Defragmenter is a kvdb.Controller whose Defragment obeys a context.
-type Defragmenter interface {
-	// DefragmentContext is Defragment until ctx ends.
-	DefragmentContext(ctx context.Context, endpoint string, timeout int) error
-}

@@ -5,77 +5,94 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// The store's Controller takes no context, so these look at the view's, and at
-// Close, before the call only, but for a driver.Defragmenter.
-
 // AddMember implements kvdb.Controller.
 func (kv *view) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	if err := kv.usable(); err != nil {
+	ctx, cancel, err := kv.begin()
+	if err != nil {
 		return nil, err
 	}
-	return kv.Controller.AddMember(nodeIP, nodePeerPort, nodeName)
+	defer cancel()
+	return kv.members.AddMember(ctx, nodeIP, nodePeerPort, nodeName)
 }
 
 // AddLearner implements kvdb.Controller.
 func (kv *view) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	if err := kv.usable(); err != nil {
+	ctx, cancel, err := kv.begin()
+	if err != nil {
 		return nil, err
 	}
-	return kv.Controller.AddLearner(nodeIP, nodePeerPort, nodeName)
+	defer cancel()
+	return kv.members.AddLearner(ctx, nodeIP, nodePeerPort, nodeName)
 }
 
 // RemoveMember implements kvdb.Controller.
 func (kv *view) RemoveMember(nodeName, nodeIP string) error {
-	if err := kv.usable(); err != nil {
+	ctx, cancel, err := kv.begin()
+	if err != nil {
 		return err
 	}
-	return kv.Controller.RemoveMember(nodeName, nodeIP)
+	defer cancel()
+	return kv.members.RemoveMember(ctx, nodeName, nodeIP)
 }
 
 // RemoveMemberByID implements kvdb.Controller.
 func (kv *view) RemoveMemberByID(memberID uint64) error {
-	if err := kv.usable(); err != nil {
+	ctx, cancel, err := kv.begin()
+	if err != nil {
 		return err
 	}
-	return kv.Controller.RemoveMemberByID(memberID)
+	defer cancel()
+	return kv.members.RemoveMemberByID(ctx, memberID)
 }
 
 // UpdateMember implements kvdb.Controller.
 func (kv *view) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	if err := kv.usable(); err != nil {
+	ctx, cancel, err := kv.begin()
+	if err != nil {
 		return nil, err
 	}
-	return kv.Controller.UpdateMember(nodeIP, nodePeerPort, nodeName)
+	defer cancel()
+	return kv.members.UpdateMember(ctx, nodeIP, nodePeerPort, nodeName)
 }
 
 // ListMembers implements kvdb.Controller.
 func (kv *view) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
-	if err := kv.usable(); err != nil {
+	ctx, cancel, err := kv.begin()
+	if err != nil {
 		return nil, err
 	}
-	return kv.Controller.ListMembers()
+	defer cancel()
+	members, err := kv.members.ListMembers(ctx)
+	if err == nil && driver.GivenUp(ctx) {
+		err = driver.WithCause(ctx, nil) // a member that was asked last may look as if it were down
+	}
+	return members, err
 }
 
 // SetEndpoints implements kvdb.Controller.
 func (kv *view) SetEndpoints(endpoints []string) error {
-	if err := kv.usable(); err != nil {
+	ctx, cancel, err := kv.begin()
+	if err != nil {
 		return err
 	}
-	return kv.Controller.SetEndpoints(endpoints)
+	defer cancel()
+	return kv.members.SetEndpoints(ctx, endpoints)
 }
 
-// Defragment implements kvdb.Controller.
+// Defragment implements kvdb.Controller. The timeout is the
+// caller's, so the store's time limit for a call does not apply.
 func (kv *view) Defragment(endpoint string, timeout int) error {
-	if d, ok := kv.store.(driver.Defragmenter); ok {
-		ctx, cancel, err := kv.beginUnbounded()
-		if err != nil {
-			return err
-		}
-		defer cancel()
-		return d.DefragmentContext(ctx, endpoint, timeout)
-	}
-	if err := kv.usable(); err != nil {
+	ctx, cancel, err := kv.beginUnbounded()
+	if err != nil {
 		return err
 	}
-	return kv.Controller.Defragment(endpoint, timeout)
+	defer cancel()
+	return kv.members.Defragment(ctx, endpoint, timeout)
+}
+
+// GetEndpoints implements kvdb.Controller. It also works after Close.
+func (kv *view) GetEndpoints() []string {
+	ctx, cancel := kv.merged()
+	defer cancel()
+	return kv.members.GetEndpoints(ctx)
 }

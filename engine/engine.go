@@ -36,7 +36,7 @@ type Config struct {
 	FatalCb kvdb.FatalErrorCB
 }
 
-// view implements kvdb.Kvdb: it is a view of an instance: every call through it obeys ctx.
+// view implements kvdb.Kvdb. Every call through a view of an instance obeys ctx.
 type view struct {
 	*instance
 	ctx context.Context
@@ -54,10 +54,10 @@ var (
 // instance is what all views share.
 type instance struct {
 	common.BaseKvdb
-	kvdb.Controller
 
 	name    string
 	store   driver.Store
+	members driver.MemberAdmin
 	profile driver.Profile
 	// prefix goes in front of the keys that the store gets, domain in front of the
 	// keys that watch callbacks get. Both are "" or end in a slash.
@@ -78,9 +78,9 @@ func New(cfg Config) (kvdb.Kvdb, error) {
 	i := &instance{name: cfg.Name, store: cfg.Store, profile: cfg.Store.Profile()}
 	i.FatalCb = cfg.FatalCb
 	i.lockQueue.waiting = map[string][]chan struct{}{}
-	i.Controller = kvdb.ControllerNotSupported
-	if c, ok := cfg.Store.(kvdb.Controller); ok {
-		i.Controller = c
+	i.members = driver.MembersNotSupported{}
+	if m, ok := cfg.Store.(driver.MemberAdmin); ok {
+		i.members = m
 	}
 	i.domain = cfg.Domain
 	if i.domain != "" && !strings.HasSuffix(i.domain, kvdb.DefaultSeparator) {

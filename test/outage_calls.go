@@ -71,9 +71,6 @@ func outageCallerGivesUp(e *env) {
 	ctx, cancel := context.WithTimeout(e.t.Context(), 200*time.Millisecond)
 	defer cancel()
 	all := harmless(e, e.kv, kvdb.WithContext(ctx, e.kv), "lock")
-	for _, call := range []string{"RemoveMember", "RemoveMemberByID", "UpdateMember"} {
-		delete(all, call) // take no context
-	}
 	all["Unlock"] = func() error { return kvdb.WithContext(ctx, e.kv).Unlock(pair) }
 	began := time.Now()
 	var names []string

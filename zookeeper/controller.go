@@ -101,34 +101,24 @@ func parseMember(number, value string) (member, error) {
 	return m, nil
 }
 
-// controlled calls f with a context for a call of the Controller.
-func (s *store) controlled(f func(ctx context.Context) error) error {
-	ctx, cancel := driver.WithTimeLimit(s.lifetime, opTimeout)
-	defer cancel()
-	return f(ctx)
-}
-
-// ListMembers implements [kvdb.Controller]. A member's name is server. and its
+// ListMembers implements [driver.MemberAdmin]. A member's name is server. and its
 // number. Whether it runs, and leads, each is asked for itself.
-func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
-	infos := map[uint64]*kvdb.MemberInfo{}
-	err := s.controlled(func(ctx context.Context) error {
-		members, _, err := s.config(ctx)
-		if err != nil {
-			return err
-		}
-		all := make([]*kvdb.MemberInfo, len(members))
-		err = parallel(ctx, len(members), func(i int) error {
-			all[i] = members[i].info(ctx)
-			return nil
-		})
-		for i, m := range members {
-			infos[m.id] = all[i]
-		}
-		return err
+func (s *store) ListMembers(ctx context.Context) (map[uint64]*kvdb.MemberInfo, error) {
+	members, _, err := s.config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*kvdb.MemberInfo, len(members))
+	err = parallel(ctx, len(members), func(i int) error {
+		all[i] = members[i].info(ctx)
+		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	infos := map[uint64]*kvdb.MemberInfo{}
+	for i, m := range members {
+		infos[m.id] = all[i]
 	}
 	return infos, nil
 }
@@ -192,80 +182,74 @@ func (c change) holds(members []member) bool {
 // a change that makes another member the leader; what became of it is then read
 // from the configuration. Each request is bound to a version of that, so that
 // none runs twice.
-func (s *store) reconfigure(plan func(members []member) (change, error)) (map[string][]string, error) {
-	urls := map[string][]string{}
-	err := s.controlled(func(ctx context.Context) error {
-		again := retry.Backoff{Min: 10 * time.Millisecond, Max: 500 * time.Millisecond}
-		var sent change
-		var sentAt int64  // the version that sent is bound to
-		var unknown error // why it is not known whether sent has run
-		for made := false; ; {
-			members, version, err := s.config(ctx)
-			switch {
-			case made && err != nil:
-				// It is not certain any more what is in force; kvdb.ErrNoConnection would say
-				// that the change was not made.
-				return fmt.Errorf("%w: reconfigured, but the members cannot be read: %w",
-					kvdb.ErrUnknownOutcome, driver.WithCause(ctx, errors.New(err.Error())))
-			case made, err == nil && unknown != nil && sent.holds(members):
-				for _, m := range members {
-					urls[strconv.FormatUint(m.id, 10)] = []string{net.JoinHostPort(m.host, m.port)}
-				}
-				return nil
-			case unknown != nil && (err != nil || version != sentAt):
-				return unknown
-			case err != nil:
-				return err
+func (s *store) reconfigure(ctx context.Context, plan func(members []member) (change, error)) (map[string][]string, error) {
+	again := retry.Backoff{Min: 10 * time.Millisecond, Max: 500 * time.Millisecond}
+	var sent change
+	var sentAt int64  // the version that sent is bound to
+	var unknown error // why it is not known whether sent has run
+	for made := false; ; {
+		members, version, err := s.config(ctx)
+		switch {
+		case made && err != nil:
+			// It is not certain any more what is in force; kvdb.ErrNoConnection would say
+			// that the change was not made.
+			return nil, fmt.Errorf("%w: reconfigured, but the members cannot be read: %w",
+				kvdb.ErrUnknownOutcome, driver.WithCause(ctx, errors.New(err.Error())))
+		case made, err == nil && unknown != nil && sent.holds(members):
+			urls := map[string][]string{}
+			for _, m := range members {
+				urls[strconv.FormatUint(m.id, 10)] = []string{net.JoinHostPort(m.host, m.port)}
 			}
-			planned, err := plan(members)
-			if err != nil {
-				return err
-			}
-			err = s.write(ctx, func(c *zk.Conn) error {
-				_, err := c.IncrementalReconfig(planned.joining, planned.leaving, version)
-				return err
-			})
-			switch {
-			case err == nil:
-				made = true
-			case errors.Is(err, zk.ErrReconfigDisabled):
-				return kvdb.ErrNotSupported
-			case errors.Is(err, kvdb.ErrUnknownOutcome):
-				sent, sentAt, unknown = planned, version, fmt.Errorf("reconfigure: %w", err)
-			case errors.Is(err, zk.ErrBadVersion), err.Error() == reconfiguring:
-			default:
-				return fmt.Errorf("reconfigure: %w", err)
-			}
-			if !made && again.Wait(ctx) != nil {
-				return cmp.Or(unknown, fmt.Errorf("reconfigure: %w", err))
-			}
+			return urls, nil
+		case unknown != nil && (err != nil || version != sentAt):
+			return nil, unknown
+		case err != nil:
+			return nil, err
 		}
-	})
-	if err != nil {
-		return nil, err
+		planned, err := plan(members)
+		if err != nil {
+			return nil, err
+		}
+		err = s.write(ctx, func(c *zk.Conn) error {
+			_, err := c.IncrementalReconfig(planned.joining, planned.leaving, version)
+			return err
+		})
+		switch {
+		case err == nil:
+			made = true
+		case errors.Is(err, zk.ErrReconfigDisabled):
+			return nil, kvdb.ErrNotSupported
+		case errors.Is(err, kvdb.ErrUnknownOutcome):
+			sent, sentAt, unknown = planned, version, fmt.Errorf("reconfigure: %w", err)
+		case errors.Is(err, zk.ErrBadVersion), err.Error() == reconfiguring:
+		default:
+			return nil, fmt.Errorf("reconfigure: %w", err)
+		}
+		if !made && again.Wait(ctx) != nil {
+			return nil, driver.WithCause(ctx, cmp.Or(unknown, fmt.Errorf("reconfigure: %w", err)))
+		}
 	}
-	return urls, nil
 }
 
-// AddMember implements [kvdb.Controller]. nodeName is the member's number, with
+// AddMember implements [driver.MemberAdmin]. nodeName is the member's number, with
 // server. in front or not; another name gets the next free number. The port for
 // elections is nodePeerPort + 1000, the one for clients that of the first member,
 // or the next one that is free at nodeIP.
-func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	return s.add(nodeIP, nodePeerPort, nodeName, "participant")
+func (s *store) AddMember(ctx context.Context, nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	return s.add(ctx, nodeIP, nodePeerPort, nodeName, "participant")
 }
 
-// AddLearner implements [kvdb.Controller]: it is AddMember of an observer.
-func (s *store) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	return s.add(nodeIP, nodePeerPort, nodeName, "observer")
+// AddLearner implements [driver.MemberAdmin]: it is AddMember of an observer.
+func (s *store) AddLearner(ctx context.Context, nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	return s.add(ctx, nodeIP, nodePeerPort, nodeName, "observer")
 }
 
-func (s *store) add(ip, port, name, role string) (map[string][]string, error) {
+func (s *store) add(ctx context.Context, ip, port, name, role string) (map[string][]string, error) {
 	peer, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return nil, fmt.Errorf("%w: peer port %q: %w", kvdb.ErrIllegal, port, err)
 	}
-	return s.reconfigure(func(members []member) (change, error) {
+	return s.reconfigure(ctx, func(members []member) (change, error) {
 		id, numbered := numberOf(name)
 		next := uint64(1)
 		for _, m := range members {
@@ -306,21 +290,21 @@ func numberOf(name string) (uint64, bool) {
 	return id, err == nil
 }
 
-// RemoveMember implements [kvdb.Controller].
-func (s *store) RemoveMember(nodeName, nodeIP string) error {
+// RemoveMember implements [driver.MemberAdmin].
+func (s *store) RemoveMember(ctx context.Context, nodeName, nodeIP string) error {
 	id, numbered := numberOf(nodeName)
-	return s.remove(func(m member) bool { return numbered && m.id == id && m.host == nodeIP })
+	return s.remove(ctx, func(m member) bool { return numbered && m.id == id && m.host == nodeIP })
 }
 
-// RemoveMemberByID implements [kvdb.Controller].
-func (s *store) RemoveMemberByID(memberID uint64) error {
-	return s.remove(func(m member) bool { return m.id == memberID })
+// RemoveMemberByID implements [driver.MemberAdmin].
+func (s *store) RemoveMemberByID(ctx context.Context, memberID uint64) error {
+	return s.remove(ctx, func(m member) bool { return m.id == memberID })
 }
 
 // remove removes a member, and its endpoint.
-func (s *store) remove(wanted func(member) bool) error {
+func (s *store) remove(ctx context.Context, wanted func(member) bool) error {
 	client := ""
-	_, err := s.reconfigure(func(members []member) (change, error) {
+	_, err := s.reconfigure(ctx, func(members []member) (change, error) {
 		for _, m := range members {
 			if wanted(m) {
 				client = m.client
@@ -332,12 +316,12 @@ func (s *store) remove(wanted func(member) bool) error {
 	if err != nil && err != kvdb.ErrMemberDoesNotExist { // which was removed before
 		return err
 	}
-	return s.dropEndpoint(client)
+	return s.dropEndpoint(ctx, client)
 }
 
 // dropEndpoint makes an address none of the endpoints, unless there is no other one.
-func (s *store) dropEndpoint(address string) error {
-	endpoints := s.GetEndpoints()
+func (s *store) dropEndpoint(ctx context.Context, address string) error {
+	endpoints := s.GetEndpoints(ctx)
 	parsed, err := settings.ZooKeeper.Replace(endpoints, s.secure)
 	if err != nil {
 		return err
@@ -351,13 +335,13 @@ func (s *store) dropEndpoint(address string) error {
 	if len(kept) == 0 || len(kept) == len(endpoints) {
 		return nil
 	}
-	return s.SetEndpoints(kept)
+	return s.SetEndpoints(ctx, kept)
 }
 
-// UpdateMember implements [kvdb.Controller]. The member's other ports stay.
-func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+// UpdateMember implements [driver.MemberAdmin]. The member's other ports stay.
+func (s *store) UpdateMember(ctx context.Context, nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	id, numbered := numberOf(nodeName)
-	return s.reconfigure(func(members []member) (change, error) {
+	return s.reconfigure(ctx, func(members []member) (change, error) {
 		for _, m := range members {
 			if numbered && m.id == id {
 				rest := strings.TrimPrefix(m.line, net.JoinHostPort(m.host, m.port))
@@ -369,8 +353,8 @@ func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string]
 	})
 }
 
-// SetEndpoints implements [kvdb.Controller]. A connection that works is kept.
-func (s *store) SetEndpoints(endpoints []string) error {
+// SetEndpoints implements [driver.MemberAdmin]. A connection that works is kept.
+func (s *store) SetEndpoints(_ context.Context, endpoints []string) error {
 	parsed, err := settings.ZooKeeper.Replace(endpoints, s.secure)
 	if err != nil {
 		return err
@@ -382,12 +366,9 @@ func (s *store) SetEndpoints(endpoints []string) error {
 	return nil
 }
 
-// GetEndpoints implements [kvdb.Controller].
-func (s *store) GetEndpoints() []string {
+// GetEndpoints implements [driver.MemberAdmin].
+func (s *store) GetEndpoints(context.Context) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string{}, s.endpoints...)
 }
-
-// Defragment implements [kvdb.Controller]. ZooKeeper has no such thing.
-func (s *store) Defragment(string, int) error { return kvdb.ErrNotSupported }

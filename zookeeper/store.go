@@ -23,6 +23,8 @@ const (
 
 // store implements driver.Store.
 type store struct {
+	driver.MembersNotSupported // Defragment
+
 	main        *conn.Conn
 	servers     conn.Servers
 	hub         *hub
@@ -51,7 +53,7 @@ var (
 	_ driver.ChildLister = (*store)(nil)
 	_ driver.Transactor  = (*store)(nil)
 	_ driver.TxChecker   = (*store)(nil)
-	_ kvdb.Controller    = (*store)(nil)
+	_ driver.MemberAdmin = (*store)(nil)
 )
 
 // Profile implements driver.Store.

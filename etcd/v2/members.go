@@ -23,11 +23,6 @@ import (
 // statusTimeout is how long a member may take to say how it is.
 const statusTimeout = 2 * time.Second
 
-// The Controller's methods have no context: they end with the store.
-func (s *store) controllerContext() (context.Context, context.CancelFunc) {
-	return driver.WithTimeLimit(s.life.Context(), opTimeout)
-}
-
 func (s *store) members(ctx context.Context) ([]client.Member, error) {
 	return send(ctx, s.pool, repeatable, func(ctx context.Context, c *memberClient) ([]client.Member, error) {
 		members, err := c.members.List(ctx)
@@ -38,10 +33,8 @@ func (s *store) members(ctx context.Context) ([]client.Member, error) {
 	})
 }
 
-// AddMember implements [kvdb.Controller].
-func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	ctx, cancel := s.controllerContext()
-	defer cancel()
+// AddMember implements [driver.MemberAdmin].
+func (s *store) AddMember(ctx context.Context, nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	before, err := s.members(ctx)
 	if err != nil {
 		return nil, err
@@ -59,11 +52,6 @@ func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]s
 	urls := peerURLs(before)
 	urls[nodeName] = added.PeerURLs
 	return urls, nil
-}
-
-// AddLearner implements [kvdb.Controller].
-func (s *store) AddLearner(string, string, string) (map[string][]string, error) {
-	return nil, kvdb.ErrNotSupported
 }
 
 // peerURL is the URL of a peer that talks to members as they talk to each other.
@@ -122,10 +110,8 @@ func isAt(m client.Member, ip string) bool {
 	})
 }
 
-// RemoveMember implements [kvdb.Controller].
-func (s *store) RemoveMember(nodeName, nodeIP string) error {
-	ctx, cancel := s.controllerContext()
-	defer cancel()
+// RemoveMember implements [driver.MemberAdmin].
+func (s *store) RemoveMember(ctx context.Context, nodeName, nodeIP string) error {
 	m, members, err := s.member(ctx, nodeName, nodeIP)
 	if err == kvdb.ErrMemberDoesNotExist {
 		return nil // it was removed before
@@ -136,10 +122,8 @@ func (s *store) RemoveMember(nodeName, nodeIP string) error {
 	return s.removeMember(ctx, m, members)
 }
 
-// RemoveMemberByID implements [kvdb.Controller].
-func (s *store) RemoveMemberByID(memberID uint64) error {
-	ctx, cancel := s.controllerContext()
-	defer cancel()
+// RemoveMemberByID implements [driver.MemberAdmin].
+func (s *store) RemoveMemberByID(ctx context.Context, memberID uint64) error {
 	members, err := s.members(ctx)
 	if err != nil {
 		return err
@@ -213,10 +197,8 @@ func serves(m client.Member, endpoint settings.Endpoint) bool {
 	})
 }
 
-// UpdateMember implements [kvdb.Controller].
-func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	ctx, cancel := s.controllerContext()
-	defer cancel()
+// UpdateMember implements [driver.MemberAdmin].
+func (s *store) UpdateMember(ctx context.Context, nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	m, members, err := s.member(ctx, nodeName, nodeIP)
 	if err != nil {
 		return nil, err
@@ -236,11 +218,9 @@ func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string]
 	return urls, nil
 }
 
-// ListMembers implements [kvdb.Controller]. The size of a member's data is not
+// ListMembers implements [driver.MemberAdmin]. The size of a member's data is not
 // known to the v2 API.
-func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
-	ctx, cancel := s.controllerContext()
-	defer cancel()
+func (s *store) ListMembers(ctx context.Context) (map[uint64]*kvdb.MemberInfo, error) {
 	members, err := s.members(ctx)
 	if err != nil {
 		return nil, err
@@ -278,11 +258,10 @@ func (s *store) askStatus(ctx context.Context, m client.Member, info *kvdb.Membe
 	}
 }
 
-// SetEndpoints implements [kvdb.Controller].
-func (s *store) SetEndpoints(endpoints []string) error { return s.pool.set(endpoints) }
+// SetEndpoints implements [driver.MemberAdmin].
+func (s *store) SetEndpoints(_ context.Context, endpoints []string) error {
+	return s.pool.set(endpoints)
+}
 
-// GetEndpoints implements [kvdb.Controller].
-func (s *store) GetEndpoints() []string { return s.pool.Given() }
-
-// Defragment implements [kvdb.Controller].
-func (s *store) Defragment(string, int) error { return kvdb.ErrNotSupported }
+// GetEndpoints implements [driver.MemberAdmin].
+func (s *store) GetEndpoints(context.Context) []string { return s.pool.Given() }

@@ -23,6 +23,8 @@ const (
 
 // store implements driver.Store.
 type store struct {
+	driver.MembersNotSupported // AddLearner and Defragment
+
 	pool  *pool
 	stale bool // reads need not see the latest writes
 
@@ -32,9 +34,9 @@ type store struct {
 }
 
 var (
-	_ driver.Store     = (*store)(nil)
-	_ driver.UserAdmin = (*store)(nil)
-	_ kvdb.Controller  = (*store)(nil)
+	_ driver.Store       = (*store)(nil)
+	_ driver.UserAdmin   = (*store)(nil)
+	_ driver.MemberAdmin = (*store)(nil)
 )
 
 func newStore(p *pool, stale bool) *store {

@@ -28,25 +28,18 @@ const (
 	defragmentTimeout = time.Minute
 )
 
-// The Controller's methods have no context: they end with the store.
-func (s *store) controllerContext() (context.Context, context.CancelFunc) {
-	return driver.WithTimeLimit(s.lifetime, opTimeout)
+// AddMember implements [driver.MemberAdmin].
+func (s *store) AddMember(ctx context.Context, nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	return s.addMember(ctx, nodeIP, nodePeerPort, nodeName, s.client.MemberAdd)
 }
 
-// AddMember implements [kvdb.Controller].
-func (s *store) AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	return s.addMember(nodeIP, nodePeerPort, nodeName, s.client.MemberAdd)
+// AddLearner implements [driver.MemberAdmin].
+func (s *store) AddLearner(ctx context.Context, nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
+	return s.addMember(ctx, nodeIP, nodePeerPort, nodeName, s.client.MemberAddAsLearner)
 }
 
-// AddLearner implements [kvdb.Controller].
-func (s *store) AddLearner(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	return s.addMember(nodeIP, nodePeerPort, nodeName, s.client.MemberAddAsLearner)
-}
-
-func (s *store) addMember(ip, port, name string,
+func (s *store) addMember(ctx context.Context, ip, port, name string,
 	add func(context.Context, []string) (*clientv3.MemberAddResponse, error)) (map[string][]string, error) {
-	ctx, cancel := s.controllerContext()
-	defer cancel()
 	before, err := s.members(ctx)
 	if err != nil {
 		return nil, err
@@ -138,10 +131,8 @@ func isAt(m *pb.Member, ip string) bool {
 	})
 }
 
-// RemoveMember implements [kvdb.Controller].
-func (s *store) RemoveMember(nodeName, nodeIP string) error {
-	ctx, cancel := s.controllerContext()
-	defer cancel()
+// RemoveMember implements [driver.MemberAdmin].
+func (s *store) RemoveMember(ctx context.Context, nodeName, nodeIP string) error {
 	m, members, err := s.member(ctx, nodeName, nodeIP)
 	if err == kvdb.ErrMemberDoesNotExist {
 		return nil // it was removed before
@@ -152,10 +143,8 @@ func (s *store) RemoveMember(nodeName, nodeIP string) error {
 	return s.removeMember(ctx, m, members)
 }
 
-// RemoveMemberByID implements [kvdb.Controller].
-func (s *store) RemoveMemberByID(memberID uint64) error {
-	ctx, cancel := s.controllerContext()
-	defer cancel()
+// RemoveMemberByID implements [driver.MemberAdmin].
+func (s *store) RemoveMemberByID(ctx context.Context, memberID uint64) error {
 	members, err := s.members(ctx)
 	if err != nil {
 		return err
@@ -226,10 +215,8 @@ func serves(m *pb.Member, endpoint string) bool {
 	})
 }
 
-// UpdateMember implements [kvdb.Controller].
-func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	ctx, cancel := s.controllerContext()
-	defer cancel()
+// UpdateMember implements [driver.MemberAdmin].
+func (s *store) UpdateMember(ctx context.Context, nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
 	m, members, err := s.member(ctx, nodeName, nodeIP)
 	if err != nil {
 		return nil, err
@@ -247,11 +234,9 @@ func (s *store) UpdateMember(nodeIP, nodePeerPort, nodeName string) (map[string]
 	return peerURLs(reply.Members), nil
 }
 
-// ListMembers implements [kvdb.Controller]. Without a quorum it tells what one
+// ListMembers implements [driver.MemberAdmin]. Without a quorum it tells what one
 // member knows, for then the list is wanted most.
-func (s *store) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
-	ctx, cancel := s.controllerContext()
-	defer cancel()
+func (s *store) ListMembers(ctx context.Context) (map[uint64]*kvdb.MemberInfo, error) {
 	members, err := s.listMembers(ctx)
 	if err != nil {
 		return nil, err
@@ -335,8 +320,8 @@ func (s *store) askStatus(ctx context.Context, m *pb.Member, info *kvdb.MemberIn
 	}
 }
 
-// SetEndpoints implements [kvdb.Controller].
-func (s *store) SetEndpoints(endpoints []string) error {
+// SetEndpoints implements [driver.MemberAdmin].
+func (s *store) SetEndpoints(_ context.Context, endpoints []string) error {
 	parsed, err := settings.Etcd3.Replace(endpoints, s.secure)
 	if err != nil {
 		return err
@@ -348,20 +333,15 @@ func (s *store) SetEndpoints(endpoints []string) error {
 	return nil
 }
 
-// GetEndpoints implements [kvdb.Controller].
-func (s *store) GetEndpoints() []string {
+// GetEndpoints implements [driver.MemberAdmin].
+func (s *store) GetEndpoints(context.Context) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.endpoints)
 }
 
-// Defragment implements [kvdb.Controller].
-func (s *store) Defragment(endpoint string, timeout int) error {
-	return s.DefragmentContext(s.lifetime, endpoint, timeout)
-}
-
-// DefragmentContext implements driver.Defragmenter. A timeout of 0 or less is a minute.
-func (s *store) DefragmentContext(ctx context.Context, endpoint string, timeout int) error {
+// Defragment implements [driver.MemberAdmin]. A timeout of 0 or less is a minute.
+func (s *store) Defragment(ctx context.Context, endpoint string, timeout int) error {
 	parsed, err := settings.Etcd3.Replace([]string{endpoint}, s.secure)
 	if err != nil {
 		return err

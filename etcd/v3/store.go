@@ -55,13 +55,12 @@ type store struct {
 }
 
 var (
-	_ driver.Store        = (*store)(nil)
-	_ driver.ChildLister  = (*store)(nil)
-	_ driver.Transactor   = (*store)(nil)
-	_ driver.Compacter    = (*store)(nil)
-	_ driver.UserAdmin    = (*store)(nil)
-	_ driver.Defragmenter = (*store)(nil)
-	_ kvdb.Controller     = (*store)(nil)
+	_ driver.Store       = (*store)(nil)
+	_ driver.ChildLister = (*store)(nil)
+	_ driver.Transactor  = (*store)(nil)
+	_ driver.Compacter   = (*store)(nil)
+	_ driver.UserAdmin   = (*store)(nil)
+	_ driver.MemberAdmin = (*store)(nil)
 )
 
 func (s *store) Profile() driver.Profile {
