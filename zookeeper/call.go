@@ -15,23 +15,23 @@ import (
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
-// fate is what an error tells about a request.
+// fate is what an error says about a request.
 type fate int
 
 const (
-	answered fate = iota // the server answered, maybe with no
-	notRun               // it certainly did not run; another try may do better
+	answered fate = iota // the server has answered, perhaps with an error
+	notRun               // it certainly did not run
 	perhaps              // it may have run
 )
 
-// reconfiguring is the answer to a reconfiguration during another.
+// reconfiguring is the text of the error of a reconfiguration during another one.
 const reconfiguring = "unknown error: -14"
 
-// refusals are answers that ZooKeeper's client has no names for: not
-// implemented, a reconfiguration without a quorum, one during another, and a
-// quota that is used up.
+// refusals are the texts of errors that ZooKeeper's client has no values for: not implemented, a
+// reconfiguration without a quorum, one during another one, and a quota that is used up.
 var refusals = []string{"unknown error: -6", "unknown error: -13", reconfiguring, "unknown error: -125"}
 
+// fateOf returns the fate of a request that has ended with err.
 func fateOf(err error) fate {
 	switch {
 	case err == nil:
@@ -48,8 +48,8 @@ func fateOf(err error) fate {
 	return perhaps
 }
 
-// read sends reads that see everything that was written before, unless the
-// instance is content with less.
+// read sends reads that see all writes that were acknowledged before, unless the option
+// ReadConsistency allows less.
 func (s *store) read(ctx context.Context, r conn.Request) error {
 	if s.stale {
 		return s.peek(ctx, r)
@@ -57,7 +57,7 @@ func (s *store) read(ctx context.Context, r conn.Request) error {
 	return s.sync(ctx, r)
 }
 
-// sync sends reads behind a sync.
+// sync sends reads behind a sync, so that they see all writes that were acknowledged before.
 func (s *store) sync(ctx context.Context, r conn.Request) error {
 	return s.call(ctx, true, func(c *zk.Conn) error {
 		f := s.main.StartSync()
@@ -65,23 +65,25 @@ func (s *store) sync(ctx context.Context, r conn.Request) error {
 			return lost(err)
 		}
 		err := r(c)
-		if flushErr := f.Wait(ctx); flushErr != nil {
-			return lost(flushErr)
+		if syncErr := f.Wait(ctx); syncErr != nil {
+			return lost(syncErr)
 		}
 		return err
 	})
 }
 
-// lost is the error of a read without a sync that was answered.
+// lost returns the error of a read whose sync has failed with err.
 func lost(err error) error { return fmt.Errorf("%w: %w", conn.ErrAbandoned, err) }
 
-// peek sends reads that may see an old state, but none older than an earlier
-// reply to this instance showed.
+// peek sends reads that may see an old state, but none older than earlier replies to this
+// instance.
 func (s *store) peek(ctx context.Context, r conn.Request) error { return s.call(ctx, true, r) }
 
 // write sends a write. It is sent again only when it certainly had no effect.
 func (s *store) write(ctx context.Context, r conn.Request) error { return s.call(ctx, false, r) }
 
+// call sends a request until the server has answered. After a request that may have run it
+// goes on only if the request is repeatable.
 func (s *store) call(ctx context.Context, repeatable bool, r conn.Request) error {
 	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
 	var err error
@@ -102,15 +104,11 @@ func (s *store) call(ctx context.Context, repeatable bool, r conn.Request) error
 	}
 }
 
-// reach waits until requests can be sent, for opTimeout at most: a call that may
-// take longer, once it is under way, does not begin during an outage. before is
-// the error of the last request.
+// reach waits until requests can be sent, for opTimeout at most, so that a call that may take longer
+// does not begin during an outage. before is the error of the last request.
 func (s *store) reach(ctx context.Context, before error) error {
-	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > opTimeout {
-		var cancel context.CancelFunc
-		ctx, cancel = driver.WithTimeLimit(ctx, opTimeout)
-		defer cancel()
-	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	if s.main.Ready(ctx) != nil || ctx.Err() != nil {
 		if before == nil {
 			before = s.main.Failure()

@@ -19,15 +19,15 @@ import (
 // openTimeout bounds New.
 const openTimeout = 8 * time.Second
 
-// config is what endpoints and options say.
+// config is the content of endpoints and options.
 type config struct {
 	settings.Settings
 	credentials []byte // for digest authentication, or nil
 	acl         []zk.ACL
-	maxRequest  int // bytes
+	maxRequest  int // see store
 }
 
-// open connects to ZooKeeper and returns when it has a session.
+// open connects to ZooKeeper and returns when there is a session.
 func open(endpoints []string, options map[string]string) (*store, error) {
 	o, err := parse(endpoints, options)
 	if err != nil {
@@ -58,6 +58,7 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 	return s, nil
 }
 
+// declared are the options of this backend.
 var declared = settings.Declare("ZooKeeper", []settings.Option{
 	{Name: kvdb.UsernameKey, Values: "a name", Default: "no login",
 		Meaning: "digest authentication; what the instance creates is for that user alone, else for everyone"},
@@ -68,6 +69,7 @@ var declared = settings.Declare("ZooKeeper", []settings.Option{
 		Meaning: "whether TLS is used"},
 }, settings.Consistency, settings.Retries("no limit but time, as with 0"), settings.Certificates)
 
+// parse checks endpoints and options.
 func parse(endpoints []string, options map[string]string) (config, error) {
 	options = declared.Of(options)
 	o := config{acl: zk.WorldACL(zk.PermAll)}
@@ -76,7 +78,7 @@ func parse(endpoints []string, options map[string]string) (config, error) {
 	case err != nil:
 		return o, err
 	case strings.Contains(user, ":"):
-		return o, fmt.Errorf("option %s: ZooKeeper takes no colon in a name", kvdb.UsernameKey)
+		return o, fmt.Errorf("option %s must not contain a colon", kvdb.UsernameKey)
 	case user != "":
 		o.credentials = []byte(user + ":" + password)
 		o.acl = zk.DigestACL(zk.PermAll, user, password)
@@ -85,7 +87,7 @@ func parse(endpoints []string, options map[string]string) (config, error) {
 		return o, err
 	}
 	if o.maxRequest < leastMaxRequest {
-		return o, fmt.Errorf("option %s: %d is less than %d", kvdb.MaxRequestBytesKey, o.maxRequest, leastMaxRequest)
+		return o, fmt.Errorf("option %s must be at least %d, not %d", kvdb.MaxRequestBytesKey, leastMaxRequest, o.maxRequest)
 	}
 	o.Settings, err = settings.ZooKeeper.Read(endpoints, options)
 	return o, err

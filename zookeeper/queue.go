@@ -16,18 +16,18 @@ import (
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-// queueName is the beginning of names in a lock's queue: name, a mark of who
-// waits, and the ten digits of the place in the queue.
+// queueName is the beginning of the names in a lock's queue. The mark of the entry and ten
+// digits, by which the queue is sorted, follow.
 const queueName = "lock-"
 
 const sequenceDigits = 10
 
-// leaveTimeout bounds how long a Lock that failed waits until what it may have created
-// is gone.
+// leaveTimeout bounds how long a Lock that has failed waits until what it may have created is
+// removed.
 const leaveTimeout = time.Second
 
-// leave discards what was created for a lock that is not wanted any more. That is in
-// nobody's way when leave returns, or soon, when it takes too long.
+// leave removes what a Lock that has failed may have created. If that takes too long, it returns
+// while the removal goes on.
 func (s *store) leave(h hold) {
 	left := s.leases.discard(h)
 	timer := time.NewTimer(leaveTimeout)
@@ -39,16 +39,10 @@ func (s *store) leave(h hold) {
 	}
 }
 
-// bounded returns a context for requests of a Lock.
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return driver.WithTimeLimit(ctx, opTimeout)
-}
-
-// errNoQueue: there is no znode at the key any more, or a lock.
+// errNoQueue means that there is no znode at the key any more, or that it is a lock.
 var errNoQueue = errors.New("there can be no queue")
 
-// takeTurn takes a place in the queue below the key's znode, and waits until nobody is
-// in front.
+// takeTurn adds an entry to the queue below the key's znode, and waits until it is the first.
 func (s *store) takeTurn(ctx context.Context, h *hold, deadline time.Time) error {
 	if err := s.takePlace(ctx, h); err != nil {
 		return err
@@ -60,8 +54,8 @@ func (s *store) takeTurn(ctx context.Context, h *hold, deadline time.Time) error
 	return err
 }
 
-// takePlace creates a znode in the queue. When the reply is lost, the mark in its
-// name shows whether it was created.
+// takePlace creates an entry in the queue. When the reply is lost, the mark in the entry's name
+// shows whether it was created.
 func (s *store) takePlace(ctx context.Context, h *hold) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -101,7 +95,7 @@ func (s *store) takePlace(ctx context.Context, h *hold) error {
 		switch {
 		case findErr != nil:
 			left := *h
-			left.moving = true // it is not known whether there is a place
+			left.moving = true // it is not known whether there is an entry
 			s.leave(left)
 			return err
 		case name != "":
@@ -113,9 +107,9 @@ func (s *store) takePlace(ctx context.Context, h *hold) error {
 	}
 }
 
-// findPlace returns the name of the znode with a mark, "" when it was not
-// created. It is asked on a session that went to another connection since: what
-// was sent before is done by now, or never will be.
+// findPlace returns the name of the entry with a mark, "" if there is none. The session has
+// another connection than when the entry was to be created, so what was sent before has run by
+// now, or never will.
 func (s *store) findPlace(ctx context.Context, queue, mark string) (string, error) {
 	var found string
 	err := s.sync(ctx, func(c *zk.Conn) error {
@@ -137,7 +131,7 @@ func (s *store) findPlace(ctx context.Context, queue, mark string) (string, erro
 	return found, nil
 }
 
-// waiting returns the names in a queue, first come first.
+// waiting returns the names of the entries in a queue, the first one first.
 func waiting(names []string) []string {
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		return !strings.HasPrefix(name, queueName) || len(name) < len(queueName)+sequenceDigits
@@ -148,7 +142,7 @@ func waiting(names []string) []string {
 	return names
 }
 
-// awaitTurn waits until nobody is in front.
+// awaitTurn waits until there is no entry in front.
 func (s *store) awaitTurn(ctx context.Context, h *hold, deadline time.Time) error {
 	front, err := s.inFront(ctx, h)
 	if err != nil || len(front) == 0 {
@@ -175,18 +169,15 @@ func (s *store) awaitTurn(ctx context.Context, h *hold, deadline time.Time) erro
 		if time.Until(deadline) <= 0 {
 			return s.heldBy(ctx, h, front)
 		}
-		// The watches may have another server, which is ahead of this one.
+		// The watches may be at another server, which is ahead of this one.
 		if front[len(front)-1] == gone && behind.Wait(ctx) != nil {
 			return driver.WithCause(ctx, nil)
 		}
 	}
 }
 
-// errTooLate: the deadline is over.
-var errTooLate = errors.New("too late")
-
-// heldBy returns the error that names the first of those in front, nil when there is
-// nobody any more.
+// heldBy returns the error that names the owner of the first entry in front, nil if there is none
+// any more.
 func (s *store) heldBy(ctx context.Context, h *hold, front []string) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -204,9 +195,8 @@ func (s *store) heldBy(ctx context.Context, h *hold, front []string) error {
 	}
 }
 
-// inFront returns the paths of those who are in front of a place. Whoever was when the
-// place was taken and still is, is among them: the session has seen its own
-// place. It may show some who have left since. It completes the hold.
+// inFront returns the paths of the entries in front of that of h. It may include entries that are
+// gone by now, but it lacks none, because the session has seen its own entry. It completes h.
 func (s *store) inFront(ctx context.Context, h *hold) ([]string, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -245,6 +235,6 @@ func (s *store) inFront(ctx context.Context, h *hold) ([]string, error) {
 	return nil, errPlaceLost
 }
 
-// errPlaceLost: what was created to obtain a lock is gone, for the session is, or somebody
-// deleted it.
+// errPlaceLost means that what was created to obtain a lock is gone, because the session has
+// ended or somebody has deleted it.
 var errPlaceLost = errors.Join(kvdb.ErrNoConnection, errors.New("what was created to obtain the lock is lost"))

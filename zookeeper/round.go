@@ -8,22 +8,22 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// finding is what was read of a znode.
+// finding is what a round has read of a znode.
 type finding struct {
 	path  string
-	stale stale
+	stale stale // what is to be read
 
 	gone     bool
+	removed  int64    // if gone: the last change of the children of the znode above
 	stat     *zk.Stat // nil: the data was not read
 	data     []byte
-	removed  int64    // the last change of the children of the one above, when gone
-	children []string // if dirt.children
+	children []string // if they were read
 	pzxid    int64
 }
 
-// round reads all that is dirty, and what is found with it.
+// round reads all that is stale, and the new znodes that it finds.
 func (w *stream) round(x *session) error {
-	level, before := w.take(), w.lastZxid
+	level, before := w.takeStale(), w.lastZxid
 	for len(level) > 0 {
 		err := x.Run(w.ctx, func(*zk.Conn) error {
 			return parallel(w.ctx, len(level), func(i int) error { return w.fetch(x, level[i]) })
@@ -32,8 +32,8 @@ func (w *stream) round(x *session) error {
 			w.broken()
 			return err
 		}
-		// A list of children may have one that was found gone a moment before: it
-		// was created again, and is a new one.
+		// A list of children may have a znode that another read has found gone before. It was
+		// created again, and is a new one, so those that are gone come first.
 		for _, f := range level {
 			if f.gone {
 				w.applyGone(f)
@@ -49,8 +49,8 @@ func (w *stream) round(x *session) error {
 	return nil
 }
 
-// take returns what is dirty, which is clean then.
-func (w *stream) take() []*finding {
+// takeStale returns what is stale, and considers it fresh from then on.
+func (w *stream) takeStale() []*finding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.all {
@@ -60,13 +60,13 @@ func (w *stream) take() []*finding {
 		}
 	}
 	level := make([]*finding, 0, len(w.stale))
-	for path, d := range w.stale {
+	for path, parts := range w.stale {
 		if _, found := w.nodes[path]; !found && path != w.root {
-			// It is gone, and not subscribed to any more. If it is there again, the list
+			// It is gone, and not subscribed to any more. If it was created again, the list
 			// of children above it has changed.
 			continue
 		}
-		level = append(level, &finding{path: path, stale: d})
+		level = append(level, &finding{path: path, stale: parts})
 	}
 	w.stale, w.all = map[string]stale{}, false
 	return level
@@ -74,48 +74,17 @@ func (w *stream) take() []*finding {
 
 // fetch reads a znode, and sets the watches that are not set.
 func (w *stream) fetch(x *session, f *finding) error {
-	for missing := false; f.stale.data; {
-		var err error
-		f.data, f.stat, err = w.h.get(x, f.path)
-		if err == nil {
-			break
-		}
-		if errors.Is(err, zk.ErrNoAuth) && f.path != w.root {
-			// A user who may not read it hears no more than that it is gone.
-			exists, err := w.h.exists(x, f.path)
-			if err != nil || exists {
-				f.stat = nil
-				return err
-			}
-		} else if !errors.Is(err, zk.ErrNoNode) {
+	if f.stale.data {
+		if err := w.fetchData(x, f); err != nil || f.stat == nil {
 			return err
 		}
-		if !missing {
-			if f.removed, err = removal(x, f.path); err != nil {
-				return err
-			}
-		}
-		// If it is still missing after that, any later creation has a larger zxid.
-		still := missing
-		if f.path == w.root {
-			exists, err := w.h.exists(x, f.path)
-			if err != nil {
-				return err
-			}
-			still = !exists
-		}
-		if still {
-			f.gone, f.stat = true, nil
-			return nil
-		}
-		missing = f.path != w.root
 	}
 	if !f.stale.children || !w.tree {
 		return nil
 	}
 	children, stat, err := w.h.children(x, f.path)
 	if errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrNoAuth) && f.path != w.root {
-		return nil // the former is told by another event
+		return nil // there is another event when it is gone
 	}
 	if err == nil {
 		f.children, f.pzxid = children, stat.Pzxid
@@ -123,9 +92,45 @@ func (w *stream) fetch(x *session, f *finding) error {
 	return err
 }
 
-// removal returns when a znode that is gone was deleted, or a later zxid: the
-// last change of the children above it.
-func removal(x *session, path string) (int64, error) {
+// fetchData reads the data of a znode. The stat is nil when the znode is gone, or the user may not
+// read it. Such a user only learns whether it exists.
+func (w *stream) fetchData(x *session, f *finding) (err error) {
+	for missing := false; ; missing = f.path != w.root {
+		f.data, f.stat, err = w.h.get(x, f.path)
+		if err == nil {
+			return nil
+		}
+		f.stat = nil
+		if errors.Is(err, zk.ErrNoAuth) && f.path != w.root {
+			if exists, err := w.h.exists(x, f.path); err != nil || exists {
+				return err
+			}
+		} else if !errors.Is(err, zk.ErrNoNode) {
+			return err
+		}
+		if !missing {
+			if f.removed, err = removalZxid(x, f.path); err != nil {
+				return err
+			}
+		}
+		// If it is still missing, any later creation has a larger zxid.
+		f.gone = missing
+		if f.path == w.root {
+			exists, err := w.h.exists(x, f.path)
+			if err != nil {
+				return err
+			}
+			f.gone = !exists
+		}
+		if f.gone {
+			return nil
+		}
+	}
+}
+
+// removalZxid returns the zxid of the deletion of a znode that is gone, or a later one: the last
+// change of the children of the znode above it.
+func removalZxid(x *session, path string) (int64, error) {
 	for path != "/" {
 		path = parent(path)
 		exists, stat, err := x.Client().Exists(path)
@@ -161,11 +166,12 @@ func (w *stream) apply(f *finding) []*finding {
 	return next
 }
 
+// applyGone makes the event of a znode that is gone.
 func (w *stream) applyGone(f *finding) {
 	w.lastZxid = max(w.lastZxid, f.removed)
 	old := w.nodes[f.path]
 	if old.key {
-		w.deleted(f.path, max(f.removed, old.mzxid+1))
+		w.addDeletion(f.path, max(f.removed, old.mzxid+1))
 	}
 	delete(w.nodes, f.path)
 	if f.path != w.root {
@@ -173,6 +179,7 @@ func (w *stream) applyGone(f *finding) {
 	}
 }
 
+// applyData makes the events of the data of a znode.
 func (w *stream) applyData(f *finding) {
 	w.lastZxid = max(w.lastZxid, lastChange(f.stat))
 	old := w.nodes[f.path]
@@ -184,22 +191,21 @@ func (w *stream) applyData(f *finding) {
 		if now.key {
 			index = now.czxid - 1
 		}
-		w.deleted(f.path, index)
+		w.addDeletion(f.path, index)
 		old.key = false
 	}
 	if !now.key || old.key && old.mzxid == now.mzxid {
 		return
 	}
-	action := kvdb.KVCreate
-	if old.key || w.first && uint64(now.czxid) <= w.after {
-		action = kvdb.KVSet
-	}
 	pair := pairOf(keyOf(f.path), f.data, f.stat)
-	pair.Action = action
+	pair.Action = kvdb.KVCreate
+	if old.key || w.first && uint64(now.czxid) <= w.after {
+		pair.Action = kvdb.KVSet
+	}
 	w.add(pair)
 }
 
-// listed reports whether the stream is about the key at path.
+// listed reports whether the watch includes the key at path.
 func (w *stream) listed(path string) bool {
 	if !w.tree {
 		return path == w.root
@@ -207,11 +213,11 @@ func (w *stream) listed(path string) bool {
 	return w.walk.listed(keyOf(path))
 }
 
-func (w *stream) deleted(path string, index int64) {
+func (w *stream) addDeletion(path string, index int64) {
 	w.add(&kvdb.KVPair{Key: keyOf(path), Action: kvdb.KVDelete, ModifiedIndex: uint64(index)})
 }
 
-// add adds an event, if it was asked for.
+// add adds an event, if the watch includes its index.
 func (w *stream) add(event *kvdb.KVPair) {
 	if w.first && w.after == 0 || event.ModifiedIndex <= w.after {
 		return

@@ -16,29 +16,29 @@ import (
 const (
 	// opTimeout bounds reads and writes.
 	opTimeout = 10 * time.Second
-	// sessionTimeout is how long the server keeps the locks of a client that it
-	// does not hear of. The server may grant less.
+	// sessionTimeout is how long the server keeps the locks of a client from which it receives
+	// nothing. The server may grant less.
 	sessionTimeout = 20 * time.Second
+	// endTimeout is the part of the time of Close that remains for the end of the session.
+	endTimeout = 1500 * time.Millisecond
 )
 
 // store implements driver.Store.
 type store struct {
 	driver.MembersNotSupported // Defragment
 
-	main        *conn.Conn
+	main        *conn.Conn // for all but the watches
 	servers     conn.Servers
 	hub         *hub
 	acl         []zk.ACL
 	stale       bool // reads need not see the latest writes
 	retries     int  // how often a request is sent again; 0: as often as there is time
 	secure      bool // connections use TLS
+	maxRequest  int  // size in bytes of the largest request that the servers take
 	generations generations
-	sentinels   pathSet // containers that have a keep
+	sentinels   pathSet // the znodes that are known to have a sentinel
 	leases      leases
-	// checking: it is being found out whether history has gone back.
-	checking atomic.Bool
-
-	maxRequest int // bytes that the servers take
+	checking    atomic.Bool // a check whether history has gone back is under way
 
 	lifetime context.Context // ends with cause kvdb.ErrClosed at Close
 	end      context.CancelCauseFunc
@@ -64,7 +64,12 @@ func (s *store) Profile() driver.Profile {
 	}
 }
 
-// launch runs f on a goroutine that Close waits for; false after Close.
+// bounded returns a context for a read or write that is a part of a longer call.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return driver.WithTimeLimit(ctx, opTimeout)
+}
+
+// launch runs f on a goroutine that Close waits for. It returns false after Close.
 func (s *store) launch(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,10 +80,7 @@ func (s *store) launch(f func()) bool {
 	return true
 }
 
-// endTimeout is how much of the time of Close is for the end of the session.
-const endTimeout = 1500 * time.Millisecond
-
-// Close implements driver.Store. It ends the session.
+// Close implements driver.Store. It releases the locks and ends the session.
 func (s *store) Close(ctx context.Context) error {
 	err := s.leases.close(ctx)
 	s.mu.Lock()

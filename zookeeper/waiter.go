@@ -14,11 +14,11 @@ import (
 // waiter waits for the deletion of a znode.
 type waiter struct {
 	h       *hub
-	wake    chan struct{} // has an element after something happened
-	deleted atomic.Bool   // what happened was the deletion
+	wake    chan struct{} // has an element after an event
+	deleted atomic.Bool   // the event was the deletion
 }
 
-// subscribe returns a waiter, to be closed.
+// subscribe returns a waiter, which is to be closed.
 func (h *hub) subscribe(ctx context.Context) (*waiter, error) {
 	if ctx.Err() != nil {
 		return nil, driver.WithCause(ctx, nil)
@@ -30,6 +30,7 @@ func (h *hub) subscribe(ctx context.Context) (*waiter, error) {
 
 func (w *waiter) close() { w.h.remove(w) }
 
+// fired implements watcher.
 func (w *waiter) fired(_ string, event zk.EventType) {
 	if event == zk.EventNodeDeleted {
 		w.deleted.Store(true)
@@ -37,8 +38,10 @@ func (w *waiter) fired(_ string, event zk.EventType) {
 	w.broken()
 }
 
+// failed implements watcher.
 func (w *waiter) failed(error) {}
 
+// broken implements watcher.
 func (w *waiter) broken() {
 	select {
 	case w.wake <- struct{}{}:
@@ -46,12 +49,16 @@ func (w *waiter) broken() {
 	}
 }
 
-// errChanged: the znode is as it was waited for.
-var errChanged = errors.New("the znode has changed")
+var (
+	// errChanged means that the znode is as it was waited for.
+	errChanged = errors.New("the znode has changed")
+	// errTooLate means that the deadline of a wait is over.
+	errTooLate = errors.New("too late")
+)
 
-// awaitDeletion returns when there is no znode at path, or was none since it was
-// called, errTooLate at deadline, if that is not zero, or errChanged when changed,
-// unless that is nil, says so.
+// awaitDeletion returns nil when there is no znode at path, or there was none since the call. It
+// returns errChanged when changed, which may be nil, returns true for the znode, and errTooLate at
+// deadline, unless that is zero.
 func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.Time, changed func(data []byte, stat *zk.Stat) bool) error {
 	w.deleted.Store(false) // no event comes before it subscribes
 	w.h.subscribePath(w, path)
@@ -67,14 +74,14 @@ func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.T
 			return err
 		}
 		err = x.Run(ctx, func(*zk.Conn) error {
-			// The path may be younger than what this session has seen.
+			// The znode may be newer than what this session has seen.
 			f := x.StartSync()
 			if err := f.Sent(ctx); err != nil {
 				return err
 			}
 			data, stat, err := w.h.get(x, path)
-			if flushErr := f.Wait(ctx); flushErr != nil {
-				return flushErr
+			if syncErr := f.Wait(ctx); syncErr != nil {
+				return syncErr
 			}
 			if err == nil && changed != nil && changed(data, stat) {
 				return errChanged
@@ -86,7 +93,7 @@ func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.T
 			return err
 		case errors.Is(err, zk.ErrNoNode):
 			return nil
-		case errors.Is(err, zk.ErrNoAuth): // nor would the server tell of its deletion
+		case errors.Is(err, zk.ErrNoAuth): // nor would there be an event of its deletion
 			return err
 		}
 		select {

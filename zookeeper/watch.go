@@ -15,16 +15,15 @@ import (
 
 // stream implements driver.Stream.
 //
-// ZooKeeper tells only that a znode, or the list of its children, has changed,
-// and only once until it is read again. A stream keeps what it knows of each
-// znode, reads those of which it was told in rounds, and makes events of the
-// differences. With a new session all are read.
+// An event of ZooKeeper says that a znode, or the list of its children, has changed, and not
+// how. It comes only once until the znode is read again. So a stream keeps what it knows of each
+// znode, reads the znodes that have changed in rounds, and makes events of the differences. With
+// a new session it reads all of them.
 //
-// Events come in the order of their indexes. A session is told of a change
-// before it gets a reply that shows it, or a later one. So when a round has read
-// all that it was told of before it began, it knows all changes up to the
-// largest zxid that was seen before it began; and when nothing was told
-// meanwhile, all changes that it has seen.
+// Events are delivered in the order of their indexes. A session receives the event of a change
+// before it gets a reply that shows the change, or a later one. So when a round has read all that
+// had changed when it began, the stream knows all changes up to the largest zxid that it had seen
+// by then. If there was no event meanwhile, it knows all changes that it has seen.
 type stream struct {
 	h     *hub
 	ctx   context.Context
@@ -38,7 +37,7 @@ type stream struct {
 	nodes         map[string]known
 	pending       []*kvdb.KVPair
 	lastZxid      int64 // the largest zxid seen
-	completeUntil int64 // horizon when the last round that was read to its end began
+	completeUntil int64 // lastZxid when the last round that was read to its end began
 
 	wake chan struct{} // has an element after something below has changed
 
@@ -54,7 +53,7 @@ type known struct {
 	key          bool
 }
 
-// dirt is what must be read of a znode.
+// stale says what must be read of a znode.
 type stale struct{ data, children bool }
 
 // Watch implements driver.Store.
@@ -75,21 +74,10 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 	return w, nil
 }
 
-// begin reads what is there.
+// begin reads what is there when the watch begins.
 func (w *stream) begin() error {
 	for {
-		bound, cancel := driver.WithTimeLimit(w.ctx, opTimeout)
-		x, err := w.h.awaitSession(bound)
-		if err == nil {
-			err = x.Run(bound, func(*zk.Conn) error { return x.StartSync().Wait(bound) })
-			if err != nil && bound.Err() == nil {
-				err = awaitLoss(bound, x)
-			}
-		}
-		if err != nil {
-			err = driver.NotReached(bound, err)
-		}
-		cancel()
+		x, err := w.syncedSession()
 		if err != nil {
 			return err
 		}
@@ -107,7 +95,24 @@ func (w *stream) begin() error {
 	}
 }
 
-// awaitLoss waits until a session is over that does not work.
+// syncedSession returns a session that sees what was written before the call.
+func (w *stream) syncedSession() (*session, error) {
+	ctx, cancel := bounded(w.ctx)
+	defer cancel()
+	x, err := w.h.awaitSession(ctx)
+	if err == nil {
+		err = x.Run(ctx, func(*zk.Conn) error { return x.StartSync().Wait(ctx) })
+		if err != nil && ctx.Err() == nil {
+			err = awaitLoss(ctx, x)
+		}
+	}
+	if err != nil {
+		return nil, driver.NotReached(ctx, err)
+	}
+	return x, nil
+}
+
+// awaitLoss waits until a session that does not work has lost its connection.
 func awaitLoss(ctx context.Context, x *session) error {
 	select {
 	case <-x.lost:
@@ -123,7 +128,7 @@ func (w *stream) Next() ([]*kvdb.KVPair, error) {
 		if events := w.dueEvents(); len(events) > 0 {
 			return events, nil
 		}
-		x, err := w.await()
+		x, err := w.awaitChange()
 		if err != nil {
 			return nil, err
 		}
@@ -138,16 +143,16 @@ func (w *stream) Next() ([]*kvdb.KVPair, error) {
 	}
 }
 
-// await waits until there is something to read.
-func (w *stream) await() (*session, error) {
+// awaitChange waits until there is something to read, and returns the session for that.
+func (w *stream) awaitChange() (*session, error) {
 	for {
 		w.mu.Lock()
-		some, failure := w.all || len(w.stale) > 0, w.failure
+		changed, failure := w.all || len(w.stale) > 0, w.failure
 		w.mu.Unlock()
 		if failure != nil {
 			return nil, failure
 		}
-		if some {
+		if changed {
 			w.h.mu.Lock()
 			x := w.h.current
 			w.h.mu.Unlock()
@@ -163,7 +168,7 @@ func (w *stream) await() (*session, error) {
 	}
 }
 
-// due returns the events whose turn it is.
+// dueEvents returns, and removes, the pending events that no other event can precede.
 func (w *stream) dueEvents() []*kvdb.KVPair {
 	if len(w.pending) == 0 {
 		return nil
@@ -192,16 +197,18 @@ func (w *stream) Close() {
 	w.h.remove(w, paths...)
 }
 
+// fired implements watcher.
 func (w *stream) fired(path string, event zk.EventType) {
 	w.mu.Lock()
-	d := w.stale[path]
-	d.data = d.data || event != zk.EventNodeChildrenChanged
-	d.children = d.children || event != zk.EventNodeDataChanged
-	w.stale[path] = d
+	p := w.stale[path]
+	p.data = p.data || event != zk.EventNodeChildrenChanged
+	p.children = p.children || event != zk.EventNodeDataChanged
+	w.stale[path] = p
 	w.mu.Unlock()
 	w.signal()
 }
 
+// broken implements watcher.
 func (w *stream) broken() {
 	w.mu.Lock()
 	w.all = true
@@ -209,6 +216,7 @@ func (w *stream) broken() {
 	w.signal()
 }
 
+// failed implements watcher.
 func (w *stream) failed(err error) {
 	w.mu.Lock()
 	w.failure = fmt.Errorf("watch %s: %w", w.root, err)
