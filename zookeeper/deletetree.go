@@ -68,13 +68,7 @@ func (s *store) createGenerations(ctx context.Context, ops []any) error {
 		}
 	}
 	numbers := slices.Collect(maps.Keys(counted))
-	return parallel(ctx, len(numbers), func(i int) error {
-		stat, _, err := s.look(ctx, generationPath(numbers[i]), false, false)
-		if err == nil && stat == nil {
-			err = s.createGeneration(ctx, numbers[i])
-		}
-		return err
-	})
+	return parallel(ctx, len(numbers), func(i int) error { return s.createGeneration(ctx, numbers[i]) })
 }
 
 // deletions returns the operations that delete all keys with the prefix, one group for each

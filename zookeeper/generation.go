@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
-	"sync"
 
 	"github.com/go-zookeeper/zk"
 
@@ -41,40 +40,9 @@ func generationOf(path string) int {
 	return int(n)
 }
 
-// generations caches the versions of generations. When a check fails because a version is old,
-// the caller forgets it, so that it is read again.
-type generations struct {
-	mu       sync.Mutex // protects versions
-	versions map[int]int32
-}
-
-func (g *generations) get(n int) (version int32, known bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	version, known = g.versions[n]
-	return version, known
-}
-
-func (g *generations) set(n int, version int32) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.versions[n] = version
-}
-
-func (g *generations) forget(n int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.versions, n)
-}
-
-func (g *generations) clear() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	clear(g.versions)
-}
-
 // checkGeneration returns the check of the generation of path. The znode at path must be read
-// afterwards.
+// afterwards. The version may come from the cache. If it is old the check fails, and the caller
+// removes it there.
 func (s *store) checkGeneration(ctx context.Context, path string) (*zk.CheckVersionRequest, error) {
 	n := generation(path)
 	version, known := s.generations.get(n)
@@ -116,7 +84,7 @@ func (s *store) resolveConflict(path string, generationChanged bool, err error) 
 		return err
 	}
 	if generationChanged {
-		s.generations.forget(generation(path))
+		s.generations.remove(generation(path))
 	}
 	return nil
 }

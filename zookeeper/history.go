@@ -107,28 +107,23 @@ const (
 )
 
 // onRefused is called when a server has closed the main connection before it has granted a
-// session. It checks whether that is because history has gone back.
+// session.
 func (s *store) onRefused() {
-	if !s.checking.CompareAndSwap(false, true) {
-		return
+	if s.checking.CompareAndSwap(false, true) {
+		s.launch(s.checkHistory)
 	}
-	done := func() { s.checking.Store(false) }
-	launched := s.launch(func() {
-		defer done()
-		if s.hasGoneBack() {
-			s.leaveHistory(s.leases.session())
-			s.main.Renew()
-		}
-		pause := time.NewTimer(historyPause)
-		defer pause.Stop()
-		select {
-		case <-pause.C:
-		case <-s.lifetime.Done():
-		}
-	})
-	if !launched {
-		done()
+}
+
+// checkHistory gets the main connection a new session if history has gone back.
+func (s *store) checkHistory() {
+	defer s.checking.Store(false)
+	if s.hasGoneBack() {
+		s.leaveHistory(s.leases.session())
+		s.main.Renew()
 	}
+	ctx, cancel := context.WithTimeout(s.lifetime, historyPause)
+	defer cancel()
+	<-ctx.Done()
 }
 
 // hasGoneBack reports whether the store's zxid is less than the largest one that the main

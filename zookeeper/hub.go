@@ -45,7 +45,7 @@ type hub struct {
 	serverWatches map[serverWatch]*watchState     // of the current session
 	seen          int64                           // the largest zxid of the last session
 	locks         int                             // the session of the locks when the last session ended
-	giveUp        *time.Timer                     // runs while there is no session
+	giveUp        *time.Timer                     // runs giveUpWatches, while there is no session
 }
 
 // watcher receives events. Its methods must not block, nor call the hub.
@@ -61,8 +61,8 @@ type watcher interface {
 // session is a session with one connection.
 type session struct {
 	*conn.Conn
-	end   context.CancelFunc // lets another session take its place
-	lost  chan struct{}      // closed when the connection is lost
+	ctx   context.Context    // ends when another session is to take its place
+	end   context.CancelFunc // ends ctx
 	began bool               // it had a connection; belongs to onEvent
 }
 
@@ -77,10 +77,13 @@ type serverWatch struct {
 type watchState struct{ set bool }
 
 func newHub(s *store, o config) *hub {
-	return &hub{
+	h := &hub{
 		s: s, o: o, maxIdle: maxIdle, mark: newMark(), changed: make(chan struct{}),
 		watchers: map[watcher]struct{}{}, paths: map[string]map[watcher]struct{}{}, serverWatches: map[serverWatch]*watchState{},
 	}
+	h.giveUp = time.AfterFunc(watchTimeout, h.giveUpWatches)
+	h.giveUp.Stop()
+	return h
 }
 
 // add makes w receive events.
@@ -91,14 +94,12 @@ func (h *hub) add(w watcher) {
 	h.watchers[w] = struct{}{}
 }
 
-// remove ends add, and the subscriptions to paths.
+// remove ends what add and subscribePath have begun.
 func (h *hub) remove(w watcher, paths ...string) {
+	h.unsubscribe(w, paths...)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.watchers, w)
-	for _, path := range paths {
-		h.unsubscribeLocked(w, path)
-	}
 }
 
 // subscribePath makes w receive the events of path.
@@ -111,18 +112,15 @@ func (h *hub) subscribePath(w watcher, path string) {
 	h.paths[path][w] = struct{}{}
 }
 
-func (h *hub) unsubscribe(w watcher, path string) {
+func (h *hub) unsubscribe(w watcher, paths ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.unsubscribeLocked(w, path)
-}
-
-func (h *hub) unsubscribeLocked(w watcher, path string) {
-	delete(h.paths[path], w)
-	if len(h.paths[path]) > 0 {
-		return
+	for _, path := range paths {
+		delete(h.paths[path], w)
+		if len(h.paths[path]) == 0 {
+			delete(h.paths, path)
+		}
 	}
-	delete(h.paths, path)
 	// A path has at most two watches, which are at the server until they fire or the session
 	// ends.
 	if h.current != nil && len(h.serverWatches) > 4*len(h.paths)+h.maxIdle {
@@ -132,11 +130,11 @@ func (h *hub) unsubscribeLocked(w watcher, path string) {
 
 // run makes one session after the other until the end of the instance.
 func (h *hub) run() {
-	defer h.stopTimer()
+	h.giveUp.Reset(watchTimeout)
+	defer h.giveUp.Stop()
 	wait := retry.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 	for h.s.lifetime.Err() == nil {
 		began := time.Now()
-		h.startTimer()
 		if err := h.session(); err == nil && time.Since(began) > watchSessionTimeout {
 			wait.Reset()
 		}
@@ -150,7 +148,7 @@ func (h *hub) run() {
 func (h *hub) session() error {
 	ctx, cancel := context.WithCancel(h.s.lifetime)
 	defer cancel()
-	x := &session{end: cancel, lost: make(chan struct{})}
+	x := &session{ctx: ctx, end: cancel}
 	h.mu.Lock()
 	seen, locks := h.seen, h.locks
 	h.mu.Unlock()
@@ -163,13 +161,6 @@ func (h *hub) session() error {
 		return err
 	}
 	defer x.Close()
-	go func() {
-		select {
-		case <-x.lost:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	if err := x.Ready(ctx); err != nil {
 		return err
 	}
@@ -180,7 +171,9 @@ func (h *hub) session() error {
 	}
 	if !same {
 		h.s.leaveHistory(locks)
-		h.fail(kvdb.ErrWatchRevisionCompacted)
+		h.mu.Lock()
+		h.failLocked(kvdb.ErrWatchRevisionCompacted)
+		h.mu.Unlock()
 	}
 	h.set(x)
 	<-ctx.Done()
@@ -199,28 +192,13 @@ func (h *hub) set(x *session) {
 	h.serverWatches = map[serverWatch]*watchState{}
 	close(h.changed)
 	h.changed = make(chan struct{})
-	if x != nil && h.giveUp != nil {
+	if x != nil {
 		h.giveUp.Stop()
-		h.giveUp = nil
+	} else {
+		h.giveUp.Reset(watchTimeout)
 	}
 	for w := range h.watchers {
 		w.broken()
-	}
-}
-
-func (h *hub) startTimer() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.giveUp == nil {
-		h.giveUp = time.AfterFunc(watchTimeout, h.giveUpWatches)
-	}
-}
-
-func (h *hub) stopTimer() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.giveUp != nil {
-		h.giveUp.Stop()
 	}
 }
 
@@ -229,18 +207,12 @@ func (h *hub) giveUpWatches() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.current == nil {
-		h.giveUp = nil
+		h.giveUp.Reset(watchTimeout) // for watches that begin later
 		h.failLocked(fmt.Errorf("%w for %v", kvdb.ErrNoConnection, watchTimeout))
 	}
 }
 
-// fail ends the watches.
-func (h *hub) fail(err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.failLocked(err)
-}
-
+// failLocked ends the watches.
 func (h *hub) failLocked(err error) {
 	for w := range h.watchers {
 		w.failed(err)
@@ -254,8 +226,7 @@ func (h *hub) onEvent(x *session, e zk.Event) {
 		case e.State == zk.StateHasSession:
 			x.began = true
 		case e.State == zk.StateDisconnected && x.began:
-			x.began = false
-			close(x.lost)
+			x.end()
 		}
 		return
 	}
@@ -275,12 +246,21 @@ func (h *hub) onEvent(x *session, e zk.Event) {
 	}
 }
 
+// live returns the current session, nil while there is none, and a channel that is closed when that
+// changes.
+func (h *hub) live() (x *session, changed <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.current != nil && h.current.ctx.Err() == nil {
+		x = h.current
+	}
+	return x, h.changed
+}
+
 // awaitSession waits until there is a session, and returns it.
 func (h *hub) awaitSession(ctx context.Context) (*session, error) {
 	for {
-		h.mu.Lock()
-		x, changed := h.current, h.changed
-		h.mu.Unlock()
+		x, changed := h.live()
 		if x != nil {
 			return x, nil
 		}

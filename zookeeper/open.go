@@ -34,7 +34,6 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 		return nil, err
 	}
 	s := &store{acl: o.acl, stale: o.Stale, retries: o.Retries, endpoints: o.Given, secure: o.TLS != nil, maxRequest: o.maxRequest}
-	s.generations.versions = map[int]int32{}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.leases.start(s)
 	s.servers.Set(o.Endpoints)

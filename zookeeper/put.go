@@ -37,7 +37,7 @@ func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error)
 
 // set writes to a znode, whatever it holds. It returns zk.ErrNoNode if there is none.
 func (s *store) set(ctx context.Context, path string, value []byte) (driver.Indexes, error) {
-	if s.sentinels.has(path) {
+	if _, known := s.sentinels.get(path); known {
 		results, failed, err := s.multi(ctx,
 			&zk.SetDataRequest{Path: path, Data: value, Version: -1},
 			&zk.CheckVersionRequest{Path: sentinelPath(path), Version: -1})

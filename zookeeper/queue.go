@@ -30,12 +30,11 @@ const leaveTimeout = time.Second
 // while the removal goes on.
 func (s *store) leave(h hold) {
 	left := s.leases.discard(h)
-	timer := time.NewTimer(leaveTimeout)
-	defer timer.Stop()
+	ctx, cancel := context.WithTimeout(s.lifetime, leaveTimeout)
+	defer cancel()
 	select {
 	case <-left:
-	case <-timer.C:
-	case <-s.lifetime.Done():
+	case <-ctx.Done():
 	}
 }
 

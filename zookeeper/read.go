@@ -13,18 +13,11 @@ import (
 // Get implements driver.Store.
 func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 	before := s.main.Zxid()
-	var data []byte
-	var stat *zk.Stat
-	err := s.read(ctx, func(c *zk.Conn) (err error) {
-		data, stat, err = c.Get(pathOf(key))
-		return err
-	})
+	stat, data, err := s.look(ctx, pathOf(key), true, !s.stale)
 	switch {
-	case errors.Is(err, zk.ErrNoNode):
-		return nil, kvdb.ErrNotFound
 	case err != nil:
 		return nil, err
-	case !isKey(stat):
+	case stat == nil || !isKey(stat):
 		return nil, kvdb.ErrNotFound
 	}
 	pair := pairOf(key, data, stat)

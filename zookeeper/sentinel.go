@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
 
 	"github.com/go-zookeeper/zk"
 )
@@ -35,7 +34,7 @@ func (s *store) makeSentinel(ctx context.Context, path string) error {
 		})
 		switch {
 		case err == nil, errors.Is(err, zk.ErrNodeExists):
-			s.sentinels.add(path)
+			s.sentinels.set(path, struct{}{})
 			return nil
 		case !errors.Is(err, zk.ErrNoNode):
 			return err
@@ -54,7 +53,7 @@ func (s *store) sentinelChecks(ctx context.Context, path string, stat *zk.Stat) 
 	if stat.Cversion == 0 && (stat.Version > 1 || stat.Mzxid == stat.Czxid) {
 		return nil, nil
 	}
-	if !s.sentinels.has(path) {
+	if _, known := s.sentinels.get(path); !known {
 		if err := s.makeSentinel(ctx, path); err != nil {
 			return nil, err
 		}
@@ -76,41 +75,4 @@ func (s *store) removeSentinel(ctx context.Context, path string) error {
 		return nil
 	}
 	return err
-}
-
-// maxSentinels bounds how many sentinels an instance remembers.
-const maxSentinels = 10000
-
-// pathSet is a set of paths, bounded by maxSentinels.
-type pathSet struct {
-	mu  sync.Mutex // protects set
-	set map[string]struct{}
-}
-
-func (p *pathSet) has(path string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, ok := p.set[path]
-	return ok
-}
-
-func (p *pathSet) add(path string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.set == nil || len(p.set) >= maxSentinels {
-		p.set = map[string]struct{}{}
-	}
-	p.set[path] = struct{}{}
-}
-
-func (p *pathSet) remove(path string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.set, path)
-}
-
-func (p *pathSet) clear() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	clear(p.set)
 }

@@ -31,12 +31,12 @@ type store struct {
 	servers     conn.Servers
 	hub         *hub
 	acl         []zk.ACL
-	stale       bool // reads need not see the latest writes
-	retries     int  // how often a request is sent again; 0: as often as there is time
-	secure      bool // connections use TLS
-	maxRequest  int  // size in bytes of the largest request that the servers take
-	generations generations
-	sentinels   pathSet // the znodes that are known to have a sentinel
+	stale       bool                    // reads need not see the latest writes
+	retries     int                     // how often a request is sent again; 0: as often as there is time
+	secure      bool                    // connections use TLS
+	maxRequest  int                     // size in bytes of the largest request that the servers take
+	generations cache[int, int32]       // their versions, by number
+	sentinels   cache[string, struct{}] // the znodes that have a sentinel, by path
 	leases      leases
 	checking    atomic.Bool // a check whether history has gone back is under way
 

@@ -141,7 +141,7 @@ func (t *transaction) resolve(ctx context.Context, failed int, err error) error 
 		return t.guardsMoved(ctx)
 	case failed < t.guards+t.checks:
 		for _, r := range t.reads {
-			t.s.generations.forget(generation(pathOf(r.Key)))
+			t.s.generations.remove(generation(pathOf(r.Key)))
 		}
 	case errors.Is(err, zk.ErrNoNode), belowLock:
 		for _, w := range t.writes {

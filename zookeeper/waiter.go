@@ -101,7 +101,7 @@ func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.T
 			if w.deleted.Load() {
 				return nil
 			}
-		case <-x.lost:
+		case <-x.ctx.Done():
 		case <-ctx.Done():
 			return driver.WithCause(ctx, nil)
 		}

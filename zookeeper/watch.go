@@ -103,7 +103,7 @@ func (w *stream) syncedSession() (*session, error) {
 	if err == nil {
 		err = x.Run(ctx, func(*zk.Conn) error { return x.StartSync().Wait(ctx) })
 		if err != nil && ctx.Err() == nil {
-			err = awaitLoss(ctx, x)
+			err = awaitEnd(ctx, x)
 		}
 	}
 	if err != nil {
@@ -112,10 +112,10 @@ func (w *stream) syncedSession() (*session, error) {
 	return x, nil
 }
 
-// awaitLoss waits until a session that does not work has lost its connection.
-func awaitLoss(ctx context.Context, x *session) error {
+// awaitEnd waits until a session that does not work has ended.
+func awaitEnd(ctx context.Context, x *session) error {
 	select {
-	case <-x.lost:
+	case <-x.ctx.Done():
 		return nil
 	case <-ctx.Done():
 		return driver.WithCause(ctx, nil)
@@ -136,7 +136,7 @@ func (w *stream) Next() ([]*kvdb.KVPair, error) {
 			if fateOf(err) == answered {
 				return nil, err
 			}
-			if err := awaitLoss(w.ctx, x); err != nil {
+			if err := awaitEnd(w.ctx, x); err != nil {
 				return nil, err
 			}
 		}
@@ -153,10 +153,7 @@ func (w *stream) awaitChange() (*session, error) {
 			return nil, failure
 		}
 		if changed {
-			w.h.mu.Lock()
-			x := w.h.current
-			w.h.mu.Unlock()
-			if x != nil {
+			if x, _ := w.h.live(); x != nil {
 				return x, nil
 			}
 		}

@@ -58,7 +58,7 @@ type Conn struct {
 	denied        chan struct{} // closed when a server has refused them, with denial
 	denial        error
 
-	trackers    zxidTrackers
+	trackers    *zxidTrackers
 	zxid        atomic.Int64 // the largest zxid of a reply
 	connections atomic.Int64 // made so far
 	timeout     atomic.Int64 // of the session, a time.Duration
@@ -80,6 +80,7 @@ func Open(cfg Config) (*Conn, error) {
 	c := &Conn{
 		cfg: cfg, authenticated: make(chan struct{}), denied: make(chan struct{}), connected: make(chan struct{}),
 		syncs: map[string]*Sync{}, failures: map[string]string{},
+		trackers: &zxidTrackers{byPath: map[string]map[*ZxidTracker]struct{}{}, paths: map[uint32]string{}},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	var err error
@@ -152,11 +153,6 @@ func (c *Conn) awaitConnection(ctx context.Context) error {
 	connected := c.connected
 	c.mu.Unlock()
 	select {
-	case <-connected: // also when ctx has ended
-		return nil
-	default:
-	}
-	select {
 	case <-connected:
 		return nil
 	case <-ctx.Done():
@@ -221,7 +217,8 @@ func (c *Conn) onEvent(e zk.Event) {
 	c.cfg.OnEvent(e)
 }
 
-// onSession implements tapObserver.
+// onSession is called when a server has granted a session. isNew says that it is not the one for
+// which the client has asked.
 func (c *Conn) onSession(timeout time.Duration, isNew bool) {
 	c.timeout.Store(int64(timeout))
 	c.mu.Lock()
@@ -233,7 +230,7 @@ func (c *Conn) onSession(timeout time.Duration, isNew bool) {
 	}
 }
 
-// onReply implements tapObserver.
+// onReply is called with the xid and the zxid of each reply.
 func (c *Conn) onReply(xid uint32, zxid int64) {
 	c.trackers.onReply(xid, zxid)
 	if zxid > c.zxid.Load() { // replies are read one by one
@@ -241,5 +238,5 @@ func (c *Conn) onReply(xid uint32, zxid int64) {
 	}
 }
 
-// onRequest implements tapObserver.
+// onRequest is called with the xid and the path of each read and create before it is sent.
 func (c *Conn) onRequest(xid uint32, path []byte) { c.trackers.onRequest(xid, path) }

@@ -55,7 +55,7 @@ func (c *Conn) dial(network, address string, _ time.Duration) (net.Conn, error) 
 	if c.ctx.Err() != nil {
 		return nil, errors.Join(c.ctx.Err(), socket.Close())
 	}
-	c.tap = &tap{Conn: socket, observer: c, server: server, pingsOnly: c.cfg.SingleConnection, newSession: c.newSession}
+	c.tap = &tap{Conn: socket, conn: c, server: server, pingsOnly: c.cfg.SingleConnection, newSession: c.newSession}
 	c.connections.Add(1)
 	c.trackers.disconnected()
 	return c.tap, nil
@@ -197,7 +197,7 @@ func (c *Conn) Failure() error {
 	return errors.New(strings.Join(slices.Sorted(maps.Values(c.failures)), "; "))
 }
 
-// onNoSession implements tapObserver.
+// onNoSession is called when a server has sent no first message because of err.
 func (c *Conn) onNoSession(server string, err error) {
 	if c.ctx.Err() != nil {
 		return

@@ -37,7 +37,7 @@ func (c *Conn) StartSync() *Sync {
 	return s
 }
 
-// onSync implements tapObserver.
+// onSync is called with the path of each sync that was sent.
 func (c *Conn) onSync(path string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -40,8 +40,8 @@ var errNotZooKeeper = errors.New("the server does not speak ZooKeeper's protocol
 // Write.
 type tap struct {
 	net.Conn
-	observer tapObserver
-	server   string // its address
+	conn   *Conn  // gets what the tap sees
+	server string // its address
 
 	pingsOnly  bool // an idle client sends nothing but its pings
 	newSession bool // ask for a new session, as a client that has seen nothing
@@ -56,21 +56,6 @@ type tap struct {
 	timeout     time.Duration // of the session; the client sends a ping each third of it
 }
 
-// tapObserver receives what a tap sees. Its methods must not block.
-type tapObserver interface {
-	// onSession gets the timeout of the session, and whether the tap has replaced the one
-	// that the client asked for by a new one.
-	onSession(timeout time.Duration, isNew bool)
-	// onNoSession gets the reason why a server has sent no first message.
-	onNoSession(server string, err error)
-	// onRequest gets the xid and the path of a read, or of a create, that is about to be sent.
-	onRequest(xid uint32, path []byte)
-	// onReply gets the xid and the zxid of a reply.
-	onReply(xid uint32, zxid int64)
-	// onSync gets the path of a sync that was sent.
-	onSync(path string)
-}
-
 // Write implements net.Conn. It never returns an error: a connection that is lost fails
 // in Read. The reason is that the client answers a request twice that it could not
 // write, and a third time when it is closed at that moment. Then it blocks for ever.
@@ -82,7 +67,7 @@ func (t *tap) Write(b []byte) (int, error) {
 	switch op {
 	case opCreate, opExists, opGetData, opGetChildren:
 		path := b[16:]
-		t.observer.onRequest(binary.BigEndian.Uint32(b[4:]), path[:min(binary.BigEndian.Uint32(b[12:]), uint32(len(path)))])
+		t.conn.onRequest(binary.BigEndian.Uint32(b[4:]), path[:min(binary.BigEndian.Uint32(b[12:]), uint32(len(path)))])
 	}
 	if t.newSession && !t.connectSent && len(b) == connectLength {
 		b = slices.Clone(b)
@@ -95,7 +80,7 @@ func (t *tap) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	if op == opSync {
-		t.observer.onSync(string(b[16:]))
+		t.conn.onSync(string(b[16:]))
 	}
 	if !t.connectSent { // the client does not read before that
 		t.connectSent = true
@@ -110,7 +95,7 @@ func (t *tap) Read(b []byte) (int, error) {
 		n, err = 0, errNotZooKeeper
 	}
 	if err != nil && t.connectSent && !t.connectRead {
-		t.observer.onNoSession(t.server, err)
+		t.conn.onNoSession(t.server, err)
 	}
 	for unparsed := b[:n]; len(unparsed) > 0; {
 		if t.rest > 0 {
@@ -135,9 +120,9 @@ func (t *tap) parseHead() {
 	if !t.connectRead {
 		t.connectRead = true
 		t.timeout = time.Duration(binary.BigEndian.Uint32(t.head[8:])) * time.Millisecond
-		t.observer.onSession(t.timeout, t.newSession)
+		t.conn.onSession(t.timeout, t.newSession)
 	} else if zxid := int64(binary.BigEndian.Uint64(t.head[8:])); zxid > 0 {
-		t.observer.onReply(binary.BigEndian.Uint32(t.head[4:]), zxid)
+		t.conn.onReply(binary.BigEndian.Uint32(t.head[4:]), zxid)
 	}
 }
 

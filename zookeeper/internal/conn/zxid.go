@@ -3,7 +3,6 @@ package conn
 import (
 	"math"
 	"sync"
-	"sync/atomic"
 )
 
 // zxidTrackers hands out the zxids of replies, which ZooKeeper's client does not expose. The
@@ -11,9 +10,7 @@ import (
 // applies no write while it answers. So what was read was so at that zxid, and the reply to a
 // create has the zxid of the creation.
 type zxidTrackers struct {
-	count atomic.Int64 // of elements of byPath
-
-	mu     sync.Mutex // protects what is below
+	mu     sync.Mutex // protects the maps
 	byPath map[string]map[*ZxidTracker]struct{}
 	paths  map[uint32]string // the paths of requests that are not answered yet, by xid
 }
@@ -28,18 +25,14 @@ type ZxidTracker struct {
 
 // TrackZxid returns a tracker for requests with that path, which is to be stopped.
 func (c *Conn) TrackZxid(path string) *ZxidTracker {
-	all := &c.trackers
+	all := c.trackers
 	t := &ZxidTracker{all: all, path: path, zxid: math.MaxInt64}
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if all.byPath == nil {
-		all.byPath, all.paths = map[string]map[*ZxidTracker]struct{}{}, map[uint32]string{}
-	}
 	if all.byPath[path] == nil {
 		all.byPath[path] = map[*ZxidTracker]struct{}{}
 	}
 	all.byPath[path][t] = struct{}{}
-	all.count.Add(1)
 	return t
 }
 
@@ -51,7 +44,6 @@ func (t *ZxidTracker) Stop() {
 	if len(t.all.byPath[t.path]) == 0 {
 		delete(t.all.byPath, t.path)
 	}
-	t.all.count.Add(-1)
 }
 
 // Reset forgets the replies so far: only those of the next request count.
@@ -72,9 +64,6 @@ func (t *ZxidTracker) Zxid() int64 {
 }
 
 func (all *zxidTrackers) onRequest(xid uint32, path []byte) {
-	if all.count.Load() == 0 {
-		return
-	}
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if all.byPath[string(path)] != nil {
@@ -83,9 +72,6 @@ func (all *zxidTrackers) onRequest(xid uint32, path []byte) {
 }
 
 func (all *zxidTrackers) onReply(xid uint32, zxid int64) {
-	if all.count.Load() == 0 {
-		return
-	}
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	path, found := all.paths[xid]
