@@ -77,7 +77,7 @@ func contend(t *testing.T, endpoint string, claims chan<- claim, reading *sync.W
 	})
 }
 
-// Many processes contend for a lock, and whoever has it is killed. There is
+// Many processes contend for a lock, and the holder is killed. There is
 // never more than one, and another one gets it.
 func TestKilledContenders(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"maxSessionTimeout=5000"}}).All()[0]
@@ -96,7 +96,7 @@ func TestKilledContenders(t *testing.T) {
 		slowest = max(slowest, time.Since(began))
 		require.Greater(t, holder.token, token)
 		token = holder.token
-		// While it lives nobody else gets the lock.
+		// While it lives no other process gets the lock.
 		select {
 		case other := <-claims:
 			require.FailNow(t, "two holders", "%d and %d", holder.process.Process.Pid, other.process.Process.Pid)

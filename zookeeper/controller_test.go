@@ -14,7 +14,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Members come and go by reconfiguration, for who may do that.
+// A user who may reconfigure adds and removes members.
 func TestMembers(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{Members: 3})
 	user, password, _ := strings.Cut(servers.SuperUser, ":")
@@ -97,8 +97,7 @@ func TestMembers(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// An instance finds the servers that it is told of when those that it knew are
-// gone.
+// An instance uses the endpoints that were set when the earlier ones are gone.
 func TestSetEndpoints(t *testing.T) {
 	t.Parallel() // it mostly waits
 	cluster := servers.ZooKeeper(t, servers.Options{Members: 3})
@@ -119,8 +118,7 @@ func TestSetEndpoints(t *testing.T) {
 	require.Equal(t, "key", receive(t, seen, "the event").Key)
 }
 
-// Watches, too, find the servers that an instance is told of while they are
-// looking for the old ones.
+// Watches, too, use the endpoints that were set while they try to reach the earlier ones.
 func TestSetEndpointsInAnOutage(t *testing.T) {
 	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
@@ -151,8 +149,8 @@ func TestSetEndpointsInAnOutage(t *testing.T) {
 	require.Equal(t, "key", receive(t, seen, "the event").Key)
 }
 
-// A change of the members that was made is not said to be none because they cannot
-// be read afterwards.
+// A change of the members whose result cannot be read has an unknown outcome, because it may have
+// been made.
 func TestReconfigurationThatIsNotReadBack(t *testing.T) {
 	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"standaloneEnabled=false"}}).All()[0]
@@ -183,7 +181,7 @@ func TestReconfigurationThatIsNotReadBack(t *testing.T) {
 	}
 }
 
-// The addresses of a member, of which there may be several.
+// A member may have several addresses, of which the first counts.
 func TestParseMember(t *testing.T) {
 	for value, want := range map[string]member{
 		"host:2888:3888:participant;2181":                        {host: "host", port: "2888", client: "host:2181"},
@@ -203,7 +201,7 @@ func TestParseMember(t *testing.T) {
 	}
 }
 
-// Servers that do not allow to be reconfigured say so.
+// Servers that do not allow reconfiguration make it kvdb.ErrNotSupported.
 func TestReconfigurationIsOff(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{Config: []string{"reconfigEnabled=false", "standaloneEnabled=false"}})
 	user, password, _ := strings.Cut(servers.SuperUser, ":")

@@ -12,8 +12,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A call that its caller's deadline ends says so, and not that there is no connection,
-// whatever it was waiting for.
+// The error of a call that its caller's deadline ends wraps that deadline, and not
+// kvdb.ErrNoConnection, whatever the call was waiting for.
 func TestCallersDeadline(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	reason := errors.New("the caller's reason")

@@ -7,7 +7,7 @@ import (
 	"github.com/portworx/kvdb/zookeeper"
 )
 
-// The servers check a certificate, and who the client is.
+// The connection uses TLS and a login.
 func ExampleNew() {
 	options := map[string]string{
 		kvdb.UsernameKey:      "my-app",

@@ -88,7 +88,7 @@ func others(t *testing.T, conn *zk.Conn) (keys []string) {
 	return []string{"container", "dir", "dir/below", "dir/é \u00a0界", keyOf(sequential)[len("d/"):], "ttl", "value"}
 }
 
-// What other programs have left stops no list and no watch, is handed out if Get takes
+// Znodes of other programs stop no list and no watch, are returned if Get takes
 // it, and is left as it is.
 func TestZnodesOfOthers(t *testing.T) {
 	member := servers.ZooKeeper(t, lazy).All()[0]
@@ -160,7 +160,7 @@ func TestZnodesOfOthers(t *testing.T) {
 	require.ErrorIs(t, err, kvdb.ErrInvalidLock)
 	require.ElementsMatch(t, before, old.paths("/d"), "nothing is another znode")
 
-	// A change that is not readable is no event, and what comes later is one.
+	// A change that the user may not read is not an event, and a later one that he may read is.
 	_, err = conn.Set("/d/not readable", []byte("again"), -1)
 	require.NoError(t, err)
 	_, err = conn.Set("/d/value", []byte("again"), -1)

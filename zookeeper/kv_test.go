@@ -69,7 +69,7 @@ func TestComparisonOfARecreatedKey(t *testing.T) {
 	}
 }
 
-// Directories are no keys, whatever is done to them, and become keys.
+// Directories are not keys, whatever is done to them, and can become keys.
 func TestDirectories(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
@@ -114,7 +114,7 @@ func TestDirectories(t *testing.T) {
 	}, patience, 50*time.Millisecond, "a directory that was a key is removed")
 }
 
-// What an instance with a login creates is for that user.
+// Only the user that an instance logs in as may use what it creates.
 func TestLogin(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	mine := instance(t, "d", []string{member.Endpoint()}, map[string]string{kvdb.UsernameKey: "me", kvdb.PasswordKey: "secret"})

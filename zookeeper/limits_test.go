@@ -85,8 +85,8 @@ func TestMaxRequestBytes(t *testing.T) {
 	}
 }
 
-// What the server, or its client, does not take is refused before it is sent. The
-// server looks at UTF-16.
+// Characters that the server, or its client, refuses are refused before a request is sent. The
+// server checks UTF-16.
 func TestIllegalCharacters(t *testing.T) {
 	for c, legal := range map[rune]bool{
 		0: false, '\n': false, ' ': true, 0x7f: false, 0x9f: false, 0xa0: true, 'é': true, '界': true, 0xd7ff: true,
@@ -131,7 +131,7 @@ func TestQuota(t *testing.T) {
 	require.NoError(t, ctx.Err(), "it does not try again and again")
 }
 
-// What CheckTx lets pass the server takes, whatever the name of the user.
+// The server takes every transaction that CheckTx accepts, whatever the name of the user.
 func TestTransactionOfAUser(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	s, err := open([]string{member.Endpoint()}, map[string]string{kvdb.UsernameKey: strings.Repeat("u", 64), kvdb.PasswordKey: "password"})

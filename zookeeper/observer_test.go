@@ -19,7 +19,7 @@ var operations = map[uint32]string{
 	19: "createContainer",
 }
 
-// traffic is what a client asks for, or an event that it is told of.
+// traffic is a request of a client, or an event that it receives.
 type traffic struct {
 	conn            int // number of the connection, from 1
 	operation, path string
@@ -80,7 +80,7 @@ func (o *observer) cut(lasts bool) {
 	o.sever()
 }
 
-// lead makes the way lead to another server.
+// lead makes the observer relay to another server.
 func (o *observer) lead(target string) {
 	o.mu.Lock()
 	o.target = target

@@ -13,7 +13,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Each bad option fails, and is named.
+// New returns an error that names the bad option.
 func TestBadOptions(t *testing.T) {
 	garbage := filepath.Join(t.TempDir(), "garbage")
 	require.NoError(t, os.WriteFile(garbage, []byte("garbage"), 0o600))
@@ -42,8 +42,8 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
-// Over TLS everything works for who trusts the server, and is trusted if the
-// server wants to know who he is.
+// TLS works for a client that trusts the server, and that the server trusts if it asks for a
+// certificate.
 func TestTLS(t *testing.T) {
 	t.Parallel() // it mostly waits
 	cluster := servers.ZooKeeper(t, servers.Options{ClientCertAuth: true})
@@ -132,7 +132,7 @@ func TestSecretInAnEndpoint(t *testing.T) {
 	}
 }
 
-// A server that takes no login is told from one that cannot be reached.
+// The error of a server that refuses a login is not that of a server that cannot be reached.
 func TestLoginRefused(t *testing.T) {
 	t.Parallel()
 	cluster := servers.ZooKeeper(t, servers.Options{Args: []string{"-Dzookeeper.DigestAuthenticationProvider.enabled=false"}})

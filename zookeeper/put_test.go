@@ -58,8 +58,7 @@ func TestWriteWhoseReplyIsLost(t *testing.T) {
 	require.False(t, exists)
 }
 
-// A reply that comes after the caller has given up is for nobody, and does the
-// instance no harm.
+// A reply that comes after the caller has given up is discarded, and does the instance no harm.
 func TestCallThatIsGivenUp(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)

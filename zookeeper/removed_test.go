@@ -155,7 +155,7 @@ func TestTwoTakers(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, warm.Unlock(lock))
 	dir, _ := proofsOf("/d/lock")
-	_, err = conn.Create(dir+"/of another key", nil, 0, zk.WorldACL(zk.PermAll)) // so that who takes the key looks
+	_, err = conn.Create(dir+"/of another key", nil, 0, zk.WorldACL(zk.PermAll)) // so that the next holder of the key looks
 	require.NoError(t, err)
 	first := takesSlowly(t, member, "first")
 	firstLook := first.step()

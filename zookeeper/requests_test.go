@@ -13,7 +13,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// What each operation sends when nothing is in its way.
+// Each operation sends just these requests when nothing is in its way.
 func TestRequests(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{})
 	o := observe(t, cluster.All()[0])
@@ -136,8 +136,8 @@ func TestRequestsOfAPart(t *testing.T) {
 	require.Less(t, len(o.take()), keys*dirs/4, "requests for a page")
 }
 
-// A child that is neither a key nor has one below it is no name, wherever it is
-// and whatever else is there.
+// Keys leaves out a child that is neither a key nor has one below it, wherever it is and whatever
+// else is there.
 func TestKeysOfDirectories(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)

@@ -16,8 +16,8 @@ import (
 )
 
 // Keys are deleted, and created again just when a watch has read, once or twice,
-// that they are gone, and is about to read what else there is. The new keys are
-// told, and watched.
+// that they are gone, and is about to read what else there is. There are events of the new keys,
+// and they are watched.
 func TestWatchOfRecreatedKeys(t *testing.T) {
 	for reads := 1; reads <= 2; reads++ {
 		t.Run(strconv.Itoa(reads), func(t *testing.T) { watchRecreated(t, reads) })
@@ -42,8 +42,8 @@ func watchRecreated(t *testing.T, reads int) {
 	}
 	seen := events(t, kv, "dir/", 0)
 
-	// What the watch reads because of the other key waits until it was told all
-	// about the deletions.
+	// The read because of the other key waits until the watch has received all events of the
+	// deletions.
 	reading, told, recreated := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	o.intercept(func(q traffic) <-chan struct{} {
@@ -102,9 +102,9 @@ func watchRecreated(t *testing.T, reads int) {
 	}
 }
 
-// Keys are below one watch, and each is that of another one. What happens to them
-// after they were deleted and created again, just when the one has read that they
-// are gone and the other waits for that, is told to both.
+// Keys are below the prefix of one watch, and each is the key of another one. Both receive events
+// of what happens to the keys after they were deleted and created again, just when the one has read
+// that they are gone and the other waits for that.
 func TestWatchOfKeysThatAreWatchedTwice(t *testing.T) {
 	const n = 32
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
@@ -135,7 +135,7 @@ func TestWatchOfKeysThatAreWatchedTwice(t *testing.T) {
 		q.conn = 0
 		counts[q]++
 	}
-	// await waits until all those keys have been asked for, or told of, so often.
+	// await waits until there were so many reads, or events, of all those keys.
 	await := func(times int, operation string, keys ...string) {
 		t.Helper()
 		require.Eventually(t, func() bool {
@@ -166,7 +166,7 @@ func TestWatchOfKeysThatAreWatchedTwice(t *testing.T) {
 	}
 	await(1, event, "dir", "dir/two")
 	await(1, "exists", keys...) // the watches of the keys wait for their creation
-	close(held["/d/dir/one"])   // the next round of the other one has been told of it all
+	close(held["/d/dir/one"])   // the next round of the other one has received all events
 	await(1, "held", "dir/two")
 	await(1, "getChildren", "dir")
 	await(3, "getData", keys...) // two of them are its own
@@ -230,7 +230,7 @@ func TestIdleWatch(t *testing.T) {
 	}, 7500*time.Millisecond, 50*time.Millisecond) // the first ping is due after 6 s
 }
 
-// What the server keeps for watches that are over is released.
+// The server releases the watches of streams that have ended.
 func TestWatchesThatAreOver(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	s, err := open([]string{member.Endpoint()}, nil)

@@ -180,3 +180,53 @@ func TestNothingIsSentAfterTheEnd(t *testing.T) {
 	c.Close() // by then all would have been sent
 	require.Zero(t, sent.Load())
 }
+
+// A tracker has the zxid of the reply to a create, which ZooKeeper's client does not return.
+func TestTrackZxid(t *testing.T) {
+	c := connectTo(t, servers.ZooKeeper(t, servers.Options{}).All()[0].Endpoint())
+	defer c.Close()
+	require.NoError(t, c.Ready(t.Context()))
+	tracker, other := c.TrackZxid("/key"), c.TrackZxid("/other")
+	defer tracker.Stop()
+	defer other.Stop()
+	var stat *zk.Stat
+	require.NoError(t, c.Run(t.Context(), func(c *zk.Conn) (err error) {
+		_, err = c.Create("/key", []byte("value"), zk.FlagPersistent, zk.WorldACL(zk.PermAll))
+		return err
+	}))
+	created := tracker.Zxid()
+	tracker.Reset()
+	require.Zero(t, tracker.Zxid())
+	require.NoError(t, c.Run(t.Context(), func(c *zk.Conn) (err error) {
+		_, stat, err = c.Exists("/key")
+		return err
+	}))
+	require.Equal(t, stat.Czxid, created)
+	require.Equal(t, created, tracker.Zxid(), "there was no other write")
+	require.Equal(t, created, c.Zxid())
+	require.Zero(t, other.Zxid())
+}
+
+// A renewed Conn has another session, and reports that the old one is over.
+func TestRenew(t *testing.T) {
+	expired := make(chan struct{}, 1)
+	c, err := Open(Config{
+		Servers:        serversAt(t, servers.ZooKeeper(t, servers.Options{}).All()[0].Endpoint()),
+		SessionTimeout: 20 * time.Second, MaxRequest: 128 << 10,
+		OnEvent: func(e zk.Event) {
+			if e.State == zk.StateExpired {
+				expired <- struct{}{}
+			}
+		},
+	})
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.Ready(t.Context()))
+	require.NoError(t, c.StartSync().Wait(t.Context()))
+	session, connections := c.Client().SessionID(), c.Connections()
+	c.Renew()
+	receive(t, expired, "the end of the session")
+	require.Eventually(t, func() bool { return c.StartSync().Wait(t.Context()) == nil }, patience, time.Millisecond)
+	require.NotEqual(t, session, c.Client().SessionID())
+	require.Greater(t, c.Connections(), connections)
+}
