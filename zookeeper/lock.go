@@ -19,16 +19,17 @@ import (
 type lockInfo struct {
 	LockerIDInfo
 	Mark string `json:",omitempty"` // unique; earlier releases write none
-	Room bool   `json:",omitempty"` // the holder is asked to move to the queue
+	Room bool   `json:",omitempty"` // asks the holder to move the lock to the queue
 }
 
+// parseLock returns the content of a lock's znode, and false if it is not that of a lock.
 func parseLock(data []byte) (info lockInfo, ok bool) {
 	err := json.Unmarshal(data, &info)
 	return info, err == nil
 }
 
-// Lock implements driver.Store. It goes on over lost connections and sessions until
-// wait is over.
+// Lock implements driver.Store. When a connection or a session is lost it begins anew, until wait is
+// over.
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
 	defer s.leases.begin()()
 	deadline := time.Now().Add(max(wait, 0))
@@ -43,16 +44,16 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 		case last || !errors.Is(err, errPlaceLost) && !time.Now().Before(deadline):
 			return nil, err
 		}
-		last = !time.Now().Before(deadline) // it finds out who holds the lock, at least
+		last = !time.Now().Before(deadline) // once more, to find out who holds the lock
 		if !last && again.Wait(ctx) != nil {
 			return nil, err
 		}
 	}
 }
 
-// obtain is Lock until a session or a connection is lost.
+// obtain is one attempt of Lock, which ends with the session or the connection.
 func (s *store) obtain(ctx context.Context, path, owner string, deadline time.Time) (*lease, error) {
-	// What an earlier try may have left is told from this one by the mark.
+	// The mark distinguishes this attempt from what an earlier one may have left.
 	h := hold{path: path, mark: rand.Text()}
 	var err error
 	if h.value, err = json.Marshal(lockInfo{LockerIDInfo: LockerIDInfo{owner}, Mark: h.mark}); err != nil {
@@ -88,13 +89,13 @@ func (s *store) obtain(ctx context.Context, path, owner string, deadline time.Ti
 		if x := s.leases.add(h); x != nil {
 			return x, nil
 		}
-		s.leave(h) // the old session may still have it
+		s.leave(h) // the old session may still exist
 		return nil, errPlaceLost
 	}
 }
 
-// takeKey creates the lock's znode at the key and its proof: zk.ErrNodeExists when
-// there is a znode.
+// takeKey creates the lock's znode at the key, and its proof. It returns zk.ErrNodeExists if
+// there is a znode at the key.
 func (s *store) takeKey(ctx context.Context, h *hold) error {
 	alone, err := s.createAtKey(ctx, h)
 	if err != nil || alone {
@@ -107,8 +108,8 @@ func (s *store) takeKey(ctx context.Context, h *hold) error {
 	return nil
 }
 
-// createAtKey is takeKey while others may have proofs for the key. It returns true when
-// nobody has.
+// createAtKey creates the znodes of takeKey. It returns true if there is no other proof for the
+// key.
 func (s *store) createAtKey(ctx context.Context, h *hold) (alone bool, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -119,7 +120,7 @@ func (s *store) createAtKey(ctx context.Context, h *hold) (alone bool, err error
 			&zk.CreateRequest{Path: h.path, Data: h.value, Acl: s.acl, Flags: zk.FlagEphemeral},
 			&zk.SetDataRequest{Path: h.path, Data: h.value, Version: 0}, // see heldVersion
 			&zk.CreateRequest{Path: h.proof(), Data: []byte{}, Acl: zk.WorldACL(zk.PermAll), Flags: zk.FlagEphemeral},
-			&zk.SetDataRequest{Path: parent(h.proof()), Data: []byte{}, Version: -1}) // whose answer tells the number of proofs
+			&zk.SetDataRequest{Path: parent(h.proof()), Data: []byte{}, Version: -1}) // its result has the number of proofs
 		switch {
 		case err == nil:
 			h.token, h.since = results[1].Stat.Czxid, *last.Load()
@@ -131,8 +132,8 @@ func (s *store) createAtKey(ctx context.Context, h *hold) (alone bool, err error
 			made, err = s.makeContainers(ctx, parent(h.path), s.acl)
 			h.made = append(h.made, made...)
 		case errors.Is(err, kvdb.ErrUnknownOutcome):
-			// The session has gone to another connection since: what was sent before is done
-			// by now, or never will be.
+			// The session has another connection by now, so what was sent before has run, or
+			// never will.
 			created, findErr := s.findProof(ctx, h)
 			switch {
 			case findErr != nil:
@@ -152,10 +153,10 @@ func (s *store) createAtKey(ctx context.Context, h *hold) (alone bool, err error
 	}
 }
 
-// awaitKey returns true when there may be no znode at path: where a lock is, it waits
-// for its release. It returns false for a znode that may have a queue. Whoever comes
-// first after a release gets the lock: with late, somebody else did, and there shall be a
-// queue.
+// awaitKey returns true when there may be no znode at path. If there is a lock it waits for its
+// release. It returns false for a znode that can have a queue. After a release the first one that
+// comes gets the lock. late means that the caller was not the first, so awaitKey asks the holder to
+// move the lock to a queue.
 func (s *store) awaitKey(ctx context.Context, path string, deadline time.Time, late bool) (free bool, err error) {
 	bound, cancel := bounded(ctx)
 	defer cancel()
@@ -177,7 +178,8 @@ func (s *store) awaitKey(ctx context.Context, path string, deadline time.Time, l
 	return true, s.awaitRelease(ctx, path, deadline)
 }
 
-// awaitAbove waits until a lock at path, or above it, is in nobody's way below it.
+// awaitAbove waits until a lock at path, or above it, allows children: it was released, or moved to
+// its queue.
 func (s *store) awaitAbove(ctx context.Context, path string, deadline time.Time) error {
 	lock, err := s.lockAbove(ctx, path)
 	if err != nil || lock == nil {
@@ -194,8 +196,7 @@ func (s *store) awaitAbove(ctx context.Context, path string, deadline time.Time)
 	return s.awaitRelease(ctx, lock.path, deadline)
 }
 
-// awaitRelease waits until there is no lock at path, a *driver.HeldError at
-// deadline.
+// awaitRelease waits until there is no lock at path. It returns a *driver.HeldError at deadline.
 func (s *store) awaitRelease(ctx context.Context, path string, deadline time.Time) error {
 	if time.Until(deadline) > 0 {
 		err := s.awaitNoLock(ctx, path, deadline)
@@ -210,7 +211,7 @@ func (s *store) awaitRelease(ctx context.Context, path string, deadline time.Tim
 	case err != nil:
 		return err
 	case stat == nil || !isEphemeral(stat):
-		return nil // it has just been released
+		return nil // it was released meanwhile
 	}
 	info, ok := parseLock(data)
 	if !ok {
@@ -219,7 +220,7 @@ func (s *store) awaitRelease(ctx context.Context, path string, deadline time.Tim
 	return &driver.HeldError{Owner: info.LockerID}
 }
 
-// awaitNoLock waits until the znode at path is no lock, errTooLate at deadline.
+// awaitNoLock waits until the znode at path is not a lock. It returns errTooLate at deadline.
 func (s *store) awaitNoLock(ctx context.Context, path string, deadline time.Time) error {
 	w, err := s.hub.subscribe(ctx)
 	if err != nil {
@@ -240,7 +241,7 @@ func (s *store) LockOwner(ctx context.Context, key string) (owner string, held b
 		var names []string
 		var stat *zk.Stat
 		var data []byte
-		// In this order: a lock moves from the key to the queue, not back.
+		// The znode comes first, because a lock moves from the key to the queue, and not back.
 		err := s.read(ctx, func(c *zk.Conn) (err error) {
 			names = nil
 			if data, stat, err = c.Get(path); errors.Is(err, zk.ErrNoNode) {
@@ -276,7 +277,7 @@ func (s *store) LockOwner(ctx context.Context, key string) (owner string, held b
 	}
 }
 
-// ownerOf returns the locker ID of a place in a queue, false when it is gone.
+// ownerOf returns the locker ID of an entry in a queue, and false when the entry is gone.
 func (s *store) ownerOf(ctx context.Context, place string) (owner string, found bool, err error) {
 	stat, data, err := s.look(ctx, place, true, false)
 	if err != nil || stat == nil {
