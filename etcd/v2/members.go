@@ -4,258 +4,104 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
-	"strings"
-	"sync"
-	"time"
 
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/etcd/internal/members"
 )
 
-// statusTimeout is how long a member may take to say how it is.
-const statusTimeout = 2 * time.Second
+// memberAPI implements members.API.
+type memberAPI struct{ *store }
 
-func (s *store) members(ctx context.Context) ([]client.Member, error) {
-	return send(ctx, s.pool, repeatable, func(ctx context.Context, c *memberClient) ([]client.Member, error) {
-		members, err := c.members.List(ctx)
-		if err == nil && len(members) == 0 { // it cannot be an etcd that has answered
-			err = errors.New("the answer names no member")
+// List implements members.API.
+func (s memberAPI) List(ctx context.Context) ([]members.Member, error) {
+	return send(ctx, s.pool, repeatable, func(ctx context.Context, c *memberClient) ([]members.Member, error) {
+		list, err := c.members.List(ctx)
+		if err != nil {
+			return nil, err
 		}
-		return members, err
+		if len(list) == 0 {
+			return nil, errors.New("the reply is not etcd's, because it has no member")
+		}
+		all := make([]members.Member, len(list))
+		for i, m := range list {
+			if all[i], err = memberOf(m); err != nil {
+				return nil, err
+			}
+		}
+		return all, nil
 	})
 }
 
-// AddMember implements [driver.MemberAdmin].
-func (s *store) AddMember(ctx context.Context, nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	before, err := s.members(ctx)
+func memberOf(m client.Member) (members.Member, error) {
+	id, err := strconv.ParseUint(m.ID, 16, 64)
 	if err != nil {
-		return nil, err
+		return members.Member{}, fmt.Errorf("etcd's member ID %q is not a hexadecimal number: %w", m.ID, err)
 	}
-	peer, err := peerURL(before, nodeIP, nodePeerPort)
-	if err != nil {
-		return nil, err
-	}
-	added, err := send(ctx, s.pool, once, func(ctx context.Context, c *memberClient) (*client.Member, error) {
+	return members.Member{ID: id, Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs}, nil
+}
+
+// Add implements members.API.
+func (s memberAPI) Add(ctx context.Context, peer string, _ bool) (added members.Member, all []members.Member, err error) {
+	m, err := send(ctx, s.pool, once, func(ctx context.Context, c *memberClient) (*client.Member, error) {
 		return c.members.Add(ctx, peer)
 	})
 	if err != nil {
-		return nil, err
+		return added, nil, err
 	}
-	urls := peerURLs(before)
-	urls[nodeName] = added.PeerURLs
-	return urls, nil
+	added, err = memberOf(*m)
+	return added, nil, err
 }
 
-// peerURL is the URL of a peer that talks to members as they talk to each other.
-func peerURL(members []client.Member, ip, port string) (string, error) {
-	if ip == "" || port == "" {
-		return "", fmt.Errorf("%w: a member needs an IP and a peer port, %q and %q are given", kvdb.ErrIllegal, ip, port)
-	}
-	scheme := "http"
-	for _, m := range members {
-		for _, peer := range m.PeerURLs {
-			if u, err := url.Parse(peer); err == nil {
-				scheme = u.Scheme
-			}
-		}
-	}
-	return scheme + "://" + net.JoinHostPort(ip, port), nil
-}
-
-// memberName is a member's name, or its ID before it has started.
-func memberName(m client.Member) string {
-	if m.Name != "" {
-		return m.Name
-	}
-	return m.ID
-}
-
-func peerURLs(members []client.Member) map[string][]string {
-	urls := map[string][]string{}
-	for _, m := range members {
-		urls[memberName(m)] = m.PeerURLs
-	}
-	return urls
-}
-
-// member returns the member of that name or, for one that has not started, at
-// that IP; and all members.
-func (s *store) member(ctx context.Context, name, ip string) (client.Member, []client.Member, error) {
-	members, err := s.members(ctx)
-	if err != nil {
-		return client.Member{}, nil, err
-	}
-	i := slices.IndexFunc(members, func(m client.Member) bool { return m.Name != "" && m.Name == name })
-	if i < 0 {
-		i = slices.IndexFunc(members, func(m client.Member) bool { return m.Name == "" && isAt(m, ip) })
-	}
-	if i < 0 {
-		return client.Member{}, nil, kvdb.ErrMemberDoesNotExist
-	}
-	return members[i], members, nil
-}
-
-func isAt(m client.Member, ip string) bool {
-	return slices.ContainsFunc(m.PeerURLs, func(peer string) bool {
-		u, err := url.Parse(peer)
-		return err == nil && u.Hostname() == ip
-	})
-}
-
-// RemoveMember implements [driver.MemberAdmin].
-func (s *store) RemoveMember(ctx context.Context, nodeName, nodeIP string) error {
-	m, members, err := s.member(ctx, nodeName, nodeIP)
-	if err == kvdb.ErrMemberDoesNotExist {
-		return nil // it was removed before
-	}
-	if err != nil {
-		return err
-	}
-	return s.removeMember(ctx, m, members)
-}
-
-// RemoveMemberByID implements [driver.MemberAdmin].
-func (s *store) RemoveMemberByID(ctx context.Context, memberID uint64) error {
-	members, err := s.members(ctx)
-	if err != nil {
-		return err
-	}
-	m := client.Member{ID: strconv.FormatUint(memberID, 16)}
-	if i := slices.IndexFunc(members, is(m)); i >= 0 {
-		m = members[i]
-	}
-	return s.removeMember(ctx, m, members)
-}
-
-// is returns a function that reports whether a member is m.
-func is(m client.Member) func(client.Member) bool {
-	return func(other client.Member) bool { return other.ID == m.ID }
-}
-
-// removeMember removes m, which may have been removed before.
-func (s *store) removeMember(ctx context.Context, m client.Member, members []client.Member) error {
+// Update implements members.API.
+func (s memberAPI) Update(ctx context.Context, m members.Member, peer string) error {
 	_, err := send(ctx, s.pool, once, func(ctx context.Context, c *memberClient) (struct{}, error) {
-		return struct{}{}, c.members.Remove(ctx, m.ID)
+		return struct{}{}, c.members.Update(ctx, m.HexID(), []string{peer})
 	})
-	if errors.Is(err, kvdb.ErrUnknownOutcome) {
-		// The member that is removed stops, perhaps before it has answered. The
-		// others know.
-		if now, listErr := s.members(ctx); listErr == nil && !slices.ContainsFunc(now, is(m)) {
-			err = nil
-		}
-	}
-	if err != nil && !isStatus(err, http.StatusNotFound) && !isStatus(err, http.StatusGone) {
-		return err
-	}
-	return s.leaveEndpoints(m, slices.DeleteFunc(members, is(m)))
+	return err
 }
 
-// leaveEndpoints removes from the endpoints those of a removed member. When all
-// are, the endpoints of the other members take their place. An endpoint that
-// others have, too, stays: members on several machines may all call theirs
-// localhost.
-func (s *store) leaveEndpoints(removed client.Member, others []client.Member) error {
-	given := s.pool.Given()
-	parsed, err := settings.Etcd2.Replace(given, s.pool.secure)
-	if err != nil {
-		return err
-	}
-	var kept []string
-	for i, endpoint := range parsed {
-		serves := func(m client.Member) bool { return serves(m, endpoint) }
-		if !serves(removed) || slices.ContainsFunc(others, serves) {
-			kept = append(kept, given[i])
-		}
-	}
-	if len(kept) == len(given) {
+// Remove implements members.API.
+func (s memberAPI) Remove(ctx context.Context, m members.Member) error {
+	_, err := send(ctx, s.pool, once, func(ctx context.Context, c *memberClient) (struct{}, error) {
+		return struct{}{}, c.members.Remove(ctx, m.HexID())
+	})
+	if isStatus(err, http.StatusNotFound) || isStatus(err, http.StatusGone) {
 		return nil
 	}
-	if len(kept) == 0 {
-		for _, m := range others {
-			kept = append(kept, m.ClientURLs...)
-		}
-	}
-	if len(kept) == 0 {
-		return nil
-	}
-	return s.pool.set(kept)
+	return err
 }
 
-// serves reports whether a member says that it serves clients at endpoint.
-func serves(m client.Member, endpoint settings.Endpoint) bool {
-	return slices.ContainsFunc(m.ClientURLs, func(own string) bool {
-		u, err := url.Parse(own)
-		return err == nil && strings.EqualFold(u.Host, endpoint.Address())
-	})
-}
-
-// UpdateMember implements [driver.MemberAdmin].
-func (s *store) UpdateMember(ctx context.Context, nodeIP, nodePeerPort, nodeName string) (map[string][]string, error) {
-	m, members, err := s.member(ctx, nodeName, nodeIP)
-	if err != nil {
-		return nil, err
-	}
-	peer, err := peerURL(members, nodeIP, nodePeerPort)
-	if err != nil {
-		return nil, err
-	}
-	_, err = send(ctx, s.pool, once, func(ctx context.Context, c *memberClient) (struct{}, error) {
-		return struct{}{}, c.members.Update(ctx, m.ID, []string{peer})
-	})
-	if err != nil {
-		return nil, err
-	}
-	urls := peerURLs(members)
-	urls[memberName(m)] = []string{peer}
-	return urls, nil
-}
-
-// ListMembers implements [driver.MemberAdmin]. The size of a member's data is not
-// known to the v2 API.
+// ListMembers implements [driver.MemberAdmin]. It does not set DbSize, which the v2 API
+// does not report.
 func (s *store) ListMembers(ctx context.Context) (map[uint64]*kvdb.MemberInfo, error) {
-	members, err := s.members(ctx)
+	all, err := memberAPI{s}.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	infos := make(map[uint64]*kvdb.MemberInfo, len(members))
-	var asking sync.WaitGroup
-	for _, m := range members {
-		id, err := strconv.ParseUint(m.ID, 16, 64)
-		if err != nil {
-			return nil, fmt.Errorf("etcd names a member %q, which is no ID: %w", m.ID, err)
-		}
-		info := &kvdb.MemberInfo{
-			PeerUrls: m.PeerURLs, ID: m.ID, Name: m.Name, HasStarted: m.Name != "",
-		}
-		infos[id] = info
-		asking.Go(func() { s.askStatus(ctx, m, info) })
-	}
-	asking.Wait()
-	return infos, nil
+	return members.Infos(ctx, all, s.addStatus), nil
 }
 
-// askStatus asks the member itself who leads. One that does not answer, or does
-// not know, is not healthy.
-func (s *store) askStatus(ctx context.Context, m client.Member, info *kvdb.MemberInfo) {
-	ctx, cancel := driver.WithTimeLimit(ctx, statusTimeout)
-	defer cancel()
+// addStatus asks the member itself who leads. A member that does not answer, or does
+// not know a leader, is not healthy.
+func (s *store) addStatus(ctx context.Context, m members.Member, info *kvdb.MemberInfo) {
 	for _, endpoint := range m.ClientURLs {
 		leader, _, err := attempt(ctx, &member{url: endpoint, pool: s.pool}, func() {}, func(ctx context.Context, c *memberClient) (*client.Member, error) {
 			return c.members.Leader(ctx)
 		})
 		if err == nil {
-			info.IsHealthy, info.Leader, info.ClientUrls = true, leader.ID == m.ID, m.ClientURLs
+			info.IsHealthy, info.Leader, info.ClientUrls = true, leader.ID == m.HexID(), m.ClientURLs
 			return
 		}
 	}
+}
+
+// AddLearner implements [driver.MemberAdmin]. The v2 API has no learners.
+func (s *store) AddLearner(context.Context, string, string, string) (map[string][]string, error) {
+	return nil, kvdb.ErrNotSupported
 }
 
 // SetEndpoints implements [driver.MemberAdmin].
@@ -265,3 +111,6 @@ func (s *store) SetEndpoints(_ context.Context, endpoints []string) error {
 
 // GetEndpoints implements [driver.MemberAdmin].
 func (s *store) GetEndpoints(context.Context) []string { return s.pool.Given() }
+
+// Defragment implements [driver.MemberAdmin]. The v2 API cannot defragment.
+func (s *store) Defragment(context.Context, string, int) error { return kvdb.ErrNotSupported }

@@ -6,8 +6,10 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/etcd/internal/members"
 	"github.com/portworx/kvdb/internal/held"
 	"github.com/portworx/kvdb/internal/life"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 const (
@@ -23,10 +25,10 @@ const (
 
 // store implements driver.Store.
 type store struct {
-	driver.MembersNotSupported // AddLearner and Defragment
+	*members.Admin
 
 	pool  *pool
-	stale bool // reads need not see the latest writes
+	stale bool // whether reads may miss the latest writes
 
 	life      *life.Group
 	locks     *held.Locks
@@ -43,6 +45,7 @@ func newStore(p *pool, stale bool) *store {
 	s := &store{pool: p, stale: stale, life: life.New()}
 	s.locks = held.NewLocks(s.life, lockTTL, lostMargin)
 	s.lockWatch = newLockWatch(s)
+	s.Admin = members.NewAdmin(memberAPI{s}, settings.Etcd2, p.secure)
 	p.lifetime, p.launch = s.life.Context(), s.life.Go
 	p.history = newHistory(func() { s.life.Go(s.locks.Lose) })
 	return s

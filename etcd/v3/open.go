@@ -20,6 +20,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/common"
+	"github.com/portworx/kvdb/etcd/internal/members"
 	"github.com/portworx/kvdb/internal/settings"
 )
 
@@ -67,6 +68,7 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 		attempts: keyed{busy: map[string]chan struct{}{}}, sessionTurn: make(chan struct{}, 1), revoking: make(chan struct{}, maxRevoking), endpoints: read.Given,
 	}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
+	s.Admin = members.NewAdmin(memberAPI{s}, settings.Etcd3, s.secure)
 	s.hub = newHub(s)
 	s.history.onWentBack = s.hub.wentBack
 	more = append([]dialOption{grpc.WithChainUnaryInterceptor(intercept, s.history.intercept, restoreCode)}, more...)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/etcd/internal/members"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
@@ -24,6 +25,8 @@ const (
 
 // store implements driver.Store.
 type store struct {
+	*members.Admin
+
 	client *clientv3.Client
 	// The services of the client as gRPC stubs, which do not copy values, and which
 	// send a request again only when the login has expired.
