@@ -11,13 +11,14 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// maxPrevValue is the longest value, in bytes, that a request is conditioned on:
-// it is in the URL.
+// maxPrevValue is the length in bytes of the longest value that a request has as a
+// condition, which is in the URL.
 const maxPrevValue = 2 << 10
 
-// errMoved: somebody else has changed the key between two requests.
+// errMoved says that the key was changed between two requests of one operation.
 var errMoved = errors.New("the key has changed meanwhile")
 
+// pairOf returns the pair of a node. index is the index of the reply.
 func pairOf(n *client.Node, index uint64) *kvdb.KVPair {
 	return &kvdb.KVPair{
 		Key: keyOf(n), Value: decode(n.Value),
@@ -26,8 +27,8 @@ func pairOf(n *client.Node, index uint64) *kvdb.KVPair {
 	}
 }
 
-// ttlOf returns how long a node still has, in seconds rounded up, or 0 when it does not
-// expire. etcd counts one that is about to expire as 0 too.
+// ttlOf returns the remaining seconds of a node, rounded up, or 0 if it does not expire.
+// etcd also returns 0 for a node that is about to expire.
 func ttlOf(n *client.Node) int64 {
 	if n.Expiration == nil {
 		return 0
@@ -35,8 +36,8 @@ func ttlOf(n *client.Node) int64 {
 	return max(n.TTL, 1)
 }
 
-// isMissing reports whether an error says that there is no such key: nothing, a
-// directory, or a key where the directory would be.
+// isMissing reports whether an error says that there is no such key, because there is
+// nothing, a directory, or a key in place of the parent directory.
 func isMissing(err error) bool {
 	switch codeOf(err) {
 	case client.ErrorCodeKeyNotFound, client.ErrorCodeNotFile, client.ErrorCodeNotDir:
@@ -68,8 +69,8 @@ func (s *store) read(ctx context.Context, key string, stale bool) (*kvdb.KVPair,
 	return pairOf(reply.Node, reply.Index), nil
 }
 
-// check reads a key, and returns what is there, nil for nothing, and what is
-// wrong with it.
+// check reads a key, and returns what is there, nil for nothing. The error says which
+// part of c does not hold for it.
 func (s *store) check(ctx context.Context, key string, c driver.Cond) (*kvdb.KVPair, error) {
 	pair, err := s.read(ctx, key, false)
 	switch {
@@ -81,8 +82,8 @@ func (s *store) check(ctx context.Context, key string, c driver.Cond) (*kvdb.KVP
 	return pair, c.Check(pair.CreatedIndex, pair.ModifiedIndex, pair.Value)
 }
 
-// settle calls f until nobody else comes in between.
-func settle[T any](ctx context.Context, f func() (T, error)) (T, error) {
+// retryCAS calls f again as long as it returns errMoved.
+func retryCAS[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	backoff := newBackoff()
 	for {
 		result, err := f()
@@ -95,37 +96,38 @@ func settle[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	}
 }
 
-// guard is a condition as etcd checks it.
+// guard is a condition that etcd checks.
 type guard struct {
 	index uint64 // of the last write, 0 for any
 	value string // "" for any
-	// asked: it is what was found at the key, for a condition that etcd cannot
-	// check.
-	asked bool
+	// fromRead: the guard is that the key has not changed since it was read, because
+	// etcd cannot check the condition itself.
+	fromRead bool
 }
 
-// guardOf returns the guard for a condition on a key that exists. When it must
-// read the key, and the condition does not hold, it returns that error.
+// guardOf returns the guard for a condition on a key that exists. If it must read the
+// key and the condition does not hold, it returns the error of the condition.
 func (s *store) guardOf(ctx context.Context, key string, c driver.Cond) (guard, error) {
 	g := guard{index: c.Modified}
 	if c.HasValue {
 		g.value = encode(c.Value)
 	}
-	g.asked = c.Created != 0 || c.NeedsNoKey() || c.HasValue && (g.value == "" || len(g.value) > maxPrevValue)
-	if !g.asked {
+	g.fromRead = c.Created != 0 || c.NeedsNoKey() || c.HasValue && (g.value == "" || len(g.value) > maxPrevValue)
+	if !g.fromRead {
 		return g, nil
 	}
 	pair, err := s.check(ctx, key, c)
 	if err != nil {
 		return g, err
 	}
-	return guard{index: pair.ModifiedIndex, asked: true}, nil
+	return guard{index: pair.ModifiedIndex, fromRead: true}, nil
 }
 
-// failed returns which part of a condition etcd has found not to hold.
+// failed returns the error of the part of a condition that did not hold in etcd, or
+// errMoved when g was from a read.
 func (s *store) failed(ctx context.Context, key string, c driver.Cond, g guard) error {
 	switch {
-	case g.asked:
+	case g.fromRead:
 		return errMoved
 	case !c.HasValue:
 		return kvdb.ErrModified
@@ -140,7 +142,7 @@ func (s *store) failed(ctx context.Context, key string, c driver.Cond, g guard) 
 
 // Put implements driver.Store.
 func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error) {
-	return settle(ctx, func() (driver.Indexes, error) {
+	return retryCAS(ctx, func() (driver.Indexes, error) {
 		if w.Cond.NeedsNoKey() && !w.Cond.NeedsKey() {
 			return s.create(ctx, w)
 		}
@@ -152,6 +154,7 @@ func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error)
 	})
 }
 
+// set makes the request of a write, under the conditions in o.
 func (s *store) set(ctx context.Context, w driver.Write, o client.SetOptions) (driver.Indexes, error) {
 	o.TTL = w.TTL
 	encoded := encode(w.Value)
@@ -169,7 +172,7 @@ func (s *store) set(ctx context.Context, w driver.Write, o client.SetOptions) (d
 	return driver.Indexes{Created: reply.Node.CreatedIndex, Modified: reply.Node.ModifiedIndex}, nil
 }
 
-// replace writes over a key that exists, and leaves its created index alone.
+// replace overwrites a key that exists, which keeps its created index.
 func (s *store) replace(ctx context.Context, w driver.Write) (driver.Indexes, error) {
 	c := w.Cond
 	c.Present = true
@@ -209,7 +212,7 @@ func (s *store) create(ctx context.Context, w driver.Write) (driver.Indexes, err
 // Delete implements driver.Store.
 func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (*kvdb.KVPair, error) {
 	c.Present = true
-	return settle(ctx, func() (*kvdb.KVPair, error) {
+	return retryCAS(ctx, func() (*kvdb.KVPair, error) {
 		g, err := s.guardOf(ctx, key, c)
 		if err != nil {
 			return nil, err

@@ -13,9 +13,9 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// nodesBelow returns the keys that have prefix, in no order, and the index of the
-// state that they are of. It reads the directory that prefix is in. The slash at
-// the end of the path is for permissions, which are for what is below a directory.
+// nodesBelow returns the nodes of the keys that have prefix, unsorted, and the index of
+// the reply. It reads the directory that contains prefix. The path ends with a slash,
+// because permissions are granted for what is below a directory.
 func (s *store) nodesBelow(ctx context.Context, prefix string, stale bool) ([]*client.Node, uint64, error) {
 	reply, err := s.get(ctx, "/"+directory(prefix), client.GetOptions{Recursive: true, Quorum: !stale})
 	if isMissing(err) {
@@ -24,7 +24,7 @@ func (s *store) nodesBelow(ctx context.Context, prefix string, stale bool) ([]*c
 		return nil, 0, err
 	}
 	var nodes []*client.Node
-	if reply.Node.Dir { // not a key of the directory's name
+	if reply.Node.Dir { // not a key with the name of the directory
 		eachFile(reply.Node, func(n *client.Node) {
 			if key := keyOf(n); strings.HasPrefix(key, prefix) && isReadable(key) {
 				nodes = append(nodes, n)
@@ -34,7 +34,7 @@ func (s *store) nodesBelow(ctx context.Context, prefix string, stale bool) ([]*c
 	return nodes, reply.Index, nil
 }
 
-// eachFile visits the files below a directory.
+// eachFile calls visit with the files below a directory.
 func eachFile(dir *client.Node, visit func(*client.Node)) {
 	for _, n := range dir.Nodes {
 		if n.Dir {
@@ -45,7 +45,7 @@ func eachFile(dir *client.Node, visit func(*client.Node)) {
 	}
 }
 
-// List implements driver.Store. All keys come as one page.
+// List implements driver.Store. It returns all pairs in one page.
 func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
 	nodes, index, err := s.nodesBelow(ctx, prefix, s.stale)
 	if err != nil {
@@ -66,8 +66,9 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 	if prefix == "" {
 		return s.deleteAll(ctx)
 	}
-	// etcd would delete a key of the directory's name too. The error of a read
-	// below tells which it is: what is above is missing, or is a key.
+	// etcd would also delete a key with the name of the directory. The error of a read of
+	// a node that is never there shows which one exists: it names the node that is missing,
+	// or says that a parent is a key.
 	_, err := s.get(ctx, "/"+prefix+noKey, client.GetOptions{Quorum: true})
 	switch {
 	case codeOf(err) == client.ErrorCodeNotDir, codeOf(err) == client.ErrorCodeKeyNotFound && answer(err).Cause != "/"+prefix+noKey:
@@ -78,7 +79,7 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 	return s.deleteDirectory(ctx, "/"+prefix)
 }
 
-// noKey is the name of a node that is nowhere.
+// noKey is the name of a node that never exists.
 const noKey = "_kvdb-nothing"
 
 func (s *store) deleteDirectory(ctx context.Context, path string) error {
@@ -89,7 +90,7 @@ func (s *store) deleteDirectory(ctx context.Context, path string) error {
 	return err
 }
 
-// deleteAll deletes all that the root lists, one after the other: etcd does not
+// deleteAll deletes the entries of the root one after the other, because etcd does not
 // delete the root.
 func (s *store) deleteAll(ctx context.Context) error {
 	reply, err := s.get(ctx, "/", client.GetOptions{Quorum: true})
@@ -104,8 +105,8 @@ func (s *store) deleteAll(ctx context.Context) error {
 	return nil
 }
 
-// clear removes the directory at a key's path if no key is in it. Otherwise the
-// key is illegal at present.
+// clear removes the directory at the path of a key if no key is in it. Otherwise it
+// returns kvdb.ErrIllegal.
 func (s *store) clear(ctx context.Context, key string) error {
 	reply, err := s.get(ctx, "/"+key, client.GetOptions{Recursive: true, Quorum: true})
 	if isMissing(err) {
@@ -126,8 +127,8 @@ func (s *store) clear(ctx context.Context, key string) error {
 	return err
 }
 
-// removeEmpty removes a directory and those in it, unless one has become a key
-// or has one.
+// removeEmpty removes a directory and the directories in it, unless one was replaced by
+// a key or contains one.
 func (s *store) removeEmpty(ctx context.Context, dir *client.Node) error {
 	if !dir.Dir {
 		return nil

@@ -35,8 +35,8 @@ func (s *store) AddUser(ctx context.Context, username, password string) error {
 	if password == "" {
 		return kvdb.ErrNoPassword
 	}
-	// etcd takes the addition of a user that is there as a change of the password. A
-	// role that is there may let into much: a new user begins with nothing.
+	// To etcd the addition of a user who exists is a change of the password. A role that
+	// exists may have permissions, but a new user must have none.
 	for _, get := range []func(context.Context, *memberClient) error{
 		func(ctx context.Context, c *memberClient) error { _, err := c.users.GetUser(ctx, username); return err },
 		func(ctx context.Context, c *memberClient) error { _, err := c.roles.GetRole(ctx, username); return err },
@@ -48,7 +48,8 @@ func (s *store) AddUser(ctx context.Context, username, password string) error {
 			return err
 		}
 	}
-	// The user comes first, and goes last: RemoveUser ends what was done half.
+	// The user is added first and removed last, so that RemoveUser can remove what an
+	// interrupted AddUser has left.
 	for _, add := range []func(context.Context, *memberClient) error{
 		func(ctx context.Context, c *memberClient) error { return c.users.AddUser(ctx, username, password) },
 		func(ctx context.Context, c *memberClient) error { return c.roles.AddRole(ctx, username) },
@@ -68,14 +69,15 @@ func (s *store) AddUser(ctx context.Context, username, password string) error {
 	return nil
 }
 
-// RemoveUser implements driver.UserAdmin. The role goes with the user, who must not
-// have one that is not there: etcd does not tell that from a user who is not there.
+// RemoveUser implements driver.UserAdmin. It also removes the role. It first revokes that
+// from the user, because etcd answers a request about a user with a missing role as if
+// the user were missing.
 func (s *store) RemoveUser(ctx context.Context, username string) error {
 	err := s.admin(ctx, username, func(ctx context.Context, c *memberClient) error {
 		_, err := c.users.RevokeUser(ctx, username, []string{username})
 		return err
 	})
-	if err != nil && !errors.Is(err, kvdb.ErrExist) { // that he does not have the role is a conflict
+	if err != nil && !errors.Is(err, kvdb.ErrExist) { // the user does not have the role
 		return err
 	}
 	err = s.admin(ctx, username, func(ctx context.Context, c *memberClient) error { return c.roles.RemoveRole(ctx, username) })
@@ -85,14 +87,14 @@ func (s *store) RemoveUser(ctx context.Context, username string) error {
 	return s.admin(ctx, username, func(ctx context.Context, c *memberClient) error { return c.users.RemoveUser(ctx, username) })
 }
 
-// GrantAccess implements driver.UserAdmin. It adds to what the user may do in the
-// subtree already.
+// GrantAccess implements driver.UserAdmin. It adds to the permissions that the user
+// already has for the subtree.
 func (s *store) GrantAccess(ctx context.Context, username string, p kvdb.PermissionType, subtree string) error {
 	return s.changeAccess(ctx, username, p, subtree, false)
 }
 
-// RevokeAccess implements driver.UserAdmin. It takes from what was granted for
-// that same subtree.
+// RevokeAccess implements driver.UserAdmin. It revokes permissions that were granted for
+// the same subtree.
 func (s *store) RevokeAccess(ctx context.Context, username string, p kvdb.PermissionType, subtree string) error {
 	return s.changeAccess(ctx, username, p, subtree, true)
 }
@@ -114,7 +116,7 @@ func (s *store) changeAccess(ctx context.Context, username string, p kvdb.Permis
 		{p != kvdb.WritePermission, role.Permissions.KV.Read, client.ReadPermission},
 		{p != kvdb.ReadPermission, role.Permissions.KV.Write, client.WritePermission},
 	} {
-		// etcd refuses a change that is none.
+		// etcd refuses to grant what is granted and to revoke what is not.
 		patterns := slices.DeleteFunc(patternsOf(subtree), func(pattern string) bool {
 			return slices.Contains(kind.has, pattern) != revoke
 		})
@@ -136,8 +138,8 @@ func (s *store) changeAccess(ctx context.Context, username string, p kvdb.Permis
 	return nil
 }
 
-// patternsOf are those of the keys below a directory, which is named as dir, dir/
-// or dir/*, and of their locks.
+// patternsOf returns the patterns for the keys below a directory, which may be written as
+// dir, dir/ or dir/*, and for their locks.
 func patternsOf(subtree string) []string {
 	dir := strings.Trim(strings.TrimSuffix(subtree, "*"), kvdb.DefaultSeparator)
 	if dir != "" {

@@ -10,13 +10,13 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// encodedMark is what values begin with that are kept in base64: those that are
-// not UTF-8, which the API cannot carry, and those that begin with it themselves.
+// encodedMark is the prefix of values that are stored in base64. These are the values
+// that are not UTF-8, which the API cannot carry, and those that begin with encodedMark.
 const encodedMark = "\x00kvdb-base64:"
 
 var encoding = base64.RawURLEncoding
 
-// encode returns value as the API carries it.
+// encode returns the text that stores value.
 func encode(value []byte) string {
 	if text := string(value); utf8.ValidString(text) && !strings.HasPrefix(text, encodedMark) {
 		return text
@@ -24,8 +24,8 @@ func encode(value []byte) string {
 	return encodedMark + encoding.EncodeToString(value)
 }
 
-// checkSize returns an error for the value of a write that does not fit into a form,
-// as encode returns it. The engine has checked what is too long as it is.
+// checkSize returns kvdb.ErrTooLarge if encoded does not fit into a form. The engine has
+// checked the length of the value itself.
 func checkSize(key, encoded string) error {
 	const widest = 3 // bytes in a form for one byte of text
 	if len(encoded) <= maxValue/widest {
@@ -37,8 +37,8 @@ func checkSize(key, encoded string) error {
 	return nil
 }
 
-// decode is the inverse of encode. What other programs have written is returned
-// as it is.
+// decode is the inverse of encode. It returns other values, which other programs have
+// written, unchanged.
 func decode(text string) []byte {
 	if rest, marked := strings.CutPrefix(text, encodedMark); marked {
 		if value, err := encoding.DecodeString(rest); err == nil {
