@@ -64,7 +64,7 @@ func TestRetryCount(t *testing.T) {
 	require.ErrorContains(t, err, kvdb.RetryCountKey)
 }
 
-// A password in an endpoint is not shown.
+// An error does not show a password in an endpoint.
 func TestUserInEndpoint(t *testing.T) {
 	for _, endpoint := range []string{"http://user:secret@host:1", "user:secret@host", "ftp://user:secret@host", "http://user:%secret@host"} {
 		_, err := common.Endpoints([]string{"http://other:1", endpoint}, false)
@@ -101,7 +101,7 @@ func TestVersion(t *testing.T) {
 	require.ErrorContains(t, err, "endpoint")
 }
 
-// notRun says why a test does not run. On CI it fails.
+// notRun skips a test with a reason. On CI the test fails instead.
 func notRun(t *testing.T, format string, args ...any) {
 	t.Helper()
 	say := t.Skipf
@@ -111,7 +111,7 @@ func notRun(t *testing.T, format string, args ...any) {
 	say("NOT RUN: "+format, args...)
 }
 
-// The server that other programs' tests use starts, keeps its data, and stops.
+// TestStart starts a server, which keeps its data, and TestStop stops it.
 func TestStartAndStop(t *testing.T) {
 	folder := os.Getenv("KVDB_SERVERS")
 	if folder == "" {
@@ -147,7 +147,7 @@ func TestStartAndStop(t *testing.T) {
 	require.NoError(t, common.TestStop())
 }
 
-// A server that is there already is not taken for the one that was started.
+// TestStart fails when another server uses the port.
 func TestStartBesideAnother(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:2379")
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	etcdv2 "github.com/portworx/kvdb/etcd/v2"
 )
 
-// The servers check a certificate, and who the client is.
+// The servers use TLS and require a login.
 func ExampleNew() {
 	options := map[string]string{
 		kvdb.UsernameKey:      "my-app",

@@ -14,8 +14,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// worksAs asserts that an instance can do everything, now, and that a watch that
-// it has had for long gets its events.
+// worksAs asserts that an instance can make every call now, and that a watch that it
+// opened earlier gets its events.
 func worksAs(t *testing.T, what string, kv kvdb.Kvdb, watched <-chan *kvdb.KVPair) {
 	t.Helper()
 	_, err := kv.Put("key", what, 0)
@@ -45,8 +45,8 @@ func worksAs(t *testing.T, what string, kv kvdb.Kvdb, watched <-chan *kvdb.KVPai
 	require.NoError(t, err, what)
 }
 
-// Users are turned on and off, and passwords and roles change, under an instance
-// that has a user: calls and streams log in again.
+// Authentication is turned on and off, and passwords and roles change, while an
+// instance with a user is open. Its calls and streams log in again.
 func TestUsersChangeUnderAnInstance(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})

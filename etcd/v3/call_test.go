@@ -19,7 +19,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// hanging answers reads, and keeps writes until their context ends.
+// hanging answers reads, and holds writes until their context ends.
 type hanging struct {
 	pb.UnimplementedKVServer
 	begun chan bool     // has for each write whether it came with a deadline
@@ -38,8 +38,8 @@ func (h *hanging) Put(ctx context.Context, _ *pb.PutRequest) (*pb.PutResponse, e
 	return nil, ctx.Err()
 }
 
-// A request that its caller gives up ends at the server too, although it does not
-// carry the deadline along.
+// A request that its caller gives up also ends at the server, although the deadline
+// is not sent with it.
 func TestRequestEndsAtServer(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -68,8 +68,8 @@ func TestRequestEndsAtServer(t *testing.T) {
 	}
 }
 
-// losing lets the first request of a method run, and loses its answer: what comes
-// is what a proxy sends that gives up, or the end of the connection.
+// losing lets the first request of a method run and loses its reply. The caller gets
+// the error of a proxy that gives up, or the end of the connection.
 func losing(method string, code codes.Code) dialOption {
 	var lost atomic.Bool
 	return grpc.WithChainUnaryInterceptor(func(ctx context.Context, m string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
@@ -81,7 +81,8 @@ func losing(method string, code codes.Code) dialOption {
 	})
 }
 
-// A write whose answer is lost is sent once, whoever it was that lost it.
+// A write whose reply is lost is sent once, whether a proxy or the connection lost
+// it.
 func TestAnswerIsLost(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	for _, code := range []codes.Code{codes.Unavailable, codes.Canceled, codes.DeadlineExceeded} {
@@ -102,7 +103,7 @@ func TestAnswerIsLost(t *testing.T) {
 	}
 }
 
-// noisy is a connection that tells when something is sent.
+// noisy is a connection that reports when something is sent.
 type noisy struct {
 	net.Conn
 	sent chan<- struct{}
@@ -116,8 +117,8 @@ func (c noisy) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Nothing is sent on a connection that is not in use: etcd takes pings on it for
-// an attack ("too_many_pings"), and closes it.
+// Nothing is sent on a connection that is not in use, because etcd closes a
+// connection with such pings ("too_many_pings").
 func TestIdleConnection(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})

@@ -21,7 +21,7 @@ import (
 
 var all = flag.Bool("kvdb.all", false, "run the suite in all variations, behind the log wrapper too; with -kvdb.outages it takes three quarters of an hour")
 
-// traits are what is documented of this backend.
+// traits are the documented exceptions of this backend.
 var traits = test.Traits{
 	TTLUntold:     true,
 	MinTTL:        5 * time.Second,
@@ -37,9 +37,9 @@ var traits = test.Traits{
 
 func TestConformanceChild(t *testing.T) { test.Child(t, etcdv3.New) }
 
-// The suite passes on one member and on three, plain, with TLS, and with TLS and
-// a user. Without -kvdb.all it runs on the least and the most of that, and bare
-// only.
+// The suite passes on one member and on three, without TLS, with TLS, and with TLS
+// and a user. Without -kvdb.all it runs on the first and the last of these, and
+// without wrappers.
 func TestConformance(t *testing.T) {
 	for _, v := range []struct {
 		name    string
@@ -86,8 +86,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// enableUsers turns the check of users on, and returns the options of the one
-// who may do everything.
+// enableUsers turns authentication on, and returns the options of a user who may do
+// everything.
 func enableUsers(t *testing.T, cluster *servers.Cluster, options map[string]string) map[string]string {
 	t.Helper()
 	kv, err := etcdv3.New("", cluster.Endpoints(), options, nil)

@@ -7,7 +7,7 @@ import (
 	etcdv3 "github.com/portworx/kvdb/etcd/v3"
 )
 
-// The servers check a certificate, and who the client is.
+// The servers use TLS and require a login.
 func ExampleNew() {
 	options := map[string]string{
 		kvdb.UsernameKey:      "my-app",

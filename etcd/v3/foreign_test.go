@@ -12,9 +12,9 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Keys of other programs below the domain, whatever they are, are listed, watched and
-// serialized as they are, and can be read, changed and deleted by the key that a list
-// or a watch gave.
+// All keys of other programs below the domain are listed, watched and serialized as
+// they are. They can be read, changed and deleted by the key that a list or a watch
+// returned.
 func TestForeignKeys(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
@@ -133,7 +133,8 @@ func TestForeignKeys(t *testing.T) {
 	require.Empty(t, reply.Kvs, "DeleteTree leaves something")
 }
 
-// withoutIndex gives pairs the index of the reads that others are of.
+// withoutIndex sets the KVDBIndex of pairs to that of the pairs that they are
+// compared with.
 func withoutIndex(pairs, others kvdb.KVPairs) kvdb.KVPairs {
 	for i, pair := range pairs {
 		pair.KVDBIndex = others[i].KVDBIndex

@@ -54,7 +54,7 @@ func instance(t *testing.T, cluster *servers.Cluster, domain string, options map
 	return kv
 }
 
-// raw is a client of the library that the backend stands on.
+// raw returns a client of etcd's own library.
 func raw(t *testing.T, cluster *servers.Cluster) *clientv3.Client {
 	t.Helper()
 	var endpoints []string
@@ -67,7 +67,7 @@ func raw(t *testing.T, cluster *servers.Cluster) *clientv3.Client {
 	return client
 }
 
-// leases is how many there are on the server.
+// leases returns the number of leases on the server.
 func leases(t *testing.T, client *clientv3.Client) int {
 	t.Helper()
 	reply, err := client.Leases(t.Context())
@@ -75,7 +75,7 @@ func leases(t *testing.T, client *clientv3.Client) int {
 	return len(reply.Leases)
 }
 
-// eventually waits until condition holds that no event tells of.
+// eventually polls until condition holds. It is for conditions that no event reports.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -85,7 +85,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// receive waits for an element.
+// receive waits for an element of c.
 func receive[T any](t *testing.T, c <-chan T, what string) T {
 	t.Helper()
 	select {
@@ -97,7 +97,7 @@ func receive[T any](t *testing.T, c <-chan T, what string) T {
 	}
 }
 
-// events watches a prefix and sends what comes; nil when the watch is over.
+// events watches a prefix and sends the events, and nil when the watch has ended.
 func events(t *testing.T, kv kvdb.Kvdb, prefix string, after uint64) <-chan *kvdb.KVPair {
 	t.Helper()
 	c := make(chan *kvdb.KVPair, 100_000)

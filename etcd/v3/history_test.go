@@ -7,8 +7,8 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// An answer says that the store went back when it is from another cluster, or
-// older than what was known when the request was sent. It says so once.
+// A reply shows that the store went back when it is from another cluster, or older
+// than what was known when the request was sent. This is reported once.
 func TestHistory(t *testing.T) {
 	const cluster, revision = 7, 100
 	for name, c := range map[string]struct {

@@ -8,7 +8,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 )
 
-// answered is a hub with a stream that a test answers.
+// answered is a hub with a stream whose messages the test sends.
 type answered struct {
 	*hub
 	stream *watchStream

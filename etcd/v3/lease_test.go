@@ -24,8 +24,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// No lease stays behind: not of locks, nor of writes that failed or whose key was
-// overwritten.
+// No lease is left behind, neither by locks nor by writes that failed or whose key
+// was overwritten.
 func TestLeases(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
@@ -90,8 +90,8 @@ func TestLeases(t *testing.T) {
 	require.Zero(t, leases(t, client), "after Close")
 }
 
-// Neither does one of a write that has succeeded, when the answer that it is there
-// was lost.
+// A write that has succeeded leaves no lease behind when the reply to its grant was
+// lost.
 func TestLeaseWhoseAnswerIsLost(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
@@ -103,8 +103,8 @@ func TestLeaseWhoseAnswerIsLost(t *testing.T) {
 	}
 }
 
-// taken makes the first lease that is asked for somebody else's, with a key, and
-// loses the answer; the next ones, too, while failing.
+// taken grants the first lease to another client, with a key, and loses the reply.
+// While failing, it does the same with the next ones.
 type taken struct {
 	pb.LeaseClient
 	client  *clientv3.Client
@@ -138,8 +138,8 @@ func (l *taken) LeaseRevoke(ctx context.Context, r *pb.LeaseRevokeRequest, opts 
 	return l.LeaseClient.LeaseRevoke(ctx, r, opts...)
 }
 
-// A lease that was asked for without an answer may be somebody else's, of the same
-// ID: its keys stay, and ours do not go with it.
+// A lease whose grant got no reply may belong to another client that chose the same
+// ID. Its keys stay, and no key of ours is put under it.
 func TestLeaseOfTheSameID(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
@@ -168,8 +168,8 @@ func TestLeaseOfTheSameID(t *testing.T) {
 	}
 }
 
-// Writes with a TTL return in time during an outage, and soon nothing is left of
-// them.
+// Writes with a TTL return in time during an outage, and leave nothing behind for
+// long.
 func TestLeasesDuringOutage(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	kv := instance(t, cluster, "d", nil)
@@ -193,7 +193,7 @@ func TestLeasesDuringOutage(t *testing.T) {
 	require.NoError(t, cluster.All()[0].Clients().Heal())
 }
 
-// slow has leases expire before the first request that writes under them arrives.
+// slow lets leases expire before the first request that writes under them arrives.
 type slow struct {
 	pb.KVClient
 	leases pb.LeaseClient
@@ -218,7 +218,7 @@ func (l *slow) Txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOptio
 	return l.KVClient.Txn(ctx, r, opts...)
 }
 
-// A write that takes longer than its TTL has another lease then.
+// A write that takes longer than its TTL is repeated with another lease.
 func TestLeaseExpiresBeforeItsWrite(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
@@ -245,15 +245,15 @@ func TestLeaseExpiresBeforeItsWrite(t *testing.T) {
 	eventually(t, "a lease stays that was not made use of", func() bool { return leases(t, client) == 4 })
 }
 
-// unaware is what a leader that was suspended answers: no key is under a lease.
+// unaware replies as a leader that was suspended: it reports no keys under a lease.
 type unaware struct{ pb.LeaseClient }
 
 func (unaware) LeaseTimeToLive(_ context.Context, r *pb.LeaseTimeToLiveRequest, _ ...grpc.CallOption) (*pb.LeaseTimeToLiveResponse, error) {
 	return &pb.LeaseTimeToLiveResponse{ID: r.ID, TTL: 1000, GrantedTTL: 1000}, nil
 }
 
-// The lease of a key that is overwritten stays while another key is under it:
-// one of the same transaction, or what another program made of it.
+// The lease of a key that is overwritten stays while another key is under it, whether
+// the same transaction or another program wrote that key.
 func TestLeaseOfSeveralKeys(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
@@ -290,7 +290,7 @@ func TestLeaseOfSeveralKeys(t *testing.T) {
 	require.Positive(t, kept.TTL, "the lease of another program")
 }
 
-// gated keeps the ends of leases back until gate is closed.
+// gated holds requests to revoke leases until gate is closed.
 type gated struct {
 	pb.LeaseClient
 	gate chan struct{}
@@ -301,7 +301,8 @@ func (l gated) LeaseRevoke(ctx context.Context, r *pb.LeaseRevokeRequest, opts .
 	return l.LeaseClient.LeaseRevoke(context.WithoutCancel(ctx), r, opts...)
 }
 
-// More writers than leases that can be revoked at a time leave none behind either.
+// No lease is left behind when there are more writers than leases that can be revoked
+// at a time.
 func TestLeasesOfManyWriters(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
@@ -338,8 +339,8 @@ func TestLeasesOfManyWriters(t *testing.T) {
 	eventually(t, "leases of overwritten keys stay", func() bool { return leases(t, client) == 0 })
 }
 
-// A server whose elections take long grants no short lease. What is held only, and
-// given back, may have a longer one.
+// A server with a long election timeout grants no short leases. Locks and markers may
+// have a longer lease, because it is revoked when they are released.
 func TestLongLeases(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--election-timeout=12000"}}) // 18 s

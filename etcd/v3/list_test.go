@@ -30,7 +30,7 @@ func fill(t *testing.T, kv kvdb.Kvdb, prefix string, n int) {
 }
 
 // A list, the names of children and a snapshot that take several requests are
-// whole when locks and the marker of another snapshot are on any of the pages.
+// complete when locks and the marker of another snapshot are on any of the pages.
 func TestLocksOnPages(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	requests := &counter{}
@@ -70,7 +70,7 @@ func TestLocksOnPages(t *testing.T) {
 	}
 }
 
-// compacting has the history cut before each of the first later pages.
+// compacting compacts the history before each of the first later pages.
 type compacting struct {
 	pb.KVClient
 	times int
@@ -90,7 +90,7 @@ func (l *compacting) Range(ctx context.Context, r *pb.RangeRequest, opts ...grpc
 	return l.KVClient.Range(ctx, r, opts...)
 }
 
-// A list begins anew as often as history is cut while it is read.
+// A list begins anew whenever the history is compacted while it is read.
 func TestListWhileCompacted(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	const pairs = firstPage + 100
@@ -104,8 +104,8 @@ func TestListWhileCompacted(t *testing.T) {
 	require.Len(t, page.Pairs, pairs)
 }
 
-// Somebody who compacts the whole history again and again keeps neither new watches
-// nor what is read in several requests from their ends.
+// New watches and reads of several requests succeed although another client compacts
+// the whole history again and again.
 func TestCompactedAllTheTime(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})

@@ -17,8 +17,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A lock is kept for longer than its lease would last, by one lease that is
-// refreshed, whether or not somebody looks at it.
+// A lock is held for longer than the TTL of its lease, because the lease is kept
+// alive.
 func TestLockIsKept(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
@@ -43,7 +43,7 @@ func TestLockIsKept(t *testing.T) {
 	require.NoError(t, kv.Unlock(pair))
 }
 
-// A lock whose Unlock met an outage is free soon after it.
+// A lock whose Unlock failed in an outage is free soon after the outage.
 func TestUnlockDuringOutage(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
@@ -65,8 +65,7 @@ func TestUnlockDuringOutage(t *testing.T) {
 	require.NoError(t, other.Unlock(next))
 }
 
-// An attempt to lock whose answer was lost leaves no lock behind that nobody
-// holds.
+// An attempt to lock whose reply was lost leaves no stray lock behind.
 func TestLockAttemptGivenUp(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
@@ -90,8 +89,8 @@ func TestLockAttemptGivenUp(t *testing.T) {
 	require.NoError(t, kv.Unlock(first))
 }
 
-// late keeps the first transaction back, which seems to be lost, until it is
-// released.
+// late holds the first transaction, whose caller gets an error, until release is
+// closed.
 type late struct {
 	kept             atomic.Bool
 	release, arrived chan struct{}
@@ -112,15 +111,15 @@ func (l *late) intercept(ctx context.Context, method string, req, reply any, cc 
 		<-l.release
 		_ = invoke(late, method, req, &pb.TxnResponse{}, cc)
 	}()
-	// Something is sent, at least.
+	// The client must have sent a request.
 	if err := invoke(ctx, read, &pb.RangeRequest{Key: []byte("key")}, &pb.RangeResponse{}, cc, opts...); err != nil {
 		return err
 	}
 	return status.Error(codes.Unavailable, "the connection is lost")
 }
 
-// The first request of an attempt to lock arrives when the second one has obtained
-// the lock. That is kept as long as it is held, and leaves none that nobody holds.
+// The first request of an attempt to lock arrives after the second one has obtained
+// the lock. The lock stays until its release, and no stray lock is left.
 func TestLockRequestArrivesLate(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})

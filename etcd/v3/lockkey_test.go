@@ -14,8 +14,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Something else where the lock would be is not touched.
-func TestNoLock(t *testing.T) {
+// A value at the place of a lock is not changed.
+func TestValueInPlaceOfLock(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
 	kv := instance(t, cluster, "d", nil)
@@ -32,15 +32,15 @@ func TestNoLock(t *testing.T) {
 	}
 }
 
-// Locks of the domain are no pairs of it, whatever they are asked for by.
-func TestLocksAreNoPairs(t *testing.T) {
+// No call returns the locks of a domain as pairs.
+func TestLocksAreNotPairs(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	kv, peer := instance(t, cluster, "a/b", nil), instance(t, cluster, "a/b", nil)
 	outer := instance(t, cluster, "a", nil)
 	before, err := kv.Lock("before")
 	require.NoError(t, err)
 	all, keys := events(t, kv, "", 0), events(t, peer, "a/b/", 0)
-	data, err := kv.Put("a/b/data", `{"LockerID":"no lock, for it has no lease"}`, 0)
+	data, err := kv.Put("a/b/data", `{"LockerID":"not a lock, because it has no lease"}`, 0)
 	require.NoError(t, err)
 	for _, c := range []<-chan *kvdb.KVPair{all, keys} {
 		require.Equal(t, data.ModifiedIndex, receive(t, c, "the pair").ModifiedIndex)
@@ -81,7 +81,7 @@ func TestLocksAreNoPairs(t *testing.T) {
 	}
 }
 
-// DeleteTree removes what is beside and between locks in one step.
+// DeleteTree removes the keys before, between and after locks in one step.
 func TestDeleteTreeAroundLocks(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	kv := instance(t, cluster, "d", nil)
@@ -116,7 +116,7 @@ func TestDeleteTreeAroundLocks(t *testing.T) {
 	require.Empty(t, pairs)
 }
 
-// crowded has somebody write a key before each transaction of ours.
+// crowded writes a key before each transaction.
 type crowded struct{ pb.KVClient }
 
 func (l crowded) Txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOption) (*pb.TxnResponse, error) {
@@ -126,8 +126,8 @@ func (l crowded) Txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOpt
 	return l.KVClient.Txn(ctx, r, opts...)
 }
 
-// DeleteTree is made however quickly others write where it deletes, though that is
-// where locks may be.
+// DeleteTree succeeds although other clients keep writing in the range of locks that
+// it deletes from.
 func TestDeleteTreeOfABusyDirectory(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	s, err := open("", cluster.Endpoints(), nil)
@@ -143,7 +143,7 @@ func TestDeleteTreeOfABusyDirectory(t *testing.T) {
 	require.Equal(t, kvdb.ErrNotFound, err)
 }
 
-// Without a domain locks and pairs are in one place.
+// Without a domain, a lock and a value have the same key.
 func TestLockWithoutDomain(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	kv := instance(t, cluster, "", nil)
@@ -168,9 +168,9 @@ func keysOf(pairs kvdb.KVPairs) []string {
 	return keys
 }
 
-// To the outer one of two nested domains the locks of the inner one are keys like
-// any others, because nothing tells them from data with a TTL for certain. When it
-// deletes them their holders are told.
+// Of two nested domains, the outer one sees the locks of the inner one as keys,
+// because they cannot be told from data with a TTL for certain. When it deletes them,
+// their holders are told.
 func TestLocksOfAnInnerDomain(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	outer, inner := instance(t, cluster, "a", nil), instance(t, cluster, "a/b", nil)

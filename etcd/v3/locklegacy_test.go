@@ -12,8 +12,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Earlier releases hold a lock as a key of this name, with this value, under a
-// lease of their own.
+// A lock of an earlier release is this key with this value, under a lease of its own.
 const (
 	legacyLockKey   = "some/domain/some/domain/dir/key"
 	legacyLockValue = `{"LockerID":"same"}`
@@ -86,8 +85,8 @@ func TestLockExcludesEarlierReleases(t *testing.T) {
 	require.NoError(t, kv.Unlock(pair))
 }
 
-// A holder of an earlier release that was frozen unlocks late, by the value that
-// it wrote: our lock for the same owner stays.
+// A frozen holder of an earlier release unlocks late, by the value that it wrote. A
+// later lock of the same owner stays.
 func TestLateUnlockOfAnEarlierRelease(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
@@ -105,7 +104,7 @@ func TestLateUnlockOfAnEarlierRelease(t *testing.T) {
 	require.Equal(t, pair.ModifiedIndex, uint64(reply.Kvs[0].ModRevision))
 	require.NoError(t, kv.Unlock(pair))
 
-	// Two of our locks for one owner differ, too.
+	// Two locks of this release for one owner have different values.
 	pair, err = kv.LockWithID("dir/key", "same")
 	require.NoError(t, err)
 	again, err := client.Get(t.Context(), legacyLockKey)

@@ -16,8 +16,8 @@ func lostOf(t *testing.T, pair *kvdb.KVPair) <-chan struct{} {
 	return held.Lost()
 }
 
-// A holder hears of it when somebody removes or overwrites its lock, and then
-// leaves alone what is there.
+// A holder is told when another client removes or overwrites its lock, and does not
+// touch the key afterwards.
 func TestLockRemovedByForce(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
@@ -40,7 +40,7 @@ func TestLockRemovedByForce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "thief", owner)
 
-	// Before the holder could hear of it, too.
+	// Also before the holder is told.
 	young, err := kv.Lock("young")
 	require.NoError(t, err)
 	_, err = client.Delete(t.Context(), "d/d/young")
@@ -61,7 +61,7 @@ func TestLockRemovedByForce(t *testing.T) {
 	require.NoError(t, kv.Unlock(kept))
 }
 
-// The holder hears of it also when history is cut before its watch begins.
+// The holder is also told when the history is compacted before its watch begins.
 func TestLockRemovedByForceAfterCompaction(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
@@ -84,7 +84,7 @@ func TestLockRemovedByForceAfterCompaction(t *testing.T) {
 	}
 }
 
-// The end of the lease is the end of its locks, and not of locking.
+// When the lease ends, its locks are lost, but new locks can be obtained.
 func TestLeaseLost(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)

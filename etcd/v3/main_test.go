@@ -8,7 +8,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The tests wait most of the time, so more of them fit than there are cores.
+	// Run more tests in parallel than there are cores, because they mostly wait.
 	if err := flag.Set("test.parallel", "6"); err != nil { // -parallel overrides it
 		panic(err)
 	}

@@ -16,7 +16,7 @@ func peerOf(m *servers.Member) (ip, port string) {
 	return host, strconv.Itoa(p)
 }
 
-// infoOf is what ListMembers tells of a member.
+// infoOf returns what ListMembers reports about a member.
 func infoOf(t *testing.T, kv kvdb.Kvdb, m *servers.Member) *kvdb.MemberInfo {
 	t.Helper()
 	members, err := kv.ListMembers()
@@ -51,7 +51,7 @@ func TestMembership(t *testing.T) {
 		}
 	}()
 
-	// A second member, added as a full one: the first decides nothing until it runs.
+	// Add a second member with a vote. There is no quorum until it runs.
 	second, err := cluster.Add()
 	require.NoError(t, err)
 	ip, port := peerOf(second)
@@ -87,7 +87,7 @@ func TestMembership(t *testing.T) {
 	require.True(t, info.HasStarted)
 	require.Positive(t, info.DbSize)
 
-	// A third one as a learner, promoted when it has caught up.
+	// Add a third member as a learner, and promote it when it has caught up.
 	third, err := cluster.Add()
 	require.NoError(t, err)
 	ip, port = peerOf(third)
@@ -122,7 +122,7 @@ func TestMembership(t *testing.T) {
 	require.Empty(t, dead.ClientUrls)
 	require.Equal(t, []string{leader.Endpoint()}, infoOf(t, kv, leader).ClientUrls)
 
-	// It moves to another address, and comes back.
+	// A member moves to another address and comes back.
 	_, port = peerOf(third)
 	urls, err = kv.UpdateMember("192.0.2.77", port, third.Name())
 	require.NoError(t, err)
@@ -139,7 +139,7 @@ func TestMembership(t *testing.T) {
 	require.NoError(t, kv.RemoveMemberByID(id), "it was removed before")
 	require.Nil(t, infoOf(t, kv, third))
 
-	// One that never starts is known by its address.
+	// A member that never starts is found by its address.
 	_, err = kv.AddLearner("192.0.2.99", "1", "never")
 	require.NoError(t, err)
 	require.NoError(t, kv.RemoveMember("never", "192.0.2.99"))
@@ -153,7 +153,8 @@ func TestMembership(t *testing.T) {
 	close(done)
 	require.Positive(t, <-writes)
 
-	// An instance that knew the removed member alone goes on with the others.
+	// An instance that had only the endpoint of the removed member continues with the
+	// others.
 	only, err := newInstance("d", []string{second.Endpoint()}, nil, nil)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, kvdb.Close(only)) }()

@@ -33,7 +33,7 @@ func TestRegistered(t *testing.T) {
 	require.NoError(t, kvdb.Close(kv))
 }
 
-// Bad options are named, and fail before anything is sent.
+// New fails with an error that names a bad option, before it sends a request.
 func TestBadOptions(t *testing.T) {
 	junk := filepath.Join(t.TempDir(), "junk")
 	require.NoError(t, os.WriteFile(junk, []byte("junk"), 0o600))
@@ -103,7 +103,7 @@ func fails(t *testing.T, endpoints []string, options map[string]string, texts ..
 	return err
 }
 
-// What does not answer as etcd does is an error of New.
+// New fails when the server does not speak the etcd v3 API.
 func TestNoServer(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -134,7 +134,8 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// Some endpoints may be down, or silent: they are tried side by side, also to log in.
+// Some endpoints may be down or silent, because New tries them side by side, also to
+// log in.
 func TestSomeEndpointsDown(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
 	away := servers.Etcd(t, servers.Options{})
@@ -213,8 +214,8 @@ func works(t *testing.T, endpoints []string, options map[string]string) {
 	}
 }
 
-// A server whose certificate is no good is not trusted, unless the options name
-// another host or want no check.
+// New fails when the server's certificate is not valid, unless the options name
+// another host or turn the check off.
 func TestServerCertificate(t *testing.T) {
 	for name, leaf := range map[string]servers.Leaf{
 		"expired":      {NotAfter: time.Now().Add(-time.Hour)},

@@ -14,7 +14,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Behind etcd's gRPC proxy, of both releases, all works that it passes on.
+// All calls that etcd's gRPC proxy supports work behind it, for both releases.
 func TestConformanceBehindProxy(t *testing.T) {
 	for name, start := range map[string]func(testing.TB, servers.Options) *servers.Cluster{
 		"etcd 3.6": servers.Etcd, "etcd 3.5": servers.Etcd35,
@@ -52,8 +52,7 @@ func TestLockBehindProxy(t *testing.T) {
 	require.NoError(t, kv.Unlock(pair))
 }
 
-// A watch goes on over the end of the servers behind a proxy, and over that of the
-// proxy.
+// A watch survives restarts of the servers behind a proxy, and of the proxy.
 func TestWatchBehindProxies(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{Members: 3})
@@ -86,9 +85,9 @@ func TestWatchBehindProxies(t *testing.T) {
 	require.Eventually(t, func() bool { return len(got) > 0 && <-got == "last" }, 30*time.Second, 20*time.Millisecond)
 }
 
-// A store that went back is noticed by who only waits, also when it has come as far
-// again. Behind a proxy, which has its connections to the servers for itself, that
-// takes until the next ping.
+// An instance that only waits detects a store that went back, even if the store has
+// reached the same revision again. Behind a proxy, which has its own connections to
+// the servers, that takes until the next ping.
 func TestWipedWhileIdle(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ passed, proxy bool }{

@@ -13,7 +13,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// What each operation costs in requests.
+// The number of requests of each operation.
 func TestRequests(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	requests := &counter{}
@@ -83,8 +83,8 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// Beside its one request an operation does little: it allocates hardly more than
-// the client library does for the same request without a time limit.
+// An operation allocates hardly more than the client library does for the same
+// request without a time limit.
 func TestAllocations(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
@@ -155,7 +155,8 @@ func TestPages(t *testing.T) {
 	}
 	require.LessOrEqual(t, requests.take()["Range"], 3)
 
-	// While pages are read, somebody overwrites what is to come: not seen.
+	// Another client overwrites later pages while earlier ones are read. The list
+	// does not show that.
 	n := 0
 	for pair, err := range kvdb.Pairs(kv, "page/") {
 		require.NoError(t, err)

@@ -13,10 +13,10 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// showsMoments asserts that consistent snapshots are moments of what change does
-// meanwhile, step by step, until it returns io.EOF: two trees that change in turn
-// differ by one step at most, no pair is newer than the index, and a watch from that
-// tells the rest.
+// showsMoments asserts that consistent snapshots show single moments while change
+// changes two trees in turn, until it returns io.EOF. The trees differ by one step at
+// most, no pair is newer than the snapshot's index, and a watch from that index
+// delivers the later changes.
 func showsMoments(t *testing.T, reader kvdb.Kvdb, change func(i int) error) {
 	t.Helper()
 	stop, stopped := make(chan struct{}), make(chan error, 1)
@@ -79,7 +79,7 @@ func showsMoments(t *testing.T, reader kvdb.Kvdb, change func(i int) error) {
 	}
 }
 
-// A user who may only read takes a consistent snapshot.
+// A user who may only read can take a consistent snapshot.
 func TestSnapshotWithoutWritePermission(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
 	admin := instance(t, cluster, "d", withUsers(t, cluster))
@@ -94,8 +94,8 @@ func TestSnapshotWithoutWritePermission(t *testing.T) {
 	})
 }
 
-// An etcd whose quota is used up takes no writes: deletions, releases of locks and
-// snapshots go on.
+// An etcd whose space quota is used up accepts no writes, but deletions, releases of
+// locks and snapshots work.
 func TestNoSpace(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--quota-backend-bytes=16777216"}})
 	kv := instance(t, cluster, "d", nil)

@@ -13,8 +13,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A transaction that only reads is not confirmed by a member that has missed a
-// change of what was read.
+// A transaction that only reads does not commit at a member that has missed a change
+// of a key that was read.
 func TestReadOnlyTransactionIsNotStale(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{Members: 3})
 	leader, err := cluster.Leader(t.Context())
@@ -43,8 +43,8 @@ func TestReadOnlyTransactionIsNotStale(t *testing.T) {
 	require.NoError(t, behind.Peers().Heal())
 }
 
-// What a server refuses whose limits are lower than etcd's defaults is too large
-// as well; nothing of it is written, and the connection stays.
+// A request over the limits of a server whose limits are lower than the defaults is
+// ErrTooLarge. Nothing of it is written, and the connection stays open.
 func TestServerLimits(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--max-txn-ops=4", "--max-request-bytes=65536"}})
 	requests := &counter{}
@@ -74,8 +74,8 @@ func TestServerLimits(t *testing.T) {
 	require.Equal(t, map[string]int{"LeaseGrant": 1, "LeaseRevoke": 1, "Txn": 5, "Range": 1}, requests.take(), "nothing is sent twice")
 }
 
-// A server that is started with higher limits than etcd's defaults gets what it takes;
-// the error of more than that is the server's.
+// A request within the limits of a server whose limits are higher than the defaults
+// succeeds. The error of a larger request is the server's.
 func TestHigherServerLimits(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--max-txn-ops=1024", "--max-request-bytes=4194304"}})
 	kv := instance(t, cluster, "d", nil)
@@ -126,7 +126,7 @@ func TestHigherServerLimits(t *testing.T) {
 	require.NoError(t, kv.DeleteTree("tx"))
 }
 
-// A transaction that writes nothing is asked again when its answer is lost.
+// A transaction that writes nothing is sent again when its reply is lost.
 func TestAnswerOfReadsIsLost(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	kv := instance(t, cluster, "d", nil, losing("Txn", codes.Unavailable))

@@ -20,8 +20,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// withUsers turns the check of users on, and returns the options of the one who
-// may do everything.
+// withUsers turns authentication on, and returns the options of a user who may do
+// everything.
 func withUsers(t *testing.T, cluster *servers.Cluster) map[string]string {
 	t.Helper()
 	client := raw(t, cluster)
@@ -65,8 +65,8 @@ func TestDenied(t *testing.T) {
 	require.ErrorIs(t, user.AddUser("other", "password"), kvdb.ErrPermission)
 }
 
-// dir, dir/ and dir/* all mean everything below dir, with its locks, and nothing
-// else.
+// The subtrees dir, dir/ and dir/* all stand for the keys below dir and their locks,
+// and for nothing else.
 func TestSubtrees(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
 	admin := instance(t, cluster, "d", withUsers(t, cluster))
@@ -144,7 +144,7 @@ func TestUserErrors(t *testing.T) {
 	require.ErrorIs(t, kv.RemoveUser("user"), kvdb.ErrNotFound)
 	require.ErrorIs(t, kv.GrantUserAccess("user", kvdb.ReadPermission, "dir"), kvdb.ErrNotFound)
 
-	// A role that somebody else made is not given away.
+	// A role that another client has created is not granted.
 	client, err := clientv3.New(clientv3.Config{Endpoints: cluster.Endpoints(), Username: "root", Password: "secret"})
 	require.NoError(t, err)
 	defer client.Close()
@@ -156,8 +156,8 @@ func TestUserErrors(t *testing.T) {
 	require.Equal(t, []string{"root"}, users.Users)
 }
 
-// Whichever request is refused, or has its answer lost, the user can be removed
-// then and added again.
+// Whichever request is refused or loses its reply, the user can be removed and added
+// again.
 func TestUserRequestFails(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
 	for _, method := range []string{"UserAdd", "RoleAdd", "UserGrantRole", "UserGet", "RoleDelete", "UserDelete"} {
@@ -214,8 +214,8 @@ func TestExpiredLogin(t *testing.T) {
 	require.Equal(t, pair.ModifiedIndex, receive(t, second, "the event").ModifiedIndex)
 }
 
-// A write that users were changed before is refused, as often as the client library
-// sends it: it has not run, and is sent again.
+// A write is refused when users were changed before it, as often as the client
+// library sends it. It has not run, so it is sent again.
 func TestWriteWhileUsersChange(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{Args: []string{"--bcrypt-cost=4"}})
 	refused := 0

@@ -18,8 +18,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Many watches of one instance get each its own events, also after their stream
-// broke. They cost no stream, and no lease, each.
+// Each of many watches of one instance gets its own events, also after their stream
+// broke. The watches share one stream and need no lease.
 func TestManyWatches(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{Members: 3})
@@ -75,8 +75,8 @@ func TestManyWatches(t *testing.T) {
 	}
 }
 
-// A callback that hangs keeps neither others from their events, nor more than a
-// few of its own in memory; it gets the rest when it goes on.
+// A callback that hangs does not delay other watches, and few of its events are kept
+// in memory. It gets the rest when it continues.
 func TestSlowWatch(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	s, err := open("slow", cluster.Endpoints(), nil)
@@ -118,8 +118,7 @@ func TestSlowWatch(t *testing.T) {
 	}
 }
 
-// What a watch has not got before the history was cut is not left out in
-// silence.
+// A watch that has missed events that are compacted ends with an error.
 func TestSlowWatchCompacted(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	s, err := open("slow", cluster.Endpoints(), nil)
@@ -148,8 +147,8 @@ func TestSlowWatchCompacted(t *testing.T) {
 	require.Positive(t, index)
 }
 
-// A watch that sees no events, while others write, survives a compaction and a
-// reconnect: it is told how far it has come, also when the stream is never silent.
+// A watch without events survives a compaction and a reconnect while others write,
+// because it gets progress notifications, also when the stream is never silent.
 func TestQuietWatchOverCompaction(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
@@ -192,8 +191,8 @@ func TestQuietWatchOverCompaction(t *testing.T) {
 	}
 }
 
-// While its callback hangs and there is no other one, a watch knows that the store
-// can be reached again after its stream broke: so it is not given up.
+// A watch whose callback hangs is not given up when its stream breaks and the store
+// can be reached again, also if it is the only watch.
 func TestSlowWatchOverReconnect(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
@@ -233,8 +232,8 @@ func TestSlowWatchOverReconnect(t *testing.T) {
 	}
 }
 
-// A member that goes silent, with its connections open, is noticed by the watch,
-// which goes on with another one.
+// A watch notices that its member is silent although the connection is open, and
+// continues with another member.
 func TestWatchOverSilentMember(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{Members: 3})
@@ -251,8 +250,8 @@ func TestWatchOverSilentMember(t *testing.T) {
 	}
 }
 
-// The revision that a message ends in the middle of is kept back until the rest
-// is there, and forgotten with its stream.
+// When a message ends in the middle of a revision, the events of that revision are
+// kept back until the rest arrives, and dropped when the stream ends.
 func TestFragments(t *testing.T) {
 	w := &watch{h: &hub{}, ctx: context.Background(), wake: make(chan struct{}, 1), next: 5}
 	message := func(more bool, revisions ...int64) {
@@ -290,7 +289,7 @@ func TestFragments(t *testing.T) {
 	require.Equal(t, []int64{11, 12}, got())
 }
 
-// Events too large for one message arrive whole.
+// Events too large for one message arrive completely.
 func TestLargeEvents(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	kv := instance(t, cluster, "large", nil)
