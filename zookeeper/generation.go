@@ -80,7 +80,7 @@ func (s *store) compareOps(ctx context.Context, path string, c driver.Cond) ([]a
 // changed since it was read, so that the write can begin anew. generationChanged says that
 // it was the generation.
 func (s *store) resolveConflict(path string, generationChanged bool, err error) error {
-	if !isMoved(err) {
+	if !isConflict(err) {
 		return err
 	}
 	if generationChanged {

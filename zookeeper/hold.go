@@ -19,7 +19,7 @@ import (
 // ephemeral znode there, as that of an earlier release is. So the two exclude each
 // other, and nothing is left when the lock is released or its session ends. But such a
 // znode can have neither a key's value nor children. Where there is a znode, the lock
-// is the first place in a queue below it. Who wants to write a key at a lock's znode or
+// is the first entry of a queue below it. Who wants to write a key at a lock's znode or
 // below it asks the holder to move to the queue, see makeRoom.
 
 // proofs is the znode with the proofs: each lock at a key has one, another ephemeral
@@ -43,12 +43,12 @@ const heldVersion = 1
 
 // hold is how a lock is held.
 type hold struct {
-	path  string // of the key's znode
-	mark  string // unique
-	value []byte
-	token int64 // the czxid of what was created first, 0 when it is not known
-	since sent
-	place string // in the queue; "" while the lock is the znode at the key
+	path       string // of the key's znode
+	mark       string // unique
+	value      []byte
+	token      int64 // the czxid of what was created first, 0 when it is not known
+	since      sent
+	queueEntry string // its path; "" while the lock is the znode at the key
 	// made are the containers above path that were made for the lock, outermost first.
 	made []string
 	// moving: a request to move to the queue was sent, and its outcome is not known.
@@ -75,21 +75,21 @@ func (h hold) queue() string { return child(h.path, own) }
 // is reports whether the znode at the key, with that stat or nil, is the lock.
 func (h hold) is(stat *zk.Stat) bool { return stat != nil && stat.Czxid == h.token }
 
-// placeMark is the beginning of the place's name.
-func (h hold) placeMark() string { return queueName + h.mark + "-" }
+// entryPrefix returns the beginning of the name of the lock's queue entry.
+func (h hold) entryPrefix() string { return queueName + h.mark + "-" }
 
 // znode returns the path of the znode that is the lock.
 func (h hold) znode() string {
-	if h.place != "" {
-		return h.place
+	if h.queueEntry != "" {
+		return h.queueEntry
 	}
 	return h.path
 }
 
 // guards are the operations that succeed while the lock is held.
 func (h hold) guards() []any {
-	if h.place != "" {
-		return []any{&zk.CheckVersionRequest{Path: h.place, Version: -1}}
+	if h.queueEntry != "" {
+		return []any{&zk.CheckVersionRequest{Path: h.queueEntry, Version: -1}}
 	}
 	return []any{
 		&zk.CheckVersionRequest{Path: h.proof(), Version: -1},
@@ -107,21 +107,21 @@ func ofEarlierRelease(stat *zk.Stat) bool { return stat.Version < heldVersion }
 // released it: sent says that there was one.
 func (s *store) release(ctx context.Context, h hold, sent bool) error {
 	if h.moving {
-		name, err := s.findPlace(ctx, h.queue(), h.placeMark())
+		name, err := s.findQueueEntry(ctx, h.queue(), h.entryPrefix())
 		if err != nil {
 			return err
 		}
 		if name != "" {
-			h.place, h.madeKey = child(h.queue(), name), true
+			h.queueEntry, h.madeKey = child(h.queue(), name), true
 		}
 	}
-	if h.place == "" && h.token == 0 {
+	if h.queueEntry == "" && h.token == 0 {
 		if created, err := s.findProof(ctx, &h); err != nil || !created {
 			return err
 		}
 	}
 	ops, needed, err := s.releasing(ctx, h)
-	look, lacksProof := sent && h.place == "", false
+	look, lacksProof := sent && h.queueEntry == "", false
 	for err == nil {
 		if look { // somebody may have written the znode at the key, or replaced it
 			stat, _, err := s.look(ctx, h.path, false, true)
@@ -153,9 +153,9 @@ func (s *store) release(ctx context.Context, h hold, sent bool) error {
 		switch {
 		case err == nil:
 			return nil
-		case !isMoved(err):
+		case !isConflict(err):
 			return err
-		case failed == 0 && h.place == "":
+		case failed == 0 && h.queueEntry == "":
 			look, lacksProof = true, true
 		case failed == 0 && sent:
 			return nil
@@ -214,7 +214,7 @@ func (s *store) removeProof(ctx context.Context, h hold, sent bool) error {
 }
 
 // revokeOthers deletes the proofs of other locks of the key: theirs were removed by
-// force, for a lock was created there. It returns errPlaceLost when that has met one of
+// force, for a lock was created there. It returns errAttemptLost when that has met one of
 // those.
 func (s *store) revokeOthers(ctx context.Context, h hold) error {
 	ctx, cancel := bounded(ctx)
@@ -231,7 +231,7 @@ func (s *store) revokeOthers(ctx context.Context, h hold) error {
 		case err != nil && !errors.Is(err, zk.ErrNoNode):
 			return err
 		case err != nil, !slices.Contains(names, begin+h.mark):
-			return errPlaceLost
+			return errAttemptLost
 		}
 		// Of two who have taken the key, one after the other, the check lets one
 		// succeed.
@@ -245,10 +245,10 @@ func (s *store) revokeOthers(ctx context.Context, h hold) error {
 		case len(ops) > 1:
 			_, failed, err := s.multi(ctx, ops...)
 			switch {
-			case failed > 0 && isMoved(err), errors.Is(err, kvdb.ErrUnknownOutcome) && ctx.Err() == nil:
+			case failed > 0 && isConflict(err), errors.Is(err, kvdb.ErrUnknownOutcome) && ctx.Err() == nil:
 				continue
-			case isMoved(err):
-				return errPlaceLost
+			case isConflict(err):
+				return errAttemptLost
 			case err != nil:
 				return err
 			}
@@ -258,7 +258,7 @@ func (s *store) revokeOthers(ctx context.Context, h hold) error {
 		// Until its proof was gone, another one's holder may have released the lock.
 		found, _, err := s.look(ctx, h.path, false, false)
 		if err == nil && !h.is(found) {
-			err = errPlaceLost
+			err = errAttemptLost
 		}
 		return err
 	}
@@ -267,18 +267,18 @@ func (s *store) revokeOthers(ctx context.Context, h hold) error {
 // releasing returns the operations that release a lock, and how many of them are
 // needed: the others remove what may be empty then, innermost first.
 func (s *store) releasing(ctx context.Context, h hold) (ops []any, needed int, err error) {
-	if h.place == "" {
+	if h.queueEntry == "" {
 		ops = []any{&zk.DeleteRequest{Path: h.proof(), Version: -1}, &zk.DeleteRequest{Path: h.path, Version: heldVersion}}
 		needed = len(ops)
 	} else {
-		ops = []any{&zk.DeleteRequest{Path: h.place, Version: -1}, &zk.DeleteRequest{Path: h.queue(), Version: -1}}
+		ops = []any{&zk.DeleteRequest{Path: h.queueEntry, Version: -1}, &zk.DeleteRequest{Path: h.queue(), Version: -1}}
 		needed = 1
 		stat, _, err := s.look(ctx, h.path, false, false)
 		if err != nil {
 			return nil, 0, err
 		}
 		// What was written to it had its time: only its deletion under the lock can have
-		// left it without data. It stays as long as the place, so the version tells
+		// left it without data. It stays as long as the queue entry, so the version tells
 		// whether it is written again.
 		if stat == nil || stat.DataLength > 0 || stat.NumChildren > 1 || stat.Version == 0 && !h.madeKey {
 			return ops, needed, nil
@@ -364,7 +364,7 @@ func (s *store) askForRoom(ctx context.Context, lock *lockNode) error {
 			&zk.SetDataRequest{Path: lock.path, Data: value, Version: lock.stat.Version})
 		return err
 	})
-	if isMoved(err) {
+	if isConflict(err) {
 		return nil // it is not as it was any more
 	}
 	return err

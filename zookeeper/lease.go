@@ -364,7 +364,7 @@ func (x *lease) awaitChange(ctx context.Context, h hold) error {
 	}
 	defer w.close()
 	return w.awaitDeletion(ctx, h.znode(), time.Time{}, func(data []byte, _ *zk.Stat) bool {
-		return h.place == "" && !bytes.Equal(data, h.value)
+		return h.queueEntry == "" && !bytes.Equal(data, h.value)
 	})
 }
 
@@ -374,42 +374,42 @@ func (x *lease) moveToQueue(ctx context.Context) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	h, held := x.current()
-	if !held || h.place != "" {
+	if !held || h.queueEntry != "" {
 		return nil
 	}
 	s := x.s
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	place, err := s.move(ctx, h)
-	h.place = place
+	entry, err := s.move(ctx, h)
+	h.queueEntry = entry
 	switch {
-	case h.place != "":
+	case h.queueEntry != "":
 	case err == nil, errors.Is(err, kvdb.ErrUnknownOutcome):
-		name, findErr := s.findPlace(ctx, h.queue(), h.placeMark())
+		name, findErr := s.findQueueEntry(ctx, h.queue(), h.entryPrefix())
 		switch {
 		case findErr != nil:
 			h.moving = true
 			err = findErr
 		case name != "":
-			h.place, err = child(h.queue(), name), nil
+			h.queueEntry, err = child(h.queue(), name), nil
 		case err == nil:
 			return zk.ErrNoNode
 		}
 	}
-	if h.place != "" {
+	if h.queueEntry != "" {
 		h.moving, h.madeKey = false, true
 	}
 	s.leases.mu.Lock()
 	defer s.leases.mu.Unlock()
 	x.hold = h
-	if _, held := s.leases.held[x]; !held && (h.place != "" || h.moving) {
+	if _, held := s.leases.held[x]; !held && (h.queueEntry != "" || h.moving) {
 		s.leases.discardLocked(h) // what was released when it was lost is not in the queue
 	}
 	return err
 }
 
-// move sends the request of moveToQueue. The place is "" when the lock is not at the key.
-func (s *store) move(ctx context.Context, h hold) (place string, err error) {
+// move sends the request of moveToQueue. The entry is "" when the lock is not at the key.
+func (s *store) move(ctx context.Context, h hold) (entry string, err error) {
 	for {
 		stat, _, err := s.look(ctx, h.path, false, true)
 		if err != nil || !h.is(stat) {
@@ -420,7 +420,7 @@ func (s *store) move(ctx context.Context, h hold) (place string, err error) {
 			&zk.DeleteRequest{Path: h.path, Version: stat.Version},
 			&zk.CreateRequest{Path: h.path, Data: []byte{}, Acl: s.acl, Flags: zk.FlagPersistent},
 			&zk.CreateRequest{Path: h.queue(), Data: []byte(madeKey), Acl: s.acl, Flags: zk.FlagPersistent},
-			&zk.CreateRequest{Path: child(h.queue(), h.placeMark()), Data: h.value, Acl: s.acl, Flags: zk.FlagEphemeralSequential})
+			&zk.CreateRequest{Path: child(h.queue(), h.entryPrefix()), Data: h.value, Acl: s.acl, Flags: zk.FlagEphemeralSequential})
 		switch {
 		case err == nil:
 			return results[4].String, nil

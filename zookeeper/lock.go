@@ -41,7 +41,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 			return x, nil
 		case ctx.Err() != nil || !errors.Is(err, kvdb.ErrNoConnection) && !errors.Is(err, kvdb.ErrUnknownOutcome):
 			return nil, err
-		case last || !errors.Is(err, errPlaceLost) && !time.Now().Before(deadline):
+		case last || !errors.Is(err, errAttemptLost) && !time.Now().Before(deadline):
 			return nil, err
 		}
 		last = !time.Now().Before(deadline) // once more, to find out who holds the lock
@@ -76,7 +76,7 @@ func (s *store) obtain(ctx context.Context, path, owner string, deadline time.Ti
 			if free {
 				continue
 			}
-			err = s.takeTurn(ctx, &h, deadline)
+			err = s.lockInQueue(ctx, &h, deadline)
 			if errors.Is(err, errNoQueue) {
 				continue
 			}
@@ -89,8 +89,8 @@ func (s *store) obtain(ctx context.Context, path, owner string, deadline time.Ti
 		if x := s.leases.add(h); x != nil {
 			return x, nil
 		}
-		s.leave(h) // the old session may still exist
-		return nil, errPlaceLost
+		s.abandon(h) // the old session may still exist
+		return nil, errAttemptLost
 	}
 }
 
@@ -102,7 +102,7 @@ func (s *store) takeKey(ctx context.Context, h *hold) error {
 		return err
 	}
 	if err := s.revokeOthers(ctx, *h); err != nil {
-		s.leave(*h)
+		s.abandon(*h)
 		return err
 	}
 	return nil
@@ -137,7 +137,7 @@ func (s *store) createAtKey(ctx context.Context, h *hold) (alone bool, err error
 			created, findErr := s.findProof(ctx, h)
 			switch {
 			case findErr != nil:
-				s.leave(*h)
+				s.abandon(*h)
 				return false, err
 			case created:
 				h.since = *last.Load()
@@ -266,7 +266,7 @@ func (s *store) LockOwner(ctx context.Context, key string) (owner string, held b
 			}
 			return info.LockerID, true, nil
 		}
-		queue := waiting(names)
+		queue := sortedEntries(names)
 		if len(queue) == 0 {
 			return "", false, nil
 		}
@@ -278,8 +278,8 @@ func (s *store) LockOwner(ctx context.Context, key string) (owner string, held b
 }
 
 // ownerOf returns the locker ID of an entry in a queue, and false when the entry is gone.
-func (s *store) ownerOf(ctx context.Context, place string) (owner string, found bool, err error) {
-	stat, data, err := s.look(ctx, place, true, false)
+func (s *store) ownerOf(ctx context.Context, entry string) (owner string, found bool, err error) {
+	stat, data, err := s.look(ctx, entry, true, false)
 	if err != nil || stat == nil {
 		return "", false, err
 	}

@@ -101,8 +101,8 @@ func lockZnode(t *testing.T, conn *zk.Conn, key string) string {
 	}
 	queue, _, err := conn.Children("/d/" + key + "/%kvdb")
 	require.NoError(t, err)
-	require.Len(t, waiting(queue), 1)
-	return "/d/" + key + "/%kvdb/" + waiting(queue)[0]
+	require.Len(t, sortedEntries(queue), 1)
+	return "/d/" + key + "/%kvdb/" + sortedEntries(queue)[0]
 }
 
 // bothWays runs a test for a lock that is a znode at the key, and for one in a queue
@@ -425,7 +425,7 @@ func TestWaiterOfALostSession(t *testing.T) {
 	require.NoError(t, receive(t, done, "the lock"))
 }
 
-// A waiter whose place in the queue is gone says who holds the lock, when its time
+// A waiter whose queue entry is gone returns who holds the lock, when its time
 // is over.
 func TestWaiterWithoutAPlace(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
@@ -438,7 +438,7 @@ func TestWaiterWithoutAPlace(t *testing.T) {
 	queue := func() []string {
 		names, _, err := conn.Children("/d/lock/%kvdb")
 		require.NoError(t, err)
-		return waiting(names)
+		return sortedEntries(names)
 	}
 	done := make(chan error, 1)
 	go func() {
@@ -454,7 +454,7 @@ func TestWaiterWithoutAPlace(t *testing.T) {
 	require.NoError(t, holder.Unlock(held))
 }
 
-// A waiter that may not read the place of the holder.
+// A waiter that may not read the queue entry of the holder.
 func TestWaiterOfAnotherUser(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	anybody := instance(t, "d", []string{member.Endpoint()}, nil)

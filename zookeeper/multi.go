@@ -35,9 +35,9 @@ func (s *store) multiFrom(ctx context.Context, sending func(), ops ...any) (resu
 	return answer, -1, err
 }
 
-// isMoved reports whether a request failed because something has changed since it
+// isConflict reports whether a request failed because something has changed since it
 // was read.
-func isMoved(err error) bool {
+func isConflict(err error) bool {
 	return errors.Is(err, zk.ErrBadVersion) || errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrNotEmpty) ||
 		errors.Is(err, zk.ErrNodeExists)
 }

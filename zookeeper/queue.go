@@ -22,15 +22,15 @@ const queueName = "lock-"
 
 const sequenceDigits = 10
 
-// leaveTimeout bounds how long a Lock that has failed waits until what it may have created is
+// abandonTimeout bounds how long a Lock that has failed waits until what it may have created is
 // removed.
-const leaveTimeout = time.Second
+const abandonTimeout = time.Second
 
-// leave removes what a Lock that has failed may have created. If that takes too long, it returns
+// abandon removes what a Lock that has failed may have created. If that takes too long, it returns
 // while the removal goes on.
-func (s *store) leave(h hold) {
+func (s *store) abandon(h hold) {
 	left := s.leases.discard(h)
-	ctx, cancel := context.WithTimeout(s.lifetime, leaveTimeout)
+	ctx, cancel := context.WithTimeout(s.lifetime, abandonTimeout)
 	defer cancel()
 	select {
 	case <-left:
@@ -41,24 +41,24 @@ func (s *store) leave(h hold) {
 // errNoQueue means that there is no znode at the key any more, or that it is a lock.
 var errNoQueue = errors.New("there can be no queue")
 
-// takeTurn adds an entry to the queue below the key's znode, and waits until it is the first.
-func (s *store) takeTurn(ctx context.Context, h *hold, deadline time.Time) error {
-	if err := s.takePlace(ctx, h); err != nil {
+// lockInQueue adds an entry to the queue below the key's znode, and waits until it is the first.
+func (s *store) lockInQueue(ctx context.Context, h *hold, deadline time.Time) error {
+	if err := s.createQueueEntry(ctx, h); err != nil {
 		return err
 	}
-	err := s.awaitTurn(ctx, h, deadline)
+	err := s.awaitFirst(ctx, h, deadline)
 	if err != nil {
-		s.leave(*h)
+		s.abandon(*h)
 	}
 	return err
 }
 
-// takePlace creates an entry in the queue. When the reply is lost, the mark in the entry's name
+// createQueueEntry creates an entry in the queue. When the reply is lost, the mark in the entry's name
 // shows whether it was created.
-func (s *store) takePlace(ctx context.Context, h *hold) error {
+func (s *store) createQueueEntry(ctx context.Context, h *hold) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	begin := child(h.queue(), h.placeMark())
+	begin := child(h.queue(), h.entryPrefix())
 	created := s.main.TrackZxid(begin)
 	defer created.Stop()
 	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
@@ -73,7 +73,7 @@ func (s *store) takePlace(ctx context.Context, h *hold) error {
 		})
 		switch {
 		case err == nil:
-			h.place, h.token, h.since = path, created.Zxid(), *last.Load()
+			h.queueEntry, h.token, h.since = path, created.Zxid(), *last.Load()
 			return nil
 		case errors.Is(err, zk.ErrNoNode):
 			err = s.makeContainer(ctx, h.queue(), s.acl)
@@ -90,15 +90,15 @@ func (s *store) takePlace(ctx context.Context, h *hold) error {
 		case !errors.Is(err, kvdb.ErrUnknownOutcome):
 			return err
 		}
-		name, findErr := s.findPlace(ctx, h.queue(), h.placeMark())
+		name, findErr := s.findQueueEntry(ctx, h.queue(), h.entryPrefix())
 		switch {
 		case findErr != nil:
 			left := *h
 			left.moving = true // it is not known whether there is an entry
-			s.leave(left)
+			s.abandon(left)
 			return err
 		case name != "":
-			h.place, h.token, h.since = child(h.queue(), name), 0, *last.Load()
+			h.queueEntry, h.token, h.since = child(h.queue(), name), 0, *last.Load()
 			return nil
 		case again.Wait(ctx) != nil:
 			return driver.NotReached(ctx, nil)
@@ -106,10 +106,10 @@ func (s *store) takePlace(ctx context.Context, h *hold) error {
 	}
 }
 
-// findPlace returns the name of the entry with a mark, "" if there is none. The session has
+// findQueueEntry returns the name of the entry with a mark, "" if there is none. The session has
 // another connection than when the entry was to be created, so what was sent before has run by
 // now, or never will.
-func (s *store) findPlace(ctx context.Context, queue, mark string) (string, error) {
+func (s *store) findQueueEntry(ctx context.Context, queue, mark string) (string, error) {
 	var found string
 	err := s.sync(ctx, func(c *zk.Conn) error {
 		found = ""
@@ -130,8 +130,8 @@ func (s *store) findPlace(ctx context.Context, queue, mark string) (string, erro
 	return found, nil
 }
 
-// waiting returns the names of the entries in a queue, the first one first.
-func waiting(names []string) []string {
+// sortedEntries returns the names of the entries in a queue, the first one first.
+func sortedEntries(names []string) []string {
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		return !strings.HasPrefix(name, queueName) || len(name) < len(queueName)+sequenceDigits
 	})
@@ -141,9 +141,9 @@ func waiting(names []string) []string {
 	return names
 }
 
-// awaitTurn waits until there is no entry in front.
-func (s *store) awaitTurn(ctx context.Context, h *hold, deadline time.Time) error {
-	front, err := s.inFront(ctx, h)
+// awaitFirst waits until there is no entry in front.
+func (s *store) awaitFirst(ctx context.Context, h *hold, deadline time.Time) error {
+	front, err := s.entriesInFront(ctx, h)
 	if err != nil || len(front) == 0 {
 		return err
 	}
@@ -162,7 +162,7 @@ func (s *store) awaitTurn(ctx context.Context, h *hold, deadline time.Time) erro
 		if err != nil && !errors.Is(err, errTooLate) {
 			return err
 		}
-		if front, err = s.inFront(ctx, h); err != nil || len(front) == 0 {
+		if front, err = s.entriesInFront(ctx, h); err != nil || len(front) == 0 {
 			return err
 		}
 		if time.Until(deadline) <= 0 {
@@ -188,21 +188,21 @@ func (s *store) heldBy(ctx context.Context, h *hold, front []string) error {
 		case found:
 			return &driver.HeldError{Owner: owner}
 		}
-		if front, err = s.inFront(ctx, h); err != nil || len(front) == 0 {
+		if front, err = s.entriesInFront(ctx, h); err != nil || len(front) == 0 {
 			return err
 		}
 	}
 }
 
-// inFront returns the paths of the entries in front of that of h. It may include entries that are
+// entriesInFront returns the paths of the entries in front of that of h. It may include entries that are
 // gone by now, but it lacks none, because the session has seen its own entry. It completes h.
-func (s *store) inFront(ctx context.Context, h *hold) ([]string, error) {
+func (s *store) entriesInFront(ctx context.Context, h *hold) ([]string, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	var names []string
 	err := s.peek(ctx, func(c *zk.Conn) error {
 		if h.token == 0 {
-			exists, stat, err := c.Exists(h.place)
+			exists, stat, err := c.Exists(h.queueEntry)
 			switch {
 			case err != nil:
 				return err
@@ -219,21 +219,21 @@ func (s *store) inFront(ctx context.Context, h *hold) ([]string, error) {
 	})
 	switch {
 	case errors.Is(err, zk.ErrNoNode):
-		return nil, errPlaceLost
+		return nil, errAttemptLost
 	case err != nil:
 		return nil, err
 	}
 	var front []string
-	for _, name := range waiting(names) {
+	for _, name := range sortedEntries(names) {
 		path := child(h.queue(), name)
-		if path == h.place {
+		if path == h.queueEntry {
 			return front, nil
 		}
 		front = append(front, path)
 	}
-	return nil, errPlaceLost
+	return nil, errAttemptLost
 }
 
-// errPlaceLost means that what was created to obtain a lock is gone, because the session has
+// errAttemptLost means that what was created to obtain a lock is gone, because the session has
 // ended or somebody has deleted it.
-var errPlaceLost = errors.Join(kvdb.ErrNoConnection, errors.New("what was created to obtain the lock is lost"))
+var errAttemptLost = errors.Join(kvdb.ErrNoConnection, errors.New("what was created to obtain the lock is lost"))

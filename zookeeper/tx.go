@@ -123,7 +123,7 @@ func (t *transaction) prepareWrite(ctx context.Context, w driver.Write) error {
 		return nil
 	}
 	keeping, err := t.s.sentinelChecks(ctx, path, stat)
-	if err != nil && !isMoved(err) { // if the znode is gone, the request fails, too
+	if err != nil && !isConflict(err) { // if the znode is gone, the request fails, too
 		return err
 	}
 	t.ops = append(t.ops, keeping...)
@@ -135,7 +135,7 @@ func (t *transaction) prepareWrite(ctx context.Context, w driver.Write) error {
 func (t *transaction) resolve(ctx context.Context, failed int, err error) error {
 	belowLock := errors.Is(err, zk.ErrNoChildrenForEphemerals)
 	switch {
-	case !isMoved(err) && !belowLock:
+	case !isConflict(err) && !belowLock:
 		return err
 	case failed < t.guards:
 		return t.guardsMoved(ctx)
