@@ -427,7 +427,7 @@ func TestWaiterOfALostSession(t *testing.T) {
 
 // A waiter whose queue entry is gone returns who holds the lock, when its time
 // is over.
-func TestWaiterWithoutAPlace(t *testing.T) {
+func TestWaiterWithoutAQueueEntry(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	holder, waiter := instance(t, "d", []string{member.Endpoint()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
 	_, err := holder.Put("lock", "value", 0)
