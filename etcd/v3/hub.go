@@ -44,7 +44,7 @@ func (h *hub) add(w *watch) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.running {
-		if !h.s.launch(h.run) {
+		if !h.s.life.Go(h.run) {
 			return false
 		}
 		h.running = true
@@ -122,7 +122,7 @@ func (h *hub) run() {
 			lastUp = time.Now()
 			backoff.Reset()
 		}
-		end := backoff.Wait(h.s.lifetime)
+		end := backoff.Wait(h.s.life.Context())
 		if end == nil && time.Since(lastUp) > watchPatience {
 			end = fmt.Errorf("%w: %w", kvdb.ErrNoConnection, err)
 		}
@@ -145,7 +145,7 @@ func (h *hub) run() {
 // whether the server answered on it. When there was a stream before, serve resumes
 // the watches only after the store has shown that its history is the same.
 func (h *hub) serve(again bool) (up bool, err error) {
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(h.s.lifetime))
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(h.s.life.Context()))
 	stream := newWatchStream(h.s.history.now().generation, cancel)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -194,7 +194,7 @@ func (h *hub) serve(again bool) (up bool, err error) {
 // is permanent, such as a wrong password. Watches that were created before wait for
 // the next stream.
 func (h *hub) refuse(err error) {
-	if fateOf(h.s.lifetime, err, true) != refused {
+	if fateOf(h.s.life.Context(), err, true) != refused {
 		return
 	}
 	h.mu.Lock()

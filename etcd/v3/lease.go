@@ -105,11 +105,11 @@ func (s *store) soon(ctx context.Context, f func(context.Context)) {
 			return
 		}
 	}
-	started := s.launch(func() {
+	started := s.life.Go(func() {
 		defer func() { <-s.revoking }()
-		ctx, cancel := driver.WithTimeLimit(context.WithoutCancel(s.lifetime), opTimeout)
+		ctx, cancel := driver.WithTimeLimit(context.WithoutCancel(s.life.Context()), opTimeout)
 		defer cancel()
-		detach := context.AfterFunc(s.lifetime, func() { time.AfterFunc(revokeTimeout, cancel) })
+		detach := context.AfterFunc(s.life.Context(), func() { time.AfterFunc(revokeTimeout, cancel) })
 		defer detach()
 		f(ctx)
 	})

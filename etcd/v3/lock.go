@@ -11,12 +11,13 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/held"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-// disownTime is how long a lock key is watched over after a request to lock had no
+// strayTime is how long a lock key is watched over after a request to lock had no
 // answer: it may still be on the way.
-const disownTime = time.Minute
+const strayTime = time.Minute
 
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
 	waiting, cancel := driver.WithTimeLimit(ctx, wait)
@@ -60,7 +61,7 @@ type holder struct {
 // The request may be sent again when its answer was lost: if it did run, the key
 // is there under this instance's lease, and it is not the lock that the instance
 // knew of before. Hence one attempt at a time for each key.
-func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*lease, *holder, error) {
+func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*held.Lock, *holder, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	if err := s.attempts.enter(ctx, lockKey); err != nil {
@@ -74,7 +75,7 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*lease, *ho
 		if err != nil {
 			return nil, nil, err
 		}
-		known := se.lockAt(lockKey)
+		known := se.locks.At(lockKey)
 		r := &pb.TxnRequest{
 			Compare: []*pb.Compare{createdAt(key, pb.Compare_EQUAL, 0)},
 			Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{
@@ -89,7 +90,7 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*lease, *ho
 			return reply, err
 		})
 		if unanswered {
-			s.disown(se, lockKey)
+			s.releaseStray(se, lockKey)
 		}
 		switch {
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
@@ -98,17 +99,17 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*lease, *ho
 		case err != nil:
 			return nil, nil, err
 		case reply.Succeeded:
-			return s.newLease(se, lockKey, start{after: reply.Header.Revision, generation: generation}), nil, nil
+			return s.newLock(se, lockKey, start{after: reply.Header.Revision, generation: generation}), nil, nil
 		}
 		kv := found(reply, 0)
 		by, ok := lockOwner(kv.Value)
 		switch {
 		case !ok:
 			return nil, nil, kvdb.ErrInvalidLock
-		case kv.Lease != se.id || known.is(kv):
+		case kv.Lease != se.id || isKeyOf(kv, known):
 			return nil, &holder{by, reply.Header.Revision}, nil
 		case by == owner:
-			return s.newLease(se, lockKey, start{after: kv.ModRevision, generation: generation}), nil, nil
+			return s.newLock(se, lockKey, start{after: kv.ModRevision, generation: generation}), nil, nil
 		}
 		// An attempt for another owner that was given up.
 		if _, err := s.deleteLock(ctx, kv); err != nil {
@@ -126,37 +127,37 @@ func (s *store) deleteLock(ctx context.Context, kv *mvccpb.KeyValue) (deleted bo
 	return err == nil && reply.Succeeded, err
 }
 
-// disown sees to it that a request without an answer, which may arrive when the
+// releaseStray makes sure that a request without an answer, which may arrive when the
 // attempt was given up, or has obtained the lock by another request and released
 // it, leaves no lock that nobody holds. (A later attempt of this instance takes
 // such a lock over.)
-func (s *store) disown(se *session, lockKey string) {
-	s.launch(func() {
-		ctx, cancel := driver.WithTimeLimit(se.ctx, disownTime)
+func (s *store) releaseStray(se *session, lockKey string) {
+	s.life.Go(func() {
+		ctx, cancel := driver.WithTimeLimit(se.ctx, strayTime)
 		defer cancel()
 		backoff := retry.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
 		for backoff.Wait(ctx) == nil {
 			// An error is a reason to try again, and the end of the lease is one to stop.
-			_ = s.removeStray(ctx, se, lockKey)
+			_ = s.tryReleaseStray(ctx, se, lockKey)
 		}
 	})
 }
 
-// removeStray deletes a lock that is under the session's lease, and that nobody
+// tryReleaseStray deletes a lock that is under the session's lease, and that nobody
 // knows of.
-func (s *store) removeStray(ctx context.Context, se *session, lockKey string) error {
+func (s *store) tryReleaseStray(ctx context.Context, se *session, lockKey string) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	if err := s.attempts.enter(ctx, lockKey); err != nil {
 		return err
 	}
 	defer s.attempts.leave(lockKey)
-	known := se.lockAt(lockKey)
+	known := se.locks.At(lockKey)
 	reply, err := s.rangeOf(ctx, &pb.RangeRequest{Key: []byte(lockKey)})
 	if err != nil {
 		return err
 	}
-	if len(reply.Kvs) == 0 || reply.Kvs[0].Lease != se.id || known.is(reply.Kvs[0]) {
+	if len(reply.Kvs) == 0 || reply.Kvs[0].Lease != se.id || isKeyOf(reply.Kvs[0], known) {
 		return nil
 	}
 	_, err = s.deleteLock(ctx, reply.Kvs[0])

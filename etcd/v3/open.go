@@ -21,6 +21,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/common"
 	"github.com/portworx/kvdb/etcd/internal/members"
+	"github.com/portworx/kvdb/internal/life"
 	"github.com/portworx/kvdb/internal/settings"
 )
 
@@ -63,11 +64,11 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 		domain += kvdb.DefaultSeparator
 	}
 	s := &store{
+		life:     life.New(),
 		callOpts: []grpc.CallOption{grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(math.MaxInt32)},
 		domain:   domain, locks: domain + domain, secure: read.TLS != nil, stale: read.Stale, retries: read.Retries,
 		attempts: keyed{busy: map[string]chan struct{}{}}, sessionTurn: make(chan struct{}, 1), revoking: make(chan struct{}, maxRevoking), endpoints: read.Given,
 	}
-	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.Admin = members.NewAdmin(memberAPI{s}, settings.Etcd3, s.secure)
 	s.hub = newHub(s)
 	s.history.onWentBack = s.hub.wentBack

@@ -81,7 +81,7 @@ func (h *hub) created(stream *watchStream, m *pb.WatchResponse) error {
 	if c.ping && stream.ids == idsByServer {
 		// A proxy keeps the stream open when its servers change, so the end of the
 		// stream does not show it.
-		h.s.launch(func() { _ = h.s.verifyHistory(h.s.lifetime, keyRange{c.request.Key, c.request.RangeEnd}) })
+		h.s.life.Go(func() { _ = h.s.verifyHistory(h.s.life.Context(), keyRange{c.request.Key, c.request.RangeEnd}) })
 	}
 	if w == nil {
 		stream.cancelWatch(m.WatchId)

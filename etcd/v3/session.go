@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -15,6 +13,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/common"
+	"github.com/portworx/kvdb/internal/held"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
@@ -30,14 +29,11 @@ type session struct {
 	s  *store
 	id int64
 	// ctx ends when the lease is lost, or the store is closed.
-	ctx context.Context
-	end context.CancelFunc
-	// expiry is when the lease may expire, less the margin: counted from when the
-	// last request to keep it alive was sent that was answered.
-	expiry *time.Timer
+	ctx    context.Context
+	end    context.CancelFunc
+	expiry *held.Expiry
 
-	mu   sync.Mutex        // protects held
-	held map[string]*lease // lock key → the lock there
+	locks *held.Locks // by their lock keys
 }
 
 // session returns the session, a new one when there is none.
@@ -56,11 +52,12 @@ func (s *store) session(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	se := &session{s: s, id: id, held: map[string]*lease{}}
-	se.ctx, se.end = context.WithCancel(s.lifetime)
-	se.expiry = time.AfterFunc(time.Until(sent.Add(sessionTTL-lostMargin)), se.expire)
+	se := &session{s: s, id: id, locks: held.NewLocks(s.life, sessionTTL, lostMargin)}
+	se.ctx, se.end = context.WithCancel(s.life.Context())
+	se.expiry = held.NewExpiry(sessionTTL, lostMargin, se.expire)
+	se.expiry.Renewed(sent)
 	s.present = se
-	if !s.launch(se.keepAlive) {
+	if !s.life.Go(se.keepAlive) {
 		se.expiry.Stop()
 		return nil, kvdb.ErrClosed
 	}
@@ -70,23 +67,12 @@ func (s *store) session(ctx context.Context) (*session, error) {
 // expire ends the session: its locks are lost.
 func (se *session) expire() {
 	se.end()
-	se.mu.Lock()
-	defer se.mu.Unlock()
-	for _, l := range se.held {
-		l.lose()
-	}
+	se.locks.Lose()
 }
 
-// release ends the session: its locks are lost, and then released, until ctx ends.
-// A session without locks is not worth the wait.
-func (se *session) release(ctx context.Context) error {
-	se.expire()
-	se.mu.Lock()
-	var locked []string
-	for key := range se.held {
-		locked = append(locked, key[len(se.s.locks):])
-	}
-	se.mu.Unlock()
+// release revokes the lease of a session that has ended with these locks, until ctx ends.
+// One without locks is not worth the wait.
+func (se *session) release(ctx context.Context, locked []string) error {
 	if len(locked) == 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = driver.WithTimeLimit(ctx, revokeTimeout)
@@ -96,7 +82,9 @@ func (se *session) release(ctx context.Context) error {
 	if err == nil || errors.Is(err, rpctypes.ErrLeaseNotFound) || len(locked) == 0 {
 		return nil
 	}
-	slices.Sort(locked)
+	for i, key := range locked {
+		locked[i] = key[len(se.s.locks):]
+	}
 	return fmt.Errorf("not released, so held for up to %v: the locks %q: %w", sessionTTL, locked, err)
 }
 
@@ -150,40 +138,14 @@ func (se *session) renew() (renewed bool, err error) {
 		}
 		silent.Stop()
 		renewed = true
-		ttl := min(time.Duration(reply.TTL)*time.Second, sessionTTL)
-		if se.expiry.Stop() {
-			se.expiry.Reset(time.Until(sent.Add(ttl - lostMargin)))
-		}
+		// A lease with a shorter TTL ends as if it had been renewed earlier.
+		shorter := max(0, sessionTTL-time.Duration(reply.TTL)*time.Second)
+		se.expiry.Renewed(sent.Add(-shorter))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return renewed, ctx.Err()
 		}
 		silent.Reset(attemptTimeout)
-	}
-}
-
-// lockAt returns the lock that the session holds at a lock key, or nil.
-func (se *session) lockAt(key string) *lease {
-	se.mu.Lock()
-	defer se.mu.Unlock()
-	return se.held[key]
-}
-
-// add makes a lock the session's; it is lost when the session has ended.
-func (se *session) add(l *lease) {
-	se.mu.Lock()
-	defer se.mu.Unlock()
-	se.held[l.key] = l
-	if se.ctx.Err() != nil {
-		l.lose()
-	}
-}
-
-func (se *session) remove(l *lease) {
-	se.mu.Lock()
-	defer se.mu.Unlock()
-	if se.held[l.key] == l {
-		delete(se.held, l.key)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -13,7 +12,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/internal/members"
-	"github.com/portworx/kvdb/internal/retry"
+	"github.com/portworx/kvdb/internal/life"
 )
 
 // The default limits of the server, which the texts of errors name. The server may be
@@ -48,13 +47,10 @@ type store struct {
 	present     *session      // the last session, or nil
 	revoking    chan struct{} // has an element for each lease that is being revoked in the background
 
-	lifetime context.Context // ends with Close
-	end      context.CancelCauseFunc
+	life *life.Group
 
 	mu        sync.Mutex // protects what is below
-	closed    bool
-	wg        sync.WaitGroup
-	endpoints []string // as they were given
+	endpoints []string   // as they were given
 }
 
 var (
@@ -73,41 +69,14 @@ func (s *store) Profile() driver.Profile {
 	}
 }
 
-// launch runs f on a goroutine that Close waits for. It returns false after Close.
-func (s *store) launch(f func()) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.wg.Go(f)
-	return true
-}
-
-// background runs f in the background, and repeats it while the store cannot be
-// reached, until Close.
-func (s *store) background(f func(context.Context) error) {
-	s.launch(func() {
-		backoff := retry.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
-		for backoff.Wait(s.lifetime) == nil {
-			err := f(s.lifetime)
-			if !errors.Is(err, kvdb.ErrNoConnection) && !errors.Is(err, kvdb.ErrUnknownOutcome) {
-				return
-			}
-		}
-	})
-}
-
 func (s *store) Close(ctx context.Context) error {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
 	s.sessionTurn <- struct{}{} // Never taken back, so there is no session any more.
-	s.end(kvdb.ErrClosed)
 	var err error
 	if s.present != nil {
-		err = s.present.release(ctx)
+		locked := s.present.locks.Keys()
+		s.present.expire()
+		s.life.Go(func() { err = s.present.release(s.life.Late(), locked) })
 	}
-	s.wg.Wait()
+	s.life.Close(ctx)
 	return errors.Join(err, s.client.Close())
 }

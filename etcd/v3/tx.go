@@ -10,6 +10,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/held"
 )
 
 // Commit implements driver.Transactor.
@@ -26,9 +27,9 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 func (s *store) commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
 	r := &pb.TxnRequest{}
 	for _, l := range locks {
-		l := l.(*lease)
-		key := []byte(l.key)
-		r.Compare = append(r.Compare, modifiedAt(key, l.revision))
+		l := l.(*held.Lock)
+		key := []byte(l.Key())
+		r.Compare = append(r.Compare, modifiedAt(key, int64(l.Token())))
 		r.Failure = append(r.Failure, get(key, true))
 	}
 	for _, read := range reads {
@@ -83,7 +84,7 @@ func (s *store) commit(ctx context.Context, reads []driver.Read, writes []driver
 // broken returns the error of a transaction whose conditions did not all hold.
 func broken(reply *pb.TxnResponse, locks []driver.Lease) error {
 	for i, l := range locks {
-		if kv := found(reply, i); kv == nil || kv.ModRevision != l.(*lease).revision {
+		if kv := found(reply, i); kv == nil || !isKeyOf(kv, l.(*held.Lock)) {
 			return kvdb.ErrInvalidLock
 		}
 	}

@@ -49,11 +49,17 @@ const (
 	released
 )
 
+// Key returns the key that Add was given.
+func (l *Lock) Key() string { return l.key }
+
 // Token implements driver.Lease.
 func (l *Lock) Token() uint64 { return l.token }
 
 // Lost implements driver.Lease.
 func (l *Lock) Lost() <-chan struct{} { return l.lost }
+
+// IsLost reports whether the lock is lost.
+func (l *Lock) IsLost() bool { return l.now() == lost }
 
 // Context returns a context that ends when the lock is lost or Release is called: it is
 // neither to be kept alive nor watched any more.

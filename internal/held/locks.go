@@ -19,6 +19,9 @@ const strayTime = 100 * time.Millisecond
 type Locks struct {
 	life        *life.Group
 	ttl, margin time.Duration
+	// Empty, if it is not nil, is called when no lock is held any more. It
+	// must neither wait nor use the Locks.
+	Empty func()
 
 	mu         sync.Mutex       // protects what is below
 	held       map[string]*Lock // by their keys
@@ -57,6 +60,16 @@ func (s *Locks) forget(l *Lock) {
 	if s.held[l.key] == l {
 		delete(s.held, l.key)
 	}
+	if len(s.held) == 0 && s.Empty != nil {
+		s.Empty()
+	}
+}
+
+// Keys returns the keys of the locks in order.
+func (s *Locks) Keys() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.held))
 }
 
 // all returns the locks.
