@@ -91,49 +91,26 @@ func usersAccess(e *env) {
 	e.Error(e.kv.RemoveUser(user))
 }
 
+// A member that the cluster does not have.
+const memberIP, memberPort, memberName = "127.0.0.1", "1", "kvdb-test-member"
+
 func membersOfTheCluster(e *env) {
-	const ip, port, name = "127.0.0.1", "1", "kvdb-test-member"
 	add := map[string]func() error{
-		"AddMember":    func() error { _, err := e.kv.AddMember(ip, port, name); return err },
-		"AddLearner":   func() error { _, err := e.kv.AddLearner(ip, port, name); return err },
-		"UpdateMember": func() error { _, err := e.kv.UpdateMember(ip, port, name); return err },
+		"AddMember":    func() error { _, err := e.kv.AddMember(memberIP, memberPort, memberName); return err },
+		"AddLearner":   func() error { _, err := e.kv.AddLearner(memberIP, memberPort, memberName); return err },
+		"UpdateMember": func() error { _, err := e.kv.UpdateMember(memberIP, memberPort, memberName); return err },
 	}
 	if !e.traits.Members {
 		e.notSupported(add)
 		e.notSupported(map[string]func() error{
-			"RemoveMember":     func() error { return e.kv.RemoveMember(name, ip) },
+			"RemoveMember":     func() error { return e.kv.RemoveMember(memberName, memberIP) },
 			"RemoveMemberByID": func() error { return e.kv.RemoveMemberByID(1) },
 			"ListMembers":      func() error { _, err := e.kv.ListMembers(); return err },
 		})
 		return
 	}
-	before, err := e.kv.ListMembers()
-	e.NoError(err)
-	if e.suite.Server != nil {
-		e.Len(before, e.suite.Server.Members())
-	}
-	leaders := 0
-	for _, member := range before {
-		e.True(member.HasStarted)
-		e.NotEmpty(member.ID)
-		e.NotEmpty(member.ClientUrls)
-		if member.Leader {
-			leaders++
-		}
-	}
-	e.Equal(1, leaders)
-	e.NoError(e.kv.RemoveMember(name, ip), "it is not there")
-	unused := uint64(1)
-	for before[unused] != nil {
-		unused++
-	}
-	e.NoError(e.kv.RemoveMemberByID(unused), "it is not there")
-	again, err := e.kv.ListMembers()
-	e.NoError(err)
-	for id, member := range before {
-		e.Contains(again, id, "the number of a member stays the same")
-		e.Equal(member.ID, again[id].ID)
-	}
+	members := e.membersListed()
+	e.removesUnknownMember(members)
 	if e.traits.MembersJoin {
 		e.except("members join by themselves: `ErrNotSupported`")
 		for call, f := range add {
@@ -142,18 +119,58 @@ func membersOfTheCluster(e *env) {
 		}
 		return
 	}
-	_, err = e.kv.UpdateMember(ip, port, name)
+	_, err := e.kv.UpdateMember(memberIP, memberPort, memberName)
 	e.is(kvdb.ErrMemberDoesNotExist, err)
-
 	if e.traits.NoLearners {
 		e.except("there are no learners: `ErrNotSupported`")
-		_, err := e.kv.AddLearner(ip, port, name)
+		_, err := e.kv.AddLearner(memberIP, memberPort, memberName)
 		e.is(kvdb.ErrNotSupported, err)
 		return
 	}
+	e.addsLearner(members)
+}
 
-	// A learner has no vote: the cluster works while it never starts.
-	urls, err := e.kv.AddLearner(ip, port, name)
+// membersListed returns the members after it has checked what ListMembers says of them.
+func (e *env) membersListed() map[uint64]*kvdb.MemberInfo {
+	members, err := e.kv.ListMembers()
+	e.NoError(err)
+	if e.suite.Server != nil {
+		e.Len(members, e.suite.Server.Members(), "ListMembers lists every member of Harness.Server")
+	}
+	leaders := 0
+	for id, member := range members {
+		e.True(member.HasStarted, "HasStarted of member %d", id)
+		e.NotEmpty(member.ID, "ID of member %d", id)
+		e.NotEmpty(member.ClientUrls, "ClientUrls of member %d", id)
+		if member.Leader {
+			leaders++
+		}
+	}
+	e.Equal(1, leaders, "exactly one member has Leader set")
+	return members
+}
+
+// removesUnknownMember asserts that the removal of a member that does not exist changes
+// nothing and is no error.
+func (e *env) removesUnknownMember(members map[uint64]*kvdb.MemberInfo) {
+	e.NoError(e.kv.RemoveMember(memberName, memberIP), "there is no such member")
+	unused := uint64(1)
+	for members[unused] != nil {
+		unused++
+	}
+	e.NoError(e.kv.RemoveMemberByID(unused), "there is no such member")
+	again, err := e.kv.ListMembers()
+	e.NoError(err)
+	for id, member := range members {
+		e.Contains(again, id, "ListMembers has every member at the same number again")
+		e.Equal(member.ID, again[id].ID, "ID of member %d", id)
+	}
+}
+
+// addsLearner adds a learner, which never starts, and removes it. A learner has no vote,
+// so the cluster works meanwhile.
+func (e *env) addsLearner(before map[uint64]*kvdb.MemberInfo) {
+	urls, err := e.kv.AddLearner(memberIP, memberPort, memberName)
 	e.NoError(err)
 	e.Len(urls, len(before)+1)
 	after, err := e.kv.ListMembers()

@@ -20,15 +20,7 @@ func harmless(e *env, instance, kv kvdb.Kvdb, lock string) map[string]func() err
 	for _, call := range []string{"AddMember", "AddLearner", "SetEndpoints", "Lock", "LockWithID", "LockWithTimeout"} {
 		delete(all, call)
 	}
-	commit := func(f func(tx kvdb.Tx) error) func() error {
-		return func() error {
-			tx, err := kv.TxNew()
-			if err != nil {
-				return err
-			}
-			return errors.Join(f(tx), tx.Commit())
-		}
-	}
+	maps.Copy(all, transactions(kv))
 	const nobody = "kvdb-test-nobody"
 	maps.Copy(all, map[string]func() error{
 		"Put, TTL": func() error { _, err := kv.Put("ttl", "x", 60); return err },
@@ -50,6 +42,31 @@ func harmless(e *env, instance, kv kvdb.Kvdb, lock string) map[string]func() err
 		"Lock, held":       func() error { _, err := kv.LockWithTimeout("held", "me", patience, 0); return err },
 		"Lock, no wait":    func() error { _, err := kv.LockWithTimeout("held", "me", 0, 0); return err },
 		"IsKeyLocked held": func() error { _, _, err := kv.IsKeyLocked("held"); return err },
+		"RemoveUser":       func() error { return kv.RemoveUser(nobody) },
+		"GrantUserAccess":  func() error { return kv.GrantUserAccess(nobody, kvdb.ReadPermission, "x") },
+		"RevokeUsersAccess": func() error {
+			return kv.RevokeUsersAccess(nobody, kvdb.ReadPermission, "x")
+		},
+		"Compact": func() error { return kv.Compact(1) },
+	})
+	if endpoints := instance.GetEndpoints(); len(endpoints) > 0 {
+		all["Defragment"] = func() error { return kv.Defragment(endpoints[0], 1) }
+	}
+	return all
+}
+
+// transactions are calls that make and commit a transaction.
+func transactions(kv kvdb.Kvdb) map[string]func() error {
+	commit := func(f func(tx kvdb.Tx) error) func() error {
+		return func() error {
+			tx, err := kv.TxNew()
+			if err != nil {
+				return err
+			}
+			return errors.Join(f(tx), tx.Commit())
+		}
+	}
+	return map[string]func() error{
 		"Tx, write": commit(func(tx kvdb.Tx) error {
 			_, err := tx.Put("key", "x", 0)
 			return err
@@ -63,17 +80,7 @@ func harmless(e *env, instance, kv kvdb.Kvdb, lock string) map[string]func() err
 			_, err := tx.Put("key", "x", 0)
 			return errors.Join(getErr, err)
 		}),
-		"RemoveUser":      func() error { return kv.RemoveUser(nobody) },
-		"GrantUserAccess": func() error { return kv.GrantUserAccess(nobody, kvdb.ReadPermission, "x") },
-		"RevokeUsersAccess": func() error {
-			return kv.RevokeUsersAccess(nobody, kvdb.ReadPermission, "x")
-		},
-		"Compact": func() error { return kv.Compact(1) },
-	})
-	if endpoints := instance.GetEndpoints(); len(endpoints) > 0 {
-		all["Defragment"] = func() error { return kv.Defragment(endpoints[0], 1) }
 	}
-	return all
 }
 
 // answers are errors that a call returns when it was answered in time. All calls of

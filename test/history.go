@@ -86,7 +86,6 @@ func historyWentBack(way wayBack, passed bool) func(e *env) {
 			e.except("not when the store was restored by its own means and written to before the instance asks")
 			e.t.Skip("the store's index never goes back when it is restored")
 		}
-		const writes = 50
 		e.put("kept", "value")
 		e.put("busy/key", "value")
 		e.begin(way)
@@ -100,24 +99,12 @@ func historyWentBack(way wayBack, passed bool) func(e *env) {
 			"key": e.watchKey("busy/key", 0), "tree": e.watchTree("busy/", 0),
 			"key from an index": e.watchKey("busy/key", start), "tree from an index": e.watchTree("", start),
 		}
-		last := uint64(0)
-		for i := range writes {
-			e.put("busy/"+strconv.Itoa(i), i)
-			last = e.put("busy/key", i).ModifiedIndex
-		}
+		last := e.writeBusy()
 		for _, name := range []string{"key", "tree", "key from an index", "tree from an index"} {
 			for watches[name].next().ModifiedIndex < last {
 			}
 		}
-		waiter := e.peer()
-		waited := make(chan error, 1)
-		go func() {
-			next, err := waiter.LockWithTimeout("lock", "waiter", recovery+patience, 0)
-			if err == nil {
-				err = waiter.Unlock(next)
-			}
-			waited <- err
-		}()
+		waited := e.lockLater("lock")
 
 		var meanwhile func(endpoints []string) error
 		if passed {
@@ -144,6 +131,34 @@ func historyWentBack(way wayBack, passed bool) func(e *env) {
 		}
 		e.Empty(calls)
 	}
+}
+
+// writeBusy writes the keys below "busy/" and returns the index of the last write, which
+// is one of "busy/key".
+func (e *env) writeBusy() (last uint64) {
+	e.t.Helper()
+	const writes = 50
+	for i := range writes {
+		e.put("busy/"+strconv.Itoa(i), i)
+		last = e.put("busy/key", i).ModifiedIndex
+	}
+	return last
+}
+
+// lockLater waits for a lock on a goroutine and releases it. The channel gets the first
+// error, or nil.
+func (e *env) lockLater(key string) <-chan error {
+	e.t.Helper()
+	waiter := e.peer()
+	waited := make(chan error, 1)
+	go func() {
+		pair, err := waiter.LockWithTimeout(key, "waiter", recovery+patience, 0)
+		if err == nil {
+			err = waiter.Unlock(pair)
+		}
+		waited <- err
+	}()
+	return waited
 }
 
 // writePast writes what a case has written before, and more, until the store's

@@ -153,7 +153,26 @@ func keysHidden(e *env) {
 	for _, key := range append(hidden, "dir/_sub/shown", "dir/key", "h_") {
 		e.put(key, "value")
 	}
-	shown := e.listed("dir/_sub/shown", "dir/key", "h_")
+	e.enumeratesOnly(e.listed("dir/_sub/shown", "dir/key", "h_"))
+	one.seesKeys("dir/_h")
+	var seen []string
+	for _, event := range tree.until("h_") {
+		seen = append(seen, event.Key)
+	}
+	if tree != nil {
+		e.Subset(seen, e.listed(hidden...), "events of the watch include hidden keys")
+	}
+	e.readsHidden(hidden)
+	_, err := e.kv.Delete("_h")
+	e.NoError(err)
+	e.missing("_h")
+	e.NoError(e.kv.DeleteTree("dir"))
+	e.missing("dir/_h")
+}
+
+// enumeratesOnly asserts that every kind of Enumerate returns the keys shown, and not the
+// hidden ones beside them.
+func (e *env) enumeratesOnly(shown []string) {
 	e.Equal(shown, e.enumerate(""))
 	e.Empty(e.enumerate("_h"))
 	e.Empty(e.enumerate("dir/_h"))
@@ -172,7 +191,10 @@ func keysHidden(e *env) {
 		iterated = append(iterated, pair.Key)
 	}
 	e.Equal(shown, iterated)
+}
 
+// readsHidden asserts that Get, Keys, Snapshot and Serialize include hidden keys.
+func (e *env) readsHidden(hidden []string) {
 	names, err := e.kv.Keys("", "")
 	e.NoError(err)
 	e.Equal(e.listed("_", "_h", "dir", "h_"), names)
@@ -187,26 +209,13 @@ func keysHidden(e *env) {
 	for _, key := range hidden {
 		e.holds(key, "value")
 	}
-	one.seesKeys("dir/_h")
 	for _, key := range e.listed(hidden...) {
 		if snapshot != nil {
 			_, err := snapshot.Get(key)
-			e.NoError(err)
+			e.NoError(err, "Get %q of the snapshot", key)
 		}
-		e.Contains(keysOf(backup), key)
+		e.Contains(keysOf(backup), key, "the keys that Serialize wrote")
 	}
-	var seen []string
-	for _, event := range tree.until("h_") {
-		seen = append(seen, event.Key)
-	}
-	if tree != nil {
-		e.Subset(seen, e.listed(hidden...))
-	}
-	_, err = e.kv.Delete("_h")
-	e.NoError(err)
-	e.missing("_h")
-	e.NoError(e.kv.DeleteTree("dir"))
-	e.missing("dir/_h")
 }
 
 func keysSlashes(e *env) {

@@ -95,27 +95,39 @@ func ttlRemaining(e *env) {
 	_, err := e.kv.Put("dir/ttl", `"value"`, ttl)
 	e.NoError(err)
 	e.put("dir/no ttl", `"value"`)
-	read := func(key string) {
-		pair, err := e.kv.Get(key)
-		check("Get", pair, err)
-		var value string
-		pair, err = e.kv.GetVal(key, &value)
-		check("GetVal", pair, err)
-		if e.traits.NoTx {
-			return
-		}
-		tx, err := e.kv.TxNew()
-		e.NoError(err)
-		pair, err = tx.Get(key)
-		check("Tx.Get", pair, err)
-		e.NoError(tx.Abort())
-	}
-	read("dir/ttl")
-	read("dir/no ttl")
-	pairs, err := e.kv.Enumerate("dir/")
+	e.eachRead("dir/ttl", check)
+	e.eachRead("dir/no ttl", check)
+	e.eachList("dir/", 2, check)
+	e.put("dir/ttl", "without")
+	pair, err := e.kv.Get("dir/ttl")
 	e.NoError(err)
-	e.Len(pairs, 2)
-	selected, err := e.kv.EnumerateKVPWithSelect("dir/",
+	e.Zero(pair.TTL, "a later write without a TTL removes it")
+}
+
+// eachRead calls check with the result of every call that reads one key.
+func (e *env) eachRead(key string, check func(call string, pair *kvdb.KVPair, err error)) {
+	e.t.Helper()
+	pair, err := e.kv.Get(key)
+	check("Get", pair, err)
+	var value string
+	pair, err = e.kv.GetVal(key, &value)
+	check("GetVal", pair, err)
+	if e.traits.NoTx {
+		return
+	}
+	tx, err := e.kv.TxNew()
+	e.NoError(err)
+	pair, err = tx.Get(key)
+	check("Tx.Get", pair, err)
+	e.NoError(tx.Abort())
+}
+
+// eachList calls check with each of the n pairs of every call that lists them.
+func (e *env) eachList(prefix string, n int, check func(call string, pair *kvdb.KVPair, err error)) {
+	e.t.Helper()
+	pairs, err := e.kv.Enumerate(prefix)
+	e.NoError(err)
+	selected, err := e.kv.EnumerateKVPWithSelect(prefix,
 		func(pair *kvdb.KVPair, _ interface{}) bool { check("select callback", pair, nil); return true },
 		func(pair *kvdb.KVPair, _ interface{}) *kvdb.KVPair { return pair })
 	e.NoError(err)
@@ -124,17 +136,13 @@ func ttlRemaining(e *env) {
 	backup, err := e.kv.Deserialize(serialized)
 	e.NoError(err)
 	for call, pairs := range map[string]kvdb.KVPairs{
-		"Enumerate": pairs, "EnumerateKVPWithSelect": selected, "Serialize": backup, "pages": e.pages("dir/", 1),
+		"Enumerate": pairs, "EnumerateKVPWithSelect": selected, "Serialize": backup, "pages": e.pages(prefix, 1),
 	} {
-		e.Len(pairs, 2, call)
+		e.Len(pairs, n, call)
 		for _, pair := range pairs {
 			check(call, pair, nil)
 		}
 	}
-	e.put("dir/ttl", "without")
-	pair, err := e.kv.Get("dir/ttl")
-	e.NoError(err)
-	e.Zero(pair.TTL, "a later write took it away")
 }
 
 // Expiry of keys written by every call, and none of keys whose TTL a later

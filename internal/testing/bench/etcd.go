@@ -114,13 +114,7 @@ func (b *etcdBench) pairs() []row {
 	put := func(i int) error { _, err := b.raw.Put(ctx, key(i), string(value), clientv3.WithPrevKV()); return err }
 	ourGet := func(i int) error { _, err := kv.Get(b.data.key(i)); return err }
 	ourPut := func(i int) error { _, err := kv.Put(b.data.key(i), value, 0); return err }
-	putIf := func(key string, c clientv3.Cmp) error {
-		reply, err := b.raw.Txn(ctx).If(c).
-			Then(clientv3.OpPut(key, string(value)), clientv3.OpGet(key, clientv3.WithKeysOnly())).
-			Else(clientv3.OpGet(key)).Commit()
-		return errors.Join(err, want(reply != nil && reply.Succeeded))
-	}
-	return []row{
+	return append([]row{
 		{"Get", "Get", "≤ 1.05", each(get), each(ourGet)},
 		{"Get, 64 goroutines", "Get", "≤ 1.05", parallel(64, get), parallel(64, ourGet)},
 		{"Put", "Put with PrevKV", "≤ 1.05", each(put), each(ourPut)},
@@ -145,6 +139,20 @@ func (b *etcdBench) pairs() []row {
 				return err
 			}),
 			each(func(int) error { _, err := kv.Put("ttl", value, 60); return err })},
+	}, b.conditionalWrites()...)
+}
+
+// conditionalWrites are the writes that are transactions of etcd.
+func (b *etcdBench) conditionalWrites() []row {
+	kv, ctx := b.kvs[0], b.ctx
+	key := func(i int) string { return "raw/" + b.data.key(i) }
+	putIf := func(key string, c clientv3.Cmp) error {
+		reply, err := b.raw.Txn(ctx).If(c).
+			Then(clientv3.OpPut(key, string(value)), clientv3.OpGet(key, clientv3.WithKeysOnly())).
+			Else(clientv3.OpGet(key)).Commit()
+		return errors.Join(err, want(reply != nil && reply.Succeeded))
+	}
+	return []row{
 		{"Create and Delete", "Txn and Delete with PrevKV", "≤ 1.05",
 			each(func(int) error {
 				if err := putIf("raw/new", clientv3.Compare(clientv3.CreateRevision("raw/new"), "=", 0)); err != nil {
