@@ -1,6 +1,8 @@
-// Package surface checks what programs outside of the module rely on: that the
-// exported names keep compiling, and that a build gets no module it does not
-// need. All of it is tests. Each folder of testdata is a program that assigns
-// what one package exports to variables of its exact type; a new package is
-// added with one more folder.
+// Package surface has tests of the module's packages as a whole. Programs outside of the
+// module that use the exported names keep compiling, a build gets only the modules that it
+// needs, and packages import only packages of the layers below them.
+//
+// Each folder of testdata is a program that assigns everything that one package exports to
+// variables of its exact type. A new package needs one more folder, and a row in the table
+// layers.
 package surface
