@@ -29,7 +29,7 @@ func (e *env) notSupported(calls map[string]func() error) {
 	e.unsupported = true
 	for call, f := range calls {
 		err := f()
-		e.True(err == kvdb.ErrNotSupported, "%s: %v", call, err)
+		e.True(err == kvdb.ErrNotSupported, "%s returned %v; by Harness.Traits it must be kvdb.ErrNotSupported itself", call, err)
 	}
 }
 
@@ -115,7 +115,7 @@ func membersOfTheCluster(e *env) {
 		e.except("members join by themselves: `ErrNotSupported`")
 		for call, f := range add {
 			err := f()
-			e.True(err == kvdb.ErrNotSupported, "%s: %v", call, err)
+			e.True(err == kvdb.ErrNotSupported, "%s returned %v; by Traits.MembersJoin it must be kvdb.ErrNotSupported itself", call, err)
 		}
 		return
 	}

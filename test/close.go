@@ -18,7 +18,7 @@ var closeGroup = group{name: "Close", calls: "kvdb.Close", cases: []testCase{
 
 func closeEveryCallAfterwards(e *env) {
 	_, ok := e.kv.(io.Closer)
-	e.True(ok, "a Kvdb is an io.Closer")
+	e.True(ok, "the Kvdb that Init returns must be an io.Closer")
 	e.put("key", "value")
 	pair := e.lock(e.kv, "held", "me")
 	var tx kvdb.Tx
@@ -27,7 +27,7 @@ func closeEveryCallAfterwards(e *env) {
 		e.txWrites(tx, "key", "late")
 	}
 	e.close(e.kv)
-	e.NoError(kvdb.Close(e.kv), "once more")
+	e.NoError(kvdb.Close(e.kv), "a second Close must do nothing")
 	for call, f := range e.supported(calls(e.kv)) {
 		e.ErrorIs(f(), kvdb.ErrClosed, call)
 	}
@@ -83,9 +83,9 @@ func closeWhileInUse(e *env) {
 				}
 			})...)
 		}()
-		wait(e, running, "a call")
+		wait(e, running, "a call runs")
 		e.close(kv)
-		e.NoError(wait(e, done, "the calls of an instance that is closed"))
+		e.NoError(wait(e, done, "the calls that run when the instance is closed return"))
 	}
 }
 
@@ -123,5 +123,5 @@ func closeLeavesNoGoroutine(e *env) {
 	for range 3 {
 		use()
 	}
-	e.eventually(func() bool { return goroutines() <= before }, "a goroutine is left")
+	e.eventually(func() bool { return goroutines() <= before }, "no goroutine is left after Close")
 }

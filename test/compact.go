@@ -133,6 +133,6 @@ func compactAllTheTime(e *env) {
 			waited <- err
 		}()
 		e.NoError(e.kv.Unlock(lock))
-		e.NoError(wait(e, waited, "who waits for the lock"))
+		e.NoError(wait(e, waited, "the client that waits for the lock obtains it"))
 	})
 }

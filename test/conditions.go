@@ -91,7 +91,7 @@ func (e *env) matrix(deleteOnly bool, f func(c condition, key string, given *kvd
 			}
 		}
 	}
-	e.Greater(n, 200, "conditions tried")
+	e.Greater(n, 200, "the number of conditions that the case tried")
 }
 
 func (e *env) try(c condition, key string, f func(c condition, key string, given *kvdb.KVPair)) {
@@ -108,7 +108,7 @@ func (e *env) try(c condition, key string, f func(c condition, key string, given
 // fails asserts that err is one of the failures, and that nothing was written.
 func (e *env) fails(c condition, key string, err error) {
 	e.t.Helper()
-	e.True(slices.Contains(c.failures(), err), "%+v: %v instead of one of %v itself", c, err, c.failures())
+	e.True(slices.Contains(c.failures(), err), "CompareAndSet or CompareAndDelete with %+v returned %v; it must be one of %v itself", c, err, c.failures())
 	if c.exists {
 		e.holds(key, "present")
 	} else {

@@ -18,19 +18,19 @@ type testCase struct {
 	run  func(e *env)
 	// alone keeps other cases from running at the same time.
 	alone bool
-	// needs are what the case is about. Where the store lacks some of it the case
-	// asserts that it is refused, and nothing else.
+	// needs are the parts that the case is about. If the store lacks some of them, the
+	// case asserts only that these are refused.
 	needs []*part
 }
 
-// group is what makes one row of the matrix.
+// group is a group of cases, which is one row of the matrix.
 type group struct {
 	name  string
-	calls string // that it is about
+	calls string // the operations that the group is about, "" for none
 	cases []testCase
 	needs []*part // of every case
-	// server: the cases need Harness.Server. As they take long they run on the
-	// bare instance only.
+	// server means that the cases need Harness.Server. Because they take long, they do not
+	// run behind the log wrapper.
 	server bool
 }
 
@@ -38,15 +38,15 @@ var outages = flag.Bool("kvdb.outages", false,
 	"with a Harness.Server, also run the cases about outages, which take minutes")
 
 var groups = []group{
-	traitGroup, // first, for it says what to declare when the others fail
+	traitGroup, // first, because it says what to declare when other cases fail
 	keyGroup, valueGroup, ownershipGroup, writeGroup, conditionGroup, ttlGroup, readGroup, selectGroup,
 	watchGroup, resumeGroup, compactGroup, snapshotGroup, serializeGroup,
 	lockGroup, txGroup, guardGroup, contextGroup, helperGroup, closeGroup,
 	userGroup, memberGroup, endpointGroup, defragmentGroup, durableGroup, outageGroup, historyGroup,
 }
 
-// Conformance runs all cases on the backend, as subtests of t, bare and (but
-// for -short and h.Bare) behind the log wrapper, and returns when they are over.
+// Conformance runs all cases on the backend, as subtests of t. It runs them once more
+// behind the log wrapper, unless -short or h.Bare is set. It returns when they are over.
 func Conformance(t *testing.T, h Harness) *Report {
 	t.Helper()
 	h.check(t)
@@ -61,25 +61,25 @@ func Conformance(t *testing.T, h Harness) *Report {
 	return report
 }
 
-// check says what is wrong with the harness, and which cases it leaves out.
+// check fails t if the harness is not valid, and logs which cases it leaves out.
 func (h Harness) check(t *testing.T) {
 	t.Helper()
-	require.True(t, h.Init != nil, "Harness.Init is nil: it must be the New of the backend")
+	require.True(t, h.Init != nil, "Harness.Init is nil; it must be the New function of the backend")
 	for _, name := range h.Groups {
 		known := slices.ContainsFunc(groups, func(g group) bool { return g.name == name })
-		require.True(t, known, "Harness.Groups: there is no group %q", name)
+		require.True(t, known, "Harness.Groups has %q, which is not the name of a group", name)
 	}
 	switch {
 	case h.Server == nil:
-		t.Log("no outages: Harness.Server is nil, which is right for a store in this process and for no other")
+		t.Log("cases about outages do not run, because Harness.Server is nil. Only a store in this process may leave it nil")
 	case !*outages:
-		t.Log("no outages: they are run with -args -kvdb.outages")
+		t.Log("cases about outages do not run; -args -kvdb.outages runs them")
 	}
 	if h.Server != nil && h.History == nil {
-		t.Log("no cases about a store that is taken back to an earlier state: Harness.History is nil")
+		t.Log("cases about a store that is restored to an earlier state do not run, because Harness.History is nil")
 	}
 	if h.Groups != nil {
-		t.Logf("no other groups of cases than Harness.Groups: %q", h.Groups)
+		t.Logf("only the groups of cases in Harness.Groups run: %q", h.Groups)
 	}
 }
 

@@ -130,7 +130,7 @@ func contextEndsInTheMiddle(e *env) {
 	e.NoError(err)
 	_, err = kv.Get("key")
 	e.NoError(err)
-	e.Less(time.Since(began), 2*time.Second, "the endpoint that answers was left")
+	e.Less(time.Since(began), 2*time.Second, "the time of a call; the instance must stay with the endpoint that answers")
 	e.unlock(holder, held)
 }
 
@@ -148,7 +148,7 @@ func (e *env) endedBy(ctx context.Context, err error, format string, args ...int
 			return
 		}
 	}
-	e.Failf("the error does not tell that the context has ended", "%s: %v", what, err)
+	e.Failf("errors.Is must find the context's error", "%s returned %v", what, err)
 }
 
 // silentEndpoint is one that accepts connections and says nothing, of the form of

@@ -58,7 +58,7 @@ func keysBesideADirectory(e *env) {
 }
 
 func keysDeleteTreeIsADirectory(e *env) {
-	e.NoError(e.kv.DeleteTree("tree"), "a tree that is not there")
+	e.NoError(e.kv.DeleteTree("tree"), "DeleteTree of a tree that does not exist must do nothing")
 	fill := func() {
 		for _, key := range e.sideBySide("tree", "tree/a", "tree/_a", "tree/b/c", "tree/b/d/e", "tree_some", "treetop/x", "other") {
 			e.put(key, "value")
@@ -73,7 +73,7 @@ func keysDeleteTreeIsADirectory(e *env) {
 		e.NoError(e.kv.DeleteTree(prefix))
 		e.Equal(left, e.enumerate(""))
 		e.missing("tree/_a", "tree/b/d/e")
-		e.NoError(e.kv.DeleteTree(prefix), "once more")
+		e.NoError(e.kv.DeleteTree(prefix), "a second DeleteTree(%q) must do nothing", prefix)
 	}
 	fill()
 	e.NoError(e.kv.DeleteTree("tree/b"))
@@ -91,7 +91,7 @@ func keysDeleteTreeIsAtomic(e *env) {
 	noRest := func(int) error {
 		pairs, err := e.kv.Enumerate("tree/")
 		if err == nil && len(pairs) > 0 && pairs[0].Key != "tree/0" {
-			err = fmt.Errorf("the rest of a tree: %v", keysOf(pairs))
+			err = fmt.Errorf("a read sees a part of a tree that DeleteTree deletes, which must be atomic: %v", keysOf(pairs))
 		}
 		return err
 	}

@@ -22,8 +22,8 @@ type StopKvdb func() error
 // Server is started before and stopped after, and in between for the cases
 // about outages. Without functions there are no such cases.
 //
-// What the store may do differently is found out by trying. Conformance, which
-// is told, is the stricter judge.
+// Run finds out by trying where the store differs from the rules. Conformance is stricter,
+// because it is told.
 func Run(kvdbInit kvdb.DatastoreInit, t *testing.T, start StartKvdb, stop StopKvdb) {
 	t.Helper()
 	run(kvdbInit, t, start, stop, groups)
@@ -78,7 +78,7 @@ func run(kvdbInit kvdb.DatastoreInit, t *testing.T, start StartKvdb, stop StopKv
 	}
 }
 
-// probe completes a harness of which little is known.
+// probe completes the harness with the traits that it finds.
 func (s *suite) probe(t *testing.T) {
 	e := newEnv(t, s)
 	defer e.finish()
@@ -91,7 +91,7 @@ func (s *suite) probe(t *testing.T) {
 	_, err := e.kv.Get("before")
 	e.do(Server.Start, 0)
 	if !errors.Is(err, kvdb.ErrNoConnection) {
-		s.Server = nil // the store does without what these functions start and stop
+		s.Server = nil // the store works without the server that these functions start and stop
 	}
 }
 
@@ -112,5 +112,5 @@ func (s startStop) Isolate(int) error { return cannot("isolate") }
 func (s startStop) Rejoin(int) error  { return cannot("rejoin") }
 
 func cannot(what string) error {
-	return fmt.Errorf("start and stop functions cannot %s: %w", what, errors.ErrUnsupported)
+	return fmt.Errorf("a server with start and stop functions only cannot %s: %w", what, errors.ErrUnsupported)
 }

@@ -23,7 +23,7 @@ import (
 // patience is how long a case waits for something that must happen.
 const patience = 30 * time.Second
 
-// env is what a case works with.
+// env is the environment of a case: an instance, assertions and helpers.
 type env struct {
 	*require.Assertions
 	t      *testing.T
@@ -31,8 +31,8 @@ type env struct {
 	traits Traits
 	domain string
 	kv     kvdb.Kvdb // an instance with that domain
-	first  int       // the endpoint that instances opened from now on get first
-	others []string  // endpoints that instances opened from now on get last
+	first  int       // the index of the endpoint that the next instances get first
+	others []string  // more endpoints, which the next instances get last
 
 	instances   []kvdb.Kvdb // to be closed at the end
 	recorders   []*recorder // of their watches
@@ -41,7 +41,7 @@ type env struct {
 
 	mu       sync.Mutex // protects the fields below
 	fatals   []string   // fatal callbacks that no case expected
-	cleaning bool       // finish removes what is left of the case
+	cleaning bool       // finish is deleting the keys of the case
 }
 
 func newEnv(t *testing.T, s *suite) *env {
@@ -58,7 +58,7 @@ func (e *env) open(domain string) kvdb.Kvdb {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if e.cleaning && e.traits.LockSharesKey && errors.Is(err, kvdb.ErrLockRefreshFailed) {
-			return // the lock is among what finish removes
+			return // finish has deleted the lock's key
 		}
 		e.fatals = append(e.fatals, fmt.Sprintf("%v: "+format, append([]interface{}{err}, args...)...))
 	})
@@ -92,7 +92,7 @@ func (e *env) tryOpen(domain string, options map[string]string, cb kvdb.FatalErr
 	return kv, nil
 }
 
-// options are the harness's and more. A harness without has nil.
+// options returns the options of the harness and more, or nil if there are none.
 func (e *env) options(more map[string]string) map[string]string {
 	all := maps.Clone(e.suite.Options)
 	if len(e.suite.wrappers) > 0 || len(more) > 0 {
@@ -105,8 +105,8 @@ func (e *env) options(more map[string]string) map[string]string {
 	return all
 }
 
-// peer is another instance with the case's domain, or the same one where each
-// instance is a store of its own.
+// peer returns another instance with the case's domain, or the same one if each instance
+// is a store of its own.
 func (e *env) peer() kvdb.Kvdb {
 	if e.traits.PrivateStore {
 		return e.kv
@@ -129,11 +129,11 @@ func (e *env) finish() {
 			e.cleaning = true
 			e.mu.Unlock()
 			if err := kv.DeleteTree(""); err != nil {
-				e.t.Logf("what is left of the case stays: %v", err)
+				e.t.Logf("the keys of the case are not deleted: %v", err)
 			}
 		}
 		if err := kvdb.Close(kv); err != nil {
-			e.t.Errorf("close: %v", err)
+			e.t.Errorf("kvdb.Close at the end of the case returned %v", err)
 		}
 	}
 	for _, r := range e.recorders {
@@ -142,32 +142,33 @@ func (e *env) finish() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, fatal := range e.fatals {
-		e.t.Errorf("unexpected call of the fatal callback: %s", fatal)
+		e.t.Errorf("the fatal callback was called, although no lock was lost or held for too long: %s", fatal)
 	}
 }
 
-// except notes an exception to the rule that the case asserts, for the report.
+// except records an exception to the rule, which the case asserts, for the report.
 func (e *env) except(format string, args ...interface{}) {
 	e.exceptions = append(e.exceptions, fmt.Sprintf(format, args...))
 }
 
-// NoError asserts that there is none. Of ErrNotSupported it says what to declare.
+// NoError asserts that err is nil. If it is ErrNotSupported, the message says what to
+// declare.
 func (e *env) NoError(err error, args ...interface{}) {
 	e.t.Helper()
 	if err == kvdb.ErrNotSupported && len(args) == 0 {
-		args = []interface{}{"a call that the suite's rule needs is not supported: declare in Harness.Traits what the store does not have, " +
-			"as NoLocks, NoWatches, NoSnapshots, NoTx"}
+		args = []interface{}{"a call that the case needs is not supported: implement it, or declare in Harness.Traits what the store " +
+			"does not have, for example NoLocks, NoWatches, NoSnapshots or NoTx"}
 	}
 	e.Assertions.NoError(err, args...)
 }
 
-// is asserts that err is want itself, as programs compare it.
+// is asserts that err is want itself, because programs compare errors with ==.
 func (e *env) is(want, err error) {
 	e.t.Helper()
-	e.True(err == want, "the error must be %q itself, not %v", want, err)
+	e.True(err == want, "the error must be %q itself (programs compare it with ==), not %v", want, err)
 }
 
-// put writes a value that must be written.
+// put writes a value, and asserts that this succeeds.
 func (e *env) put(key string, value interface{}) *kvdb.KVPair {
 	e.t.Helper()
 	pair, err := e.kv.Put(key, value, 0)
@@ -175,13 +176,13 @@ func (e *env) put(key string, value interface{}) *kvdb.KVPair {
 	return pair
 }
 
-// index is the index of a write made now.
+// index writes a key and returns the index of the write.
 func (e *env) index() uint64 {
 	e.t.Helper()
 	return e.put("before", "value").ModifiedIndex
 }
 
-// holds asserts the value at key, and returns its pair.
+// holds asserts that key has the value, and returns the pair.
 func (e *env) holds(key, value string) *kvdb.KVPair {
 	e.t.Helper()
 	pair, err := e.kv.Get(key)
@@ -190,7 +191,7 @@ func (e *env) holds(key, value string) *kvdb.KVPair {
 	return pair
 }
 
-// missing asserts that there is no key.
+// missing asserts that none of the keys exists.
 func (e *env) missing(keys ...string) {
 	e.t.Helper()
 	for _, key := range keys {
@@ -232,7 +233,7 @@ func concurrently(n int, f func(i int) error) []error {
 	return errs
 }
 
-// concurrently is the function of that name, where all must succeed.
+// concurrently calls f with 0 to n-1 at the same time, and asserts that all calls succeed.
 func (e *env) concurrently(n int, f func(i int) error) {
 	e.t.Helper()
 	for _, err := range concurrently(n, f) {
@@ -240,8 +241,8 @@ func (e *env) concurrently(n int, f func(i int) error) {
 	}
 }
 
-// during calls body at least rounds times while another goroutine calls other
-// again and again, and goes on until that was done a few times as well.
+// during calls body at least rounds times while another goroutine calls other repeatedly.
+// It continues until other was called a few times too.
 func (e *env) during(other func(i int) error, rounds int, body func(i int)) {
 	e.t.Helper()
 	const enough = 10
@@ -266,17 +267,18 @@ func (e *env) during(other func(i int) error, rounds int, body func(i int)) {
 	e.GreaterOrEqual(calls.Load(), int64(enough), "calls of the other goroutine")
 }
 
-// eventually waits until condition holds that no event tells of.
+// eventually polls until condition holds. It is for conditions without an event to wait on.
+// what says what must become true.
 func (e *env) eventually(condition func() bool, what string) {
 	e.t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for deadline := time.Now().Add(patience); !condition(); <-ticker.C {
-		e.True(time.Now().Before(deadline), what)
+		e.True(time.Now().Before(deadline), "not within %v: %s", patience, what)
 	}
 }
 
-// wait waits for a channel to be closed, or for its next element.
+// wait waits until a channel is closed or has an element. what says what must happen.
 func wait[T any](e *env, c <-chan T, what string) T {
 	e.t.Helper()
 	return waitFor(e, c, patience, what)
@@ -290,13 +292,13 @@ func waitFor[T any](e *env, c <-chan T, limit time.Duration, what string) T {
 	case v := <-c:
 		return v
 	case <-timer.C:
-		e.FailNow("waited in vain for "+what, "%v", limit)
+		e.FailNow(fmt.Sprintf("not within %v: %s", limit, what))
 		panic("not reached")
 	}
 }
 
-// goroutines is the number of those that are not of servers in this process,
-// whose connections to each other come and go.
+// goroutines returns the number of goroutines. It leaves out those of package servers,
+// whose number changes by itself.
 func goroutines() int {
 	stacks := make([]byte, 1<<20)
 	for {

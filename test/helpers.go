@@ -121,7 +121,7 @@ func helpersEvents(e *env) {
 		e.Positive(i)
 		cancel()
 	}
-	e.Zero(i, "the iterator ended without an error")
+	e.Zero(i, "the iterator of Events must yield the error that ended the watch last")
 }
 
 func helpersTyped(e *env) {

@@ -48,7 +48,7 @@ const (
 func (e *env) begin(way wayBack) {
 	e.t.Helper()
 	if e.suite.History == nil {
-		e.t.Skip("Harness.History is nil: nothing takes the store back to an earlier state")
+		e.t.Skip("Harness.History is nil, so the store cannot be restored to an earlier state")
 	}
 	if way == wiped {
 		return
@@ -71,14 +71,14 @@ func (e *env) goBack(way wayBack, meanwhile func(endpoints []string) error) {
 	}
 }
 
-// historyWentBack asserts what an instance does whose store went back. With
-// passed the store's index is larger again than what the instance has seen before
-// the instance can ask for it, and the same keys were written as before.
+// historyWentBack asserts what an instance does when its store goes back to an earlier
+// state. With passed, the same keys are written again until the store's index is larger than
+// any that the instance has seen, before the instance can ask.
 //
-//   - Each watch, whether it saw events or not, ends with
+//   - Each watch, with or without events so far, ends with
 //     kvdb.ErrWatchRevisionCompacted and gets no event of the new history.
-//   - Each lock that is not in the state that came back is told lost, once, and
-//     Unlock of it is kvdb.ErrInvalidLock. Who waited for one gets it.
+//   - Each lock that is not in the state that came back is reported as lost, once, and its
+//     Unlock returns kvdb.ErrInvalidLock. A client that waits for it obtains it.
 //   - Reads, writes, locks and new watches of the same instance work.
 func historyWentBack(way wayBack, passed bool) func(e *env) {
 	return func(e *env) {
@@ -114,17 +114,17 @@ func historyWentBack(way wayBack, passed bool) func(e *env) {
 		back := time.Now()
 
 		for name, r := range watches {
-			e.t.Logf("the end of the watch %q", name) // what a failure is about
+			e.t.Logf("waiting for the end of the watch %q", name) // names the watch of a failure
 			r.ends(kvdb.ErrWatchRevisionCompacted)
 		}
-		waitFor(e, e.held(pair).Lost(), patience, "the news that the lock is lost")
-		report := wait(e, calls, "the fatal callback")
+		waitFor(e, e.held(pair).Lost(), patience, "Lost of the lock is closed, because the lock is not in the state that came back")
+		report := wait(e, calls, "the fatal callback is called, because the lock is lost")
 		e.is(kvdb.ErrLockRefreshFailed, report.err)
-		e.NoError(wait(e, waited, "who waits for the lock"))
+		e.NoError(wait(e, waited, "another client obtains the lock"))
 		for _, kv := range []kvdb.Kvdb{e.kv, holder} {
 			e.works(kv, way)
 		}
-		e.Less(time.Since(back), historySoon+patience/3, "until all works") // a busy machine is no fault
+		e.Less(time.Since(back), historySoon+patience/3, "the time until everything works") // with room for a busy machine
 		e.is(kvdb.ErrInvalidLock, holder.Unlock(pair))
 		for _, r := range watches {
 			r.none()
@@ -187,7 +187,7 @@ func (e *env) works(kv kvdb.Kvdb, way wayBack) {
 	deadline := time.Now().Add(historySoon)
 	for _, err := kv.Put("new", "value", 0); err != nil; _, err = kv.Put("new", "value", 0) {
 		e.outageError("Put", err)
-		e.True(time.Now().Before(deadline), "no write succeeds: %v", err)
+		e.True(time.Now().Before(deadline), "writes must succeed again; the last error is %v", err)
 	}
 	pair, err := kv.Get("new")
 	e.NoError(err)
@@ -230,7 +230,7 @@ func historyLockInBackup(e *env) {
 	}
 	after := e.lock(holder, "after", "holder")
 	e.goBack(fromCopy, nil)
-	waitFor(e, e.held(after).Lost(), patience, "the news that the lock is lost")
+	waitFor(e, e.held(after).Lost(), patience, "Lost of the lock is closed")
 	e.is(kvdb.ErrLockRefreshFailed, wait(e, calls, "the fatal callback").err)
 	e.is(kvdb.ErrInvalidLock, holder.Unlock(after))
 	e.recovers()
@@ -245,7 +245,7 @@ func historyLockInBackup(e *env) {
 		e.Empty(calls)
 		return
 	}
-	waitFor(e, e.held(before).Lost(), time.Millisecond, "the news that the lock is lost, before somebody else has it")
+	waitFor(e, e.held(before).Lost(), time.Millisecond, "Lost of the lock is closed before another client obtains it")
 	e.is(kvdb.ErrInvalidLock, holder.Unlock(before))
 	e.isLocked("before", "next")
 }

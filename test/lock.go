@@ -61,7 +61,7 @@ func (e *env) unlock(kv kvdb.Kvdb, pair *kvdb.KVPair) {
 func (e *env) held(lock *kvdb.KVPair) kvdb.HeldLock {
 	e.t.Helper()
 	held, ok := lock.Lock.(kvdb.HeldLock)
-	e.True(ok, "Lock is a %T, no kvdb.HeldLock", lock.Lock)
+	e.True(ok, "the Lock field of the pair is a %T, which must implement kvdb.HeldLock", lock.Lock)
 	return held
 }
 
@@ -73,7 +73,7 @@ func (e *env) notLost(lock *kvdb.KVPair) {
 	}
 	select {
 	case <-e.held(lock).Lost():
-		e.Fail("the lock is lost")
+		e.Fail("Lost of the lock is closed, although the lock is held")
 	default:
 	}
 }
@@ -164,7 +164,7 @@ func lockSameOwner(e *env) {
 		})...)
 	}()
 	e.NoError(e.kv.Unlock(first))
-	e.NoError(wait(e, done, "all who lock"))
+	e.NoError(wait(e, done, "all goroutines have had the lock"))
 }
 
 func lockPair(e *env) {
@@ -243,12 +243,12 @@ func lockHandOver(e *env) {
 		e.ErrorIs(tryErr, kvdb.ErrExist)
 		released := time.Now()
 		e.NoError(kvs[(i+1)%2].Unlock(pair))
-		pair = wait(e, next, "the lock")
+		pair = wait(e, next, "the next waiter obtains the lock")
 		took += time.Since(released)
 		e.NoError(err)
 	}
 	// A waiter that polls once a second would need half of one in the mean; a disk may be slow.
-	e.Less(took, 8*time.Second, "%d hand-overs", handOvers)
+	e.Less(took, 8*time.Second, "the time of %d hand-overs; a release must wake the next waiter, without polling", handOvers)
 	e.NoError(kvs[handOvers%2].Unlock(pair))
 }
 
@@ -269,7 +269,7 @@ func lockEachWaiterOnce(e *env) {
 		})...)
 	}()
 	e.NoError(e.kv.Unlock(first))
-	e.NoError(wait(e, done, "all waiters"))
+	e.NoError(wait(e, done, "all waiters return"))
 	e.Len(obtained, waiters)
 	e.isLocked("key", "")
 }
@@ -291,7 +291,7 @@ func lockCancelledWaiter(e *env) {
 		e.ErrorIs(err, kvdb.ErrExist)
 		cancel()
 		for range 2 {
-			e.ErrorIs(wait(e, ended, "the waiter that was cancelled"), context.Canceled)
+			e.ErrorIs(wait(e, ended, "the waiter whose context was cancelled returns"), context.Canceled)
 		}
 	}
 	e.isLocked("key", "holder")
@@ -309,7 +309,7 @@ func lockUnlock(e *env) {
 	e.NoError(e.kv.Unlock(pair))
 	e.NoError(e.kv.Unlock(pair), "twice")
 	next := e.lock(e.kv, "key", "next")
-	e.NoError(e.kv.Unlock(pair), "twice, and somebody else has it")
+	e.NoError(e.kv.Unlock(pair), "a second Unlock must do nothing, although another client holds the lock")
 	e.isLocked("key", "next")
 	value := e.put("value", "x")
 	for _, wrong := range []*kvdb.KVPair{

@@ -31,7 +31,7 @@ func lockBesideAValue(e *env) {
 	_, err = e.kv.Create("key", "again", 0)
 	e.NoError(err)
 	e.notLost(pair)
-	e.NoError(e.kv.DeleteTree(""), "frees no lock")
+	e.NoError(e.kv.DeleteTree(""))
 	e.isLocked("key", "me")
 	e.notLost(pair)
 	e.put("key", "last")
@@ -62,11 +62,11 @@ func lockNotEnumerated(e *env) {
 
 func lockSettings(e *env) {
 	e.Equal(kvdb.DefaultLockTryDuration, e.kv.GetLockTryDuration())
-	e.Zero(e.kv.GetLockHoldDuration(), "no limit by default")
+	e.Zero(e.kv.GetLockHoldDuration(), "the default of GetLockHoldDuration is 0, no limit")
 	e.kv.SetLockHoldDuration(time.Minute)
 	e.Equal(time.Minute, e.kv.GetLockHoldDuration())
 	peer := e.open(e.domain)
-	e.Zero(peer.GetLockHoldDuration(), "a setting of one instance")
+	e.Zero(peer.GetLockHoldDuration(), "SetLockHoldDuration changes one instance only")
 }
 
 // The locks of an instance are free when it is closed, and its waiters give up.
@@ -84,12 +84,12 @@ func lockCloseReleases(e *env) {
 		e.ErrorIs(err, kvdb.ErrExist)
 	}
 	e.close(kv)
-	wait(e, e.held(pair).Lost(), "the news that the lock is lost")
+	wait(e, e.held(pair).Lost(), "Lost of the lock is closed")
 	e.Error(kv.Unlock(pair))
 	if e.traits.PrivateStore {
 		return
 	}
-	next := waitFor(e, obtained, 10*time.Second, "the lock of an instance that was closed")
+	next := waitFor(e, obtained, 10*time.Second, "another client obtains the lock of an instance that was closed")
 	e.NotNil(next)
 	e.Greater(next.ModifiedIndex, pair.ModifiedIndex)
 	e.isLocked("key", "next")
@@ -111,6 +111,6 @@ func lockCloseEndsWaiters(e *env) {
 	e.ErrorIs(err, kvdb.ErrExist)
 	e.close(kv)
 	for range 2 {
-		e.ErrorIs(wait(e, ended, "a waiter"), kvdb.ErrClosed)
+		e.ErrorIs(wait(e, ended, "a waiter returns, because its instance is closed"), kvdb.ErrClosed)
 	}
 }

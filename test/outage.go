@@ -96,7 +96,7 @@ func (e *env) recovers() {
 			return
 		}
 		e.outageError("Put", err)
-		e.True(time.Now().Before(deadline), "no recovery: %v", err)
+		e.True(time.Now().Before(deadline), "the instance must work again after the outage; the last error is %v", err)
 	}
 }
 
@@ -105,7 +105,8 @@ func (e *env) recovers() {
 func (e *env) outageError(call string, err error) (nothingWritten bool) {
 	e.t.Helper()
 	unknown := errors.Is(err, kvdb.ErrUnknownOutcome)
-	e.True(unknown || errors.Is(err, kvdb.ErrNoConnection), "%s during an outage: %v", call, err)
+	e.True(unknown || errors.Is(err, kvdb.ErrNoConnection),
+		"%s during an outage returned %v; the error must wrap kvdb.ErrNoConnection, or kvdb.ErrUnknownOutcome if a write may have happened", call, err)
 	return !unknown
 }
 
@@ -170,7 +171,7 @@ func (e *env) timed(calls map[string]func() error) map[string]error {
 		names = append(names, name)
 	}
 	errs := concurrently(len(names), func(i int) error { return calls[names[i]]() })
-	e.Less(time.Since(began), e.callLimit(), "calls during an outage")
+	e.Less(time.Since(began), e.callLimit(), "the time of the calls during an outage; Traits.CallTimeout declares another limit than 10 s")
 	byName := map[string]error{}
 	for i, name := range names {
 		byName[name] = errs[i]

@@ -54,7 +54,7 @@ func outageCutOffMember(e *env) {
 			}
 			if took > slow || err != nil {
 				tooSlow = append(tooSlow, took)
-				e.LessOrEqual(len(tooSlow), most, "calls that took long with member %d cut off: %v", member, tooSlow)
+				e.LessOrEqual(len(tooSlow), most, "the number of slow calls with member %d cut off; another endpoint must serve them: %v", member, tooSlow)
 			}
 		}
 		end()
@@ -78,7 +78,7 @@ func outageCallerGivesUp(e *env) {
 		names = append(names, name)
 	}
 	errs := concurrently(len(names), func(i int) error { return all[names[i]]() })
-	e.Less(time.Since(began), 3*time.Second, "calls that the caller has given up")
+	e.Less(time.Since(began), 3*time.Second, "the time of calls whose context has ended")
 	for i, err := range errs {
 		e.endedBy(ctx, err, "%s", names[i])
 	}
@@ -111,7 +111,7 @@ func outageCloseInElection(e *env) {
 		e.close(kv)
 		e.Less(time.Since(began), closeLimit)
 		pair, err := other.LockWithTimeout("lock", "next", 5*time.Second, 0)
-		e.NoError(err, "the lock is free at once with member %d killed", member)
+		e.NoError(err, "with member %d killed, a released lock must be obtained at once", member)
 		end()
 		e.recovers()
 		e.NoError(other.Unlock(pair))
@@ -159,17 +159,17 @@ func outageLockWaits(e *env) {
 		results <- result{pair, err}
 	}
 	go lock(callTimeout/2, impatient)
-	early := waitFor(e, impatient, callTimeout/2+e.callLimit(), "the end of the short try duration")
+	early := waitFor(e, impatient, callTimeout/2+e.callLimit(), "Lock with a short try duration returns during an outage")
 	e.ErrorIs(early.err, kvdb.ErrNoConnection)
 	e.NotErrorIs(early.err, kvdb.ErrExist, "nobody was found to hold it")
 	go lock(2*callTimeout+recovery, patient)
 	select {
 	case early := <-patient:
-		e.NoError(early.err, "the try duration is not over")
+		e.NoError(early.err, "the store came back within the try duration")
 	case <-time.After(callTimeout * 3 / 2):
 	}
 	end()
-	obtained := waitFor(e, patient, recovery, "the lock when the store is back")
+	obtained := waitFor(e, patient, recovery, "a waiter obtains the lock when the store is back")
 	e.NoError(obtained.err)
 	e.NoError(e.kv.Unlock(obtained.pair))
 }

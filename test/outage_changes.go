@@ -119,11 +119,11 @@ func (c *changes) check() {
 		events, last := seen[key], history[len(history)-1]
 		switch pair := now[key]; {
 		case len(events) == 0:
-			e.Nil(pair, "%s is there, and has no event", key)
+			e.Nil(pair, "%s exists, but the watch delivered no event of it", key)
 		case pair != nil: // a request that was held up may have come later
-			e.GreaterOrEqual(events[len(events)-1].ModifiedIndex, pair.ModifiedIndex, "the last event of %s", key)
+			e.GreaterOrEqual(events[len(events)-1].ModifiedIndex, pair.ModifiedIndex, "the ModifiedIndex of the last event of %s", key)
 		case !last.unknown || last.value == "":
-			e.Equal(kvdb.KVDelete, events[len(events)-1].Action, "the last event of %s, which is gone", key)
+			e.Equal(kvdb.KVDelete, events[len(events)-1].Action, "the Action of the last event of %s, which does not exist any more", key)
 		}
 	}
 }
@@ -135,10 +135,10 @@ func (c *changes) checkState(now map[string]*kvdb.KVPair) {
 		switch pair, last := now[key], history[len(history)-1]; {
 		case last.unknown:
 		case last.value == "":
-			c.e.Nil(pair, "%s was deleted", key)
+			c.e.Nil(pair, "%s exists, although its deletion was acknowledged", key)
 		default:
-			c.e.NotNil(pair, "%s is not there", key)
-			c.e.Equal(last.index, pair.ModifiedIndex, "the last write of %s", key)
+			c.e.NotNil(pair, "%s does not exist, although its write was acknowledged", key)
+			c.e.Equal(last.index, pair.ModifiedIndex, "the ModifiedIndex of %s must be that of its last acknowledged write", key)
 		}
 	}
 }
@@ -156,14 +156,14 @@ func (e *env) isHistory(key string, events []*kvdb.KVPair, history []change) {
 		for e.traits.FoldedUpdates && next < len(history) && history[next].value != value {
 			next++
 		}
-		e.Less(next, len(history), "%s: %s was told twice, or not written", key, value)
-		e.Equal(history[next].value, value, "write %d of %s", next, key)
+		e.Less(next, len(history), "the watch delivered the value %[2]s of %[1]s twice, or it was never written", key, value)
+		e.Equal(history[next].value, value, "the value of the event of write %d of %s", next, key)
 		if history[next].index > 0 && !(value == "" && e.traits.FoldedUpdates) {
-			e.Equal(history[next].index, event.ModifiedIndex, "write %d of %s", next, key)
+			e.Equal(history[next].index, event.ModifiedIndex, "the ModifiedIndex of the event of write %d of %s", next, key)
 		}
 		next++
 	}
 	if !e.traits.FoldedUpdates && next < len(history) {
-		e.True(next == len(history)-1 && history[next].unknown, "write %d of %s is no event", next, key)
+		e.True(next == len(history)-1 && history[next].unknown, "the watch did not deliver the event of write %d of %s", next, key)
 	}
 }

@@ -78,7 +78,7 @@ func (c *chronicle) until(succeeded, failed int) {
 	}
 	writtenBefore, failedBefore := count()
 	for deadline := time.Now().Add(recovery); ; {
-		waitFor(c.e, c.grown, time.Until(deadline), "writes")
+		waitFor(c.e, c.grown, time.Until(deadline), "writes succeed")
 		writtenNow, failedNow := count()
 		if writtenNow >= writtenBefore+succeeded && failedNow >= failedBefore+failed {
 			return
@@ -97,11 +97,11 @@ func (c *chronicle) check() {
 	last := uint64(0)
 	for _, event := range c.watched.until("chronicle/end") {
 		_, twice := seen[event.Key] // NotContains would compare it with all
-		c.e.False(twice, "an event of %s comes twice", event.Key)
+		c.e.False(twice, "the watch delivered an event of %s twice", event.Key)
 		c.e.Equal(kvdb.KVCreate, event.Action)
 		c.e.Equal(event.Key, string(event.Value))
 		if !c.e.traits.FoldedUpdates {
-			c.e.Greater(event.ModifiedIndex, last, "events out of order")
+			c.e.Greater(event.ModifiedIndex, last, "the ModifiedIndex of an event; events must come in the order of their indexes")
 		}
 		last = event.ModifiedIndex
 		seen[event.Key] = last
@@ -111,7 +111,7 @@ func (c *chronicle) check() {
 	pairs = slices.DeleteFunc(pairs, func(pair *kvdb.KVPair) bool {
 		late := pair.ModifiedIndex > end.ModifiedIndex // a request that was held up
 		if late {
-			c.e.Contains(c.unknown, pair.Key, "a write after the last one")
+			c.e.Contains(c.unknown, pair.Key, "a write that happened after the last one must be one with an unknown outcome")
 		}
 		return late
 	})
@@ -120,15 +120,15 @@ func (c *chronicle) check() {
 			seen[pair.Key] = pair.ModifiedIndex
 		}
 	}
-	c.e.Len(seen, len(pairs), "keys with an event, and keys in the store")
+	c.e.Len(seen, len(pairs), "the watch must deliver one event for each key in the store")
 	for _, pair := range pairs {
-		c.e.Equal(pair.ModifiedIndex, seen[pair.Key], "the event of %s", pair.Key)
+		c.e.Equal(pair.ModifiedIndex, seen[pair.Key], "the ModifiedIndex of the event of %s", pair.Key)
 		if _, acknowledged := c.written[pair.ModifiedIndex]; !acknowledged {
-			c.e.Contains(c.unknown, pair.Key, "a write that was refused, or has another index than was said")
+			c.e.Contains(c.unknown, pair.Key, "a key in the store must be one whose write was acknowledged with this index, or had an unknown outcome")
 		}
 	}
 	for index, key := range c.written {
-		c.e.Equal(index, seen[key], "an acknowledged write of %s", key)
+		c.e.Equal(index, seen[key], "the ModifiedIndex of the event of the acknowledged write of %s", key)
 	}
 }
 
@@ -270,13 +270,13 @@ func outageLockIsLost(e *env) {
 		}
 	}
 	end := e.strike(stopped, e.everyMember()...)
-	waitFor(e, e.held(pair).Lost(), deathLimit+patience, "the news that the lock is lost")
-	report := wait(e, calls, "the fatal callback")
+	waitFor(e, e.held(pair).Lost(), deathLimit+patience, "Lost of the lock is closed")
+	report := wait(e, calls, "the fatal callback is called")
 	e.is(kvdb.ErrLockRefreshFailed, report.err)
 	e.Contains(report.text, "lock")
 	for range prompt {
-		e.Error(waitFor(e, unlocked, deathLimit+patience, "an Unlock of a lock that is lost"))
-		e.is(kvdb.ErrLockRefreshFailed, wait(e, promptCalls, "the fatal callback").err)
+		e.Error(waitFor(e, unlocked, deathLimit+patience, "Unlock of a lost lock returns"))
+		e.is(kvdb.ErrLockRefreshFailed, wait(e, promptCalls, "the fatal callback is called").err)
 	}
 	end()
 	e.recovers()
@@ -293,7 +293,7 @@ func outageLockIsLost(e *env) {
 	e.is(kvdb.ErrInvalidLock, kv.Unlock(pair))
 	e.isLocked("lock", "next")
 	e.Empty(calls)
-	e.Empty(promptCalls, "a loss is told once")
+	e.Empty(promptCalls, "the fatal callback must be called once for a lost lock")
 }
 
 // A watch ends when the store is away for long.

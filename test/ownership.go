@@ -228,7 +228,7 @@ func ownershipEvents(e *env) {
 		e.NoError(err)
 		return events
 	}
-	e.eventually(func() bool { return replay() == 1 }, "the event that is collected")
+	e.eventually(func() bool { return replay() == 1 }, "the collector has the event")
 	e.Equal(1, replay())
 	collector.Stop()
 }

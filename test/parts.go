@@ -13,8 +13,8 @@ type part struct {
 	name, trait string
 	// missing is the field of that trait.
 	missing func(t *Traits) *bool
-	// calls are all of the part on the case's instance. probe is the one that
-	// finds out whether the store has the part.
+	// calls returns all calls of the part, on the case's instance. probe is the name of
+	// the one that shows whether the store has the part.
 	calls func(e *env) map[string]func() error
 	probe string
 }
@@ -91,16 +91,15 @@ func txCalls(e *env) map[string]func() error {
 // lacks reports whether the store is declared to lack the part.
 func (e *env) lacks(p *part) bool { return *p.missing(&e.traits) }
 
-// refused asserts the error of a call of a part that the store is declared to
-// lack. Unlock and TxGuard may say as well that a pair is no lock's, which is true
-// of every pair.
+// refused asserts the error of a call of a part that the store is declared to lack. Unlock
+// and TxGuard may also return ErrInvalidLock, because no pair is that of a lock.
 func (e *env) refused(p *part, call string, err error) {
 	e.t.Helper()
 	if err == kvdb.ErrInvalidLock && (call == "Unlock" || call == "kvdb.TxGuard") {
 		return
 	}
 	e.True(err == kvdb.ErrNotSupported,
-		"%s returned %v. Traits.%s says that the store has no %s: each of their calls must return kvdb.ErrNotSupported itself. If it has them, do not declare that",
+		"%s returned %v. Traits.%s declares that the store has no %s, so each of their calls must return kvdb.ErrNotSupported itself. If the store has them, do not declare it",
 		call, err, p.trait, p.name)
 }
 
@@ -124,8 +123,8 @@ func (e *env) unsupportedParts(needs []*part) bool {
 	return e.unsupported
 }
 
-// probeParts finds out what the store lacks. The rest of the probe does without
-// it.
+// probeParts finds out which parts the store lacks. The rest of the probe does not use
+// them.
 func (e *env) probeParts(t *Traits) {
 	for _, p := range allParts {
 		*p.missing(t) = p.calls(e)[p.probe]() == kvdb.ErrNotSupported
@@ -133,8 +132,8 @@ func (e *env) probeParts(t *Traits) {
 	}
 }
 
-// supported are the calls of all whose part the store does not lack. The others
-// are ErrNotSupported at any time, so they tell nothing about the instance.
+// supported removes from all the calls of parts that the store lacks, because they return
+// ErrNotSupported in every state of the instance.
 func (e *env) supported(all map[string]func() error) map[string]func() error {
 	for _, p := range allParts {
 		if e.lacks(p) {

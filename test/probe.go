@@ -19,10 +19,10 @@ const (
 	maxProbeTxOps = 1000
 )
 
-// notUTF8 is a key that stores refuse which carry keys as text.
+// notUTF8 is a key that stores with textual keys refuse.
 const notUTF8 = "a\xffb"
 
-// requestRoom is what a request has beside a value, at most, in bytes.
+// requestRoom is the largest size in bytes of a request without its value.
 const requestRoom = 4 << 10
 
 // probe finds out the traits of the backend by trying. It reopens the case's
@@ -110,9 +110,8 @@ func (e *env) probeTTL(t *Traits) {
 	e.NoError(err)
 }
 
-// probeValue is the limit that the error of a value names which is too large, 0
-// for no limit. It is the largest value, or that of the request which has the
-// value in it.
+// probeValue returns the limit in bytes that the error of too large a value names, or 0.
+// It is the limit of a value, or of the request that has the value in it.
 func (e *env) probeValue() int {
 	large := strings.Repeat("x", maxProbeValue)
 	put := func(n int) error {
@@ -138,7 +137,8 @@ func (e *env) probeTx(t *Traits) {
 	try := func(keys int, end func(kvdb.Tx) error) error {
 		tx, err := e.kv.TxNew()
 		for i := 0; i < keys && err == nil; i++ {
-			// Consul needs more for what is there already, so each try writes another value.
+			// A different value each time, because Consul sends more operations for a key
+			// that exists.
 			_, err = tx.Put(manyKey(i), keys, 0)
 		}
 		if err != nil {
@@ -227,8 +227,7 @@ func (e *env) probeAdmin(t *Traits) {
 	t.NoCompact = e.kv.Compact(1) == kvdb.ErrNotSupported
 }
 
-// probeReopen looks whether the history outlives the instance, which is
-// the only one.
+// probeReopen finds out whether the history survives the Close of the only instance.
 func (e *env) probeReopen(t *Traits) {
 	start := e.put("reopen", "1")
 	e.put("reopen", "2")
@@ -238,8 +237,8 @@ func (e *env) probeReopen(t *Traits) {
 	t.VolatileHistory = r.call().err == kvdb.ErrWatchRevisionCompacted
 }
 
-// probeExpiry finds out how an expiry is told, which takes as long as the
-// smallest TTL.
+// probeExpiry finds out the Action of the event of an expiry, and TTLSlack. It takes as
+// long as the smallest TTL.
 func (e *env) probeExpiry(t *Traits) {
 	if t.NoTTL {
 		return

@@ -96,7 +96,7 @@ func readsEnumerateIsOneMoment(e *env) {
 		e.NoError(err)
 		early, err := strconv.Atoi(string(pairs[1].Value))
 		e.NoError(err)
-		e.True(late == early || late == early-1, "%d beside %d", late, early)
+		e.True(late == early || late == early-1, "a list shows write %d of one key beside write %d of another; it must show one moment", late, early)
 	})
 }
 
@@ -172,7 +172,7 @@ func readsConsistency(e *env) {
 		kv := e.openWith(e.domain+mode, map[string]string{kvdb.ReadConsistency: mode}, nil)
 		_, err := kv.Put("key", "value", 0)
 		e.NoError(err)
-		e.eventually(func() bool { _, err := kv.Get("key"); return err == nil }, "the value is not read")
+		e.eventually(func() bool { _, err := kv.Get("key"); return err == nil }, "Get returns the value")
 	}
 	_, err := e.tryOpen(e.domain, map[string]string{kvdb.ReadConsistency: "eventual"}, nil)
 	e.ErrorContains(err, kvdb.ReadConsistency)

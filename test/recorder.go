@@ -16,22 +16,21 @@ type event struct {
 	err    error
 }
 
-// recorder is a watch callback that keeps what it gets, and checks how it is
-// called.
+// recorder is a watch callback that records its calls and checks the rules for them.
 type recorder struct {
 	e       *env
-	answer  func(n int, c event) error // what call n, from 1, returns; nil: nil
+	answer  func(n int, c event) error // returns the result of call n, from 1; may be nil
 	arrived chan struct{}              // has an element after calls grew
 	running atomic.Bool
 
 	mu         sync.Mutex // protects the fields below
-	calls      []event    // that the case has not looked at yet
-	n          int        // calls so far
-	end        error      // with which the watch ended
-	violations []string
+	calls      []event    // that the case has not taken yet
+	n          int        // the number of calls so far
+	end        error      // that ended the watch
+	violations []string   // of the rules for calls
 }
 
-// record returns a recorder that the end of the case looks at.
+// record returns a recorder that finish checks at the end of the case.
 func (e *env) record(answer func(n int, c event) error) *recorder {
 	r := e.newRecorder(answer)
 	e.recorders = append(e.recorders, r)
@@ -44,11 +43,11 @@ func (e *env) newRecorder(answer func(n int, c event) error) *recorder {
 
 func (r *recorder) callback(prefix string, opaque interface{}, pair *kvdb.KVPair, err error) error {
 	if r.running.Swap(true) {
-		r.violated("two calls at the same time")
+		r.violated("two calls run at the same time; the calls of one watch must come one after the other")
 	}
 	defer r.running.Store(false)
 	if (pair == nil) != (err != nil) {
-		r.violated("a call with a pair and an error, or with neither")
+		r.violated("a call has a pair and an error, or neither; an event must have a pair only, and the end an error only")
 	}
 	c := event{prefix, opaque, pair, err}
 	r.mu.Lock()
@@ -58,7 +57,7 @@ func (r *recorder) callback(prefix string, opaque interface{}, pair *kvdb.KVPair
 	r.calls = append(r.calls, c)
 	r.mu.Unlock()
 	if again {
-		r.violated("a call after the watch had ended")
+		r.violated("a call comes after the one with an error, which must be the last")
 	}
 	select {
 	case r.arrived <- struct{}{}:
@@ -76,7 +75,7 @@ func (r *recorder) violated(rule string) {
 	r.violations = append(r.violations, rule)
 }
 
-// take returns the next call, and false when there was none yet.
+// take returns the next call, and false if there is none yet.
 func (r *recorder) take() (event, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,7 +87,7 @@ func (r *recorder) take() (event, bool) {
 	return c, true
 }
 
-// finish runs after the instances are closed.
+// finish checks the calls. It runs after the instances are closed.
 func (r *recorder) finish() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,15 +97,16 @@ func (r *recorder) finish() {
 	switch {
 	case r.end == kvdb.ErrWatchStopped, r.end == kvdb.ErrWatchRevisionCompacted:
 	case r.end != nil:
-		r.e.t.Errorf("a watch ended with %v, not with kvdb.ErrWatchStopped or kvdb.ErrWatchRevisionCompacted itself", r.end)
+		r.e.t.Errorf("a watch ended with the error %v; it must be kvdb.ErrWatchStopped or kvdb.ErrWatchRevisionCompacted itself", r.end)
 	case !r.e.t.Failed(): // a case that failed may not have come to its watch
-		r.e.t.Error("a watch callback was not told that its watch has ended: when the instance is closed it must be called once more, with kvdb.ErrWatchStopped")
+		r.e.t.Error("a watch did not end when its instance was closed: Close must call the callback once more, with kvdb.ErrWatchStopped. " +
+			"If the store has no watches, WatchKey and WatchTree must return kvdb.ErrNotSupported, and Traits.NoWatches declares that")
 	}
 }
 
-// watchTree watches a tree of the case's instance. Where the store has no watches
-// it asserts that, and returns nil: of a nil recorder, the methods that assert
-// what comes do nothing, but for call and next.
+// watchTree watches a tree of the case's instance. If the store has no watches, it asserts
+// that the call is refused, and returns nil. On a nil recorder only call and next fail; the
+// other methods do nothing.
 func (e *env) watchTree(prefix string, waitIndex uint64) *recorder {
 	e.t.Helper()
 	return e.watchTreeOf(e.kv, prefix, waitIndex)
@@ -130,7 +130,7 @@ func (e *env) watchKeyOf(kv kvdb.Kvdb, key string, waitIndex uint64) *recorder {
 	return e.watches("WatchKey", r, kv.WatchKey(key, waitIndex, nil, r.callback))
 }
 
-// watches returns r, with which call has returned err.
+// watches returns the recorder r of a watch whose call returned err.
 func (e *env) watches(call string, r *recorder, err error) *recorder {
 	e.t.Helper()
 	if e.lacks(watchPart) {
@@ -155,7 +155,7 @@ func (r *recorder) callWithin(limit time.Duration) event {
 		if c, ok := r.take(); ok {
 			return c
 		}
-		waitFor(r.e, r.arrived, time.Until(deadline), "a call of a watch callback")
+		waitFor(r.e, r.arrived, time.Until(deadline), "a call of the watch callback, with an event or the end of the watch")
 	}
 }
 
@@ -163,7 +163,7 @@ func (r *recorder) callWithin(limit time.Duration) event {
 func (r *recorder) next() *kvdb.KVPair {
 	r.e.t.Helper()
 	c := r.call()
-	r.e.NoError(c.err)
+	r.e.NoError(c.err, "the watch ended while an event was expected")
 	return c.pair
 }
 
@@ -174,7 +174,7 @@ func (r *recorder) seesKeys(keys ...string) {
 	}
 	r.e.t.Helper()
 	for _, key := range keys {
-		r.e.Equal(key, r.next().Key)
+		r.e.Equal(key, r.next().Key, "the key of the next event")
 	}
 }
 
@@ -184,7 +184,7 @@ func (r *recorder) seesValue(value string) {
 		return
 	}
 	r.e.t.Helper()
-	r.e.Equal(value, string(r.next().Value))
+	r.e.Equal(value, string(r.next().Value), "the value of the next event")
 }
 
 // seesIndex asserts the index of the next event.
@@ -193,7 +193,7 @@ func (r *recorder) seesIndex(index uint64) {
 		return
 	}
 	r.e.t.Helper()
-	r.e.Equal(index, r.next().ModifiedIndex)
+	r.e.Equal(index, r.next().ModifiedIndex, "the ModifiedIndex of the next event")
 }
 
 // ends waits for the end of the watch, which must be the next call.
@@ -203,12 +203,11 @@ func (r *recorder) ends(want error) {
 	}
 	r.e.t.Helper()
 	c := r.call()
-	r.e.Nil(c.pair, "an event instead of the end of the watch")
+	r.e.Nil(c.pair, "the watch delivered an event, where it must end with %v", want)
 	r.e.is(want, c.err)
 }
 
-// until returns the events up to the one of key, which is included. A case
-// writes that key last.
+// until returns the events up to the first one of key, including it.
 func (r *recorder) until(key string) []*kvdb.KVPair {
 	if r == nil {
 		return nil
@@ -223,14 +222,14 @@ func (r *recorder) until(key string) []*kvdb.KVPair {
 	}
 }
 
-// none asserts that the callback was not called any more. Its caller knows of
-// another way that there is nothing to come.
+// none asserts that the callback was not called again. The caller must know by other means
+// that no call is on its way.
 func (r *recorder) none() {
 	if r == nil {
 		return
 	}
 	r.e.t.Helper()
 	if c, ok := r.take(); ok {
-		r.e.FailNow("unexpected call of a watch callback", "%+v %v", c.pair, c.err)
+		r.e.FailNow("a watch callback was called where no call must come", "pair %+v, error %v", c.pair, c.err)
 	}
 }

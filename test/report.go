@@ -17,7 +17,7 @@ import (
 var reportDir = flag.String("kvdb.report", "",
 	"folder to which each run of the kvdb conformance suite writes its report")
 
-// Report is what a run of the suite found out about a backend.
+// Report is the result of a run of the suite on a backend.
 type Report struct {
 	Backend string         // its name in the harness
 	Groups  []*GroupReport // in the order in which they ran
@@ -32,7 +32,7 @@ type GroupReport struct {
 	// Passed, Failed and NotRun are the names of cases. The same case may be in
 	// several, when it ran several times.
 	Passed, Failed, NotRun []string
-	// Unsupported are cases that found nothing but kvdb.ErrNotSupported.
+	// Unsupported are the cases whose calls all returned kvdb.ErrNotSupported.
 	Unsupported []string
 	// Exceptions are the exceptions to the rule that cases asserted.
 	Exceptions []string
@@ -107,8 +107,8 @@ func ReadReports(dir string) ([]*Report, error) {
 	return reports, nil
 }
 
-// Matrix is the table of capabilities in Markdown: a row for each group of
-// operations of which something ran, a column for each report.
+// Matrix returns the table of capabilities in Markdown. It has a row for each group of
+// operations of which a case ran, and a column for each report.
 func Matrix(reports ...*Report) string {
 	var table strings.Builder
 	table.WriteString("| operations |")
@@ -136,7 +136,7 @@ func Matrix(reports ...*Report) string {
 	return table.String()
 }
 
-// ran reports whether a case of a group was run to its end.
+// ran reports whether a case of a group ran to its end.
 func (r *Report) ran(group string) bool {
 	return slices.ContainsFunc(r.Groups, func(g *GroupReport) bool {
 		return g.Name == group && len(g.Passed)+len(g.Failed)+len(g.Unsupported) > 0

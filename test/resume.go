@@ -133,14 +133,14 @@ func resumeFromARead(e *env) {
 			r.content[event.Key] = event.ModifiedIndex
 		}
 		for _, pair := range pairs {
-			e.Equal(pair.ModifiedIndex, r.content[pair.Key], "the last state of %s", pair.Key)
+			e.Equal(pair.ModifiedIndex, r.content[pair.Key], "the ModifiedIndex of the last event of %s", pair.Key)
 		}
 		if e.traits.FoldedUpdates {
 			continue
 		}
 		for index, what := range written {
 			key, _, _ := strings.Cut(what, "=")
-			e.True(events[index] || index <= r.content[key], "event %d", index)
+			e.True(events[index] || index <= r.content[key], "the watch did not deliver the event with the index %d", index)
 		}
 	}
 }
@@ -181,7 +181,7 @@ func resumeRecreated(e *env) {
 		}
 		e.Equal(last, events[len(events)-2].ModifiedIndex)
 		if r == live {
-			e.Contains(seen, kvdb.KVDelete, "the deletion of a key that was seen")
+			e.Contains(seen, kvdb.KVDelete, "the events must include the deletion of a key that the watch has seen")
 		}
 	}
 }
@@ -276,7 +276,7 @@ func resumeCollector(e *env) {
 		e.NoError(err)
 		return seen, version
 	}
-	e.eventually(func() bool { _, version := replay("", 0); return version >= third }, "the last update is not collected")
+	e.eventually(func() bool { _, version := replay("", 0); return version >= third }, "the collector has the last update")
 	collects := func(prefix string, waitIndex uint64, want ...uint64) {
 		e.t.Helper()
 		seen, version := replay(prefix, waitIndex)

@@ -21,11 +21,11 @@ func (e *env) text(val interface{}) string {
 	e.t.Helper()
 	if e.traits.Objects {
 		s, ok := val.(string)
-		e.True(ok, "the callback got a %T, a string was stored", val)
+		e.True(ok, "the callback got a %T; with Traits.Objects it must get the object that was stored, a string", val)
 		return s
 	}
 	b, ok := val.([]byte)
-	e.True(ok, "the callback got a %T, not the []byte value", val)
+	e.True(ok, "the callback got a %T; it must get the value as []byte, unless Traits.Objects is set", val)
 	return string(b)
 }
 
@@ -102,7 +102,7 @@ func selectsIllegal(e *env) {
 		},
 	} {
 		err := f()
-		e.True(err == mem.ErrIllegalSelect, "%s: %v", call, err)
+		e.True(err == mem.ErrIllegalSelect, "%s with a nil callback, or one that returned nil, returned %v; it must be mem.ErrIllegalSelect itself", call, err)
 	}
 }
 

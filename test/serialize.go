@@ -21,7 +21,7 @@ func serializeRoundTrip(e *env) {
 	serialized, err := e.kv.Serialize()
 	e.NoError(err)
 	var array []map[string]interface{}
-	e.NoError(json.Unmarshal(serialized, &array), "a JSON array")
+	e.NoError(json.Unmarshal(serialized, &array), "Serialize must return a JSON array")
 	pairs, err := e.kv.Deserialize(serialized)
 	e.NoError(err)
 	all := e.listed(e.sideBySide("_h", "a", "a/b", "binary", "ä ü")...)
@@ -42,7 +42,7 @@ func serializeRoundTrip(e *env) {
 	e.NoError(err)
 	decoded, err := e.kv.Deserialize(encoded)
 	e.NoError(err)
-	e.Equal(every, decoded, "every field")
+	e.Equal(every, decoded, "Deserialize must return every field that Serialize got")
 }
 
 // What was serialized is a complete backup of the domain.

@@ -158,7 +158,7 @@ func snapshotWatchGetsTheRest(e *env) {
 		for index, what := range written { // the latest of each key up to the snapshot
 			key, _, _ := strings.Cut(what, "=")
 			if index < s.index {
-				e.GreaterOrEqual(s.content[key].ModifiedIndex, index, "the snapshot lacks a write")
+				e.GreaterOrEqual(s.content[key].ModifiedIndex, index, "the ModifiedIndex of %s in the snapshot; it must include all earlier writes", key)
 			}
 		}
 		if len(later) > 0 {
@@ -173,15 +173,15 @@ func (e *env) followRest(r *recorder, later map[uint64]string, content map[strin
 	e.t.Helper()
 	seen := map[uint64]bool{}
 	for _, event := range r.until("storm/end") {
-		e.Equal(later[event.ModifiedIndex], event.Key+"="+string(event.Value), "event %d", event.ModifiedIndex)
-		e.False(seen[event.ModifiedIndex], "event %d comes twice", event.ModifiedIndex)
+		e.Equal(later[event.ModifiedIndex], event.Key+"="+string(event.Value), "the event with the index %d", event.ModifiedIndex)
+		e.False(seen[event.ModifiedIndex], "the watch delivered the event with the index %d twice", event.ModifiedIndex)
 		seen[event.ModifiedIndex] = true
 		content[event.Key] = kvdb.KVPair{
 			Key: event.Key, Value: event.Value, CreatedIndex: event.CreatedIndex, ModifiedIndex: event.ModifiedIndex,
 		}
 	}
 	if !e.traits.FoldedUpdates {
-		e.Len(later, len(seen), "events after the snapshot")
+		e.Len(later, len(seen), "a watch from the snapshot's index must deliver every later write")
 	}
 }
 
@@ -195,7 +195,7 @@ func snapshotIsOneMoment(e *env) {
 		e.NoError(err)
 		early, err := strconv.Atoi(string(content["2-early"].Value))
 		e.NoError(err)
-		e.True(late == early || late == early-1, "%d beside %d", late, early)
+		e.True(late == early || late == early-1, "the snapshot shows write %d of one key beside write %d of another; it must show one moment", late, early)
 		e.NoError(kvdb.Close(snapshot))
 	})
 }
@@ -293,7 +293,7 @@ func snapshotReadOnly(e *env) {
 		"WatchTree": func() error { return snapshot.WatchTree("", 0, nil, ignore) },
 	} {
 		err := f()
-		e.True(err == mem.ErrSnap, "%s: %v", call, err)
+		e.True(err == mem.ErrSnap, "%s on a snapshot returned %v; it must be mem.ErrSnap itself", call, err)
 	}
 	e.Equal([]string{"key"}, e.enumerate(""))
 	same, err := snapshot.Get("key")

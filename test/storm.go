@@ -39,7 +39,7 @@ func (e *env) startStorm() (finish func() map[uint64]string) {
 	}()
 	return func() map[uint64]string {
 		e.t.Helper()
-		e.NoError(wait(e, finished, "the writers"))
+		e.NoError(wait(e, finished, "the writers return"))
 		return written
 	}
 }
@@ -53,22 +53,22 @@ func (e *env) follow(r *recorder, written map[uint64]string) {
 	latest, n := uint64(0), 0
 	for _, event := range r.until("storm/end") {
 		n++
-		e.Equal(written[event.ModifiedIndex], event.Key+"="+string(event.Value), "event %d", event.ModifiedIndex)
-		e.Greater(event.ModifiedIndex, last[event.Key], "%s goes back", event.Key)
+		e.Equal(written[event.ModifiedIndex], event.Key+"="+string(event.Value), "the event with the index %d", event.ModifiedIndex)
+		e.Greater(event.ModifiedIndex, last[event.Key], "the ModifiedIndex of an event of %s; the events of a key must never go back", event.Key)
 		last[event.Key] = event.ModifiedIndex
 		if !e.traits.FoldedUpdates {
-			e.Greater(event.ModifiedIndex, latest, "events out of order")
+			e.Greater(event.ModifiedIndex, latest, "the ModifiedIndex of an event; events must come in order, unless Traits.FoldedUpdates is set")
 		}
 		latest = event.ModifiedIndex
 	}
 	pairs, err := e.kv.Enumerate("storm/")
 	e.NoError(err)
 	for _, pair := range pairs {
-		e.Equal(pair.ModifiedIndex, last[pair.Key], "the last state of %s", pair.Key)
+		e.Equal(pair.ModifiedIndex, last[pair.Key], "the ModifiedIndex of the last event of %s must be that of its pair", pair.Key)
 	}
 	if e.traits.FoldedUpdates {
 		e.except("updates of one key may be folded")
 		return
 	}
-	e.Len(written, n, "events delivered of those written")
+	e.Len(written, n, "the watch must deliver an event for every write, unless Traits.FoldedUpdates is set")
 }

@@ -10,7 +10,7 @@ var traitGroup = group{name: "Traits", cases: []testCase{
 	{name: "AsDeclared", run: traitsAsDeclared, alone: true},
 }}
 
-// The harness declares what the backend does, not less and not more.
+// The traits that the harness declares are those that the backend has.
 func traitsAsDeclared(e *env) {
 	declared := e.traits
 	found := e.probe()
@@ -19,10 +19,10 @@ func traitsAsDeclared(e *env) {
 	found.RestoredIndexGrows = declared.RestoredIndexGrows
 	found.CallTimeout, found.WatchTimeout = declared.CallTimeout, declared.WatchTimeout
 	differences := declared.differences(found)
-	e.Empty(differences, "Harness.Traits is not what was found by trying:\n%s", strings.Join(differences, "\n"))
+	e.Empty(differences, "Harness.Traits differs from what the suite found by trying:\n%s", strings.Join(differences, "\n"))
 }
 
-// differences says of each field that another value was found for what to do.
+// differences returns a message for each field that differs from the one found.
 func (t Traits) differences(found Traits) (differences []string) {
 	was, is := reflect.ValueOf(t), reflect.ValueOf(found)
 	for i := range was.NumField() {
@@ -32,7 +32,7 @@ func (t Traits) differences(found Traits) (differences []string) {
 		name, declared, tried := was.Type().Field(i).Name, was.Field(i).Interface(), is.Field(i).Interface()
 		if !reflect.DeepEqual(declared, tried) {
 			differences = append(differences, fmt.Sprintf(
-				"Traits.%s is %#v, and the store was found to have %#v: declare that, or mend the store", name, declared, tried))
+				"Traits.%s is %#v, but the store behaves like %#v: declare that, or change the backend", name, declared, tried))
 		}
 	}
 	return differences

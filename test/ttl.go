@@ -64,7 +64,7 @@ func ttlRefused(e *env) {
 	for call, write := range e.withTTL() {
 		for _, ttl := range refused {
 			_, err := write("key", ttl)
-			e.True(err == kvdb.ErrTTLNotSupported, "%s with a TTL of %d s: %v", call, ttl, err)
+			e.True(err == kvdb.ErrTTLNotSupported, "%s with a TTL of %d s returned %v; by Traits.NoTTL, MinTTL and MaxTTL it must be kvdb.ErrTTLNotSupported itself", call, ttl, err)
 		}
 	}
 	e.Equal(before.ModifiedIndex, e.holds("key", "before").ModifiedIndex)
@@ -86,7 +86,7 @@ func ttlRemaining(e *env) {
 		e.t.Helper()
 		e.NoError(err, call)
 		if e.traits.TTLUntold || pair.Key != "dir/ttl" {
-			e.Zero(pair.TTL, "%s of %s", call, pair.Key)
+			e.Zero(pair.TTL, "the TTL in the pair of %s that %s returned", pair.Key, call)
 			return
 		}
 		e.GreaterOrEqual(pair.TTL, ttl-int64(time.Since(began)/time.Second), call)
@@ -202,7 +202,7 @@ func ttlExpiry(e *env) {
 		again, err := e.kv.Create(key, "again", 0)
 		e.NoError(err)
 		if r != nil {
-			e.Greater(again.ModifiedIndex, expired[key].ModifiedIndex, "the expiry has an index of its own")
+			e.Greater(again.ModifiedIndex, expired[key].ModifiedIndex, "the ModifiedIndex of a write after the expiry, which has an index of its own")
 		}
 	}
 }
@@ -215,7 +215,7 @@ func (e *env) expires(key string, due time.Time, slack time.Duration) {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for deadline := due.Add(slack + patience); gone.IsZero(); <-ticker.C {
-		e.True(time.Now().Before(deadline), "%s does not expire", key)
+		e.True(time.Now().Before(deadline), "%s must expire; Traits.TTLSlack declares how late", key)
 		_, err := e.kv.Get(key)
 		if err == nil {
 			continue

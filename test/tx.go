@@ -93,7 +93,7 @@ func txCommit(e *env) {
 	}
 	e.put("key", "end")
 	r.seesValue("end")
-	e.NoError(e.tx().Commit(), "an empty one")
+	e.NoError(e.tx().Commit(), "Commit of an empty transaction must succeed")
 }
 
 func txSeveralKeys(e *env) {
@@ -159,7 +159,7 @@ func txConflict(e *env) {
 			c.change()
 			before := e.content(e.kv)
 			err := tx.Commit()
-			e.True(err == kvdb.ErrModified, "%s: %v", c.name, err)
+			e.True(err == kvdb.ErrModified, "%s: Commit returned %v; it must be kvdb.ErrModified itself", c.name, err)
 			e.Equal(before, e.content(e.kv), c.name)
 		}
 	}
@@ -182,7 +182,7 @@ func txNoConflict(e *env) {
 	e.holds("key", "read and written")
 	tx = e.tx()
 	e.txHolds(tx, "key", "read and written")
-	e.NoError(tx.Commit(), "one that only read")
+	e.NoError(tx.Commit(), "Commit of a transaction that only read must succeed if nothing changed")
 	tx = e.tx()
 	e.txHolds(tx, "key", "read and written")
 	e.put("key", "meanwhile")
@@ -215,7 +215,7 @@ func txAfterTheEnd(e *env) {
 			"Abort":   tx.Abort,
 		} {
 			err := f()
-			e.True(err == kvdb.ErrIllegal, "%s of a transaction that %s: %v", call, name, err)
+			e.True(err == kvdb.ErrIllegal, "%s of a transaction that %s returned %v; it must be kvdb.ErrIllegal itself", call, name, err)
 		}
 	}
 	e.holds("key", "changed")
@@ -269,7 +269,7 @@ func txLimit(e *env) {
 	tx = fill(limit + 1)
 	errs := []error{tx.Prepare(), tx.Commit()}
 	if e.traits.ServerTxLimit {
-		e.NoError(errs[0], "Prepare sends nothing")
+		e.NoError(errs[0], "Prepare must succeed, because it sends nothing to a server that alone knows the limit (Traits.ServerTxLimit)")
 		errs = errs[1:]
 	}
 	for _, err := range errs {
@@ -289,6 +289,6 @@ func txBadInput(e *env) {
 	_, err = tx.Put("key", func() {}, 0)
 	e.Error(err)
 	e.txWrites(tx, "key", "value")
-	e.NoError(tx.Commit(), "what was refused is no part of it")
+	e.NoError(tx.Commit(), "a Put that was refused must not be part of the transaction")
 	e.holds("key", "value")
 }

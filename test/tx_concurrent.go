@@ -92,7 +92,7 @@ func txAllOrNone(e *env) {
 			sum, err = sum+n, errors.Join(err, convErr)
 		}
 		if err == nil && sum != total {
-			err = fmt.Errorf("the sum is %d", sum)
+			err = fmt.Errorf("a read sees a part of a transaction: the sum is %d", sum)
 		}
 		return err
 	}

@@ -155,7 +155,7 @@ func valuesDecoding(e *env) {
 	e.put("key", "no JSON")
 	pair, err = e.kv.GetVal("key", &got)
 	e.is(kvdb.ErrUnmarshal, err)
-	e.NotNil(pair, "the pair comes with the error")
+	e.NotNil(pair, "GetVal must return the pair with kvdb.ErrUnmarshal")
 	e.Equal("no JSON", string(pair.Value))
 	_, err = e.kv.GetVal("missing", &got)
 	e.is(kvdb.ErrNotFound, err)

@@ -40,7 +40,7 @@ func watchEvents(e *env) {
 			e.Equal(action, event.Action)
 			e.Equal(index, event.ModifiedIndex)
 			if action == kvdb.KVDelete && !e.traits.DeletedValue {
-				e.Empty(event.Value, "the event of a delete")
+				e.Empty(event.Value, "the Value in the event of a delete, unless Traits.DeletedValue is set")
 				continue
 			}
 			e.Equal(value, string(event.Value))
@@ -151,7 +151,7 @@ func watchRegisteredOnReturn(e *env) {
 		e.Equal(last.ModifiedIndex, tree.next().ModifiedIndex)
 		events := busy.until(marker)
 		e.Equal(last.ModifiedIndex, events[len(events)-1].ModifiedIndex)
-		e.NoError(wait(e, written, "the other writers"))
+		e.NoError(wait(e, written, "the other writers return, whatever the callback of a watch does"))
 	}
 }
 
@@ -267,7 +267,7 @@ func watchCallbackMayCall(e *env) {
 	})
 	e.NoError(e.kv.WatchKey("key", 0, nil, r.callback))
 	e.put("key", "value")
-	e.NoError(wait(e, answered, "the calls of a watch callback"))
+	e.NoError(wait(e, answered, "the calls that a watch callback makes return"))
 	e.holds("answer", "value")
 	e.put("inner", "value")
 	e.Equal("inner", inner.next().Key)
@@ -280,7 +280,7 @@ func watchIsReleased(e *env) {
 	for range 50 {
 		e.watchOnce()
 	}
-	e.eventually(func() bool { return goroutines() < before+20 }, "goroutines of 50 watches stay")
+	e.eventually(func() bool { return goroutines() < before+20 }, "the goroutines of 50 watches that ended are gone")
 }
 
 // watchOnce makes a watch that ends with its first event.

@@ -26,10 +26,10 @@ func (e *env) pairIs(call string, pair *kvdb.KVPair, key, value string, action k
 	e.t.Helper()
 	e.Equal(key, pair.Key, call)
 	e.Equal(value, string(pair.Value), call)
-	e.Equal(action, pair.Action, "%s: action", call)
-	e.Equal(created, pair.CreatedIndex, "%s: created index", call)
-	e.Equal(modified, pair.ModifiedIndex, "%s: modified index", call)
-	e.GreaterOrEqual(pair.KVDBIndex, pair.ModifiedIndex, "%s: store's index", call)
+	e.Equal(action, pair.Action, "the Action in the pair that %s returned", call)
+	e.Equal(created, pair.CreatedIndex, "the CreatedIndex in the pair that %s returned", call)
+	e.Equal(modified, pair.ModifiedIndex, "the ModifiedIndex in the pair that %s returned", call)
+	e.GreaterOrEqual(pair.KVDBIndex, pair.ModifiedIndex, "the KVDBIndex in the pair that %s returned", call)
 }
 
 func writesPairs(e *env) {
@@ -59,7 +59,7 @@ func writesPairs(e *env) {
 	old, err := e.kv.Delete("key")
 	e.NoError(err)
 	e.pairIs("Delete", old, "key", "last", kvdb.KVDelete, created.CreatedIndex, put.ModifiedIndex)
-	e.Greater(old.KVDBIndex, put.ModifiedIndex, "the index of the delete")
+	e.Greater(old.KVDBIndex, put.ModifiedIndex, "the KVDBIndex in the pair that Delete returned, which is the index of the delete")
 	e.Greater(e.put("key", "again").ModifiedIndex, old.KVDBIndex)
 	put = e.put("other", "y")
 	old, err = e.kv.CompareAndDelete(&kvdb.KVPair{Key: "other", Value: []byte("y")}, 0)
@@ -75,7 +75,7 @@ func writesPairsOfReads(e *env) {
 	check := func(call string, pair *kvdb.KVPair) {
 		e.t.Helper()
 		e.pairIs(call, pair, "key", `"2"`, kvdb.KVGet, created.CreatedIndex, put.ModifiedIndex)
-		e.GreaterOrEqual(pair.KVDBIndex, later.ModifiedIndex, "%s: the index at the reply", call)
+		e.GreaterOrEqual(pair.KVDBIndex, later.ModifiedIndex, "the KVDBIndex in the pair that %s returned, which is the store's index at the reply", call)
 	}
 	pair, err := e.kv.Get("key")
 	e.NoError(err)
@@ -224,7 +224,7 @@ func (e *env) wins(want error, f func(i int) error) {
 		}
 		e.is(want, err)
 	}
-	e.Equal(1, winners, "callers that succeeded")
+	e.Equal(1, winners, "the number of callers that succeeded; of several with the same condition exactly one must")
 }
 
 func writesOneCreateWins(e *env) {
