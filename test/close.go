@@ -113,9 +113,9 @@ func closeLeavesNoGoroutine(e *env) {
 		e.lock(kv, "lock", "me")
 		e.close(kv)
 	}
-	use() // what the process needs once
+	use() // starts the goroutines that live as long as the process
 	var before int
-	e.eventually(func() bool { // what other cases left behind ends
+	e.eventually(func() bool { // the goroutines of earlier cases end
 		last := before
 		before = goroutines()
 		return before == last

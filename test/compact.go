@@ -80,8 +80,8 @@ func compactBound(e *env) {
 	e.Equal(indexes[back+1], e.watchTree("dir/", indexes[back]).next().ModifiedIndex)
 }
 
-// Calls that are not about the past work while somebody compacts the whole history
-// again and again: nothing was promised yet to a call that has not returned.
+// Calls that do not ask for the past work while another client compacts the whole history
+// repeatedly.
 func compactAllTheTime(e *env) {
 	if e.traits.NoCompact {
 		return

@@ -16,8 +16,7 @@ var conditionGroup = group{name: "Conditions", calls: "CompareAndSet, CompareAnd
 	{name: "Counter", run: conditionsCounter},
 }}
 
-// condition is what a conditional write asks of a key whose value is "present"
-// if it is there.
+// condition is the condition of a write. The value of a key that exists is "present".
 type condition struct {
 	exists     bool
 	flags      kvdb.KVFlags
@@ -27,13 +26,13 @@ type condition struct {
 	deleteOnly bool
 }
 
-// failures are the errors that c may fail with, none when it holds: the rules
-// of kvdb in other words.
+// failures returns the errors that c may fail with, none if it holds. It states the rules of
+// conditions independently of the library.
 func (c condition) failures() []error {
 	unborn := !c.deleteOnly && c.flags&kvdb.KVModifiedIndex != 0 && c.mod == "zero"
 	if !c.exists {
 		if unborn && c.flags&(kvdb.KVPrevExists|kvdb.KVCreatedIndex) == 0 {
-			return nil // whatever previous value is given
+			return nil // whatever the previous value
 		}
 		return []error{kvdb.ErrNotFound}
 	}
@@ -54,7 +53,7 @@ func (c condition) failures() []error {
 	return failures
 }
 
-// given is the index that a condition gives for one that is there.
+// given returns the index that a condition gives for a key with the index index.
 func given(how string, index uint64) uint64 {
 	switch how {
 	case "match":
@@ -152,7 +151,7 @@ func conditionsCompareAndDelete(e *env) {
 	})
 }
 
-// An empty prevValue that is not nil is a condition as well.
+// An empty prevValue that is not nil is a condition too.
 func conditionsEmptyPrevValue(e *env) {
 	if e.traits.NoEmptyValue {
 		e.put("key", "value")
@@ -193,7 +192,7 @@ func conditionsOneWins(e *env) {
 	}
 }
 
-// No update is lost between callers that read, and write if nothing changed.
+// No update is lost among callers that each read a key and write it if it is unchanged.
 func conditionsCounter(e *env) {
 	const callers, increments = 6, 8
 	kvs := []kvdb.Kvdb{e.kv, e.peer()}

@@ -17,7 +17,7 @@ var contextGroup = group{name: "Contexts", calls: "kvdb.WithContext", cases: []t
 	{name: "ViewOfAView", run: contextViewOfAView},
 }}
 
-// calls are all calls on kv that reach the store, for those who look at errors.
+// calls returns all calls on kv that reach the store, for cases that check their errors.
 func calls(kv kvdb.Kvdb) map[string]func() error {
 	pair := &kvdb.KVPair{Key: "key", Value: []byte("x")}
 	ignore := func(string, interface{}, *kvdb.KVPair, error) error { return nil }

@@ -12,9 +12,8 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// harmless are all calls on kv, which may be a view of instance, that reach the
-// store and leave no trace but below the domain: they are those of calls, and
-// others. A lock is at a key of that name.
+// harmless returns calls on kv, which may be a view of instance, that reach the store and
+// change nothing outside of the domain: those of calls, and more. lock is the key of a lock.
 func harmless(e *env, instance, kv kvdb.Kvdb, lock string) map[string]func() error {
 	all := calls(kv)
 	for _, call := range []string{"AddMember", "AddLearner", "SetEndpoints", "Lock", "LockWithID", "LockWithTimeout"} {
@@ -35,7 +34,7 @@ func harmless(e *env, instance, kv kvdb.Kvdb, lock string) map[string]func() err
 			if err != nil {
 				return err
 			}
-			// The lock must go, so who unlocks it has more time.
+			// The lock must be released, so another Unlock has no time limit.
 			defer func() { e.NoError(instance.Unlock(pair)) }()
 			return kv.Unlock(pair)
 		},
@@ -83,16 +82,16 @@ func transactions(kv kvdb.Kvdb) map[string]func() error {
 	}
 }
 
-// answers are errors that a call returns when it was answered in time. All calls of
-// users may return any other.
+// answers are the errors of calls that were answered in time. A call about users may return
+// others.
 var answers = []error{
 	kvdb.ErrNotFound, kvdb.ErrExist, kvdb.ErrModified, kvdb.ErrValueMismatch, kvdb.ErrUnmarshal,
 	kvdb.ErrNotSupported, kvdb.ErrTTLNotSupported, kvdb.ErrInvalidLock, kvdb.ErrMemberDoesNotExist, kvdb.ErrTooLarge,
 }
 
-// A context that ends in the middle of a call, by its deadline or by cancellation, is
-// the caller's wish: the error has the context's and its cause, and does not say that
-// the store cannot be reached. No endpoint is left because of it.
+// If the context of a call ends meanwhile, by its deadline or by cancellation, the error
+// wraps the context's error and its cause, and not that the store cannot be reached. The
+// instance does not leave the endpoint because of it.
 func contextEndsInTheMiddle(e *env) {
 	kv := e.kv
 	if silent := e.silentEndpoint(); silent != "" {
@@ -151,8 +150,8 @@ func (e *env) endedBy(ctx context.Context, err error, format string, args ...int
 	e.Failf("errors.Is must find the context's error", "%s returned %v", what, err)
 }
 
-// silentEndpoint is one that accepts connections and says nothing, of the form of
-// the harness's, or "" where there are none.
+// silentEndpoint returns an endpoint that accepts connections and never answers, in the form
+// of the harness's endpoints, or "" if there are none.
 func (e *env) silentEndpoint() string {
 	e.t.Helper()
 	if len(e.suite.Endpoints) == 0 || !e.traits.Endpoints {

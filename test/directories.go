@@ -9,7 +9,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// sideBySide leaves out the keys that the store cannot hold beside the others.
+// sideBySide returns keys without those that the store cannot hold beside the others.
 func (e *env) sideBySide(keys ...string) []string {
 	if !e.traits.Directories {
 		return keys
@@ -19,7 +19,7 @@ func (e *env) sideBySide(keys ...string) []string {
 	})
 }
 
-// listed leaves out the keys that the store does not list.
+// listed returns keys without those that the store does not list.
 func (e *env) listed(keys ...string) []string {
 	if !e.traits.HiddenUnlisted {
 		return keys

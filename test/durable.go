@@ -54,7 +54,7 @@ func durableReopen(e *env) {
 const (
 	childVariable = "KVDB_TEST_CHILD" // environment: a childTask in JSON
 	childReady    = "kvdb-test-child: ready"
-	// deathLimit is within what time others get the lock of a dead process.
+	// deathLimit is the time within which others obtain the lock of a dead process.
 	deathLimit = 25 * time.Second
 )
 
@@ -88,8 +88,8 @@ func Child(t *testing.T, init kvdb.DatastoreInit) {
 	require.NoError(t, err)
 }
 
-// A process that is killed leaves what was acknowledged, and its locks to
-// others.
+// After a process is killed, its acknowledged writes are in the store, and others obtain its
+// locks.
 func durableKilledProcess(e *env) {
 	if e.suite.Child == "" {
 		e.t.Skip("Harness.Child is not set: name a test there that calls test.Child with the same Init, so that its process can be killed. Only a store that ends with its process does without")

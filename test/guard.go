@@ -8,7 +8,7 @@ var guardGroup = group{name: "Guards", calls: "kvdb.TxGuard", needs: []*part{txP
 	{name: "WrongPair", run: guardWrongPair},
 }}
 
-// guarded is a transaction that is tied to lock, nil where there is no such.
+// guarded returns a transaction that is tied to lock, or nil if the store has none.
 func (e *env) guarded(lock *kvdb.KVPair) kvdb.Tx {
 	e.t.Helper()
 	tx := e.tx()

@@ -18,7 +18,7 @@ var helperGroup = group{name: "Helpers", calls: "kvdb.Pairs, Events, GetAs, Enum
 	{name: "WrappersOption", run: helpersWrappersOption},
 }}
 
-// pages iterates in pages of that size, where the backend has pages.
+// pages returns the pairs below prefix, read in pages of that size if the backend has pages.
 func (e *env) pages(prefix string, size int) (pairs kvdb.KVPairs) {
 	e.t.Helper()
 	iterator := kvdb.Pairs(e.kv, prefix)
@@ -32,7 +32,7 @@ func (e *env) pages(prefix string, size int) (pairs kvdb.KVPairs) {
 	return pairs
 }
 
-// withoutIndex is pairs without what a moment later may be another.
+// withoutIndex returns pairs without the KVDBIndex, which differs between two reads.
 func withoutIndex(pairs kvdb.KVPairs) []kvdb.KVPair {
 	var all []kvdb.KVPair
 	for _, pair := range pairs {
@@ -174,7 +174,7 @@ func helpersModifyAs(e *env) {
 	e.Equal(value, again)
 }
 
-var registered atomic.Int64 // names a backend for kvdb.New that nobody else uses
+var registered atomic.Int64 // makes the names of backends for kvdb.New unique
 
 // New stacks the wrappers that the option names, innermost first.
 func helpersWrappersOption(e *env) {

@@ -8,11 +8,10 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// History is a server whose store can be taken back to an earlier state. While a
-// function meanwhile runs clients cannot reach the store, but at the endpoints
-// that it gets.
+// History is implemented by a server whose store can be restored to an earlier state. While
+// the function meanwhile runs, clients reach the store only at the endpoints that it gets.
 type History interface {
-	// Wipe makes the store what it was before its first use.
+	// Wipe makes the store as empty as before its first use.
 	Wipe(meanwhile func(endpoints []string) error) error
 	// Backup keeps the store's present state: with online by the store's own
 	// means, which may be an error that wraps errors.ErrUnsupported; else all
@@ -32,10 +31,10 @@ var historyGroup = group{name: "History", calls: "when the store went back to an
 	{name: "LockInBackup", run: historyLockInBackup, alone: true, needs: []*part{lockPart}},
 }}
 
-// historySoon is within what time an instance works after its store went back.
+// historySoon is the time within which an instance works after its store went back.
 const historySoon = 15 * time.Second
 
-// wayBack is how a store's history goes back.
+// wayBack is a way in which the history of a store goes back.
 type wayBack int
 
 const (
@@ -44,7 +43,7 @@ const (
 	fromSnapshot         // of the store's own
 )
 
-// begin keeps the state that a way back leads to.
+// begin saves the state that goBack restores.
 func (e *env) begin(way wayBack) {
 	e.t.Helper()
 	if e.suite.History == nil {
@@ -61,7 +60,7 @@ func (e *env) begin(way wayBack) {
 	e.recovers()
 }
 
-// goBack takes the store back.
+// goBack restores the store to the state at begin.
 func (e *env) goBack(way wayBack, meanwhile func(endpoints []string) error) {
 	e.t.Helper()
 	if way == wiped {
@@ -161,8 +160,8 @@ func (e *env) lockLater(key string) <-chan error {
 	return waited
 }
 
-// writePast writes what a case has written before, and more, until the store's
-// index is larger than index.
+// writePast writes the keys that a case has written before, and more, until the index of
+// the store is larger than index.
 func (e *env) writePast(endpoints []string, index uint64) error {
 	const margin = 10
 	kv, err := e.suite.Init(e.domain, endpoints, e.options(nil), nil)
@@ -215,9 +214,8 @@ func (e *env) works(kv kvdb.Kvdb, way wayBack) {
 	e.NoError(kv.Unlock(lock))
 }
 
-// A lock that is in the state that came back is still held, or told lost: what
-// the holder knows and what the store says agree. A lock obtained after the
-// backup, by an instance that held another one at the time, is lost.
+// A lock that is in the restored state is held, or reported as lost, and the holder and the
+// store agree about that. A lock that the same instance obtained after the backup is lost.
 func historyLockInBackup(e *env) {
 	cb, calls := fatals()
 	holder := e.openWith(e.domain, nil, cb)

@@ -243,7 +243,7 @@ func keysIllegal(e *env) {
 	ignore := func(string, interface{}, *kvdb.KVPair, error) error { return nil }
 	keys := append([]string{""}, e.traits.IllegalKeys...)
 	if e.traits.FoldedSlashes {
-		keys = append(keys, "/", "//") // nothing is left of them
+		keys = append(keys, "/", "//") // the same as the empty key
 	}
 	for _, key := range keys {
 		pair := &kvdb.KVPair{Key: key, Value: []byte("value")}
@@ -273,8 +273,7 @@ func keysIllegal(e *env) {
 	e.Empty(e.enumerate(""))
 }
 
-// A key of any bytes, where the store takes it, is the same for all that hand keys
-// out.
+// A key of any bytes, if the store accepts it, comes back unchanged from every call.
 func keysNotUTF8(e *env) {
 	if slices.Contains(e.traits.IllegalKeys, notUTF8) {
 		return // asserted above
@@ -322,8 +321,8 @@ func keysNotUTF8(e *env) {
 	e.Len(e.enumerate("dir/"), 3)
 }
 
-// A pair whose key is the domain and a slash, which only another program can
-// write, is in nothing that hands keys out, for no call takes its key.
+// A pair whose key is the domain and a slash, which only another program can write, is not
+// returned by any call, because no call accepts its key.
 func keysEmptyBelowTheDomain(e *env) {
 	if e.traits.PrivateStore {
 		return // there is no other program

@@ -33,8 +33,8 @@ var lockGroup = group{name: "Locks", calls: "Lock, LockWithID, LockWithTimeout, 
 	{name: "CloseEndsWaiters", run: lockCloseEndsWaiters},
 }}
 
-// lock obtains a lock that must be obtained in time. Where the store has no locks
-// this, unlock, notLost and isLocked assert that, and lock returns nil.
+// lock obtains a lock, and asserts that this succeeds in time. If the store has no locks,
+// lock, unlock, notLost and isLocked assert that instead, and lock returns nil.
 func (e *env) lock(kv kvdb.Kvdb, key, owner string) *kvdb.KVPair {
 	e.t.Helper()
 	pair, err := kv.LockWithTimeout(key, owner, patience, 0)
@@ -57,7 +57,7 @@ func (e *env) unlock(kv kvdb.Kvdb, pair *kvdb.KVPair) {
 	e.NoError(err)
 }
 
-// held is what the Lock field of a lock's pair implements.
+// held returns the Lock field of the pair of a lock.
 func (e *env) held(lock *kvdb.KVPair) kvdb.HeldLock {
 	e.t.Helper()
 	held, ok := lock.Lock.(kvdb.HeldLock)
@@ -78,7 +78,7 @@ func (e *env) notLost(lock *kvdb.KVPair) {
 	}
 }
 
-// isLocked asserts who holds a lock, "" for nobody.
+// isLocked asserts which owner holds a lock, "" for none.
 func (e *env) isLocked(key, owner string) {
 	e.t.Helper()
 	locked, by, err := e.kv.IsKeyLocked(key)
@@ -97,7 +97,7 @@ func lockOneHolder(e *env) {
 	const callers, rounds = 12, 5
 	kvs := []kvdb.Kvdb{e.kv, e.peer(), e.peer()}
 	var holders atomic.Int32
-	token := uint64(0) // protected by the lock; holders orders the accesses
+	token := uint64(0) // protected by the lock; the atomic holders makes that visible to the race detector
 	e.put("count", 0)
 	e.concurrently(callers, func(i int) error {
 		for range rounds {
@@ -120,7 +120,7 @@ func lockOneHolder(e *env) {
 			if err != nil {
 				return err
 			}
-			for range 2 * callers { // the others get a chance to break in
+			for range 2 * callers { // gives the others the time to break the rule
 				runtime.Gosched()
 			}
 			if n := holders.Add(-1); n != 0 {
@@ -136,7 +136,7 @@ func lockOneHolder(e *env) {
 	e.isLocked("key", "")
 }
 
-// A lock is not for whoever gives the holder's ID: Lock gives the same to all.
+// A lock excludes callers with the same ID too, because Lock uses one ID for all.
 func lockSameOwner(e *env) {
 	kvs := []kvdb.Kvdb{e.kv, e.peer()}
 	first, err := e.kv.Lock("key")
@@ -156,7 +156,7 @@ func lockSameOwner(e *env) {
 			if n := holders.Add(1); n != 1 {
 				return fmt.Errorf("%d holders", n)
 			}
-			for range 20 { // the others get a chance to break in
+			for range 20 { // gives the others the time to break the rule
 				runtime.Gosched()
 			}
 			holders.Add(-1)
@@ -203,7 +203,7 @@ func lockIsKeyLocked(e *env) {
 	e.NoError(e.kv.Unlock(pair))
 }
 
-// A lock not obtained in time is an error that says which one and who has it.
+// The error of a lock that is not obtained in time names the key and the owner.
 func lockTryDuration(e *env) {
 	const try = 150 * time.Millisecond
 	pair := e.lock(e.kv, "key", "the holder")
@@ -221,8 +221,7 @@ func lockTryDuration(e *env) {
 	e.NoError(e.kv.Unlock(e.lock(e.kv, "key", "me")))
 }
 
-// A waiter is woken by the release: who polled once a second would take ten
-// seconds for this.
+// A release wakes the next waiter. Polling once a second would take ten seconds here.
 func lockHandOver(e *env) {
 	const handOvers = 20
 	kvs := []kvdb.Kvdb{e.kv, e.peer()}
@@ -274,7 +273,7 @@ func lockEachWaiterOnce(e *env) {
 	e.isLocked("key", "")
 }
 
-// A waiter whose context ends gives up, and stands in nobody's way.
+// A waiter whose context ends gives up, and does not delay the others.
 func lockCancelledWaiter(e *env) {
 	pair := e.lock(e.kv, "key", "holder")
 	kvs := []kvdb.Kvdb{e.kv, e.peer()}

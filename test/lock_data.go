@@ -6,8 +6,8 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// A lock and a value at one key do not know of each other, or exclude each
-// other where the store keeps them in one place.
+// A lock and a value at one key are independent. If the store keeps them in one place
+// (Traits.LockSharesKey), they exclude each other.
 func lockBesideAValue(e *env) {
 	e.put("key", "value")
 	if e.traits.LockSharesKey {

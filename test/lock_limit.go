@@ -15,7 +15,7 @@ type fatal struct {
 	text string
 }
 
-// fatals returns a fatal callback and what it is called with.
+// fatals returns a fatal callback and the channel of its calls.
 func fatals() (kvdb.FatalErrorCB, chan fatal) {
 	calls := make(chan fatal, 100)
 	return func(err error, format string, args ...interface{}) {
@@ -85,7 +85,7 @@ func lockHoldLimitOfTheInstance(e *env) {
 	e.Zero(kv.GetLockHoldDuration())
 }
 
-// The callback may call the library, for no lock of the library's is held.
+// The callback may call the library, because no mutex of the library is held.
 func lockFatalCallbackMayCall(e *env) {
 	pairs, unlocked := make(chan *kvdb.KVPair, 1), make(chan error, 1)
 	var kv kvdb.Kvdb
@@ -103,8 +103,8 @@ func lockFatalCallbackMayCall(e *env) {
 	e.False(locked)
 }
 
-// Without a callback nothing happens when a lock is held for too long. A second
-// lock with a longer limit tells when that was.
+// Without a callback nothing happens when a lock is held for too long. A second lock with a
+// longer limit shows that the time has passed.
 func lockNoFatalCallback(e *env) {
 	silent := e.openWith(e.domain, nil, nil)
 	cb, calls := fatals()

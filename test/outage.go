@@ -29,7 +29,7 @@ var outageGroup = group{name: "Outages", calls: "when the server stops, dies, ha
 	{name: "WatchGivesUp", run: outageWatchGivesUp, alone: true, needs: []*part{watchPart}},
 }}
 
-// recovery is how long a store may take to serve again when its server is back.
+// recovery is the time within which a store must serve again when its server is back.
 const recovery = time.Minute
 
 // fault is a way in which a member stops serving, and serves again.
@@ -44,7 +44,8 @@ var (
 	isolated = fault{Server.Isolate, Server.Rejoin}
 )
 
-// do does to a member what the harness's server can, or skips the case.
+// do calls a method of the harness's server for a member. It skips the case if the server
+// does not support it.
 func (e *env) do(f func(s Server, member int) error, member int) {
 	e.t.Helper()
 	err := f(e.suite.Server, member)
@@ -54,8 +55,8 @@ func (e *env) do(f func(s Server, member int) error, member int) {
 	e.NoError(err)
 }
 
-// strike begins a fault of the members, and returns what ends it. It ends with
-// the case at the latest.
+// strike starts a fault of the members, and returns a function that ends it. The end of the
+// case ends it too.
 func (e *env) strike(f fault, members ...int) (end func()) {
 	e.t.Helper()
 	var struck []int
@@ -83,7 +84,7 @@ func (e *env) everyMember() []int {
 }
 
 func (e *env) callLimit() time.Duration {
-	return cmp.Or(e.traits.CallTimeout, 10*time.Second) + 5*time.Second // a busy machine is no fault
+	return cmp.Or(e.traits.CallTimeout, 10*time.Second) + 5*time.Second // with room for a busy machine
 }
 
 // recovers waits until writes succeed again.
@@ -100,8 +101,8 @@ func (e *env) recovers() {
 	}
 }
 
-// outageError asserts the error of a write during an outage, and reports whether
-// it is known that nothing was written.
+// outageError asserts the error of a write during an outage, and reports whether it means
+// that nothing was written.
 func (e *env) outageError(call string, err error) (nothingWritten bool) {
 	e.t.Helper()
 	unknown := errors.Is(err, kvdb.ErrUnknownOutcome)
@@ -110,8 +111,8 @@ func (e *env) outageError(call string, err error) (nothingWritten bool) {
 	return !unknown
 }
 
-// Calls during an outage return in time with an error that says so, what was
-// not written is not there, and the instance works when the store is back.
+// Calls during an outage return in time with an error that names it. A write that certainly
+// failed is not in the store. The instance works when the store is back.
 func outageCalls(f fault) func(e *env) {
 	return func(e *env) {
 		e.put("before", "value")

@@ -9,18 +9,18 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// A member that clients reach, and that is cut off from the others, slows a few calls
-// down until it is left. That is true of every member, the leader among them.
+// If a member that clients reach is cut off from the other members, a few calls are slow
+// until the instance leaves it. That holds for every member, including the leader.
 func outageCutOffMember(e *env) {
 	peers, ok := e.suite.Server.(Peers)
 	if !ok || e.suite.Server.Members() < 3 {
 		e.t.Skip("Harness.Server is no test.Peers: it cannot cut a member off from the others alone")
 	}
 	const (
-		settling = 5 * time.Second // for an election, and to find out
+		settling = 5 * time.Second // for an election, and for the instance to notice
 		calls    = 200
 		slow     = 300 * time.Millisecond
-		most     = 5 // that are slow, or fail
+		most     = 5 // calls that may be slow, or fail
 	)
 	cutOff := fault{
 		func(_ Server, member int) error { return peers.CutOff(member) },
@@ -63,8 +63,8 @@ func outageCutOffMember(e *env) {
 	}
 }
 
-// When the store is silent it is the caller who decides how long a call takes, and
-// the error says that it was he.
+// If the store does not answer, a call ends with its context, and the error names the
+// context.
 func outageCallerGivesUp(e *env) {
 	pair := e.lock(e.kv, "unlocked", "me")
 	end := e.strike(paused, e.everyMember()...)
@@ -94,7 +94,7 @@ func outageCallerGivesUp(e *env) {
 }
 
 // closeLimit is how long Close may take.
-const closeLimit = 10*time.Second + 5*time.Second // a busy machine is no fault
+const closeLimit = 10*time.Second + 5*time.Second // with room for a busy machine
 
 // Close releases locks also while the members elect a leader.
 func outageCloseInElection(e *env) {
@@ -118,7 +118,7 @@ func outageCloseInElection(e *env) {
 	}
 }
 
-// Close names the locks that it could not release, when its time is over.
+// The error of Close names the locks that it could not release in its time.
 func outageCloseNamesLocks(e *env) {
 	if _, ok := e.suite.Server.(Peers); !ok {
 		e.t.Skip("the harness's server is in this process, where locks can always be released")
@@ -144,8 +144,8 @@ func outageCloseNamesLocks(e *env) {
 	e.NoError(err)
 }
 
-// Lock goes on over lost connections until its try duration is over: for longer than
-// another call would, and not for ever.
+// Lock continues when connections are lost, until its try duration is over, which may be
+// longer than the time limit of other calls.
 func outageLockWaits(e *env) {
 	end := e.strike(stopped, e.everyMember()...)
 	callTimeout := cmp.Or(e.traits.CallTimeout, 10*time.Second)

@@ -9,17 +9,17 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// changes is writers who change and delete keys of their own through all that
-// happens to the server. As nobody else writes a key its history is known, up to
-// a write with an unknown outcome: after that the writer takes another key.
+// changes has writers that change and delete keys during faults of the server. Each writer
+// has its own keys, so the history of a key is known up to a write with an unknown outcome.
+// After that the writer takes another key.
 type changes struct {
 	e       *env
-	watched *recorder // sees it from the start
+	watched *recorder // a watch from before the first write
 	stop    func()    // ends the writers
 
 	mu        sync.Mutex          // protects the fields below
 	histories map[string][]change // of each key
-	wrong     []error             // that no write may return
+	wrong     []error             // of writes, which no write may return
 }
 
 // change is a write that was acknowledged, or, as the last one of a key, one
@@ -47,7 +47,7 @@ func (e *env) changes() *changes {
 	return c
 }
 
-// life writes key until the outcome of a write is unknown.
+// life changes and deletes key until the outcome of a write is unknown.
 func (c *changes) life(ctx context.Context, key string) {
 	kv, last := c.e.kv, uint64(0)
 	for i := 0; ctx.Err() == nil; {
@@ -89,8 +89,8 @@ func (c *changes) life(ctx context.Context, key string) {
 	}
 }
 
-// check asserts that the watch, if the store has any, saw what was written, each
-// write once, and that what it saw last is what the store has.
+// check asserts that the watch, if the store has watches, delivered each write once, and
+// that the last event of each key is its state in the store.
 func (c *changes) check() {
 	e := c.e
 	e.t.Helper()
@@ -120,7 +120,7 @@ func (c *changes) check() {
 		switch pair := now[key]; {
 		case len(events) == 0:
 			e.Nil(pair, "%s exists, but the watch delivered no event of it", key)
-		case pair != nil: // a request that was held up may have come later
+		case pair != nil: // a delayed request may have arrived after the last event
 			e.GreaterOrEqual(events[len(events)-1].ModifiedIndex, pair.ModifiedIndex, "the ModifiedIndex of the last event of %s", key)
 		case !last.unknown || last.value == "":
 			e.Equal(kvdb.KVDelete, events[len(events)-1].Action, "the Action of the last event of %s, which does not exist any more", key)
@@ -143,8 +143,8 @@ func (c *changes) checkState(now map[string]*kvdb.KVPair) {
 	}
 }
 
-// isHistory asserts that events are those of a key's history, in order, none
-// twice, and none left out but where updates are folded.
+// isHistory asserts that events are the history of a key, in order and without repetition.
+// Events may be missing only if Traits.FoldedUpdates is set.
 func (e *env) isHistory(key string, events []*kvdb.KVPair, history []change) {
 	e.t.Helper()
 	next := 0

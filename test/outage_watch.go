@@ -12,19 +12,18 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// chronicle is writers who create keys, each once, through all that happens to
-// the server.
+// chronicle has writers that create keys, each once, during faults of the server.
 type chronicle struct {
 	e       *env
-	watched *recorder // sees it from the start
+	watched *recorder // a watch from before the first write
 	stop    func()    // ends the writers
 	grown   chan struct{}
 
 	mu      sync.Mutex        // protects the fields below
-	written map[uint64]string // index → key, of those that succeeded
-	refused []string          // keys whose write is known not to have happened
-	unknown []string          // keys whose write may have
-	wrong   []error           // that no write may return
+	written map[uint64]string // index → key, of the acknowledged writes
+	refused []string          // keys whose write certainly did not happen
+	unknown []string          // keys whose write has an unknown outcome
+	wrong   []error           // of writes, which no write may return
 }
 
 // chronicle starts the writers.
@@ -45,8 +44,7 @@ func (e *env) chronicle() *chronicle {
 	return c
 }
 
-// create makes one write. ErrExist would be the work of the same call, sent
-// twice.
+// create makes one write. ErrExist would mean that the library sent it twice.
 func (c *chronicle) create(key string) {
 	pair, err := c.e.kv.Create(key, key, 0)
 	c.mu.Lock()
@@ -86,8 +84,8 @@ func (c *chronicle) until(succeeded, failed int) {
 	}
 }
 
-// check asserts that the watch, if the store has any, saw each write once, in order,
-// and that the store has what was acknowledged, and nothing that was refused.
+// check asserts that the watch, if the store has watches, delivered each write once and in
+// order, and that the store has the acknowledged writes and none of the refused ones.
 func (c *chronicle) check() {
 	c.e.t.Helper()
 	c.stop()
@@ -96,7 +94,7 @@ func (c *chronicle) check() {
 	seen := map[string]uint64{}
 	last := uint64(0)
 	for _, event := range c.watched.until("chronicle/end") {
-		_, twice := seen[event.Key] // NotContains would compare it with all
+		_, twice := seen[event.Key] // NotContains would be slow
 		c.e.False(twice, "the watch delivered an event of %s twice", event.Key)
 		c.e.Equal(kvdb.KVCreate, event.Action)
 		c.e.Equal(event.Key, string(event.Value))
@@ -109,7 +107,7 @@ func (c *chronicle) check() {
 	pairs, err := c.e.kv.Enumerate("chronicle/")
 	c.e.NoError(err)
 	pairs = slices.DeleteFunc(pairs, func(pair *kvdb.KVPair) bool {
-		late := pair.ModifiedIndex > end.ModifiedIndex // a request that was held up
+		late := pair.ModifiedIndex > end.ModifiedIndex // a delayed request
 		if late {
 			c.e.Contains(c.unknown, pair.Key, "a write that happened after the last one must be one with an unknown outcome")
 		}
@@ -132,8 +130,8 @@ func (c *chronicle) check() {
 	}
 }
 
-// A watch rides out what happens to the server, without a gap or a repeat, and
-// every write happens once or not at all.
+// A watch continues after each fault of the server, without a gap or a repeat, and every
+// write happens once or not at all.
 func outageWatch(f fault) func(e *env) {
 	return func(e *env) {
 		c, changes := e.chronicle(), e.changes()
@@ -149,7 +147,7 @@ func outageWatch(f fault) func(e *env) {
 	}
 }
 
-// With each member in turn gone, the leader among them, the others serve.
+// Without any one of the members, including the leader, the others serve.
 func outageEachMember(e *env) {
 	if e.suite.Server.Members() < 3 {
 		e.t.Skip("Server.Members is less than 3: there is no member to spare")
@@ -191,7 +189,7 @@ func outageMemberDown(e *env) {
 	if !e.traits.Members {
 		e.t.Skip("Traits.Members is not set: members cannot be listed")
 	}
-	// down is how many members are listed as down, or -1 when none can be.
+	// down returns the number of members that are listed as down, or -1 if the call fails.
 	down := func() int {
 		members, err := e.kv.ListMembers()
 		if err != nil { // during an election
@@ -240,9 +238,9 @@ func outageLockSurvives(e *env) {
 	e.isLocked("lock", "")
 }
 
-// The holder knows that its lock is lost before somebody else has it, and can
-// do the next holder no harm. The fatal callback gets the loss once, also when the
-// holder calls Unlock as soon as he sees it.
+// The holder knows that its lock is lost before another client obtains it, and cannot release
+// the lock of the next holder. The fatal callback is called once, also if the holder calls
+// Unlock as soon as Lost is closed.
 func outageLockIsLost(e *env) {
 	cb, calls := fatals()
 	kv := e.openWith(e.domain, nil, cb)
@@ -281,7 +279,7 @@ func outageLockIsLost(e *env) {
 	end()
 	e.recovers()
 	if guarded != nil {
-		e.is(kvdb.ErrInvalidLock, guarded[0].Commit()) // though nobody else has it yet
+		e.is(kvdb.ErrInvalidLock, guarded[0].Commit()) // although no other client holds the lock yet
 	}
 	next, err := e.peer().LockWithTimeout("lock", "next", recovery, 0)
 	e.NoError(err)
@@ -296,7 +294,7 @@ func outageLockIsLost(e *env) {
 	e.Empty(promptCalls, "the fatal callback must be called once for a lost lock")
 }
 
-// A watch ends when the store is away for long.
+// A watch ends if the store cannot be reached for Traits.WatchTimeout.
 func outageWatchGivesUp(e *env) {
 	limit := cmp.Or(e.traits.WatchTimeout, 50*time.Second)
 	r := e.watchTree("", e.index())
