@@ -276,7 +276,7 @@ func keysIllegal(e *env) {
 // A key of any bytes, if the store accepts it, comes back unchanged from every call.
 func keysNotUTF8(e *env) {
 	if slices.Contains(e.traits.IllegalKeys, notUTF8) {
-		return // asserted above
+		return // another case asserts that
 	}
 	keys := []string{"dir/\x80", "dir/\x80\x81", "dir/a\xff/b", "dir/\xff"}
 	tree := e.watchTree("dir/\x80", 0)

@@ -20,7 +20,7 @@ import (
 	"github.com/portworx/kvdb/test"
 )
 
-// sound is a backend that breaks no rule. The mutants below break one each.
+// sound is a backend that breaks no rule. Each mutant below breaks one.
 type sound struct{ kvdb.Kvdb }
 
 func (s sound) Close() error { return kvdb.Close(s.Kvdb) }
@@ -47,7 +47,7 @@ func (m staleGet) Get(key string) (*kvdb.KVPair, error) {
 
 type sharedPairs struct {
 	sound
-	pairs *sync.Map // those that were handed out, by their indexes
+	pairs *sync.Map // pairs that were returned, by their indexes
 }
 
 func (m sharedPairs) Get(key string) (*kvdb.KVPair, error) {
@@ -65,7 +65,7 @@ func (m createInTwoSteps) Create(key string, value interface{}, ttl uint64) (*kv
 	if _, err := m.Get(key); err == nil {
 		return nil, kvdb.ErrExist
 	}
-	time.Sleep(time.Millisecond) // others get between
+	time.Sleep(time.Millisecond) // so that others write in between
 	return m.Put(key, value, ttl)
 }
 
@@ -117,7 +117,7 @@ func (m noTTL) Put(key string, value interface{}, _ uint64) (*kvdb.KVPair, error
 	return m.Kvdb.Put(key, value, 0)
 }
 
-// watches is a mutant whose watch callbacks are called in another way.
+// watches is a mutant that wraps the callbacks of watches.
 type watches struct {
 	sound
 	change func(kvdb.WatchCB) kvdb.WatchCB
@@ -208,7 +208,7 @@ type noContexts struct{ sound }
 
 func (m noContexts) BindContext(context.Context) kvdb.Kvdb { return m }
 
-// anyEnd takes the caller's impatience for an outage.
+// anyEnd reports the end of the caller's context as an outage.
 type anyEnd struct {
 	sound
 	ctx context.Context
@@ -226,7 +226,7 @@ func (m anyEnd) Get(key string) (*kvdb.KVPair, error) {
 	return pair, err
 }
 
-// mutants are named after the case that must find out.
+// mutants are named after the case that must fail.
 var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Reads/SeeEarlierWrites":      func(s sound) kvdb.Kvdb { return staleGet{s, map[string]*kvdb.KVPair{}} },
 	"Ownership/PairsReturned":     func(s sound) kvdb.Kvdb { return sharedPairs{s, &sync.Map{}} },
@@ -253,8 +253,8 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 
 const mutantVariable = "KVDB_TEST_MUTANT" // environment: the key in mutants
 
-// The suite finds out what each mutant does. It runs in another process, where
-// it may fail.
+// The suite fails on each mutant, in the case with its name. It runs in another process,
+// where it may fail.
 func TestMutantsAreFound(t *testing.T) {
 	for name := range mutants {
 		t.Run(name, func(t *testing.T) {

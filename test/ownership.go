@@ -9,8 +9,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// The caller may change whatever he passed in or got back, and changes nothing else by
-// it.
+// The caller may change everything that it passed in or got back. Nobody else sees that.
 var ownershipGroup = group{name: "Ownership", cases: []testCase{
 	{name: "OptionsAndEndpoints", run: ownershipOptionsAndEndpoints},
 	{name: "PairsGiven", run: ownershipPairsGiven},
@@ -24,7 +23,7 @@ var ownershipGroup = group{name: "Ownership", cases: []testCase{
 	{name: "Members", run: ownershipMembers},
 }}
 
-// scribble changes all that a pair has, what its value has room for included.
+// scribble changes everything in a pair, and the memory up to the capacity of its value.
 func scribble(pairs ...*kvdb.KVPair) {
 	for _, pair := range pairs {
 		scribbleOn(pair.Value)
@@ -58,7 +57,7 @@ func ownershipOptionsAndEndpoints(e *env) {
 	if e.traits.Endpoints {
 		given := kv.GetEndpoints()
 		again := slices.Clone(given)
-		e.NoError(kv.SetEndpoints(again)) // makes connections anew
+		e.NoError(kv.SetEndpoints(again)) // makes new connections
 		e.Equal(given, again)
 		scribbleOnStrings(again)
 		e.Equal(given, kv.GetEndpoints())
@@ -79,7 +78,7 @@ func scribbleOnStrings(all []string) {
 
 func ownershipPairsGiven(e *env) {
 	if e.traits.Objects {
-		return // what is given is kept, which is asserted among the select callbacks
+		return // the store keeps the caller's object, which the cases about select callbacks assert
 	}
 	e.put("key", "0")
 	given, prev := &kvdb.KVPair{Key: "key", Value: []byte("1")}, []byte("0")
@@ -134,7 +133,7 @@ func ownershipPairsReturned(e *env) {
 		e.NoError(err, call)
 		key := pair.Key
 		if call == "CompareAndSet" && e.traits.Objects {
-			continue // its value is the caller's own
+			continue // its value is memory of the caller
 		}
 		scribble(pair)
 		expect(key, "value")
@@ -197,7 +196,7 @@ func ownershipLists(e *env) {
 	}
 }
 
-// The watches of a key do not share what they hand out, nor does the history.
+// The watches of a key, and the history, do not share the pairs that callbacks get.
 func ownershipEvents(e *env) {
 	start := e.index()
 	collector, err := kvdb.NewUpdatesCollector(e.kv, "dir/", start)
@@ -286,7 +285,7 @@ func ownershipSerialized(e *env) {
 	e.Equal("value", string(pairs[0].Value))
 }
 
-// A lock's pair is good for Unlock and TxGuard by its field Lock alone.
+// Unlock and TxGuard use only the field Lock of the pair.
 func ownershipLocks(e *env) {
 	lock := e.lock(e.kv, "lock", "me")
 	scribble(lock)
@@ -305,7 +304,7 @@ func ownershipLocks(e *env) {
 
 func ownershipTransactions(e *env) {
 	if e.traits.NoTx {
-		return // asserted among the transactions
+		return // the cases about transactions assert that
 	}
 	e.put("read", "value")
 	tx := e.tx()
@@ -334,7 +333,7 @@ func ownershipTransactions(e *env) {
 
 func ownershipMembers(e *env) {
 	if !e.traits.Members {
-		return // asserted among the members
+		return // the cases about members assert that
 	}
 	before, err := e.kv.ListMembers()
 	e.NoError(err)

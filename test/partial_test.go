@@ -17,11 +17,11 @@ import (
 	"github.com/portworx/kvdb/test"
 )
 
-// partial is a store that refuses what lacks names.
+// partial is a store that refuses the calls of the parts in lacks.
 type partial struct {
 	kvdb.Kvdb
 	lacks test.Traits
-	// err is what a call that is refused returns.
+	// err is the error of a call that is refused.
 	err error
 }
 
@@ -99,7 +99,7 @@ func (p partial) TxNew() (kvdb.Tx, error) {
 	return tx, err
 }
 
-// unguarded hides that a transaction can be tied to a lock.
+// unguarded is a transaction that is not a kvdb.TxGuarder.
 type unguarded struct{ kvdb.Tx }
 
 // conform runs the suite on a partial store that is declared with traits.
@@ -152,8 +152,8 @@ func partsOf(lacks test.Traits) (names []string) {
 
 const partialVariable = "KVDB_TEST_PARTIAL" // environment: a key in partials
 
-// partials are stores that are not as they are declared, and do not pass: in the
-// case that is named, with a text that says what to do.
+// partials are stores that differ from their traits. They fail in the case that is named,
+// with a message that says what to do.
 var partials = map[string]struct {
 	store      partial
 	declared   test.Traits
@@ -185,8 +185,8 @@ var partials = map[string]struct {
 		test.Traits{NoLocks: true}, "Locks/Pair", "must return kvdb.ErrNotSupported itself"},
 }
 
-// A store that is not as it is declared is told what to declare. The suite runs
-// in another process, where it may fail.
+// The message about a store that differs from its traits says what to declare. The suite
+// runs in another process, where it may fail.
 func TestPartialStoresMustBeDeclared(t *testing.T) {
 	for name, p := range partials {
 		t.Run(name, func(t *testing.T) {

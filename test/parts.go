@@ -99,7 +99,7 @@ func (e *env) refused(p *part, call string, err error) {
 		return
 	}
 	e.True(err == kvdb.ErrNotSupported,
-		"%s returned %v. Traits.%s declares that the store has no %s, so each of their calls must return kvdb.ErrNotSupported itself. If the store has them, do not declare it",
+		"%s returned %v. Traits.%s says that the store has no %s, so each of their calls must return kvdb.ErrNotSupported itself. If the store has them, do not declare it",
 		call, err, p.trait, p.name)
 }
 

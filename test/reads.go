@@ -64,7 +64,7 @@ func readsSeeEarlierWrites(e *env) {
 	}
 }
 
-// Instances on different members, of which some lag behind, see it too.
+// Instances on different members, some of which lag behind, see it too.
 func readsSeeWritesOfPeers(e *env) {
 	kvs := []kvdb.Kvdb{e.kv}
 	for range 5 {
@@ -85,8 +85,8 @@ func readsSeeWritesOfPeers(e *env) {
 	}
 }
 
-// A writer counts in one key and then in another. At no moment is the second
-// ahead of the first, or behind by more than one.
+// A writer writes a counter to one key and then to another. At every moment the second is
+// equal to the first, or behind by one.
 func readsEnumerateIsOneMoment(e *env) {
 	e.during(e.counting(), 200, func(int) {
 		pairs, err := e.kv.Enumerate("")
@@ -100,7 +100,7 @@ func readsEnumerateIsOneMoment(e *env) {
 	})
 }
 
-// counting returns a writer that counts in "2-early" and then in "1-late".
+// counting returns a function that writes a counter to "2-early" and then to "1-late".
 func (e *env) counting() func(i int) error {
 	e.t.Helper()
 	e.put("1-late", "0")
@@ -115,8 +115,8 @@ func (e *env) counting() func(i int) error {
 	}
 }
 
-// A writer moves a key: it creates the next name and then deletes the last one.
-// At every moment there is one name, or two that follow each other.
+// A writer moves a key: it creates the next name and then deletes the previous one. At
+// every moment there is one name, or there are two that follow each other.
 func readsKeysIsOneMoment(e *env) {
 	name := func(i int) string { return "dir/" + strconv.Itoa(9_000_000-i) }
 	e.put(name(0), "value")
@@ -166,7 +166,7 @@ func readsMany(e *env) {
 
 func manyKey(i int) string { return "many/" + strconv.Itoa(10_000+i) }
 
-// The option is known everywhere, and a value that nobody knows is refused.
+// Every store knows the option, and refuses unknown values.
 func readsConsistency(e *env) {
 	for _, mode := range []string{kvdb.ReadLinearizable, kvdb.ReadStale} {
 		kv := e.openWith(e.domain+mode, map[string]string{kvdb.ReadConsistency: mode}, nil)

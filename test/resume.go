@@ -20,7 +20,7 @@ var resumeGroup = group{name: "Resume", calls: "watches from an index", needs: [
 	{name: "Collector", run: resumeCollector},
 }}
 
-// A watch from index N gets every event with a larger one, past and to come.
+// A watch from index N gets every event with a larger index, past and future.
 func resumeFromAnIndex(e *env) {
 	var indexes []uint64
 	for i := range 10 {
@@ -94,8 +94,7 @@ func resumePastDeletion(e *env) {
 	e.Equal("end", r.next().Key)
 }
 
-// A reader that watches from the index of the reply sees all that came later:
-// nothing is in neither.
+// A list and a watch from the index of the list together have every write.
 func resumeFromARead(e *env) {
 	e.put("dir/key", "1")
 	pair := e.holds("dir/key", "1")
@@ -145,8 +144,8 @@ func resumeFromARead(e *env) {
 	}
 }
 
-// A key that comes and goes faster than the callback is, or in the past, is a
-// deletion and a creation each time, and no update.
+// A key that is deleted and created again, in the past or while the callback is slow, is a
+// deletion and a creation each time, not an update.
 func resumeRecreated(e *env) {
 	start := e.put("dir/before", "value")
 	released := make(chan struct{})
@@ -186,7 +185,7 @@ func resumeRecreated(e *env) {
 	}
 }
 
-// With wait index 0 a watch gets what comes; some stores give the history first.
+// With the wait index 0 a watch gets future events; some stores deliver the history first.
 func resumeFromNow(e *env) {
 	e.put("dir/key", "1")
 	e.put("dir/key", "2")
@@ -207,7 +206,7 @@ func resumeFromNow(e *env) {
 	}
 }
 
-// A wait index that is not reached yet leaves out what is up to it.
+// A watch with a future wait index does not get the events up to it.
 func resumeFromTheFuture(e *env) {
 	future := e.put("key", "0").ModifiedIndex + 5
 	r := e.watchKey("key", future)
@@ -219,8 +218,7 @@ func resumeFromTheFuture(e *env) {
 	}
 }
 
-// A watcher that stops again and again, and goes on where it was, sees what one
-// that never stops sees.
+// A watcher that repeatedly stops and resumes sees the same events as one that never stops.
 func resumeWithoutGapOrRepeat(e *env) {
 	whole := e.watchTree("storm/", e.index())
 	pieces := e.record(nil)
@@ -238,7 +236,7 @@ func resumeWithoutGapOrRepeat(e *env) {
 		for range n {
 			event := piece.next()
 			index, end = event.ModifiedIndex, event.Key == "storm/end"
-			_ = pieces.callback("", nil, event, nil) // it has no answer
+			_ = pieces.callback("", nil, event, nil) // always nil
 			if end {
 				break
 			}
@@ -254,8 +252,7 @@ func resumeWithoutGapOrRepeat(e *env) {
 	e.follow(pieces, written)
 }
 
-// A collector replays what came after its index, to each callback what that
-// one asked for.
+// A collector replays the updates after its index, to each callback those that it selects.
 func resumeCollector(e *env) {
 	start := e.put("dir/before", "value").ModifiedIndex
 	first := e.put("dir/1", "value").ModifiedIndex

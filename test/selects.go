@@ -15,8 +15,8 @@ var selectGroup = group{name: "Selects", calls: "GetWithCopy, EnumerateWithSelec
 	{name: "Object", run: selectsObject},
 }}
 
-// text is the text of what a callback got: the value, or the string that was
-// handed in.
+// text returns the value that a callback got, or with Traits.Objects the stored string, as
+// text.
 func (e *env) text(val interface{}) string {
 	e.t.Helper()
 	if e.traits.Objects {
@@ -75,7 +75,7 @@ func selectsPairs(e *env) {
 	}, got)
 }
 
-// A callback that is not there, or a copy callback that returns nil, is an error.
+// A nil callback, or a copy callback that returns nil, is an error.
 func selectsIllegal(e *env) {
 	e.put("key", "value")
 	selectVal, copyVal := func(interface{}) bool { return true }, func(val interface{}) interface{} { return val }
@@ -106,7 +106,7 @@ func selectsIllegal(e *env) {
 	}
 }
 
-// The callbacks get the object itself where the store keeps it.
+// The callbacks get the object itself if the store keeps it.
 func selectsObject(e *env) {
 	stored := &object{"x", 1}
 	same := func(val interface{}) interface{} { return val }

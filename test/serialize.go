@@ -45,7 +45,7 @@ func serializeRoundTrip(e *env) {
 	e.Equal(every, decoded, "Deserialize must return every field that Serialize got")
 }
 
-// What was serialized is a complete backup of the domain.
+// Serialize returns a complete backup of the domain.
 func serializeRestore(e *env) {
 	serialized, err := e.kv.Serialize()
 	e.NoError(err)
@@ -56,7 +56,7 @@ func serializeRestore(e *env) {
 	serialized, err = e.kv.Serialize()
 	e.NoError(err)
 	if e.lacks(snapshotPart) {
-		return // into what it can be restored; RoundTrip asserts what is in it
+		return // there is no other store to restore it to; RoundTrip asserts its contents
 	}
 	snapshot, _, err := e.open(e.domain+"-empty").Snapshot(nil, false)
 	e.NoError(err)

@@ -22,7 +22,7 @@ var snapshotGroup = group{name: "Snapshots", calls: "Snapshot, SnapPut", needs: 
 	{name: "ReadOnly", run: snapshotReadOnly},
 }}
 
-// snapshot takes a snapshot of the case's instance. Where the store has none it
+// snapshot takes a snapshot of the case's instance. If the store has no snapshots, it
 // asserts that, and returns nil.
 func (e *env) snapshot(prefixes ...string) (kvdb.Kvdb, uint64) {
 	e.t.Helper()
@@ -36,7 +36,7 @@ func (e *env) snapshot(prefixes ...string) (kvdb.Kvdb, uint64) {
 	return snapshot, index
 }
 
-// content is what is in kv, hidden keys included.
+// content returns the pairs of kv, including hidden keys.
 func (e *env) content(kv kvdb.Kvdb) map[string]kvdb.KVPair {
 	e.t.Helper()
 	serialized, err := kv.Serialize()
@@ -52,7 +52,7 @@ func (e *env) content(kv kvdb.Kvdb) map[string]kvdb.KVPair {
 	return content
 }
 
-// A snapshot has what was there, with its indexes, and nothing that came later.
+// A snapshot has the pairs of its moment, with their indexes, and no later writes.
 func snapshotContent(e *env) {
 	keys := e.sideBySide("a", "a/b", "_h", "dir/_h", "y", "z")
 	for _, key := range keys {
@@ -109,7 +109,7 @@ func snapshotNotConsistent(e *env) {
 	e.put("key", "still usable")
 }
 
-// Whatever a snapshot does to get its index, nobody sees it.
+// Nobody sees a write that a snapshot makes to get its index.
 func snapshotLeavesNothing(e *env) {
 	r := e.watchTree("", 0)
 	e.put("key", "value")
@@ -127,8 +127,7 @@ func snapshotLeavesNothing(e *env) {
 	r.seesKeys("end")
 }
 
-// Snapshots taken while others write: each write is in the snapshot or in a
-// watch from its index, and never in both.
+// While others write, each write is in a snapshot or in a watch from its index, not in both.
 func snapshotWatchGetsTheRest(e *env) {
 	finish := e.startStorm()
 	type taken struct {
@@ -185,7 +184,7 @@ func (e *env) followRest(r *recorder, later map[uint64]string, content map[strin
 	}
 }
 
-// As Enumerate: a writer counts in one key and then in another.
+// A snapshot shows one moment: a writer writes a counter to one key and then to another.
 func snapshotIsOneMoment(e *env) {
 	e.during(e.counting(), 50, func(int) {
 		snapshot, _, err := e.kv.Snapshot(nil, true)
@@ -234,8 +233,8 @@ func snapshotReads(e *env) {
 	e.Equal(e.suite.Traits.FoldedUpdates, snapshot.Capabilities()&kvdb.KVCapabilityOrderedUpdates == 0)
 }
 
-// SnapPut records a pair with the indexes it carries, Delete removes one. The
-// store itself does not change.
+// SnapPut records a pair with the indexes that it has, Delete removes one. The store does
+// not change.
 func snapshotSnapPutAndDelete(e *env) {
 	e.put("key", "value")
 	snapshot, _ := e.snapshot()

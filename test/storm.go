@@ -8,9 +8,8 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// startStorm writes to ten keys from several goroutines and two instances, and
-// at last to "storm/end". finish waits for them and returns what they wrote:
-// index to key and value.
+// startStorm writes to ten keys from several goroutines and two instances, and finally to
+// "storm/end". finish waits for the writes and returns them: index to key and value.
 func (e *env) startStorm() (finish func() map[uint64]string) {
 	const writers, each = 6, 40
 	kvs := []kvdb.Kvdb{e.kv, e.peer()}
@@ -44,9 +43,8 @@ func (e *env) startStorm() (finish func() map[uint64]string) {
 	}
 }
 
-// follow reads a storm's events, and asserts that they are what was written: in
-// order, none twice, and none left out; where updates are folded, none of the
-// last state of each key.
+// follow asserts that the events of a watch are the writes of a storm, in order, each once.
+// If updates are folded, it asserts that the last event of each key is its last state.
 func (e *env) follow(r *recorder, written map[uint64]string) {
 	e.t.Helper()
 	last := map[string]uint64{}

@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The entry points of other releases, on a store that needs no server: the
-// functions that start and stop one have nothing to do.
+// The entry points of earlier releases work on a store without a server, with functions
+// that start and stop nothing.
 func TestEntryPoints(t *testing.T) {
 	running := false
 	start := func(bool) error { running = true; return nil }

@@ -32,7 +32,7 @@ func (t Traits) differences(found Traits) (differences []string) {
 		name, declared, tried := was.Type().Field(i).Name, was.Field(i).Interface(), is.Field(i).Interface()
 		if !reflect.DeepEqual(declared, tried) {
 			differences = append(differences, fmt.Sprintf(
-				"Traits.%s is %#v, but the store behaves like %#v: declare that, or change the backend", name, declared, tried))
+				"Traits.%s is %#v, and the store was found to have %#v: declare that, or change the backend", name, declared, tried))
 		}
 	}
 	return differences

@@ -14,7 +14,7 @@ var ttlGroup = group{name: "TTL", calls: "TTL", cases: []testCase{
 	{name: "Expiry", run: ttlExpiry},
 }}
 
-// withTTL are the calls that write a key that is there with a TTL in seconds.
+// withTTL returns the calls that write an existing key with a TTL in seconds.
 func (e *env) withTTL() map[string]func(key string, ttl uint64) (*kvdb.KVPair, error) {
 	calls := map[string]func(key string, ttl uint64) (*kvdb.KVPair, error){
 		"Put":    func(key string, ttl uint64) (*kvdb.KVPair, error) { return e.kv.Put(key, "ttl", ttl) },
@@ -72,10 +72,10 @@ func ttlRefused(e *env) {
 	e.Equal([]string{"key"}, e.enumerate(""))
 }
 
-// A pair that was read has the seconds, rounded up, that are left of its TTL.
+// The TTL of a pair that was read is the rest in seconds, rounded up.
 func ttlRemaining(e *env) {
 	if e.traits.NoTTL {
-		return // asserted above
+		return // another case asserts that
 	}
 	if e.traits.TTLUntold {
 		e.except("the TTL of a pair that was read is 0")
@@ -145,12 +145,12 @@ func (e *env) eachList(prefix string, n int, check func(call string, pair *kvdb.
 	}
 }
 
-// Expiry of keys written by every call, and none of keys whose TTL a later
-// write took away or replaced. Those are written first: when the others have
-// expired, an old timer would have run out.
+// A key with a TTL expires, whatever call wrote it. A key whose TTL a later write removed or
+// replaced does not. Those keys are written first, so that a wrong timer would end before
+// the others expire.
 func ttlExpiry(e *env) {
 	if e.traits.NoTTL {
-		return // asserted above
+		return // another case asserts that
 	}
 	least := max(e.traits.MinTTL, time.Second)
 	ttl := uint64(least / time.Second)
@@ -161,7 +161,7 @@ func ttlExpiry(e *env) {
 	for call, write := range e.withTTL() {
 		key := "x-" + call
 		if call != "Create" {
-			_, err := e.kv.Put(key, "before", 100*ttl) // which the later write makes shorter
+			_, err := e.kv.Put(key, "before", 100*ttl) // the later write has a shorter TTL
 			e.NoError(err)
 		}
 		pair, err := write(key, ttl)
@@ -207,8 +207,8 @@ func ttlExpiry(e *env) {
 	}
 }
 
-// expires waits, on a store without watches, until key is gone: not before it is
-// due, and not much longer than slack afterwards.
+// expires waits until key has expired, on a store without watches. It asserts that this is
+// not before due, and not much later than slack after it.
 func (e *env) expires(key string, due time.Time, slack time.Duration) {
 	e.t.Helper()
 	var gone time.Time
@@ -226,7 +226,7 @@ func (e *env) expires(key string, due time.Time, slack time.Duration) {
 	e.GreaterOrEqual(gone.Sub(due), -50*time.Millisecond, "%s expired early", key)
 }
 
-// putThatStay writes keys with a TTL that is taken away or replaced.
+// putThatStay writes keys whose TTL a later write removes or replaces.
 func (e *env) putThatStay(ttl uint64) []string {
 	var keys []string
 	for name, later := range map[string]func(key string, pair *kvdb.KVPair) error{

@@ -29,7 +29,7 @@ func (e *env) tx() kvdb.Tx {
 	return tx
 }
 
-// txHolds asserts what a transaction reads.
+// txHolds asserts the value that a transaction reads at key.
 func (e *env) txHolds(tx kvdb.Tx, key, value string) {
 	e.t.Helper()
 	pair, err := tx.Get(key)
@@ -44,8 +44,8 @@ func (e *env) txWrites(tx kvdb.Tx, key string, value interface{}) {
 	e.NoError(err)
 }
 
-// A transaction sees its own writes first, then the store; nobody else sees
-// them before Commit.
+// A transaction reads its own writes first, then the store. Nobody else sees its writes
+// before Commit.
 func txOwnWritesFirst(e *env) {
 	stored := e.put("key", "stored")
 	tx := e.tx()
@@ -75,7 +75,8 @@ func txOwnWritesFirst(e *env) {
 	e.holds("missing", "no JSON")
 }
 
-// One event a key, with its last value, however often it was written.
+// A transaction is one event for each key, with the last value, however often it wrote the
+// key.
 func txCommit(e *env) {
 	created := e.put("key", "before")
 	r := e.watchKey("key", created.ModifiedIndex)
@@ -129,7 +130,7 @@ func txSeveralKeys(e *env) {
 	}, actions)
 }
 
-// A transaction that read what has changed since writes nothing.
+// A transaction that read a key that has changed since writes nothing.
 func txConflict(e *env) {
 	remove := func() { _, err := e.kv.Delete("key"); e.NoError(err) }
 	for _, c := range []struct {
@@ -165,7 +166,7 @@ func txConflict(e *env) {
 	}
 }
 
-// What was written and not read is no conflict.
+// A key that was written and not read causes no conflict.
 func txNoConflict(e *env) {
 	e.put("key", "before")
 	tx := e.tx()
@@ -221,7 +222,7 @@ func txAfterTheEnd(e *env) {
 	e.holds("key", "changed")
 }
 
-// Prepare sends nothing, and tells of a conflict that is known.
+// Prepare sends nothing, and returns the error of a known conflict.
 func txPrepare(e *env) {
 	e.put("key", "value")
 	tx := e.tx()
@@ -244,7 +245,7 @@ func txPrepare(e *env) {
 
 func txLimit(e *env) {
 	if e.traits.SingleKeyTx {
-		return // asserted in another case
+		return // another case asserts that
 	}
 	limit := e.traits.MaxTxOps
 	if limit == 0 {

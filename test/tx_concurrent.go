@@ -8,7 +8,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// retry commits what f does until nobody else was faster.
+// retry commits the transaction of f, and repeats it after ErrModified.
 func retry(kv kvdb.Kvdb, f func(tx kvdb.Tx) error) error {
 	for {
 		tx, err := kv.TxNew()
@@ -24,7 +24,7 @@ func retry(kv kvdb.Kvdb, f func(tx kvdb.Tx) error) error {
 	}
 }
 
-// add changes a number in a transaction.
+// add adds to a number in a transaction.
 func add(tx kvdb.Tx, key string, n int) error {
 	var value int
 	_, err := tx.GetVal(key, &value)
@@ -49,11 +49,11 @@ func txCounter(e *env) {
 	e.holds("key", strconv.Itoa(callers*increments))
 }
 
-// Of two that read the same keys, and each write another one, the second to
-// commit fails: what it only read has changed.
+// Two transactions read the same keys, and each writes another one of them. The second to
+// commit fails, because a key that it only read has changed.
 func txReadsAreChecked(e *env) {
 	if e.traits.SingleKeyTx {
-		return // asserted in another case
+		return // another case asserts that
 	}
 	kvs := []kvdb.Kvdb{e.kv, e.peer()}
 	keys := []string{"one", "two"}
@@ -74,10 +74,10 @@ func txReadsAreChecked(e *env) {
 	}
 }
 
-// While money moves between accounts, nobody sees their sum change.
+// While transactions move amounts between accounts, every read shows the same sum.
 func txAllOrNone(e *env) {
 	if e.traits.SingleKeyTx {
-		return // asserted in another case
+		return // another case asserts that
 	}
 	const accounts, total = 4, 400
 	account := func(i int) string { return "account/" + strconv.Itoa(i%accounts) }

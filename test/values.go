@@ -23,7 +23,7 @@ type object struct {
 	Count int
 }
 
-// writers are the calls that write a value at a key, which is there.
+// writers returns the calls that write a value at an existing key.
 func (e *env) writers() map[string]func(key string, value interface{}) (*kvdb.KVPair, error) {
 	writers := map[string]func(key string, value interface{}) (*kvdb.KVPair, error){
 		"Put":    func(key string, value interface{}) (*kvdb.KVPair, error) { return e.kv.Put(key, value, 0) },
@@ -164,11 +164,11 @@ func valuesDecoding(e *env) {
 	e.is(kvdb.ErrUnmarshal, err)
 }
 
-// What the caller passed in is his: he may change it afterwards.
+// The caller may change what it passed in after the call.
 func valuesOfInputAreCopied(e *env) {
 	if e.traits.Objects {
 		e.except("objects are stored uncopied")
-		return // asserted in the group of the select callbacks
+		return // the cases about select callbacks assert that
 	}
 	for call, write := range e.writers() {
 		value := []byte("value")
@@ -205,7 +205,7 @@ func valuesOfInputAreCopied(e *env) {
 	e.holds("Put", "tx")
 }
 
-// What the caller got is his as well, events included.
+// The caller may change what it got, including events.
 func valuesOfOutputAreCopies(e *env) {
 	first, second := e.watchTree("", 0), e.watchTree("", 0)
 	e.put("key", "value")

@@ -23,7 +23,7 @@ var watchGroup = group{name: "Watches", calls: "WatchKey, WatchTree", needs: []*
 	{name: "IsReleased", run: watchIsReleased, alone: true},
 }}
 
-// What each kind of write is to a watcher.
+// Each kind of write is an event with the right action and indexes.
 func watchEvents(e *env) {
 	e.put("other", "value")
 	key, tree := e.watchKey("key", 0), e.watchTree("k", 0)
@@ -66,7 +66,7 @@ func watchEvents(e *env) {
 	pair, err = e.kv.CompareAndSet(&kvdb.KVPair{Key: "key", Value: []byte("6")}, kvdb.KVModifiedIndex, nil)
 	check(kvdb.KVCreate, "6", pair.ModifiedIndex, err)
 
-	// What did not happen is no event.
+	// A write that failed is not an event.
 	_, err = e.kv.Create("key", "x", 0)
 	e.is(kvdb.ErrExist, err)
 	_, err = e.kv.Delete("k-missing")
@@ -127,8 +127,8 @@ func watchArguments(e *env) {
 	}
 }
 
-// A write that starts after the watch call has returned is delivered, whatever
-// else goes on.
+// A write that starts after the watch call has returned is delivered, whatever other clients
+// do.
 func watchRegisteredOnReturn(e *env) {
 	kvs := []kvdb.Kvdb{e.kv, e.peer()}
 	last := e.put("storm/before", "value")
@@ -172,7 +172,7 @@ func watchManyAgree(e *env) {
 	}
 }
 
-// An atomic write of several keys is one event a key.
+// An atomic write of several keys is one event for each key.
 func watchAtomicWrites(e *env) {
 	for _, key := range []string{"dir/a", "dir/b/c", "dir/_d"} {
 		e.put(key, "value")
@@ -219,7 +219,7 @@ func watchCallbackError(e *env) {
 	stopped.none()
 }
 
-// What the callback returns to the last call does not matter.
+// The result of the callback's last call is ignored.
 func watchCallbackErrorOnTheEnd(e *env) {
 	r := e.record(func(int, event) error { return errEnough })
 	e.NoError(e.kv.WatchKey("key", 0, nil, r.callback))
@@ -230,7 +230,7 @@ func watchCallbackErrorOnTheEnd(e *env) {
 	r.none()
 }
 
-// A slow callback delays neither writers nor other watches, and misses nothing.
+// A slow callback delays neither writers nor other watches, and gets every event.
 func watchSlowCallback(e *env) {
 	released := make(chan struct{})
 	release := sync.OnceFunc(func() { close(released) })
@@ -273,9 +273,9 @@ func watchCallbackMayCall(e *env) {
 	e.Equal("inner", inner.next().Key)
 }
 
-// What a watch held is released when it is over, while the instance lives on.
+// The resources of a watch are released when it ends, not only when the instance is closed.
 func watchIsReleased(e *env) {
-	e.watchOnce() // what an instance needs once, for its first watch
+	e.watchOnce() // starts the goroutines that the first watch of an instance needs
 	before := goroutines()
 	for range 50 {
 		e.watchOnce()

@@ -21,7 +21,7 @@ var writeGroup = group{name: "Writes", calls: "Put, Create, Update, Delete, Dele
 	{name: "NilPairs", run: writesNilPairs},
 }}
 
-// pairIs asserts what a call about a pair returns.
+// pairIs asserts the fields of the pair that a call returned.
 func (e *env) pairIs(call string, pair *kvdb.KVPair, key, value string, action kvdb.KVAction, created, modified uint64) {
 	e.t.Helper()
 	e.Equal(key, pair.Key, call)
@@ -115,8 +115,7 @@ func writesConditions(e *env) {
 	e.is(kvdb.ErrNotFound, err)
 }
 
-// Create of a key that exists returns the pair that is there with its error, or
-// none.
+// Create of a key that exists returns the existing pair with its error, or none.
 func writesExistingPair(e *env) {
 	created := e.put("key", "1")
 	put := e.put("key", "2")
@@ -168,7 +167,7 @@ func writesIndexesGrow(e *env) {
 	}
 }
 
-// Each write has an index of its own, and the one with the largest is the last.
+// Each write has an index of its own, and the write with the largest index is the last.
 func writesIndexesOfConcurrentWrites(e *env) {
 	const writers, writes = 8, 12
 	indexes := make([][]uint64, writers)
@@ -254,8 +253,7 @@ func writesOneDeleteWins(e *env) {
 	}
 }
 
-// An Update beside others who delete and create the key changes what is there,
-// or fails.
+// An Update changes an existing key or fails, while others delete and create the key.
 func writesUpdateNeverCreates(e *env) {
 	peer := e.peer()
 	comeAndGo := func(int) error {
@@ -282,7 +280,7 @@ func writesUpdateNeverCreates(e *env) {
 	e.missing("key")
 }
 
-// Bad input is an error and no panic.
+// Bad input causes an error, not a panic.
 func writesNilPairs(e *env) {
 	pair, unknown := e.put("key", "value"), kvdb.KVFlags(1<<40)
 	for call, f := range map[string]func() error{
