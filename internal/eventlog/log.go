@@ -1,6 +1,6 @@
-// Package eventlog is the event history and the watches of a store that lives
-// in this process. All watches share one history; a write costs the same
-// whatever the number of watches on other keys.
+// Package eventlog is the event history and the watches of a store in this process. All
+// watches share one history. The cost of a write does not depend on the number of
+// watches of other keys.
 package eventlog
 
 import (
@@ -17,16 +17,16 @@ import (
 const (
 	// DefaultHistory is the number of past events that a new watch can ask for.
 	DefaultHistory = 16384
-	// MaxLag is the number of events that may wait for a watch's callback:
-	// beyond it the watch ends with kvdb.ErrWatchRevisionCompacted.
+	// MaxLag is the number of events that may wait for the callback of a watch. If more
+	// wait, the watch ends with kvdb.ErrWatchRevisionCompacted.
 	MaxLag = 1 << 20
 )
 
 const (
 	// chunkSize is the number of events that the history allocates together.
 	chunkSize = 64
-	// maxPending bounds the events to be dispatched: a writer waits when the
-	// dispatcher is so far behind. It never waits for callbacks.
+	// maxPending bounds the events that wait to be dispatched. A writer waits if the
+	// dispatcher is that far behind. It never waits for callbacks.
 	maxPending = 1 << 16
 )
 
@@ -34,12 +34,12 @@ const (
 type Event struct {
 	Key    string
 	Action kvdb.KVAction
-	Record *tree.Record // what is there now, or what was there before a delete
+	Record *tree.Record // the new record, or the deleted one
 	Index  uint64
 }
 
-// chunk is a piece of the history. Nobody but the log points to one: a watch
-// that is slow keeps its own events alive, not what came later.
+// chunk is a piece of the history. Only the log refers to chunks, so a slow watch keeps its
+// own events alive, and not the later history.
 type chunk struct {
 	events [chunkSize]Event
 	used   int
@@ -48,7 +48,7 @@ type chunk struct {
 
 func (c *chunk) last() uint64 { return c.events[c.used-1].Index }
 
-// matching returns the chunk's events that a watch wants.
+// matching returns the events in the chunk that match the request of a watch.
 func (c *chunk) matching(r driver.WatchRequest) []Event {
 	var events []Event
 	for _, e := range c.events[:c.used] {
@@ -59,8 +59,8 @@ func (c *chunk) matching(r driver.WatchRequest) []Event {
 	return events
 }
 
-// Log is a history of events and those who watch it. Create it with New. It has
-// no goroutine while nothing is to be delivered, and needs no Close.
+// Log is a history of events and its watches. New makes one. It has no goroutine while there
+// is nothing to deliver, and needs no Close.
 type Log struct {
 	limit   int // of the history, in events
 	maxLag  int // MaxLag
@@ -68,16 +68,16 @@ type Log struct {
 
 	mu          sync.Mutex // protects the fields below; see also registry
 	head, tail  *chunk     // the history, oldest first
-	retained    int        // events in the history
+	retained    int        // the number of events in the history
 	floor       uint64     // the history has every event with a larger index
-	last        uint64     // index of the last event, or floor
-	pending     []Event    // to be dispatched: events that somebody watches
-	dispatching bool       // a goroutine is
-	room        sync.Cond  // signals that pending was taken
+	last        uint64     // the index of the last event, or floor
+	pending     []Event    // the events to dispatch, all of watched keys
+	dispatching bool       // a goroutine dispatches
+	room        sync.Cond  // signals that the dispatcher has taken pending
 }
 
-// New returns a log that keeps the last limit events, at least, and at least
-// one. Events up to the index floor are unknown to it.
+// New returns a log that keeps at least the last limit events, and at least one. It does not
+// have the events up to the index floor.
 func New(limit int, floor uint64) *Log {
 	c := &chunk{}
 	l := &Log{limit: max(limit, 1), maxLag: MaxLag, head: c, tail: c, floor: floor, last: floor, watches: newRegistry()}
@@ -85,7 +85,7 @@ func New(limit int, floor uint64) *Log {
 	return l
 }
 
-// Append adds an event, whose index must be larger than that of the one before.
+// Append adds an event, whose index must be larger than that of the previous one.
 func (l *Log) Append(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -118,7 +118,7 @@ func (l *Log) remember(e Event) {
 	}
 }
 
-// forgetHead forgets the oldest chunk, which must not be empty.
+// forgetHead removes the oldest chunk, which must not be empty.
 func (l *Log) forgetHead() {
 	l.floor = max(l.floor, l.head.last())
 	l.retained -= l.head.used
@@ -128,8 +128,7 @@ func (l *Log) forgetHead() {
 	}
 }
 
-// dispatch hands what is pending to the watches, in order, and ends when
-// nothing is left.
+// dispatch hands the pending events to the watches, in order, and ends when there are none.
 func (l *Log) dispatch() {
 	var batch []Event
 	for {
@@ -148,7 +147,7 @@ func (l *Log) dispatch() {
 	}
 }
 
-// Compact forgets the events before index.
+// Compact removes the events before index.
 func (l *Log) Compact(index uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 // same for every store with a log.
 const HistoryOption = "KvHistory"
 
-// Declared is HistoryOption for a backend's options.
+// Declared declares HistoryOption among the options of a backend.
 var Declared = []settings.Option{{
 	Name: HistoryOption, Values: "1 or more", Default: strconv.Itoa(DefaultHistory),
 	Meaning: "the number of past events that a watch can ask for",

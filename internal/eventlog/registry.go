@@ -5,24 +5,24 @@ import (
 	"sync"
 )
 
-// registry finds the watches of a key. What it has is changed by who holds the
-// log's mutex, and then mu, and read by who holds one of them: writers, who hold
-// the log's, do not wait for the dispatcher, who holds mu.
+// registry finds the watches of a key. A change requires the log's mutex and then mu; a read
+// requires either. So writers, which hold the log's mutex, do not wait for the dispatcher,
+// which holds mu.
 type registry struct {
 	mu       sync.RWMutex
 	keys     map[string]*group
 	prefixes map[string]*group
-	// lengths are those of the keys of prefixes, sorted, each with the number
-	// of groups that have it.
+	// lengths are the lengths of the keys of prefixes, sorted, each with the number of
+	// groups that have it.
 	lengths []length
 }
 
 type length struct{ bytes, groups int }
 
-// group is the watches of the same key or prefix.
+// group has the watches of one key or prefix.
 type group struct {
 	watches []*watch
-	// batch is what deliver collects for them; only the dispatcher uses it.
+	// batch has the events that deliver collects for them. Only the dispatcher uses it.
 	batch []Event
 }
 
@@ -37,7 +37,7 @@ func (r *registry) groups(w *watch) map[string]*group {
 	return r.keys
 }
 
-// add is called with the log's mutex held.
+// add adds a watch. The caller holds the log's mutex.
 func (r *registry) add(w *watch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -54,7 +54,7 @@ func (r *registry) add(w *watch) {
 	g.watches = append(g.watches, w)
 }
 
-// remove removes a watch, if it is there. It is called with the log's mutex held.
+// remove removes a watch if the registry has it. The caller holds the log's mutex.
 func (r *registry) remove(w *watch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -76,7 +76,7 @@ func (r *registry) remove(w *watch) {
 	}
 }
 
-// count adds n to the number of groups whose prefix has so many bytes.
+// count adds n to the number of groups whose prefix has that length in bytes.
 func (r *registry) count(bytes, n int) {
 	i, known := slices.BinarySearchFunc(r.lengths, bytes, func(l length, b int) int { return l.bytes - b })
 	if !known {
@@ -87,8 +87,8 @@ func (r *registry) count(bytes, n int) {
 	}
 }
 
-// visit calls f with the groups that watch key, until it returns false. Its
-// caller may read.
+// visit calls f with the groups that watch key, until f returns false. The caller holds one
+// of the mutexes.
 func (r *registry) visit(key string, f func(*group) bool) {
 	if g := r.keys[key]; g != nil && !f(g) {
 		return
@@ -103,15 +103,15 @@ func (r *registry) visit(key string, f func(*group) bool) {
 	}
 }
 
-// watched reports whether anybody watches key. The caller holds the log's mutex.
+// watched reports whether there is a watch of key. The caller holds the log's mutex.
 func (r *registry) watched(key string) bool {
 	found := false
 	r.visit(key, func(*group) bool { found = true; return false })
 	return found
 }
 
-// deliver hands events to all who watch their keys: each watch gets its own in
-// one piece, which it shares with its group.
+// deliver hands the events to the watches of their keys. The watches of a group share the
+// slice of their events.
 func (r *registry) deliver(events []Event) {
 	var touched []*group
 	for part := range slices.Chunk(events, maxBatch) {
@@ -119,7 +119,7 @@ func (r *registry) deliver(events []Event) {
 	}
 }
 
-// deliverBatch is deliver for at most maxBatch events. touched is scratch.
+// deliverBatch is deliver for at most maxBatch events. It reuses the memory of touched.
 func (r *registry) deliverBatch(events []Event, touched []*group) []*group {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -8,26 +8,26 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// maxBatch bounds the events that are dispatched, and copied by Next, at a time.
+// maxBatch is the number of events that are dispatched, or copied by Next, at a time.
 const maxBatch = 1024
 
-// watch is a driver.Stream.
+// watch implements driver.Stream.
 type watch struct {
 	log     *Log
 	ctx     context.Context
 	request driver.WatchRequest
-	slot    int           // in its group; protected by the registry
+	slot    int           // the index in its group; protected by the registry's mutexes
 	arrived chan struct{} // has an element after queue or err changed
 
 	mu      sync.Mutex // protects the fields below
 	after   uint64     // push leaves out the events up to this index
-	queue   [][]Event  // each shared with other watches
-	waiting int        // events in queue
-	limit   int        // of waiting
+	queue   [][]Event  // shared with other watches
+	waiting int        // the number of events in queue
+	limit   int        // the maximum of waiting
 	err     error      // ends the stream when the queue is empty
 }
 
-// push adds events, which are not changed any more, to the queue.
+// push adds events to the queue. The caller does not change them afterwards.
 func (w *watch) push(events []Event) {
 	w.mu.Lock()
 	for len(events) > 0 && events[0].Index <= w.after {
@@ -68,8 +68,8 @@ func (w *watch) Next() ([]*kvdb.KVPair, error) {
 	}
 }
 
-// take removes n events from the queue, at most maxBatch, or tells what ended
-// the stream.
+// take removes at most maxBatch events from the queue, and returns their number n. If there
+// are none, it returns the error that ended the stream, or nil.
 func (w *watch) take() (batches [][]Event, n int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -80,14 +80,14 @@ func (w *watch) take() (batches [][]Event, n int, err error) {
 	}
 	batches, w.queue = w.queue[:i], w.queue[i:]
 	if len(w.queue) == 0 {
-		w.queue = nil // what a burst needed is not kept
+		w.queue = nil // free the memory after many events at once
 	}
 	w.waiting -= n
 	return batches, n, w.err
 }
 
-// pairs returns the events as pairs that are the receiver's own, and lets go of
-// the events.
+// pairs returns the events as pairs that the receiver may change. It clears batches, so that
+// the events can be collected.
 func pairs(batches [][]Event, n int) []*kvdb.KVPair {
 	size := 0
 	for _, events := range batches {

@@ -1,4 +1,4 @@
-// Package locktable is the locks of a store that lives in this process.
+// Package locktable has the locks of a store in this process.
 package locktable
 
 import (
@@ -11,28 +11,27 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// Table has the locks of one store. Its sessions are those of the instances
-// that share the store.
+// Table has the locks of one store. Each instance that shares the store has a session.
 type Table struct {
-	mu    sync.Mutex // protects locks and all in them
+	mu    sync.Mutex // protects locks and their fields
 	locks map[string]*lock
 }
 
-// lock is a key that is locked.
+// lock is the lock on a key. It exists while somebody holds it.
 type lock struct {
 	holder  *waiter
-	waiters []*waiter // in the order they came
+	waiters []*waiter // in the order in which they came
 }
 
 type waiter struct {
 	owner   string
-	granted chan struct{} // closed when it is the holder
+	granted chan struct{} // closed when the waiter becomes the holder
 }
 
 // New returns a table without locks.
 func New() *Table { return &Table{locks: map[string]*lock{}} }
 
-// Owner returns who holds the lock on key, and false when nobody does.
+// Owner returns the owner of the lock on key, and false if nobody holds it.
 func (t *Table) Owner(key string) (string, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -72,7 +71,7 @@ func (t *Table) acquire(ctx context.Context, key string, w *waiter, wait time.Du
 	defer t.mu.Unlock()
 	if i := slices.Index(l.waiters, w); i >= 0 {
 		l.waiters = slices.Delete(l.waiters, i, i+1)
-	} else if err != nil { // granted meanwhile, but not wanted any more
+	} else if err != nil { // granted meanwhile, but the context has ended
 		t.pass(key)
 	} else {
 		return nil
@@ -94,7 +93,7 @@ func (t *Table) pass(key string) {
 	close(l.holder.granted)
 }
 
-// release gives the lock on key up. Its caller is the holder.
+// release releases the lock on key. The caller is the holder.
 func (t *Table) release(key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,8 +110,8 @@ type Session struct {
 	closed bool
 }
 
-// NewSession returns a session without locks. token makes a fencing token,
-// larger than all it made before; it is called by who has got a lock.
+// NewSession returns a session without locks. token returns a fencing token, larger than all
+// before. Lock calls it when it has obtained a lock.
 func (t *Table) NewSession(token func(context.Context) (uint64, error)) *Session {
 	return &Session{table: t, token: token, leases: map[*lease]struct{}{}}
 }
@@ -142,14 +141,14 @@ func (s *Session) Lock(ctx context.Context, key, owner string, wait time.Duratio
 	return l, nil
 }
 
-// Close releases the session's locks; their leases are lost first.
+// Close makes the leases of the session lost, and then releases its locks.
 func (s *Session) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
 	for l := range s.leases {
 		if s.idle(context.Background(), l) != nil {
-			continue // it was released meanwhile
+			continue // released meanwhile
 		}
 		close(l.lost)
 		delete(s.leases, l)
@@ -157,8 +156,8 @@ func (s *Session) Close() {
 	}
 }
 
-// idle waits until no call of Held needs l; an error when l is not held, or ctx
-// ends. The caller holds s.mu, which is given up meanwhile.
+// idle waits until no call of Held needs l. It returns an error if l is not held, or if ctx
+// ends. The caller holds s.mu, which idle unlocks while it waits.
 func (s *Session) idle(ctx context.Context, l *lease) error {
 	for {
 		if _, held := s.leases[l]; !held {
@@ -187,12 +186,11 @@ type lease struct {
 	token   uint64
 	lost    chan struct{}
 
-	// Protected by the session's mu: the calls of Held that need it, what is closed
-	// when there is none any more, whether Release was called, which lets no more in,
-	// and whether the last call of Held gave the lock up in its place.
-	guards            int
-	unguarded         chan struct{}
-	releasing, passed bool
+	// The session's mu protects the fields below.
+	guards    int           // the number of calls of Held that need the lock
+	unguarded chan struct{} // closed when guards becomes 0
+	releasing bool          // Release was called, so Held refuses the lock
+	passed    bool          // the last call of Held released the lock in place of Release
 }
 
 func (l *lease) Token() uint64 { return l.token }
@@ -214,15 +212,15 @@ func (l *lease) Release(ctx context.Context) error {
 	return nil
 }
 
-// release gives a lock up that is held. The caller holds the session's mu.
+// release releases the lock, which is held. The caller holds the session's mu.
 func (l *lease) release() {
 	delete(l.session.leases, l)
 	l.session.table.release(l.key)
 }
 
-// Held runs f while none of locks is given up, if all of them are held and
-// nobody is about to release one; else it returns kvdb.ErrInvalidLock. Several calls may run at a time: f may wait for a
-// disk.
+// Held calls f if all locks are held and none is being released; otherwise it returns
+// kvdb.ErrInvalidLock. The locks are not released before f returns. Several calls can run at
+// the same time, because f may wait for a disk.
 func (s *Session) Held(locks []driver.Lease, f func() error) error {
 	leases, err := s.guard(locks)
 	if err != nil {
@@ -259,7 +257,7 @@ func (s *Session) unguard(leases []*lease) {
 			continue
 		}
 		close(l.unguarded)
-		if _, held := s.leases[l]; held && l.releasing { // whether or not Release still waits
+		if _, held := s.leases[l]; held && l.releasing { // even if Release does not wait any more
 			l.passed = true
 			l.release()
 		}

@@ -1,4 +1,4 @@
-// Package retry is the one place where the library waits before it tries again.
+// Package retry has the waits between retries of the whole library.
 package retry
 
 import (
@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Backoff is a sequence of growing, jittered waits. It is for one goroutine.
+// Backoff is a sequence of growing, jittered waits. It is not for concurrent use.
 type Backoff struct {
-	// Min is the first wait, Max the longest; each is cut by up to half at
-	// random, so that clients that failed together do not come back together.
+	// Min is the first wait, and Max the longest. A random part of up to half is taken
+	// off each wait, so that clients that failed together do not retry together.
 	Min, Max time.Duration
 
 	next time.Duration
 }
 
-// Wait waits, twice as long as the last time, or returns context.Cause(ctx)
-// when ctx ends first.
+// Wait waits twice as long as the last time. If ctx ends first, it returns
+// context.Cause(ctx).
 func (b *Backoff) Wait(ctx context.Context) error {
 	b.next = min(max(2*b.next, b.Min), b.Max)
 	timer := time.NewTimer(b.next - rand.N(b.next/2+1))

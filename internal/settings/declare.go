@@ -9,23 +9,23 @@ import (
 // Option describes an option. The texts are Markdown for docs/options.md.
 type Option struct {
 	Name    string
-	Values  string // that it may have
-	Default string // what holds without it
+	Values  string // the values that it may have
+	Default string // the behaviour without it
 	Meaning string
 }
 
-// Options are those that New of a backend, or a wrapper, takes.
+// Options are the options that New of a backend, or a wrapper, accepts.
 type Options struct {
 	Owner string
 	List  []Option
 }
 
-// declared has what Declare was called with. Only the initialization of packages
+// declared has the options of all calls of Declare. Only the initialization of packages
 // writes it.
 var declared []Options
 
-// Declare returns the options of owner, and makes them known to Declared. It is
-// for the initialization of a package.
+// Declare returns the options of owner, and adds them to those that Declared returns. It must
+// be called in the initialization of a package.
 func Declare(owner string, options ...[]Option) Options {
 	o := Options{Owner: owner, List: slices.Concat(options...)}
 	declared = append(declared, o)
@@ -35,8 +35,8 @@ func Declare(owner string, options ...[]Option) Options {
 // Declared returns the options of all packages that the program imports.
 func Declared() []Options { return slices.Clone(declared) }
 
-// Of returns those of the given options that are declared. Because New reads no
-// others, an option that works is in the documentation.
+// Of returns the given options that are declared. New reads no others, so every option that
+// has an effect is in the documentation.
 func (o Options) Of(given map[string]string) map[string]string {
 	known := make(map[string]string, len(given))
 	for _, option := range o.List {
@@ -71,7 +71,7 @@ var (
 	}
 )
 
-// Retries is the option RetryCount of a store that has otherwise without it.
+// Retries declares the option RetryCount. otherwise is the default of the store.
 func Retries(otherwise string) []Option {
 	return []Option{{
 		kvdb.RetryCountKey, "0 or more", otherwise,
@@ -79,7 +79,7 @@ func Retries(otherwise string) []Option {
 	}}
 }
 
-// kvdb.New itself reads this one, for every backend.
+// kvdb.New itself reads this option, for every backend.
 var _ = Declare("every store", []Option{{
 	kvdb.WrappersOption, "names, comma-separated", "none", "wrappers to put around the instance, innermost first",
 }})

@@ -11,17 +11,17 @@ import (
 	"unicode"
 )
 
-// Endpoint is where a server is.
+// Endpoint is the address of a server.
 type Endpoint struct {
 	Host, Port string // an IPv6 address has no brackets
-	Path       string // what goes in front of all paths, not escaped, without a / at its end
+	Path       string // the prefix of all paths, not escaped, without a / at its end
 
 	scheme string
-	given  string // by the caller
-	said   mode   // what its scheme says
+	given  string // the endpoint as the caller wrote it
+	said   mode   // whether its scheme means TLS
 }
 
-// Address returns host:port, as net.Dial takes it.
+// Address returns host:port for net.Dial.
 func (e Endpoint) Address() string { return net.JoinHostPort(e.Host, e.Port) }
 
 // Scheme returns the scheme of the URL.
@@ -42,8 +42,8 @@ func URLs(endpoints []Endpoint) []string {
 	return urls
 }
 
-// parse reads one endpoint: a scheme that the store knows or none, a host, a port
-// or none, and where the store allows it a path.
+// parse reads one endpoint. It has a host, and may have a scheme that the store knows, a port,
+// and, if the store allows it, a path.
 func (s Store) parse(given string) (Endpoint, error) {
 	e := Endpoint{given: given}
 	if given == "" {
@@ -98,7 +98,7 @@ func splitHostPort(address string) (host, port string, err error) {
 		host = strings.Replace(inside, "%25", "%", 1) // in URLs the % in front of a zone is escaped
 		ip, err := netip.ParseAddr(host)
 		if !closed || err != nil || !ip.Is6() {
-			return "", "", errors.New("what begins with [ must be an IPv6 address in brackets")
+			return "", "", errors.New("a host that begins with [ must be an IPv6 address in brackets")
 		}
 		if err := checkZone(ip); err != nil {
 			return "", "", err
@@ -120,7 +120,7 @@ func splitHostPort(address string) (host, port string, err error) {
 	return host, strconv.FormatUint(n, 10), nil
 }
 
-// checkHost returns an error for what is neither a host name nor an IPv4 address.
+// checkHost returns an error if host is neither a host name nor an IPv4 address.
 func checkHost(host string) error {
 	if host == "" {
 		return errors.New("must name a host")
@@ -138,8 +138,7 @@ func checkHost(host string) error {
 	return nil
 }
 
-// checkZone returns an error for an address whose zone is not the name of an
-// interface.
+// checkZone returns an error if the zone of an address is not the name of a network interface.
 func checkZone(ip netip.Addr) error {
 	if strings.ContainsFunc(ip.Zone(), func(c rune) bool {
 		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("-_.", c)

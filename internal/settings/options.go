@@ -7,7 +7,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// Bool returns the value of a boolean option, false without one.
+// Bool returns the value of a boolean option, false if it is not set.
 func Bool(options map[string]string, name string) (bool, error) {
 	value := options[name]
 	if value == "" {
@@ -20,8 +20,8 @@ func Bool(options map[string]string, name string) (bool, error) {
 	return on, nil
 }
 
-// Count returns the value of an option that counts something and is least, which is
-// 0 or 1, or more; otherwise without one.
+// Count returns the value of an option that is an integer, or otherwise if it is not set. The
+// value must be at least least, which is 0 or 1.
 func Count(options map[string]string, name string, least, otherwise int) (int, error) {
 	value := options[name]
 	if value == "" {
@@ -37,14 +37,13 @@ func Count(options map[string]string, name string, least, otherwise int) (int, e
 	return 0, fmt.Errorf("option %s: %q is not a non-negative integer", name, value)
 }
 
-// RetryCount returns the value of the option kvdb.RetryCountKey, or what the
-// store has without it.
+// RetryCount returns the value of the option kvdb.RetryCountKey, or the default of the store.
 func (s Store) RetryCount(options map[string]string) (int, error) {
 	return Count(options, kvdb.RetryCountKey, 0, s.retries)
 }
 
-// SwitchedOn reports whether an option is on that other releases of this library
-// switch on by its presence alone.
+// SwitchedOn reports whether an option is on. In earlier releases its presence is enough;
+// here it is off with a value that strconv.ParseBool reads as false.
 func SwitchedOn(options map[string]string, name string) bool {
 	value, present := options[name]
 	on, err := strconv.ParseBool(value)
@@ -65,8 +64,8 @@ func StaleReads(options map[string]string) (bool, error) {
 	}
 }
 
-// Login returns the user and the password. The error is kvdb.ErrNoPassword for a
-// user without one.
+// Login returns the user and the password. It returns kvdb.ErrNoPassword for a user without
+// a password.
 func Login(options map[string]string) (user, password string, err error) {
 	user, password = options[kvdb.UsernameKey], options[kvdb.PasswordKey]
 	switch {

@@ -1,9 +1,8 @@
-// Package settings reads what New is given: endpoints, TLS, counts, booleans and
-// the other options that several backends have. One rule holds for all stores;
-// what is particular about one is in a Store.
+// Package settings reads the arguments of New: endpoints, and the options that several
+// backends have. The rules are the same for all stores; a Store has the differences.
 //
-// An error names the option or the endpoint, and says what would be right. It
-// never has a password in it.
+// An error names the option or the endpoint, and says what would be right. It never
+// contains a password.
 package settings
 
 import (
@@ -14,33 +13,33 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// Store is what is particular about the endpoints and options of a store.
+// Store has the rules for endpoints and options that differ between stores.
 type Store struct {
-	// plain and secure are the schemes, in lower case, of endpoints without and
-	// with TLS; the first one of each is that of URLs. neutral ones do not say.
+	// plain and secure are the schemes, in lower case, of endpoints without and with
+	// TLS. URLs have the first one of each. The schemes in neutral leave that open.
 	plain, secure, neutral []string
-	// port and securePort are those of endpoints that have none.
+	// port and securePort are the default ports.
 	port, securePort string
-	// local are the hosts of the endpoints when New is given none, urls reports
-	// whether these are written as URLs.
+	// local are the hosts of the default endpoints. urls means that these are written as
+	// URLs.
 	local []string
 	urls  bool
 	// path allows a path in endpoints.
 	path bool
-	// login is how to log in, for who tries it with an endpoint.
+	// login says how to log in, for the error of an endpoint with a user.
 	login string
-	// caAsks: a file of authorities asks for TLS, as a certificate does everywhere.
+	// caAsks means that a file of authorities turns TLS on. A certificate of the client
+	// does so for every store.
 	caAsks bool
-	// schemeWins: where an endpoint or the option TransportScheme has a plain
-	// scheme, the files of other options ask for nothing. Elsewhere a client's
-	// certificate, and a file of authorities that asks for TLS, is never left
-	// unused in silence.
+	// schemeWins means that a plain scheme, in an endpoint or the option TransportScheme,
+	// turns TLS off even if there are such files. For other stores that is an error,
+	// because the files would not be used.
 	schemeWins bool
-	// retries is the count without the option RetryCount.
+	// retries is the default of the option RetryCount.
 	retries int
 }
 
-// ZooKeeperPort is where ZooKeeper serves clients.
+// ZooKeeperPort is the port on which ZooKeeper serves clients.
 const ZooKeeperPort = "2181"
 
 const (
@@ -71,20 +70,20 @@ var (
 	}
 )
 
-// Settings are what endpoints and options say.
+// Settings are the values of the endpoints and options.
 type Settings struct {
 	Endpoints []Endpoint
 	Given     []string // the endpoints as the caller wrote them, or the default ones
 	TLS       *TLS     // nil without TLS
 	Stale     bool     // reads need not see the latest writes
-	Retries   int      // value of the option RetryCount
+	Retries   int      // the value of the option RetryCount
 }
 
 // URLs returns the endpoints as URLs.
 func (s Settings) URLs() []string { return URLs(s.Endpoints) }
 
-// Read returns what endpoints and options say. Without endpoints they are those
-// of the store on this machine.
+// Read returns the values of the endpoints and options. The default endpoints are those of
+// the store on this machine.
 func (s Store) Read(endpoints []string, options map[string]string) (Settings, error) {
 	var read Settings
 	var err error
@@ -116,8 +115,7 @@ func (s Store) Read(endpoints []string, options map[string]string) (Settings, er
 	return read, nil
 }
 
-// Replace returns the endpoints that shall replace those of an instance, which
-// does or does not use TLS.
+// Replace reads endpoints that replace those of an instance, which uses TLS if isSecure.
 func (s Store) Replace(endpoints []string, isSecure bool) ([]Endpoint, error) {
 	if len(endpoints) == 0 {
 		return nil, fmt.Errorf("%w: no endpoint", kvdb.ErrIllegal)
@@ -130,7 +128,7 @@ func (s Store) Replace(endpoints []string, isSecure bool) ([]Endpoint, error) {
 	return parsed, agree(parsed, modeOf(isSecure), "the instance "+describe(modeOf(isSecure)))
 }
 
-// mode is whether TLS is used, if that is said.
+// mode is whether TLS is used: plain, secure, or unsaid if a scheme leaves that open.
 type mode int
 
 const (
@@ -153,8 +151,8 @@ func describe(m mode) string {
 	return "does not use TLS"
 }
 
-// agree returns an error that names the first endpoint whose scheme is not of
-// mode m, which is that of other.
+// agree returns an error that names the first endpoint whose scheme contradicts m. other
+// describes the origin of m.
 func agree(endpoints []Endpoint, m mode, other string) error {
 	for _, e := range endpoints {
 		if e.said != unsaid && m != unsaid && e.said != m {
@@ -188,7 +186,7 @@ func (s Store) decide(endpoints []Endpoint, options map[string]string) (bool, er
 	return true, agree(endpoints, secure, asking+" asks for TLS")
 }
 
-// asking returns a file that asks for TLS, by the name of its option, or "".
+// asking returns "option" and the name of an option whose file turns TLS on, or "".
 func (s Store) asking(options map[string]string) string {
 	switch {
 	case options[kvdb.CertFileKey] != "" && options[kvdb.CertKeyFileKey] != "":
@@ -201,14 +199,14 @@ func (s Store) asking(options map[string]string) string {
 	return ""
 }
 
-// AsksForTLS reports whether options ask for TLS, whatever the endpoints say. The
-// error names an option TransportScheme that the store does not know.
+// AsksForTLS reports whether the options alone, without the endpoints, turn TLS on. It
+// returns an error if the store does not know the option's TransportScheme.
 func (s Store) AsksForTLS(options map[string]string) (bool, error) {
 	scheme, err := s.transport(options)
 	return scheme == secure || s.asking(options) != "" && !(scheme == plain && s.schemeWins), err
 }
 
-// transport returns what the option TransportScheme says.
+// transport returns the mode of the option TransportScheme.
 func (s Store) transport(options map[string]string) (mode, error) {
 	value := options[kvdb.TransportScheme]
 	if value == "" {
@@ -221,8 +219,7 @@ func (s Store) transport(options map[string]string) (mode, error) {
 	return m, nil
 }
 
-// schemeMode returns what a scheme says, and false for one that the store does
-// not know.
+// schemeMode returns the mode of a scheme, and false if the store does not know the scheme.
 func (s Store) schemeMode(scheme string) (mode, bool) {
 	scheme = strings.ToLower(scheme)
 	switch {
@@ -234,13 +231,12 @@ func (s Store) schemeMode(scheme string) (mode, bool) {
 	return unsaid, slices.Contains(s.neutral, scheme)
 }
 
-// schemes names those that the store knows.
+// schemes lists the schemes that the store knows, for errors.
 func (s Store) schemes() string {
 	return strings.Join(slices.Concat(s.plain, s.secure, s.neutral), " or ")
 }
 
-// defaults are the endpoints of the store on this machine, and how they are
-// written.
+// defaults returns the endpoints of the store on this machine, and their texts.
 func (s Store) defaults(secure bool) (endpoints []Endpoint, given []string) {
 	for _, host := range s.local {
 		endpoints = append(endpoints, Endpoint{Host: host})
@@ -256,7 +252,7 @@ func (s Store) defaults(secure bool) (endpoints []Endpoint, given []string) {
 	return endpoints, given
 }
 
-// complete adds what endpoints leave out.
+// complete sets the schemes, and the missing ports, of endpoints.
 func (s Store) complete(endpoints []Endpoint, isSecure bool) {
 	for i := range endpoints {
 		e := &endpoints[i]
@@ -274,7 +270,7 @@ func (s Store) complete(endpoints []Endpoint, isSecure bool) {
 func (s Store) parseAll(endpoints []string) ([]Endpoint, error) {
 	parsed := make([]Endpoint, len(endpoints))
 	for i, given := range endpoints {
-		if strings.Contains(given, "@") || strings.Contains(given, "%40") { // what is before it may be a secret
+		if strings.Contains(given, "@") || strings.Contains(given, "%40") { // it may contain a password
 			return nil, fmt.Errorf("endpoint %d has a user in it: %s", i+1, s.login)
 		}
 		e, err := s.parse(given)
@@ -286,7 +282,7 @@ func (s Store) parseAll(endpoints []string) ([]Endpoint, error) {
 	return parsed, nil
 }
 
-// shown returns what of an endpoint may be shown: a query can have a token in it.
+// shown returns an endpoint without its query, which may contain a token.
 func shown(endpoint string) string {
 	if i := strings.IndexAny(endpoint, "?#"); i >= 0 {
 		return endpoint[:i+1] + "…"

@@ -19,20 +19,19 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// TLS is how connections are secured. Its files are read at each handshake, so
-// that certificates and authorities can be replaced under an open instance. While
-// a file cannot be used, because it is being written for example, what was read
-// before stays in force.
+// TLS has the settings of TLS connections. Its files are read at each handshake, so that
+// certificates and authorities can be replaced while an instance is open. If a file cannot
+// be used, for example because it is being written, its last usable content counts.
 type TLS struct {
-	// CAFile has the authorities that sign the servers' certificates; without it
-	// the system's are trusted. CertFile and KeyFile are the client's.
+	// CAFile has the authorities that sign the servers' certificates. The default are
+	// those of the system. CertFile and KeyFile are the client's.
 	CAFile, CertFile, KeyFile string
-	// ServerName must be in the servers' certificates; "" is the host that is
-	// dialled.
+	// ServerName is the name that the servers' certificates must have. The default is the
+	// host that is dialled.
 	ServerName string
 	// InsecureSkipVerify accepts any certificate of a server.
 	InsecureSkipVerify bool
-	// ClientCertAuth says that there must be a CertFile.
+	// ClientCertAuth requires a CertFile.
 	ClientCertAuth bool
 
 	mu   sync.Mutex // protects the fields below
@@ -40,8 +39,8 @@ type TLS struct {
 	pair reloaded[*tls.Certificate]
 }
 
-// ReadTLS returns what the options say, whether or not TLS is used. Every file
-// that they name must be usable.
+// ReadTLS returns the settings in the options, whether or not TLS is used. It returns an
+// error if a file that they name cannot be used.
 func ReadTLS(options map[string]string) (*TLS, error) {
 	t := &TLS{
 		CAFile:   cmp.Or(options[kvdb.TrustedCAFileKey], options[kvdb.CAFileKey]),
@@ -58,7 +57,7 @@ func ReadTLS(options map[string]string) (*TLS, error) {
 	if t.ClientCertAuth, err = Bool(options, kvdb.ClientCertAuthKey); err != nil {
 		return nil, err
 	}
-	// The one that counts is loaded last.
+	// TrustedCAFile counts if both are set, so it is loaded last.
 	for _, option := range []string{kvdb.CAFileKey, kvdb.TrustedCAFileKey} {
 		if options[option] == "" {
 			continue
@@ -89,7 +88,7 @@ func ReadTLS(options map[string]string) (*TLS, error) {
 func (t *TLS) Config(host string) *tls.Config {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_ = t.pool.load() // what was read before stays in force
+	_ = t.pool.load() // after an error the last usable content counts
 	_ = t.pair.load()
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12, ServerName: cmp.Or(t.ServerName, host),
@@ -101,8 +100,8 @@ func (t *TLS) Config(host string) *tls.Config {
 	return config
 }
 
-// Client does the handshake on conn, a connection to address, and returns the
-// secured connection. It closes conn when that fails.
+// Client makes the handshake on conn, a connection to address, and returns the secured
+// connection. It closes conn if that fails.
 func (t *TLS) Client(ctx context.Context, conn net.Conn, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -115,8 +114,8 @@ func (t *TLS) Client(ctx context.Context, conn net.Conn, address string) (net.Co
 	return secured, nil
 }
 
-// Secure makes transport, which has a DialContext and a TLSHandshakeTimeout, use
-// t for https. t may be nil, which changes nothing.
+// Secure makes transport use t for https. transport must have a DialContext and a
+// TLSHandshakeTimeout. If t is nil, Secure does nothing.
 func (t *TLS) Secure(transport *http.Transport) {
 	if t == nil {
 		return
@@ -131,26 +130,27 @@ func (t *TLS) Secure(transport *http.Transport) {
 		defer cancel()
 		secured, err := t.Client(limited, conn, address)
 		if err != nil && limited.Err() != nil && ctx.Err() == nil {
-			// The caller's context has not ended, so the error must not be its deadline's.
+			// The caller's context has not ended, so the error must not look like its
+			// deadline.
 			return nil, fmt.Errorf("TLS handshake with %s: no answer within %v", address, limit)
 		}
 		return secured, err
 	}
 }
 
-// file is one that an option names.
+// file is a file that an option names.
 type file struct{ option, path string }
 
-// reloaded is a value made of files, which is made again when they have changed.
-// The zero value has no files.
+// reloaded is a value that is read from files, again whenever they have changed. The zero
+// value has no files.
 type reloaded[T any] struct {
 	files    []file
 	parse    func(files []file, contents [][]byte) (T, error)
-	contents [][]byte // of which value was made
+	contents [][]byte // from which value was read
 	value    T
 }
 
-// load makes value fit the files. An error leaves it as it was.
+// load reads value from the files if they have changed. After an error value is unchanged.
 func (r *reloaded[T]) load() error {
 	contents := make([][]byte, len(r.files))
 	for i, f := range r.files {
@@ -170,8 +170,8 @@ func (r *reloaded[T]) load() error {
 	return nil
 }
 
-// parseAuthorities returns the certificates in a file. One that ends in the middle
-// of a certificate is an error, because it would mean that fewer are trusted.
+// parseAuthorities returns the certificates in a file. It returns an error if the file ends
+// in the middle of a certificate, because fewer authorities would be trusted.
 func parseAuthorities(files []file, contents [][]byte) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(contents[0]) {
@@ -187,8 +187,8 @@ func parseAuthorities(files []file, contents [][]byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// parsePair returns a certificate with its key. The error names the file that is
-// bad, or both when they do not belong together.
+// parsePair returns a certificate with its key. The error names the file that cannot be used,
+// or both files if they do not belong together.
 func parsePair(files []file, contents [][]byte) (*tls.Certificate, error) {
 	pair, err := tls.X509KeyPair(contents[0], contents[1])
 	switch {

@@ -5,18 +5,17 @@ import (
 	"time"
 )
 
-// Record is what is stored at a key. A Record is immutable once it is in a
-// tree: readers may use it after they gave up the tree's lock.
+// Record is the data at a key. A Record in a tree is immutable, so readers may use it after
+// they have unlocked the tree.
 type Record struct {
 	Value             []byte
-	Object            any // the caller's, if objects are kept
+	Object            any // the caller's object, if the store keeps objects
 	Created, Modified uint64
-	Expires           int64 // in ns, on the store's clock; 0: never
+	Expires           int64 // in ns, on the store's clock; 0 means never
 }
 
-// TTL returns the seconds, rounded up, that are left of the record's TTL at the
-// time now on the store's clock: at least 1, for a record that is there has not
-// expired, and 0 without a TTL.
+// TTL returns the rest of the record's TTL in seconds, rounded up, at the time now on the
+// store's clock. It is at least 1, because the record exists, and 0 without a TTL.
 func (r *Record) TTL(now int64) int64 {
 	if r.Expires == 0 {
 		return 0
@@ -24,9 +23,9 @@ func (r *Record) TTL(now int64) int64 {
 	return max(1, (r.Expires-now-1)/int64(time.Second)+1)
 }
 
-// NewRecord returns a record with a copy of value. A small value lies behind
-// the record in one allocation, which saves a read of it a second wait for
-// memory. The sizes fill Go's size classes.
+// NewRecord returns a record with a copy of value. A small value is in the same allocation
+// as the record, so that a read needs one access to memory instead of two. The sizes fill
+// Go's size classes.
 func NewRecord(value []byte) *Record {
 	n := len(value)
 	switch {

@@ -1,6 +1,6 @@
-// Package tree is the ordered in-memory map of keys to records that the mem
-// backend and all snapshots live in: point reads at the speed of a Go map,
-// scans in O(result), copies in O(1).
+// Package tree is an ordered map of keys to records in memory, for the mem backend and all
+// snapshots. Reads of one key are as fast as those of a Go map, scans cost O(result), and
+// copies O(1).
 package tree
 
 import (
@@ -10,38 +10,37 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// entry is a key's place in the order. An overwrite replaces its record in
-// place, which leaves the btree alone, as long as no copy shares the entry.
+// entry is an element of the btree. While no copy of the tree shares it, an overwrite
+// replaces its record and does not touch the btree.
 type entry struct{ record *Record }
 
-// point is what a key leads to. It repeats the entry's record, and knows whether
-// the entry may be written to, because a point read or write waits for memory
-// and not for the processor: neither has to look into the entry.
+// point is an element of the map. It repeats the record of the entry, and shows whether the
+// entry may be changed, so that a read or write of one key need not load the entry: the time
+// of these is that of accesses to memory.
 type point struct {
 	entry      *entry
 	record     *Record
 	generation uint64 // of the tree when it made the entry
 }
 
-// Tree maps keys to records, ordered by key. It is not safe for concurrent
-// writes; a copy and its origin are independent of each other.
+// Tree maps keys to records, ordered by key. It is not safe for concurrent writes. A copy and
+// its origin are independent.
 type Tree struct {
 	order btree.Map[string, *entry]
-	// points has the same keys as order; nil in a copy and in a tree made by
-	// NewOrdered, which read order.
+	// points has the same keys as order. It is nil in a copy and in a tree made by
+	// NewOrdered, where Get reads order.
 	points map[string]point
-	// generation is that of the entries that no copy shares.
+	// generation is the generation of the entries that no copy shares.
 	generation uint64
-	// Taken is the time, on the clock of the records' Expires, at which a copy
-	// was made of a store.
+	// Taken is the time at which a store was copied, on the clock of the records' Expires.
 	Taken int64
 }
 
 // New returns an empty tree.
 func New() *Tree { return &Tree{points: map[string]point{}} }
 
-// NewOrdered returns an empty tree that costs less to fill in the order of the
-// keys, and a little more to read points of.
+// NewOrdered returns an empty tree that is faster to fill in the order of the keys, and a
+// little slower to read one key of.
 func NewOrdered() *Tree { return &Tree{} }
 
 // Len returns the number of keys.
@@ -61,7 +60,7 @@ func (t *Tree) Get(key string) *Record {
 // Set puts record at key.
 func (t *Tree) Set(key string, record *Record) {
 	if t.points == nil {
-		t.order.Load(key, &entry{record}) // is Set, and fast for the last key
+		t.order.Load(key, &entry{record}) // the same as Set, but fast for the last key
 		return
 	}
 	p, exists := t.points[key]
@@ -74,8 +73,8 @@ func (t *Tree) Set(key string, record *Record) {
 	t.points[key] = point{p.entry, record, t.generation}
 }
 
-// Load is Set of each key with the record of the same place, and allocates less.
-// What it is given is the tree's from now on.
+// Load sets each key to the record with the same index, with fewer allocations than Set. The
+// caller must not use the records afterwards.
 func (t *Tree) Load(keys []string, records []Record) {
 	entries := make([]entry, len(keys))
 	for i, key := range keys {
@@ -88,7 +87,7 @@ func (t *Tree) Load(keys []string, records []Record) {
 	}
 }
 
-// Delete removes key, if it is there.
+// Delete removes key if it exists.
 func (t *Tree) Delete(key string) {
 	t.order.Delete(key)
 	delete(t.points, key)
@@ -102,19 +101,19 @@ func (t *Tree) Scan(prefix, from string, visit func(key string, record *Record) 
 	})
 }
 
-// maxSteps is the number of keys below one name that Children steps over one by
-// one, before it seeks behind them: a seek costs about as much.
+// maxSteps is the number of keys below one name that Children visits one by one before it
+// seeks behind them, because a seek costs about as much.
 const maxSteps = 16
 
-// Children returns what name makes of each key with the prefix dir less dir,
-// each once, sorted, and without the empty string. A name shorter than rest
-// must be that of all keys that begin with it and sep: they are skipped, so that
-// it costs O(names), however many keys are below them.
+// Children calls name with the rest behind dir of each key that has the prefix dir. It
+// returns the results without duplicates and empty strings, sorted. A result that is shorter
+// than rest must be the name of all keys that continue with it and sep. Children skips them,
+// so it costs O(names), however many keys are below them.
 func (t *Tree) Children(dir, sep string, name func(rest, sep string) string) []string {
 	names := make([]string, 0, 64)
-	sorted := true // and each once
+	sorted := true // names is in order without duplicates
 	var seek seeker
-	child, shared, steps := "", false, 0 // shared: sep follows the child in a key
+	child, shared, steps := "", false, 0 // shared means that sep follows child in a key
 	pivot, more := dir, true
 	visit := func(key string, _ *entry) bool {
 		rest, inside := strings.CutPrefix(key, dir)
@@ -148,14 +147,14 @@ func (t *Tree) Children(dir, sep string, name func(rest, sep string) string) []s
 	return slices.Compact(names)
 }
 
-// seeker makes strings to seek to. They are parts of one that grows, which
-// saves allocations.
+// seeker makes strings to seek to. They are slices of one string that grows, which saves
+// allocations.
 type seeker struct {
 	made    strings.Builder
 	scratch []byte
 }
 
-// After returns the first string behind all that have prefix, and false when
+// After returns the smallest string that sorts after all strings with prefix, and false if
 // there is none.
 func After(prefix string) (string, bool) { return new(seeker).after(prefix) }
 
@@ -173,17 +172,16 @@ func (s *seeker) after(prefix string) (string, bool) {
 	return s.made.String()[s.made.Len()-end:], true
 }
 
-// Copy returns an independent tree with the same content in O(1), whatever
-// the size: both share structure until one of them changes it. It counts as a
-// write to t.
+// Copy returns an independent tree with the same content, in O(1): both share their structure
+// until one of them changes it. Copy counts as a write to t.
 func (t *Tree) Copy() *Tree {
 	t.generation++
 	return &Tree{order: *t.order.Copy(), Taken: t.Taken}
 }
 
-// Select returns an independent tree with the keys that have one of prefixes,
-// of which none may cover another: in O(1) for the one prefix that every key
-// has, else by copying. It counts as a write to t.
+// Select returns an independent tree with the keys that have one of prefixes, none of which
+// may be a prefix of another. It costs O(1) for the empty prefix, and O(result) otherwise.
+// Select counts as a write to t.
 func (t *Tree) Select(prefixes []string) *Tree {
 	if len(prefixes) == 1 && prefixes[0] == "" {
 		return t.Copy()
