@@ -60,12 +60,12 @@ var errReplaced = errors.Join(kvdb.ErrUnknownOutcome,
 func (s *store) removalOps(ctx context.Context, path string, stat *zk.Stat) ([]any, error) {
 	ops := []any{}
 	if stat.NumChildren > 0 {
-		children, err := s.children(ctx, path)
+		children, err := s.children(ctx, path, false)
 		if err != nil {
 			return nil, err
 		}
 		if slices.Contains(children, own) {
-			inOwn, err := s.children(ctx, child(path, own))
+			inOwn, err := s.children(ctx, child(path, own), false)
 			if err != nil {
 				return nil, err
 			}

@@ -17,12 +17,8 @@ import (
 func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 	w := walk{prefixes: []string{prefix}, own: true}
 	for latest := false; ; latest = true {
-		read := s.peek
-		if latest || !s.stale {
-			read = s.sync
-		}
 		var view *treeView
-		err := read(ctx, func(*zk.Conn) error {
+		err := s.reader(latest || !s.stale)(ctx, func(*zk.Conn) error {
 			view = newTreeView(w)
 			return w.update(ctx, s.main, view, 0)
 		})

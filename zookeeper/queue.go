@@ -110,24 +110,13 @@ func (s *store) createQueueEntry(ctx context.Context, h *hold) error {
 // another connection than when the entry was to be created, so what was sent before has run by
 // now, or never will.
 func (s *store) findQueueEntry(ctx context.Context, queue, mark string) (string, error) {
-	var found string
-	err := s.sync(ctx, func(c *zk.Conn) error {
-		found = ""
-		names, _, err := c.Children(queue)
-		for _, name := range names {
-			if strings.HasPrefix(name, mark) {
-				found = name
-			}
+	names, err := s.children(ctx, queue, true)
+	for _, name := range names {
+		if strings.HasPrefix(name, mark) {
+			return name, nil
 		}
-		if errors.Is(err, zk.ErrNoNode) {
-			return nil
-		}
-		return err
-	})
-	if err != nil {
-		return "", err
 	}
-	return found, nil
+	return "", err
 }
 
 // sortedEntries returns the names of the entries in a queue, the first one first.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
 // Get implements driver.Store.
@@ -26,15 +27,19 @@ func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 	return pair, nil
 }
 
+// reader returns sync or peek.
+func (s *store) reader(latest bool) func(context.Context, conn.Request) error {
+	if latest {
+		return s.sync
+	}
+	return s.peek
+}
+
 // look reads a znode. The stat is nil if there is none.
 func (s *store) look(ctx context.Context, path string, withData, latest bool) (*zk.Stat, []byte, error) {
-	read := s.peek
-	if latest {
-		read = s.sync
-	}
 	var stat *zk.Stat
 	var data []byte
-	err := read(ctx, func(c *zk.Conn) (err error) {
+	err := s.reader(latest)(ctx, func(c *zk.Conn) (err error) {
 		if withData {
 			data, stat, err = c.Get(path)
 			return err
@@ -81,11 +86,10 @@ func (s *store) readMatching(ctx context.Context, path string, cond driver.Cond,
 	}
 }
 
-// children returns the names of a znode's children, which may be an old state. It returns none
-// if there is no znode.
-func (s *store) children(ctx context.Context, path string) ([]string, error) {
+// children returns the names of a znode's children, or none if there is no znode.
+func (s *store) children(ctx context.Context, path string, latest bool) ([]string, error) {
 	var names []string
-	err := s.peek(ctx, func(c *zk.Conn) (err error) {
+	err := s.reader(latest)(ctx, func(c *zk.Conn) (err error) {
 		names, _, err = c.Children(path)
 		return err
 	})

@@ -15,7 +15,7 @@ import (
 
 // CheckTx implements driver.TxChecker.
 func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
-	// The largest it can be: nothing is there that is written.
+	// The request is the largest if no znode that is written exists.
 	size := 0
 	for _, r := range reads {
 		size += sizeOf(s.absentOps(pathOf(r.Key))...) + opOverhead + len(generationPath(0))
@@ -122,11 +122,11 @@ func (t *transaction) prepareWrite(ctx context.Context, w driver.Write) error {
 	if stat == nil || !isKey(stat) {
 		return nil
 	}
-	keeping, err := t.s.sentinelChecks(ctx, path, stat)
+	checks, err := t.s.sentinelChecks(ctx, path, stat)
 	if err != nil && !isConflict(err) { // if the znode is gone, the request fails, too
 		return err
 	}
-	t.ops = append(t.ops, keeping...)
+	t.ops = append(t.ops, checks...)
 	return nil
 }
 
@@ -156,23 +156,17 @@ func (t *transaction) resolve(ctx context.Context, failed int, err error) error 
 
 // generationChecks returns the checks of the generations of what was read.
 func (t *transaction) generationChecks(ctx context.Context) ([]any, error) {
-	found := make([]*zk.CheckVersionRequest, len(t.reads))
-	err := parallel(ctx, len(t.reads), func(i int) (err error) {
-		found[i], err = t.s.checkGeneration(ctx, pathOf(t.reads[i].Key))
+	byGeneration := map[int]string{} // a path for each
+	for _, r := range t.reads {
+		byGeneration[generation(pathOf(r.Key))] = pathOf(r.Key)
+	}
+	paths := slices.Collect(maps.Values(byGeneration))
+	checks := make([]any, len(paths))
+	err := parallel(ctx, len(paths), func(i int) (err error) {
+		checks[i], err = t.s.checkGeneration(ctx, paths[i])
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	var checks []any
-	seen := map[string]bool{}
-	for _, check := range found {
-		if !seen[check.Path] {
-			seen[check.Path] = true
-			checks = append(checks, check)
-		}
-	}
-	return checks, nil
+	return checks, err
 }
 
 // readStats returns the stats of the znodes of all keys, nil where there is none.
@@ -204,7 +198,7 @@ func (t *transaction) readStats(ctx context.Context) (map[string]*zk.Stat, error
 	return stats, nil
 }
 
-// unchanged returns the operations that succeed if a key is as it was read.
+// unchangedOps returns the operations that succeed if a key is as it was read.
 func (s *store) unchangedOps(r driver.Read, stat *zk.Stat) ([]any, error) {
 	path := pathOf(r.Key)
 	present := stat != nil && isKey(stat)
