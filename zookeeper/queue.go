@@ -183,14 +183,16 @@ func (s *store) heldBy(ctx context.Context, h *hold, front []string) error {
 	}
 }
 
-// entriesInFront returns the paths of the entries in front of that of h. It may include entries that are
-// gone by now, but it lacks none, because the session has seen its own entry. It completes h.
+// entriesInFront returns the paths of the entries in front of that of h. It may include entries
+// that are gone by now, but it lacks none, because the session has seen its own entry. It
+// completes h.
 func (s *store) entriesInFront(ctx context.Context, h *hold) ([]string, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	var names []string
+	token, madeKey := h.token, false
 	err := s.peek(ctx, func(c *zk.Conn) error {
-		if h.token == 0 {
+		if token == 0 {
 			exists, stat, err := c.Exists(h.queueEntry)
 			switch {
 			case err != nil:
@@ -198,11 +200,11 @@ func (s *store) entriesInFront(ctx context.Context, h *hold) ([]string, error) {
 			case !exists:
 				return zk.ErrNoNode
 			}
-			h.token = stat.Czxid
+			token = stat.Czxid
 		}
 		found, stat, err := c.Children(h.queue())
 		if err == nil {
-			names, h.madeKey = found, stat.DataLength > 0
+			names, madeKey = found, stat.DataLength > 0
 		}
 		return err
 	})
@@ -210,8 +212,9 @@ func (s *store) entriesInFront(ctx context.Context, h *hold) ([]string, error) {
 	case errors.Is(err, zk.ErrNoNode):
 		return nil, errAttemptLost
 	case err != nil:
-		return nil, err
+		return nil, err // the request may still write token and madeKey
 	}
+	h.token, h.madeKey = token, madeKey
 	var front []string
 	for _, name := range sortedEntries(names) {
 		path := child(h.queue(), name)
