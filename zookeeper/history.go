@@ -133,7 +133,7 @@ func (s *store) hasGoneBack() bool {
 	defer cancel()
 	seen := s.main.Zxid()
 	x, err := conn.Open(conn.Config{
-		Servers: &s.servers, SessionTimeout: watchSessionTimeout, TLS: s.hub.o.TLS, MaxRequest: leastMaxRequest,
+		Servers: &s.servers, SessionTimeout: watchSessionTimeout, TLS: s.hub.config.TLS, MaxRequest: leastMaxRequest,
 		SingleConnection: true, OnEvent: func(zk.Event) {},
 	})
 	if err != nil {

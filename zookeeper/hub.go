@@ -32,7 +32,7 @@ const (
 // too new by then.)
 type hub struct {
 	s       *store
-	o       config
+	config  config
 	maxIdle int
 	start   sync.Once
 	mark    mark // belongs to run
@@ -78,7 +78,7 @@ type watchState struct{ set bool }
 
 func newHub(s *store, o config) *hub {
 	h := &hub{
-		s: s, o: o, maxIdle: maxIdle, mark: newMark(), changed: make(chan struct{}),
+		s: s, config: o, maxIdle: maxIdle, mark: newMark(), changed: make(chan struct{}),
 		watchers: map[watcher]struct{}{}, paths: map[string]map[watcher]struct{}{}, serverWatches: map[serverWatch]*watchState{},
 	}
 	h.giveUp = time.AfterFunc(watchTimeout, h.giveUpWatches)
@@ -154,7 +154,7 @@ func (h *hub) session() error {
 	h.mu.Unlock()
 	var err error
 	x.Conn, err = conn.Open(conn.Config{
-		Servers: &h.s.servers, SessionTimeout: watchSessionTimeout, TLS: h.o.TLS, Credentials: h.o.credentials, MaxRequest: leastMaxRequest,
+		Servers: &h.s.servers, SessionTimeout: watchSessionTimeout, TLS: h.config.TLS, Credentials: h.config.credentials, MaxRequest: leastMaxRequest,
 		SingleConnection: true, OnEvent: func(e zk.Event) { h.onEvent(x, e) },
 	})
 	if err != nil {

@@ -29,7 +29,7 @@ func (s *store) Put(ctx context.Context, w driver.Write) (driver.Indexes, error)
 		if !errors.Is(err, zk.ErrNoNode) {
 			return indexes, err
 		}
-		if indexes, err = s.make(ctx, path, w.Value); !errors.Is(err, zk.ErrNodeExists) {
+		if indexes, err = s.createZnode(ctx, path, w.Value); !errors.Is(err, zk.ErrNodeExists) {
 			return indexes, err
 		}
 	}
@@ -97,8 +97,8 @@ func errForeignLock(path string) error {
 	return fmt.Errorf("%w: %s is a lock that a program with an earlier release of this library holds", kvdb.ErrInvalidLock, path)
 }
 
-// make creates a key's znode with its value. It returns zk.ErrNodeExists if there is one.
-func (s *store) make(ctx context.Context, path string, value []byte) (driver.Indexes, error) {
+// createZnode creates a key's znode with its value. It returns zk.ErrNodeExists if there is one.
+func (s *store) createZnode(ctx context.Context, path string, value []byte) (driver.Indexes, error) {
 	for {
 		results, _, err := s.multi(ctx, s.createOps(path, value)...)
 		if err == nil {
@@ -113,7 +113,7 @@ func (s *store) make(ctx context.Context, path string, value []byte) (driver.Ind
 // create writes if there is no key.
 func (s *store) create(ctx context.Context, path string, w driver.Write) (driver.Indexes, error) {
 	for {
-		indexes, err := s.make(ctx, path, w.Value)
+		indexes, err := s.createZnode(ctx, path, w.Value)
 		if !errors.Is(err, zk.ErrNodeExists) {
 			return indexes, err
 		}
