@@ -15,10 +15,11 @@ import (
 // Commit implements driver.Transactor. It reads the keys that are to be written with
 // one request, and with another writes them if nothing has changed since.
 func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
-	if err := s.begin(); err != nil {
+	leave, err := s.life.Enter()
+	if err != nil {
 		return err
 	}
-	defer s.calls.Done()
+	defer leave()
 	t, err := s.newTransaction(reads, writes, locks)
 	for i := 0; err == nil && i < len(t.writes); i++ {
 		err = s.createTTLSession(ctx, &t.writes[i])
@@ -131,8 +132,8 @@ func (t transaction) guards() api.TxnOps {
 	var ops api.TxnOps
 	for _, l := range t.leases {
 		ops = append(ops,
-			op(api.KVTxnOp{Verb: api.KVCheckSession, Key: l.key, Session: l.session.id}),
-			op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: l.key, Index: l.modified.Load()}))
+			op(api.KVTxnOp{Verb: api.KVCheckSession, Key: l.Key(), Session: l.session.id}),
+			op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: l.Key(), Index: l.modified.Load()}))
 	}
 	written := map[string]bool{}
 	for _, w := range t.writes {

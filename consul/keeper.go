@@ -8,9 +8,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/consul/api"
+
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/held"
 )
 
 const (
@@ -49,14 +52,17 @@ func newKeeper(s *store, name string) *keeper {
 type session struct {
 	keeper *keeper
 	id     string
-	ended  chan struct{} // closed when the session is lost or given up
-	wake   chan struct{} // has an element when the session may be of no use any more
+	locks  *held.Locks
+	// ctx ends when the session is lost or given up.
+	ctx  context.Context
+	end  context.CancelFunc
+	wake chan struct{} // has an element when the session may be of no use any more
 
 	// Protected by keeper.mu.
-	used   time.Time // when it was handed out last
-	leases map[*lease]struct{}
-	swept  map[string]bool // keys that it must not get any more, see disown
-	over   bool            // ended is closed
+	used   time.Time       // when it was handed out last
+	strays map[string]bool // keys that it must not get any more, see releaseStray
+	over   bool            // finish was called
+	keys   []string        // that it may have had in Consul when finish was called
 
 	destroyed atomic.Bool // Consul has ended the session
 }
@@ -81,9 +87,11 @@ func (k *keeper) session(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	s := &session{
-		keeper: k, id: id, ended: make(chan struct{}), wake: make(chan struct{}, 1),
-		used: time.Now(), leases: map[*lease]struct{}{}, swept: map[string]bool{},
+		keeper: k, id: id, locks: held.NewLocks(k.store.life, sessionFactor*keptTTL, lossMargin),
+		wake: make(chan struct{}, 1), used: time.Now(), strays: map[string]bool{},
 	}
+	s.locks.Empty = s.wakeUp
+	s.ctx, s.end = context.WithCancel(k.store.life.Context())
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
@@ -92,7 +100,7 @@ func (k *keeper) session(ctx context.Context) (*session, error) {
 	}
 	k.current = s
 	k.kept[s] = struct{}{}
-	k.store.launch(func() { s.keep(asked) })
+	k.store.life.Go(func() { s.keep(asked) })
 	return s, nil
 }
 
@@ -112,44 +120,44 @@ func (k *keeper) usable() (*session, error) {
 // keep renews the session until it is lost or of no use. renewed is when the last
 // request that renewed it was sent.
 func (s *session) keep(renewed time.Time) {
+	defer s.finish()
+	expiry := held.NewExpiry(keptTTL, lossMargin, s.finish)
+	defer expiry.Stop()
+	expiry.Renewed(renewed)
 	timer := time.NewTimer(renewInterval)
 	defer timer.Stop()
 	for {
 		select {
 		case <-timer.C:
 		case <-s.wake:
-		case <-s.ended:
+			if !s.useless() {
+				continue
+			}
+		case <-s.ctx.Done():
 			return
 		}
 		if s.useless() {
-			s.finish()
 			return
 		}
-		sent, err := s.renew(renewed.Add(keptTTL - lossMargin))
+		sent, err := s.renew()
 		if err != nil {
-			s.finish()
 			return
 		}
-		renewed = sent
+		expiry.Renewed(sent)
 		timer.Reset(renewInterval)
 	}
 }
 
-// renew renews the session before the deadline, and returns when the request was
-// sent. An error says that the session is lost.
-func (s *session) renew(deadline time.Time) (time.Time, error) {
-	ctx, cancel := context.WithDeadline(s.keeper.store.lifetime, deadline)
-	defer cancel()
+// renew renews the session, and returns when the request was sent. An error says that
+// the session is lost or given up.
+func (s *session) renew() (time.Time, error) {
 	backoff := conn.NewBackoff()
 	for {
 		sent := time.Now()
-		attempt, cancelAttempt := driver.WithTimeLimit(ctx, renewInterval)
+		attempt, cancel := driver.WithTimeLimit(s.ctx, renewInterval)
 		err := s.keeper.store.renewSession(attempt, s.id)
-		cancelAttempt()
-		if err == nil || err == errSessionLost || ctx.Err() != nil {
-			return sent, err
-		}
-		if backoff.Wait(ctx) != nil {
+		cancel()
+		if err == nil || err == errSessionLost || backoff.Wait(s.ctx) != nil {
 			return sent, err
 		}
 	}
@@ -161,7 +169,7 @@ func (s *session) useless() bool {
 	k := s.keeper
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(s.leases) > 0 || k.current == s && time.Since(s.used) < k.idle {
+	if len(s.locks.Keys()) > 0 || k.current == s && time.Since(s.used) < k.idle {
 		return false
 	}
 	s.retireLocked()
@@ -179,11 +187,14 @@ func (s *session) retireLocked() {
 	if s.keeper.current == s {
 		s.keeper.current = nil
 	}
-	if len(s.leases) == 0 {
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
+	s.wakeUp()
+}
+
+// wakeUp makes keep check whether the session is of use.
+func (s *session) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -193,51 +204,31 @@ func (s *session) finish() {
 	k.mu.Lock()
 	s.retireLocked()
 	delete(k.kept, s)
-	for l := range s.leases {
-		l.loseLocked()
+	again := s.over
+	if !again {
+		s.over = true
+		s.keys = slices.AppendSeq(s.locks.Keys(), maps.Keys(s.strays))
 	}
-	if s.over {
-		k.mu.Unlock()
+	k.mu.Unlock()
+	s.locks.Lose()
+	if again {
 		return
 	}
-	s.over = true
-	close(s.ended)
-	k.mu.Unlock()
+	s.end()
 	k.store.background(func(ctx context.Context) {
 		s.destroyed.Store(k.store.destroySession(ctx, s.id) == nil)
 	})
 }
 
-// keys returns the keys that the session may have in Consul.
-func (s *session) keys() []string {
+// add adds the lock of l to the session, unless that is over, or removes its key.
+func (s *session) add(l *lease, locked *api.KVPair) error {
 	s.keeper.mu.Lock()
 	defer s.keeper.mu.Unlock()
-	keys := slices.Collect(maps.Keys(s.swept))
-	for l := range s.leases {
-		keys = append(keys, l.key)
-	}
-	return keys
-}
-
-// add makes l a lease of the session, unless that is over, or removes its key.
-func (s *session) add(l *lease) error {
-	s.keeper.mu.Lock()
-	defer s.keeper.mu.Unlock()
-	if s.over || s.swept[l.key] {
+	if s.over || s.strays[locked.Key] {
 		return errSessionLost
 	}
-	s.leases[l] = struct{}{}
+	l.Lock = s.locks.Add(locked.Key, locked.ModifyIndex, l.remove)
 	return nil
-}
-
-// remove is the opposite of add.
-func (s *session) remove(l *lease) {
-	s.keeper.mu.Lock()
-	defer s.keeper.mu.Unlock()
-	delete(s.leases, l)
-	if s.keeper.current != s {
-		s.retireLocked()
-	}
 }
 
 // close ends all sessions, makes none any more, and returns those that it has

@@ -86,10 +86,11 @@ func (s *store) blockingGet(ctx context.Context, key string, index uint64) (now 
 
 // Put implements driver.Store.
 func (s *store) Put(ctx context.Context, dw driver.Write) (driver.Indexes, error) {
-	if err := s.begin(); err != nil {
+	leave, err := s.life.Enter()
+	if err != nil {
 		return driver.Indexes{}, err
 	}
-	defer s.calls.Done()
+	defer leave()
 	m := s.mark()
 	w := write{key: dw.Key, value: dw.Value, ttl: dw.TTL}
 	if err := s.createTTLSession(ctx, &w); err != nil {

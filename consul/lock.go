@@ -25,10 +25,11 @@ var (
 
 // Lock implements driver.Store.
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
-	if err := s.begin(); err != nil {
+	leave, err := s.life.Enter()
+	if err != nil {
 		return nil, err
 	}
-	defer s.calls.Done()
+	defer leave()
 	deadline := time.Now().Add(wait)
 	for backoff := conn.NewBackoff(); ; {
 		l, err := s.obtain(ctx, key, owner, deadline)
@@ -40,7 +41,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 		case !errors.Is(err, kvdb.ErrNoConnection):
 			return nil, err
 		}
-		// disown releases what a lost request may still obtain.
+		// releaseStray removes what a lost request may still obtain.
 		limited, cancel := driver.WithTimeLimit(ctx, time.Until(deadline))
 		again := backoff.Wait(limited) == nil && s.conn.Ping(limited) == nil
 		cancel()
@@ -109,7 +110,7 @@ func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair
 	take := op(api.KVTxnOp{Verb: api.KVLock, Key: key, Value: []byte(owner), Flags: lockFlags, Session: session.id})
 	results, err := s.conn.Txn(ctx, conn.Once, api.TxnOps{guard, take})
 	if errors.Is(err, kvdb.ErrUnknownOutcome) {
-		session.disown(key)
+		session.releaseStray(key)
 		return nil, driver.NotReached(ctx, &notRunError{err})
 	}
 	var c *conn.Conflict
@@ -126,17 +127,7 @@ func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair
 	}
 	taken := results[len(results)-1]
 	m.wrote(taken.ModifyIndex)
-	l := &lease{
-		store: s, session: session, key: key, token: taken.ModifyIndex,
-		created: taken.CreateIndex,
-		lost:    make(chan struct{}), given: make(chan struct{}), turn: make(chan struct{}, 1),
-	}
-	l.modified.Store(taken.ModifyIndex)
-	if err := session.add(l); err != nil {
-		return nil, err
-	}
-	s.launch(l.guard)
-	return l, nil
+	return s.newLease(session, taken)
 }
 
 // sessionLost reports whether Consul does not know the session any more, and if so
