@@ -1,29 +1,22 @@
 package bolt
 
 import (
-	"bytes"
 	"context"
 	"errors"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/tree"
+	"github.com/portworx/kvdb/driver"
 )
 
-// Snapshot implements driver.Store.
-func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
-	copied := tree.NewOrdered()
+// Snapshot implements driver.Snapshotter.
+func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (kvdb.KVPairs, uint64, error) {
+	var copied driver.Page
 	copyAll := func(tx *bbolt.Tx) error {
 		all := s.db.newScan(ctx, tx.Bucket(pairsBucket))
-		copied.Taken = all.now
 		for _, prefix := range prefixes {
-			err := all.each(prefix, "", func(key []byte, r tree.Record) bool {
-				r.Value = bytes.Clone(r.Value)
-				copied.Set(string(key), &r)
-				return true
-			})
-			if err != nil {
+			if err := all.list(&copied, prefix, driver.ListOptions{}); err != nil {
 				return err
 			}
 		}
@@ -33,7 +26,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 		if err := s.db.view(copyAll); err != nil {
 			return nil, 0, err
 		}
-		return copied, 0, nil
+		return copied.Pairs, 0, nil
 	}
 	index, marked, err := s.db.mark(ctx)
 	if err != nil && ctx.Err() == nil && takesNoWrites(err) {
@@ -41,7 +34,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 			index = tx.Bucket(pairsBucket).Sequence()
 			return copyAll(tx)
 		})
-		return copied, index, err
+		return copied.Pairs, index, err
 	}
 	if err != nil {
 		return nil, 0, err
@@ -49,7 +42,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 	if err := s.db.read(marked, copyAll); err != nil {
 		return nil, 0, err
 	}
-	return copied, index, nil
+	return copied.Pairs, index, nil
 }
 
 // takesNoWrites reports whether err means that the file can be read but not written, for

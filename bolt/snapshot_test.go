@@ -108,9 +108,9 @@ func TestSnapshotOfPrefixes(t *testing.T) {
 	copied, index, err := s.Snapshot(context.Background(), []string{"ab", "b/"}, true)
 	require.NoError(t, err)
 	require.Equal(t, uint64(6), index)
-	require.Equal(t, 2, copied.Len())
-	require.Equal(t, "ab", string(copied.Get("ab").Value))
-	require.Equal(t, uint64(3), copied.Get("b/c").Modified)
+	require.Len(t, copied, 2)
+	require.Equal(t, "ab", string(copied[0].Value))
+	require.Equal(t, uint64(3), copied[1].ModifiedIndex)
 	require.Equal(t, uint64(7), put(t, s, "d", "d", 0).Modified, "the index is the snapshot's own")
 	_, index, err = s.Snapshot(context.Background(), []string{""}, false)
 	require.NoError(t, err)
@@ -220,7 +220,7 @@ func TestSnapshotWithoutWrites(t *testing.T) {
 	copied, index, err := s.Snapshot(ctx, []string{""}, true)
 	require.NoError(t, err)
 	require.Equal(t, last.Modified, index)
-	require.Equal(t, 2, copied.Len())
+	require.Len(t, copied, 2)
 
 	db.commitTx = commit
 	later := put(t, s, "c", "value", 0)

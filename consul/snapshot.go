@@ -15,7 +15,6 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/tree"
 )
 
 // snapshotTimeout bounds a snapshot, which may be large.
@@ -24,8 +23,8 @@ const snapshotTimeout = time.Minute
 // markOps are the operations of a snapshot that read nothing.
 const markOps = 2
 
-// Snapshot implements driver.Store.
-func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+// Snapshot implements driver.Snapshotter.
+func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (kvdb.KVPairs, uint64, error) {
 	ctx, cancel := driver.WithTimeLimit(ctx, snapshotTimeout)
 	defer cancel()
 	switch {
@@ -45,7 +44,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 
 // snapshot reads what has one of paths in one transaction, and keeps what has
 // one of wanted.
-func (s *store) snapshot(ctx context.Context, paths, wanted []string) (*tree.Tree, uint64, error) {
+func (s *store) snapshot(ctx context.Context, paths, wanted []string) (kvdb.KVPairs, uint64, error) {
 	ops := trees(paths)
 	// A write that is undone at once gives the transaction an index, which is
 	// nobody else's, and is seen by nobody.
@@ -72,7 +71,7 @@ func (s *store) snapshot(ctx context.Context, paths, wanted []string) (*tree.Tre
 
 // snapshotWithoutMark is snapshot for whoever may only read. The index is that of
 // the latest write in it, or a later one that the store had before.
-func (s *store) snapshotWithoutMark(ctx context.Context, paths, wanted []string) (*tree.Tree, uint64, error) {
+func (s *store) snapshotWithoutMark(ctx context.Context, paths, wanted []string) (kvdb.KVPairs, uint64, error) {
 	m := s.mark()
 	some := "" // where there may be no key at all
 	if len(paths) > 0 {
@@ -84,7 +83,7 @@ func (s *store) snapshotWithoutMark(ctx context.Context, paths, wanted []string)
 	}
 	index = s.since(m, false, index)
 	if len(paths) == 0 {
-		return tree.NewOrdered(), index, nil
+		return nil, index, nil
 	}
 	pairs, err := s.conn.Txn(ctx, conn.Repeatable, trees(paths))
 	if err != nil {
@@ -104,27 +103,27 @@ func trees(paths []string) (ops api.TxnOps) {
 	return ops
 }
 
-// keep returns a tree of the pairs that have one of the prefixes.
-func keep(pairs []*api.KVPair, prefixes []string) *tree.Tree {
-	t := tree.NewOrdered()
+// keep returns the pairs that have one of the prefixes and a value.
+func keep(pairs []*api.KVPair, prefixes []string) (kept kvdb.KVPairs) {
 	for _, p := range pairs {
-		if hasOne(p.Key, prefixes) {
-			record(t, p)
+		if isValue(p) && hasOne(p.Key, prefixes) {
+			pair := toPair(p, 0)
+			kept = append(kept, &pair)
 		}
 	}
-	return t
+	return kept
 }
 
 // snapshotAll is a snapshot of all keys that Consul has. It does not read a tree
 // without a prefix in a transaction, but it does the trees of each first
 // character that there is.
-func (s *store) snapshotAll(ctx context.Context) (*tree.Tree, uint64, error) {
+func (s *store) snapshotAll(ctx context.Context) (kvdb.KVPairs, uint64, error) {
 	first, err := s.firstCharacters(ctx)
 	for backoff := conn.NewBackoff(); err == nil; err = backoff.Wait(ctx) {
 		if len(first) > conn.MaxOps-markOps {
 			return nil, 0, fmt.Errorf("%w: keys begin with %d characters, the limit is %d", kvdb.ErrTooLarge, len(first), conn.MaxOps-markOps)
 		}
-		t, index, err := s.snapshot(ctx, first, []string{""})
+		pairs, index, err := s.snapshot(ctx, first, []string{""})
 		if err != nil {
 			return nil, 0, err
 		}
@@ -134,7 +133,7 @@ func (s *store) snapshotAll(ctx context.Context) (*tree.Tree, uint64, error) {
 			return nil, 0, err
 		}
 		if !slices.ContainsFunc(now, func(c string) bool { return !slices.Contains(first, c) }) {
-			return t, index, nil
+			return pairs, index, nil
 		}
 		first = now
 	}
@@ -153,25 +152,16 @@ func (s *store) firstCharacters(ctx context.Context) ([]string, error) {
 }
 
 // copyEach copies what is below each prefix, as it is at the moment.
-func (s *store) copyEach(ctx context.Context, prefixes []string) (*tree.Tree, uint64, error) {
-	t := tree.NewOrdered()
+func (s *store) copyEach(ctx context.Context, prefixes []string) (kvdb.KVPairs, uint64, error) {
+	var copied kvdb.KVPairs
 	for _, prefix := range prefixes {
 		pairs, _, err := s.list(ctx, s.stale, prefix)
 		if err != nil {
 			return nil, 0, err
 		}
-		for _, p := range pairs {
-			record(t, p)
-		}
+		copied = append(copied, keep(pairs, prefixes)...)
 	}
-	return t, 0, nil
-}
-
-// record adds a key to a snapshot, if it has a value.
-func record(t *tree.Tree, p *api.KVPair) {
-	if isValue(p) {
-		t.Set(p.Key, &tree.Record{Value: p.Value, Created: p.CreateIndex, Modified: p.ModifyIndex})
-	}
+	return copied, 0, nil
 }
 
 func hasOne(key string, prefixes []string) bool {

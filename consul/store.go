@@ -35,6 +35,7 @@ var (
 	_ driver.Transactor  = (*store)(nil)
 	_ driver.TxChecker   = (*store)(nil)
 	_ driver.ChildLister = (*store)(nil)
+	_ driver.Snapshotter = (*store)(nil)
 	_ driver.MemberAdmin = (*store)(nil)
 )
 

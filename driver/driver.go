@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/tree"
 )
 
 // Store is what every backend offers.
@@ -59,15 +58,6 @@ type Store interface {
 	// Watch returns once the watch is registered: every write that starts
 	// afterwards is in the stream. ctx ends the stream, not only the call.
 	Watch(ctx context.Context, r WatchRequest) (Stream, error)
-
-	// Snapshot returns a tree with the pairs whose keys have one of prefixes,
-	// none of which covers another. With consistent they are as at one moment,
-	// and the index R returned is larger than each pair's ModifiedIndex while a
-	// watch from R delivers exactly what came later. Where that takes a write which
-	// the user may not make, or the store does not take at the moment, R is the
-	// state's own index, which a pair may have, too. Without, R is 0. The tree is
-	// the caller's; it may share structure with others copy-on-write.
-	Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error)
 
 	// Lock obtains the lock key for owner, waiting up to wait while somebody
 	// else holds it; at wait <= 0 it makes one attempt. It waits on the store's

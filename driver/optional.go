@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/tree"
 )
 
 // Transactor is a Store that commits several keys at once. Without it a
@@ -73,12 +72,18 @@ func ChildName(rest, sep string) string {
 	return rest
 }
 
-// Freezer is a Store of which all pages of an enumeration can be one moment in
-// time. Without it each page has its own, unless the store obeys ListOptions.At.
-type Freezer interface {
-	// ListFrozen is List. When the page has More it also returns a tree that
-	// stays as the store was then; it is the caller's.
-	ListFrozen(ctx context.Context, prefix string, o ListOptions) (Page, *tree.Tree, error)
+// Snapshotter is a Store that can be copied. Without it Snapshot is
+// kvdb.ErrNotSupported.
+type Snapshotter interface {
+	// Snapshot returns the pairs whose keys have one of prefixes, none of which covers
+	// another: each once, in any order (that of the keys is the fastest), fields as in
+	// List. With consistent they are as at one moment, and the index R returned is
+	// larger than the ModifiedIndex of each pair, while a watch from R delivers exactly
+	// what came later. Where that takes a write that the user may not make, or that the
+	// store refuses at the moment, R is the index of the state, which a pair may have
+	// too. Without consistent R is 0. Profile.OpTimeout does not bound ctx, because the
+	// time depends on the number of pairs: the store has a limit of its own.
+	Snapshot(ctx context.Context, prefixes []string, consistent bool) (kvdb.KVPairs, uint64, error)
 }
 
 // SnapPutter is a Store of a snapshot, which records pairs with the indexes they

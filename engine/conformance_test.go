@@ -12,7 +12,6 @@ import (
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/engine"
 	"github.com/portworx/kvdb/internal/settings"
-	"github.com/portworx/kvdb/internal/tree"
 	"github.com/portworx/kvdb/test"
 )
 
@@ -97,7 +96,7 @@ func (partial) Watch(context.Context, driver.WatchRequest) (driver.Stream, error
 	return nil, kvdb.ErrNotSupported
 }
 
-func (partial) Snapshot(context.Context, []string, bool) (*tree.Tree, uint64, error) {
+func (partial) Snapshot(context.Context, []string, bool) (kvdb.KVPairs, uint64, error) {
 	return nil, 0, kvdb.ErrNotSupported
 }
 

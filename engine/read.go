@@ -8,6 +8,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/tree"
 )
 
 // Get returns the pair at key.
@@ -136,11 +137,11 @@ func (kv *view) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPa
 			return
 		}
 		from := lister(kv.store)
-		if f, ok := kv.store.(driver.Freezer); ok {
-			from = &frozen{Freezer: f}
-		}
 		for o := (driver.ListOptions{Limit: pageSize}); ; {
 			page, err := kv.listFrom(from, full, o)
+			if err == nil && page.More && o.From == "" {
+				from, page, err = kv.frozen(full, o, page)
+			}
 			if err != nil {
 				yield(nil, err)
 				return
@@ -160,21 +161,22 @@ func (kv *view) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPa
 	}
 }
 
-// frozen lists a store as it was at the first page.
-type frozen struct {
-	driver.Freezer
-	rest *snapshotStore // nil before the second page
-}
-
-func (f *frozen) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
-	if f.rest != nil {
-		return f.rest.List(ctx, prefix, o)
+// frozen returns what the pages of an enumeration that come after the first are listed
+// from, and the first page: both are of one moment, where the store can be copied.
+func (kv *view) frozen(prefix string, o driver.ListOptions, first driver.Page) (lister, driver.Page, error) {
+	source, ok := kv.store.(tree.Source)
+	if !ok {
+		return kv.store, first, nil
 	}
-	page, copied, err := f.ListFrozen(ctx, prefix, o)
-	if page.More {
-		f.rest = &snapshotStore{tree: copied, index: page.Index}
+	copied, index, err := source.Freeze([]string{prefix}, false)
+	if err != nil {
+		return nil, driver.Page{}, err
 	}
-	return page, err
+	from := &snapshotStore{tree: copied, index: index}
+	if index != first.Index { // The store has changed in between.
+		first, err = kv.listFrom(from, prefix, o)
+	}
+	return from, first, err
 }
 
 // listObjects returns the pairs that Enumerate(prefix) returns, and for each the value

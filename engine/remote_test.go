@@ -13,8 +13,8 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// remote is a store that is a client of a server, like the network stores. It has no
-// optional interface.
+// remote is a store that is a client of a server, like the network stores. Of the
+// optional interfaces it has snapshots only.
 type remote struct {
 	*server
 	profile driver.Profile
@@ -135,17 +135,23 @@ func (r *remote) DeletePrefix(ctx context.Context, prefix string) error {
 	})
 }
 
-func (r *remote) Snapshot(ctx context.Context, prefixes []string, consistent bool) (copied *tree.Tree, index uint64, err error) {
+func (r *remote) Snapshot(ctx context.Context, prefixes []string, consistent bool) (pairs kvdb.KVPairs, index uint64, err error) {
 	ctx, cancel := driver.WithTimeLimit(ctx, callLimit)
 	defer cancel()
 	err = r.write(ctx, func() error {
-		if copied = r.tree.Select(prefixes); consistent {
+		for _, prefix := range prefixes {
+			r.tree.Scan(prefix, "", func(key string, record *tree.Record) bool {
+				pairs = append(pairs, newPair(key, record, r.index))
+				return true
+			})
+		}
+		if consistent {
 			r.index++
 			index = r.index
 		}
 		return nil
 	})
-	return copied, index, err
+	return pairs, index, err
 }
 
 func (r *remote) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {

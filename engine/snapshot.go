@@ -30,13 +30,55 @@ func (kv *view) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64,
 		return nil, 0, err
 	}
 	defer cancel()
-	copied, index, err := kv.store.Snapshot(ctx, common.PrunePrefixes(full), consistent)
+	copied, index, err := kv.copied(ctx, common.PrunePrefixes(full), consistent)
 	if err != nil {
 		return nil, 0, err
 	}
 	store := &snapshotStore{tree: copied, index: index, profile: kv.profile}
 	snapshot, err := New(Config{Name: kv.name, Domain: kv.domain, Store: store})
 	return snapshot, index, err
+}
+
+// copied returns a tree of what has one of prefixes, see driver.Snapshotter.
+func (kv *view) copied(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+	switch s := kv.store.(type) {
+	case tree.Source:
+		all, index, err := s.Freeze(prefixes, consistent)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !consistent {
+			index = 0
+		}
+		return all.Select(prefixes), index, nil
+	case driver.Snapshotter:
+		pairs, index, err := s.Snapshot(ctx, prefixes, consistent)
+		if err != nil {
+			return nil, 0, err
+		}
+		return treeOf(pairs), index, nil
+	}
+	return nil, 0, kvdb.ErrNotSupported
+}
+
+// treeOf returns a tree of pairs, which it may keep. Its time begins at 0.
+func treeOf(pairs kvdb.KVPairs) *tree.Tree {
+	t := tree.NewOrdered()
+	keys, records := make([]string, len(pairs)), make([]tree.Record, len(pairs))
+	for i, pair := range pairs {
+		keys[i], records[i] = pair.Key, recordOf(pair, t.Taken)
+	}
+	t.Load(keys, records)
+	return t
+}
+
+// recordOf returns a record with the value of pair itself, whose TTL begins at a time.
+func recordOf(pair *kvdb.KVPair, at int64) tree.Record {
+	r := tree.Record{Value: pair.Value, Created: pair.CreatedIndex, Modified: pair.ModifiedIndex}
+	if pair.TTL > 0 {
+		r.Expires = at + min(pair.TTL, (math.MaxInt64-at)/int64(time.Second))*int64(time.Second)
+	}
+	return r
 }
 
 // snapshotStore is the store of a snapshot: a tree that SnapPut and Delete
@@ -54,6 +96,7 @@ var (
 	_ driver.ObjectStore = (*snapshotStore)(nil)
 	_ driver.ChildLister = (*snapshotStore)(nil)
 	_ driver.SnapPutter  = (*snapshotStore)(nil)
+	_ tree.Source        = (*snapshotStore)(nil)
 )
 
 func (s *snapshotStore) Profile() driver.Profile {
@@ -141,13 +184,9 @@ func (s *snapshotStore) SnapPut(_ context.Context, key string, pair *kvdb.KVPair
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = max(s.last, pair.CreatedIndex, pair.ModifiedIndex)
-	r := &tree.Record{
-		Value: bytes.Clone(pair.Value), Created: pair.CreatedIndex, Modified: pair.ModifiedIndex,
-	}
-	if pair.TTL > 0 {
-		r.Expires = s.tree.Taken + min(pair.TTL, (math.MaxInt64-s.tree.Taken)/int64(time.Second))*int64(time.Second)
-	}
-	s.tree.Set(key, r)
+	r := recordOf(pair, s.tree.Taken)
+	r.Value = bytes.Clone(r.Value)
+	s.tree.Set(key, &r)
 	return nil
 }
 
@@ -166,17 +205,15 @@ func (s *snapshotStore) Delete(_ context.Context, key string, c driver.Cond) (*k
 	return s.pair(key, r), nil
 }
 
-func (s *snapshotStore) Snapshot(_ context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+// Freeze implements tree.Source.
+func (s *snapshotStore) Freeze(_ []string, mark bool) (*tree.Tree, uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !consistent {
-		return s.tree.Select(prefixes), 0, nil
-	}
 	index := s.index
-	if s.last >= index {
-		index = s.last + 1 // of each pair is less
+	if mark && s.last >= index {
+		index = s.last + 1 // greater than the ModifiedIndex of every pair
 	}
-	return s.tree.Select(prefixes), index, nil
+	return s.tree.Copy(), index, nil
 }
 
 func (s *snapshotStore) Put(context.Context, driver.Write) (driver.Indexes, error) {

@@ -2,11 +2,15 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/tree"
 )
 
@@ -31,9 +35,9 @@ type snapshotting struct {
 	prefixes []string
 }
 
-func (s *snapshotting) Snapshot(_ context.Context, prefixes []string, _ bool) (*tree.Tree, uint64, error) {
+func (s *snapshotting) Snapshot(_ context.Context, prefixes []string, _ bool) (kvdb.KVPairs, uint64, error) {
 	s.prefixes = prefixes
-	return tree.New(), 0, nil
+	return nil, 0, nil
 }
 
 // Overlapping prefixes are read only once.
@@ -54,5 +58,67 @@ func TestSnapPutReturnsACopy(t *testing.T) {
 	require.NoError(t, err)
 	pair.Value[0] = 'X'
 	require.Equal(t, "value", string(given.Value))
+	require.NoError(t, kv.Close())
+}
+
+// A snapshot has the pairs as the store gave them, with the TTLs that were left.
+func TestSnapshotOfPairs(t *testing.T) {
+	pairs := kvdb.KVPairs{
+		{Key: "domain/b", Value: []byte("1"), CreatedIndex: 1, ModifiedIndex: 3, KVDBIndex: 5, TTL: math.MaxInt64},
+		{Key: "domain/a", Value: []byte("2"), CreatedIndex: 2, ModifiedIndex: 2, KVDBIndex: 5, TTL: 7},
+	}
+	kv := open(t, snapshotOf(pairs), nil)
+	snapshot, index, err := kv.Snapshot(nil, true)
+	require.NoError(t, err)
+	require.EqualValues(t, 9, index)
+	copied, err := snapshot.Enumerate("")
+	require.NoError(t, err)
+	require.Equal(t, kvdb.KVPairs{
+		{Key: "a", Value: []byte("2"), Action: kvdb.KVGet, CreatedIndex: 2, ModifiedIndex: 2, KVDBIndex: 9, TTL: 7},
+		{Key: "b", Value: []byte("1"), Action: kvdb.KVGet, CreatedIndex: 1, ModifiedIndex: 3, KVDBIndex: 9, TTL: math.MaxInt64 / int64(time.Second)},
+	}, copied)
+	_, _, err = open(t, &fake{}, nil).Snapshot(nil, true)
+	require.Equal(t, kvdb.ErrNotSupported, err)
+}
+
+// snapshotOf is a fake that has a snapshot of these pairs.
+func snapshotOf(pairs kvdb.KVPairs) driver.Store {
+	return struct {
+		*fake
+		driver.Snapshotter
+	}{&fake{}, fixed(pairs)}
+}
+
+type fixed kvdb.KVPairs
+
+func (f fixed) Snapshot(context.Context, []string, bool) (kvdb.KVPairs, uint64, error) {
+	return kvdb.KVPairs(f), 9, nil
+}
+
+// changing is a store in a tree that a write comes to after each first page.
+type changing struct{ *snapshotStore }
+
+func (c changing) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
+	page, err := c.snapshotStore.List(ctx, prefix, o)
+	c.index++
+	c.tree.Set(fmt.Sprint("domain/", c.index), &tree.Record{})
+	return page, err
+}
+
+// The first page of an enumeration is of the same moment as the others, also when
+// the store changes before it is copied.
+func TestPagesOfAStoreThatChanges(t *testing.T) {
+	store := changing{&snapshotStore{tree: tree.New()}}
+	for i := range 3 {
+		store.tree.Set(fmt.Sprint("domain/", i+2), &tree.Record{})
+	}
+	kv := open(t, store, nil)
+	var keys []string
+	for pair, err := range kv.EnumeratePages("", 2) {
+		require.NoError(t, err)
+		require.EqualValues(t, 1, pair.KVDBIndex)
+		keys = append(keys, pair.Key)
+	}
+	require.Equal(t, []string{"1", "2", "3", "4"}, keys)
 	require.NoError(t, kv.Close())
 }

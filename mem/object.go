@@ -22,7 +22,7 @@ var (
 	_ driver.Transactor  = (*objectStore)(nil)
 	_ driver.ChildLister = (*objectStore)(nil)
 	_ driver.Compacter   = (*objectStore)(nil)
-	_ driver.Freezer     = (*objectStore)(nil)
+	_ tree.Source        = (*objectStore)(nil)
 )
 
 // withObject is newRecord with the object.
@@ -150,29 +150,13 @@ func encodedPage(found *result) (driver.Page, error) {
 	return found.page(), nil
 }
 
-// ListFrozen implements driver.Freezer.
-func (s *objectStore) ListFrozen(_ context.Context, prefix string, o driver.ListOptions) (driver.Page, *tree.Tree, error) {
-	found, copied, err := s.freeze(prefix, o)
-	if err != nil {
-		return driver.Page{}, nil, err
-	}
-	defer found.free()
-	if copied != nil {
-		if copied, err = encodedTree(copied.Select([]string{prefix})); err != nil {
-			return driver.Page{}, nil, err
-		}
-	}
-	page, err := encodedPage(found)
-	return page, copied, err
-}
-
-// Snapshot implements driver.Store.
-func (s *objectStore) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
-	copied, index, err := s.store.Snapshot(ctx, prefixes, consistent)
+// Freeze implements tree.Source.
+func (s *objectStore) Freeze(prefixes []string, mark bool) (*tree.Tree, uint64, error) {
+	copied, index, err := s.store.Freeze(prefixes, mark)
 	if err != nil {
 		return nil, 0, err
 	}
-	copied, err = encodedTree(copied)
+	copied, err = encodedTree(copied.Select(prefixes))
 	return copied, index, err
 }
 

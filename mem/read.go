@@ -56,36 +56,6 @@ func (s *store) List(_ context.Context, prefix string, o driver.ListOptions) (dr
 	return found.page(), nil
 }
 
-// ListFrozen implements driver.Freezer.
-func (s *store) ListFrozen(_ context.Context, prefix string, o driver.ListOptions) (driver.Page, *tree.Tree, error) {
-	found, copied, err := s.freeze(prefix, o)
-	if err != nil {
-		return driver.Page{}, nil, err
-	}
-	defer found.free()
-	return found.page(), copied, nil
-}
-
-// freeze returns the first page, and a copy of the whole tree if there are more.
-func (s *store) freeze(prefix string, o driver.ListOptions) (*result, *tree.Tree, error) {
-	if err := s.lock(); err != nil {
-		return nil, nil, err
-	}
-	defer s.mu.Unlock()
-	found := s.scan(prefix, o)
-	if !found.more {
-		return found, nil, nil
-	}
-	return found, s.copyTree(), nil
-}
-
-// copyTree returns a copy of the tree. The caller holds s.mu for writing.
-func (s *store) copyTree() *tree.Tree {
-	copied := s.tree.Copy()
-	copied.Taken = s.now()
-	return copied
-}
-
 // Children implements driver.ChildLister.
 func (s *store) Children(_ context.Context, dir, sep string) ([]string, error) {
 	if err := s.rlock(); err != nil {

@@ -45,7 +45,7 @@ var (
 	_ driver.Transactor  = (*store)(nil)
 	_ driver.ChildLister = (*store)(nil)
 	_ driver.Compacter   = (*store)(nil)
-	_ driver.Freezer     = (*store)(nil)
+	_ tree.Source        = (*store)(nil)
 )
 
 func newStore(history int) *store {
@@ -259,19 +259,18 @@ func (s *store) Compact(_ context.Context, index uint64) error {
 	return nil
 }
 
-// Snapshot implements driver.Store. The index of the snapshot is not that of any change.
-// Writers do not wait while the pairs are copied.
-func (s *store) Snapshot(_ context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+// Freeze implements tree.Source.
+func (s *store) Freeze(_ []string, mark bool) (*tree.Tree, uint64, error) {
 	if err := s.lock(); err != nil {
 		return nil, 0, err
 	}
-	all, index := s.copyTree(), uint64(0)
-	if consistent {
+	defer s.mu.Unlock()
+	if mark {
 		s.index++
-		index = s.index
 	}
-	s.mu.Unlock()
-	return all.Select(prefixes), index, nil
+	copied := s.tree.Copy()
+	copied.Taken = s.now()
+	return copied, s.index, nil
 }
 
 // Lock implements driver.Store.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/engine"
 )
 
 // Reads do not rely on the timer being on time.
@@ -108,7 +109,6 @@ func TestCallsAfterClose(t *testing.T) {
 		"Get":          func() error { _, err := s.Get(ctx, "key"); return err },
 		"GetObject":    func() error { _, err := s.GetObject(ctx, "key"); return err },
 		"List":         func() error { _, err := s.List(ctx, "", driver.ListOptions{}); return err },
-		"ListFrozen":   func() error { _, _, err := s.ListFrozen(ctx, "", driver.ListOptions{}); return err },
 		"ListObjects":  func() error { _, _, err := s.ListObjects(ctx, "", driver.ListOptions{}); return err },
 		"Children":     func() error { _, err := s.Children(ctx, "", "/"); return err },
 		"Put":          func() error { _, err := s.Put(ctx, driver.Write{Key: "key"}); return err },
@@ -116,7 +116,7 @@ func TestCallsAfterClose(t *testing.T) {
 		"Delete":       func() error { _, err := s.Delete(ctx, "key", driver.Cond{}); return err },
 		"DeletePrefix": func() error { return s.DeletePrefix(ctx, "") },
 		"Commit":       func() error { return s.Commit(ctx, nil, nil, nil) },
-		"Snapshot":     func() error { _, _, err := s.Snapshot(ctx, []string{""}, true); return err },
+		"Freeze":       func() error { _, _, err := s.Freeze([]string{""}, true); return err },
 		"Lock":         func() error { _, err := s.Lock(ctx, "other", "me", 0); return err },
 	} {
 		require.Equal(t, kvdb.ErrClosed, call(), name)
@@ -150,11 +150,13 @@ func TestSnapshotOfPrefixBlocksNobody(t *testing.T) {
 		_, err := s.Put(t.Context(), driver.Write{Key: fmt.Sprintf("dir/%06d", i)})
 		require.NoError(t, err)
 	}
+	kv, err := engine.New(engine.Config{Name: Name, Store: s})
+	require.NoError(t, err)
 	blocked := func() (times int) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, _, _ = s.Snapshot(t.Context(), []string{"dir/"}, true)
+			_, _, _ = kv.Snapshot([]string{"dir/"}, true)
 		}()
 		for {
 			select {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/tree"
 )
 
 // snapshotTimeout bounds a Snapshot, whose time depends on the size of the tree.
@@ -105,8 +104,8 @@ func (s *store) Children(ctx context.Context, dir, sep string) ([]string, error)
 	return slices.Compact(names), nil
 }
 
-// Snapshot implements driver.Store.
-func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+// Snapshot implements driver.Snapshotter.
+func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (kvdb.KVPairs, uint64, error) {
 	ctx, cancel := driver.WithTimeLimit(ctx, snapshotTimeout)
 	defer cancel()
 	w := walk{prefixes: prefixes, data: true}
@@ -117,9 +116,9 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 	if !consistent {
 		zxid = 0
 	}
-	t := tree.NewOrdered()
+	var pairs kvdb.KVPairs
 	for _, n := range view.keys(w) {
-		t.Set(keyOf(n.path), &tree.Record{Value: n.data, Created: uint64(n.stat.Czxid), Modified: uint64(n.stat.Mzxid)})
+		pairs = append(pairs, pairOf(keyOf(n.path), n.data, n.stat))
 	}
-	return t, uint64(zxid), nil
+	return pairs, uint64(zxid), nil
 }

@@ -53,6 +53,7 @@ var (
 	_ driver.ChildLister = (*store)(nil)
 	_ driver.Transactor  = (*store)(nil)
 	_ driver.TxChecker   = (*store)(nil)
+	_ driver.Snapshotter = (*store)(nil)
 	_ driver.MemberAdmin = (*store)(nil)
 )
 

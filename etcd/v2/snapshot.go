@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/tree"
 )
 
 const (
@@ -22,8 +22,11 @@ const (
 	markerTTL = 15 * time.Second
 )
 
-// Snapshot implements driver.Store.
-func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+// snapshot is a copy of pairs by their keys, which follows events.
+type snapshot map[string]*kvdb.KVPair
+
+// Snapshot implements driver.Snapshotter.
+func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (kvdb.KVPairs, uint64, error) {
 	ctx, cancel := driver.WithTimeLimit(ctx, snapshotTimeout)
 	defer cancel()
 	common := commonPrefix(prefixes)
@@ -33,28 +36,28 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 		if err != nil {
 			return nil, 0, err
 		}
-		copied, latest := tree.NewOrdered(), uint64(0)
+		copied, latest := snapshot{}, uint64(0)
 		for _, n := range nodes {
 			if hasOne(keyOf(n), prefixes) {
-				record(copied, n)
+				copied.put(n)
 				latest = max(latest, n.ModifiedIndex)
 			}
 		}
 		switch {
 		case !consistent:
-			return copied, 0, nil
+			return copied.pairs(), 0, nil
 		case latest < index: // the store's last event is no write of these
-			return copied, index, nil
+			return copied.pairs(), index, nil
 		}
 		marked, err := s.mark(ctx, directory(common))
 		if codeOf(err) == client.ErrorCodeUnauthorized { // the user may only read
-			return copied, index, nil
+			return copied.pairs(), index, nil
 		}
 		if err == nil {
 			err = s.moveOn(ctx, g, copied, directory(common), prefixes, index, marked)
 		}
 		if err == nil {
-			return copied, marked, nil
+			return copied.pairs(), marked, nil
 		}
 		if !isPast(err) && !errors.Is(err, kvdb.ErrUnknownOutcome) || ctx.Err() != nil {
 			return nil, 0, err
@@ -75,40 +78,39 @@ func (s *store) mark(ctx context.Context, dir string) (uint64, error) {
 }
 
 // moveOn brings a copy of what is in dir from an index to that of a marker.
-func (s *store) moveOn(ctx context.Context, g *generation, copied *tree.Tree, dir string, prefixes []string, index, marked uint64) error {
+func (s *store) moveOn(ctx context.Context, g *generation, copied snapshot, dir string, prefixes []string, index, marked uint64) error {
 	if index+1 == marked {
 		return nil
 	}
 	// The history has the marker too, which is behind the last event wanted.
 	return s.pool.follow(ctx, g, "/"+dir, true, index, marked-1, func(event *client.Response) (bool, error) {
-		replay(copied, event, dir, prefixes)
+		copied.replay(event, dir, prefixes)
 		return true, nil
 	})
 }
 
 // replay does to a copy what an event did to the store.
-func replay(copied *tree.Tree, event *client.Response, dir string, prefixes []string) {
+func (copied snapshot) replay(event *client.Response, dir string, prefixes []string) {
 	key := keyOf(event.Node)
 	switch {
 	case isEndOfDirectory(event):
-		var gone []string
-		copied.Scan(key+"/", "", func(key string, _ *tree.Record) bool {
-			gone = append(gone, key)
-			return true
-		})
-		for _, key := range gone {
-			copied.Delete(key)
-		}
+		maps.DeleteFunc(copied, func(below string, _ *kvdb.KVPair) bool { return strings.HasPrefix(below, key+"/") })
 	case event.Node.Dir, !hasOne(key, prefixes), !isReadable(key), isHidden(key, dir):
 	case isEnd(event):
-		copied.Delete(key)
+		delete(copied, key)
 	default:
-		record(copied, event.Node)
+		copied.put(event.Node)
 	}
 }
 
-func record(t *tree.Tree, n *client.Node) {
-	t.Set(keyOf(n), &tree.Record{Value: decode(n.Value), Created: n.CreatedIndex, Modified: n.ModifiedIndex})
+func (copied snapshot) put(n *client.Node) {
+	key := keyOf(n)
+	copied[key] = &kvdb.KVPair{Key: key, Value: decode(n.Value), CreatedIndex: n.CreatedIndex, ModifiedIndex: n.ModifiedIndex}
+}
+
+// pairs returns the pairs in the order of their keys.
+func (copied snapshot) pairs() kvdb.KVPairs {
+	return slices.SortedFunc(maps.Values(copied), func(a, b *kvdb.KVPair) int { return strings.Compare(a.Key, b.Key) })
 }
 
 func hasOne(key string, prefixes []string) bool {

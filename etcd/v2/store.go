@@ -38,6 +38,7 @@ type store struct {
 var (
 	_ driver.Store       = (*store)(nil)
 	_ driver.UserAdmin   = (*store)(nil)
+	_ driver.Snapshotter = (*store)(nil)
 	_ driver.MemberAdmin = (*store)(nil)
 )
 

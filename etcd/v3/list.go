@@ -38,18 +38,24 @@ func (s *store) list(ctx context.Context, prefix string, o driver.ListOptions, t
 		if room := o.Limit - len(page.Pairs); o.Limit > 0 && len(kvs) > room {
 			kvs, more = kvs[:room], true
 		}
-		page.Pairs = slices.Grow(page.Pairs, len(kvs))
-		slab := make([]kvdb.KVPair, len(kvs)) // one allocation
-		for i, key := range keyStrings(kvs) {
-			slab[i] = *keyedPair(key, kvs[i], revision)
-			page.Pairs = append(page.Pairs, &slab[i])
-		}
+		page.Pairs = appendPairs(page.Pairs, kvs, revision)
 		// A page with More must have a pair, but all pairs scanned so far may have been
 		// locks.
 		page.More = more && o.Limit > 0 && len(page.Pairs) > 0
 		return !page.More
 	})
 	return page, err
+}
+
+// appendPairs appends the pairs of a reply.
+func appendPairs(pairs kvdb.KVPairs, kvs []*mvccpb.KeyValue, revision int64) kvdb.KVPairs {
+	pairs = slices.Grow(pairs, len(kvs))
+	slab := make([]kvdb.KVPair, len(kvs)) // one allocation
+	for i, key := range keyStrings(kvs) {
+		slab[i] = *keyedPair(key, kvs[i], revision)
+		pairs = append(pairs, &slab[i])
+	}
+	return pairs
 }
 
 // Children implements driver.ChildLister.

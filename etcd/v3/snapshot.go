@@ -12,10 +12,10 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/tree"
 )
 
-func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
+// Snapshot implements driver.Snapshotter.
+func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool) (kvdb.KVPairs, uint64, error) {
 	for try := 0; ; try++ {
 		at, isOwn := uint64(0), consistent
 		if consistent {
@@ -43,19 +43,16 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 // copyAt returns the pairs below prefixes at a revision, and the largest revision
 // among them. At 0 it reads the current pairs; if consistent, it reads all prefixes
 // at the revision of the first read, and returns that revision as now.
-func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64, consistent bool, try int) (copied *tree.Tree, latest, now uint64, err error) {
-	copied = tree.NewOrdered()
+func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64, consistent bool, try int) (copied kvdb.KVPairs, latest, now uint64, err error) {
 	for _, prefix := range prefixes {
 		err := s.scan(ctx, prefix, driver.ListOptions{At: at}, try, func(kvs []*mvccpb.KeyValue, revision int64, _ bool) bool {
 			if consistent {
 				at = uint64(revision)
 			}
-			records := make([]tree.Record, len(kvs)) // one allocation
-			for i, kv := range kvs {
-				records[i] = tree.Record{Value: valueOf(kv), Created: uint64(kv.CreateRevision), Modified: uint64(kv.ModRevision)}
-				latest = max(latest, records[i].Modified)
+			for _, kv := range kvs {
+				latest = max(latest, uint64(kv.ModRevision))
 			}
-			copied.Load(keyStrings(kvs), records)
+			copied = appendPairs(copied, kvs, revision)
 			return true
 		})
 		if err != nil {

@@ -59,6 +59,7 @@ var (
 	_ driver.Transactor  = (*store)(nil)
 	_ driver.Compacter   = (*store)(nil)
 	_ driver.UserAdmin   = (*store)(nil)
+	_ driver.Snapshotter = (*store)(nil)
 	_ driver.MemberAdmin = (*store)(nil)
 )
 
