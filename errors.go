@@ -95,7 +95,8 @@ var (
 	ErrUnknownOutcome = errors.New("Outcome of the write is unknown")
 	// ErrClosed is the error of every call that needs the store after Close.
 	ErrClosed = errors.New("Kvdb instance is closed")
-	// ErrNoQuorum is the error of every call through the wrapper Wrapper_NoQuorum.
+	// ErrNoQuorum is the error of calls that need the store's data through the wrapper
+	// Wrapper_NoQuorum.
 	ErrNoQuorum = errors.New("KVDB connection failed, either node has " +
 		"networking issues or KVDB members are down or KVDB cluster is unhealthy. " +
 		"All operations (get/update/delete) are unavailable.")

@@ -1,6 +1,6 @@
-// Package common is what programs that implement a Kvdb of their own build on:
-// value encoding, the settings and bookkeeping every implementation has, and a
-// queue of watch updates.
+// Package common has the parts of a kvdb.Kvdb that do not depend on the store: the encoding
+// of values, the settings of locks, serialization, and a queue of watch updates. Programs
+// that implement a Kvdb of their own build on it.
 package common
 
 import (
@@ -17,46 +17,45 @@ import (
 
 // BaseKvdb is the part of a Kvdb that does not depend on the store. Embed it.
 type BaseKvdb struct {
-	// LockHoldTimeout is how long a lock may be held, 0 for ever.
+	// LockHoldTimeout is the maximum time that a lock may be held; 0 means no limit.
 	LockHoldTimeout time.Duration
-	// FatalCb is called on fatal errors; nil logs them.
+	// FatalCb is called on fatal errors. If it is nil, they are logged.
 	FatalCb kvdb.FatalErrorCB
-	// LockTryDuration is how long a lock is tried for, 0 for
+	// LockTryDuration is the maximum time that a Lock call waits; 0 means
 	// kvdb.DefaultLockTryDuration.
 	LockTryDuration time.Duration
 
-	// mu protects the fields above once the instance is in use. They are
-	// exported to be set before.
+	// mu protects the fields above while the instance is in use. Set them only before.
 	mu sync.RWMutex
 }
 
-// WrapperName is [kvdb.Wrapper_None].
+// WrapperName returns [kvdb.Wrapper_None].
 func (b *BaseKvdb) WrapperName() kvdb.WrapperName { return kvdb.Wrapper_None }
 
-// WrappedKvdb is nil.
+// WrappedKvdb returns nil.
 func (b *BaseKvdb) WrappedKvdb() kvdb.Kvdb { return nil }
 
 // Removed does nothing.
 func (b *BaseKvdb) Removed() {}
 
-// SetWrappedKvdb is [kvdb.ErrNotSupported]: this is no wrapper.
+// SetWrappedKvdb returns [kvdb.ErrNotSupported], because b is not a wrapper.
 func (b *BaseKvdb) SetWrappedKvdb(kvdb.Kvdb) error { return kvdb.ErrNotSupported }
 
-// SetFatalCb sets the function to be called in case of fatal errors.
+// SetFatalCb sets the function that is called for fatal errors.
 func (b *BaseKvdb) SetFatalCb(f kvdb.FatalErrorCB) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.FatalCb = f
 }
 
-// SetLockHoldDuration sets the maximum time a lock may be held, 0 for ever.
+// SetLockHoldDuration sets the maximum time that a lock may be held; 0 means no limit.
 func (b *BaseKvdb) SetLockHoldDuration(timeout time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.LockHoldTimeout = timeout
 }
 
-// GetLockTryDuration gets the maximum time to attempt to get a lock.
+// GetLockTryDuration returns the maximum time that a Lock call waits.
 func (b *BaseKvdb) GetLockTryDuration() time.Duration {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -66,15 +65,15 @@ func (b *BaseKvdb) GetLockTryDuration() time.Duration {
 	return b.LockTryDuration
 }
 
-// GetLockHoldDuration gets the maximum time a lock may be held, 0 for ever.
+// GetLockHoldDuration returns the maximum time that a lock may be held; 0 means no limit.
 func (b *BaseKvdb) GetLockHoldDuration() time.Duration {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.LockHoldTimeout
 }
 
-// CheckLockTimeout calls LockTimedout when the lock on key, held since start,
-// has been held for longer than timeout. A timeout of 0 is none.
+// CheckLockTimeout calls LockTimedout if the lock on key, held since start, has been held
+// for longer than timeout. A timeout of 0 means no limit.
 func (b *BaseKvdb) CheckLockTimeout(key string, start time.Time, timeout time.Duration) {
 	if held := time.Since(start); timeout > 0 && held > timeout {
 		b.LockTimedout(key, held)
@@ -87,8 +86,8 @@ func (b *BaseKvdb) LockTimedout(key string, after time.Duration) {
 	b.Fatal(kvdb.ErrLockHoldTimeoutTriggered, "Lock %s held for %v", key, after)
 }
 
-// Fatal hands a fatal error to the callback, or logs it without one. No lock
-// is held during the call.
+// Fatal calls the fatal callback, or logs the error if there is none. It holds no mutex
+// during the call.
 func (b *BaseKvdb) Fatal(err error, format string, args ...interface{}) {
 	b.mu.RLock()
 	cb := b.FatalCb
@@ -103,8 +102,8 @@ func (b *BaseKvdb) Fatal(err error, format string, args ...interface{}) {
 // serializedPair is a pair in JSON.
 type serializedPair struct {
 	kvdb.KVPair
-	// RawKey is the key when it is not UTF-8, which JSON cannot carry as text.
-	// Earlier releases ignore it.
+	// RawKey is the key if it is not UTF-8, because JSON strings are. Earlier releases
+	// ignore it.
 	RawKey []byte `json:",omitempty"`
 }
 
@@ -123,7 +122,7 @@ func (b *BaseKvdb) SerializeAll(pairs kvdb.KVPairs) ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// DeserializeAll decodes what SerializeAll made.
+// DeserializeAll decodes the pairs that SerializeAll encoded.
 func (b *BaseKvdb) DeserializeAll(encoded []byte) (kvdb.KVPairs, error) {
 	var all []*serializedPair
 	if err := json.Unmarshal(encoded, &all); err != nil {

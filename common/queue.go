@@ -11,8 +11,7 @@ import (
 type WatchUpdateQueue interface {
 	// Enqueue adds an update. It never blocks.
 	Enqueue(key string, kvp *kvdb.KVPair, err error)
-	// Dequeue waits for the next update, takes it out and returns it, in the
-	// order of Enqueue.
+	// Dequeue waits until there is an update, and removes and returns the oldest one.
 	Dequeue() (string, *kvdb.KVPair, error)
 }
 
@@ -24,7 +23,7 @@ type watchUpdate struct {
 
 type watchUpdateQueue struct {
 	mu      sync.Mutex // protects updates
-	added   *sync.Cond // updates is not empty
+	added   *sync.Cond // signals that updates has grown
 	updates []watchUpdate
 }
 
@@ -49,7 +48,7 @@ func (q *watchUpdateQueue) Dequeue() (string, *kvdb.KVPair, error) {
 		q.added.Wait()
 	}
 	u := q.updates[0]
-	q.updates[0] = watchUpdate{} // lets go of the pair
+	q.updates[0] = watchUpdate{} // so that the pair can be collected
 	q.updates = q.updates[1:]
 	return u.key, u.kvp, u.err
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// ToBytes returns what is stored for value: a []byte as it is (not a copy), the
-// bytes of a string, anything else as JSON.
+// ToBytes returns the encoding of value that is stored: a []byte itself (not a copy), the
+// bytes of a string, and anything else as JSON.
 func ToBytes(value interface{}) ([]byte, error) {
 	switch v := value.(type) {
 	case []byte:
@@ -19,13 +19,14 @@ func ToBytes(value interface{}) ([]byte, error) {
 	}
 }
 
-// PrunePrefixes returns the prefixes, sorted, without those that another one
-// covers.
+// PrunePrefixes returns prefixes, sorted, without those that have another one of them as a
+// prefix.
 func PrunePrefixes(prefixes []string) []string {
 	sorted := slices.Sorted(slices.Values(prefixes))
 	pruned := sorted[:0]
 	for _, p := range sorted {
-		// What covers p sorts before it, and so does all between the two.
+		// A prefix of p sorts before p. All strings between the two have it as a prefix too,
+		// so it is the last one in pruned.
 		if len(pruned) == 0 || !strings.HasPrefix(p, pruned[len(pruned)-1]) {
 			pruned = append(pruned, p)
 		}

@@ -18,8 +18,8 @@ import (
 // auditLog is the file that a log wrapper and its views write to.
 type auditLog struct {
 	logger *logrus.Logger
-	// entry is what every line starts from: one kept, without fields, saves
-	// logrus two allocations a line.
+	// entry has no fields. Logging through one entry saves logrus two allocations for each
+	// line.
 	entry *logrus.Entry
 	file  *os.File // nil with LogOff
 }
@@ -30,7 +30,7 @@ var declared = settings.Declare("log wrapper", []settings.Option{
 		Meaning: "which operations are logged"},
 })
 
-// openAuditLog opens the log that the options ask for.
+// openAuditLog opens the log with the path and the level in the options.
 func openAuditLog(options map[string]string) (*auditLog, error) {
 	options = declared.Of(options)
 	l := &auditLog{logger: logrus.New()}
@@ -62,7 +62,7 @@ func openAuditLog(options map[string]string) (*auditLog, error) {
 	return l, nil
 }
 
-// close ends the log: what is written from now on goes nowhere.
+// close closes the file. Lines that are written later are discarded.
 func (l *auditLog) close() error {
 	l.logger.SetLevel(logrus.PanicLevel)
 	l.logger.SetOutput(io.Discard)
@@ -75,8 +75,7 @@ func (l *auditLog) close() error {
 	return nil
 }
 
-// start returns the time at which an operation starts, 0 when no line will be
-// written about it.
+// start returns the time at the start of an operation, or zero if no line will be written.
 func (l *auditLog) start() time.Time {
 	if !l.logger.IsLevelEnabled(logrus.WarnLevel) {
 		return time.Time{}
@@ -84,15 +83,15 @@ func (l *auditLog) start() time.Time {
 	return time.Now()
 }
 
-// field is something to be said of an operation: a string, a number, or a
-// result of a call. It is formatted only when the line is written.
+// field is a part of a line: a string, a number, or a result of a call. It is formatted when
+// the line is written.
 type field struct {
 	name  string
 	value any
 }
 
-// write writes the line of the operation op. It keeps none of its arguments,
-// so that they cost no allocation.
+// write writes the line of the operation op. It keeps none of its arguments, so that these
+// need no allocation.
 func (l *auditLog) write(op string, start time.Time, err error, fields ...field) {
 	level := logrus.InfoLevel
 	if err != nil {
@@ -149,7 +148,7 @@ func appendNumber(line []byte, name string, n uint64) []byte {
 	return strconv.AppendUint(line, n, 10)
 }
 
-// describe is err's text, less what JSON has to say, which may quote a value.
+// describe returns the text of err, without that of a JSON error, which may quote a value.
 func describe(err error) string {
 	var unsupported *json.UnsupportedValueError
 	var marshaler *json.MarshalerError
@@ -162,7 +161,7 @@ func describe(err error) string {
 	return err.Error()
 }
 
-// lineFormatter is a logrus.Formatter for messages that are fields already.
+// lineFormatter is a logrus.Formatter for messages that are formatted fields.
 type lineFormatter struct{}
 
 func (lineFormatter) Format(e *logrus.Entry) ([]byte, error) {

@@ -19,10 +19,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// secret is in every value and password that the tests hand in or get.
+// secret is a part of every value and password in the tests.
 const secret = "the secret"
 
-// operations are the methods of kvdb.Kvdb but for those that stack wrappers.
+// operations are the methods of kvdb.Kvdb, without those that stack wrappers.
 func operations() map[string]reflect.Type {
 	methods := map[string]reflect.Type{}
 	all, stacking := reflect.TypeFor[kvdb.Kvdb](), reflect.TypeFor[kvdb.KvdbWrapper]()

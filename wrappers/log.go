@@ -10,8 +10,8 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// LogLevelOption says what the log wrapper writes: LogAll (the default),
-// LogFailures or LogOff, which opens no file.
+// LogLevelOption selects the lines that the log wrapper writes: LogAll (the default),
+// LogFailures, or LogOff, which does not open a file.
 const LogLevelOption = "LogLevelOption"
 
 // Values of LogLevelOption.
@@ -26,12 +26,12 @@ const (
 
 const defaultLogPath = "kvdb_audit.log"
 
-// logWrapper writes a line about each operation. Reads of settings, which
-// cannot fail, are passed on without one.
+// logWrapper writes a line for each operation, except for reads of settings, which cannot
+// fail.
 type logWrapper struct {
 	base
 	log  *auditLog
-	view bool // the log is another wrapper's
+	view bool // log belongs to another wrapper
 }
 
 var (
@@ -40,15 +40,14 @@ var (
 	_ kvdb.TxGuarder     = (*logTx)(nil)
 )
 
-// NewLogWrapper returns kv with a log: a line for each operation with its name,
-// key, indexes, outcome and duration, and never a value or a password. The log
-// is the file that [kvdb.LogPathOption] names, kvdb_audit.log in the working
-// directory without it; lines are added to its end, and it is created for the
-// owner only (mode 0600). It is closed when the wrapper is removed, and by
-// [kvdb.Close]. What a watch delivers is not logged, its registration and its end
-// are. What is done with a snapshot is not logged either.
+// NewLogWrapper returns a wrapper around kv that writes a line for each operation. It has the
+// name, key, indexes, outcome and duration, and never a value or a password. The lines are
+// appended to the file that [kvdb.LogPathOption] names, or kvdb_audit.log in the working
+// directory. A new file gets mode 0600. The file is closed when the wrapper is removed, and
+// by [kvdb.Close]. The start and the end of a watch are logged, its events are not. Calls on
+// a snapshot are not logged.
 //
-// Only one wrapper of the chain should be this one: AddWrapper sees to that.
+// A chain should have only one such wrapper; AddWrapper makes sure of that.
 func NewLogWrapper(kv kvdb.Kvdb, options map[string]string) (kvdb.Kvdb, error) {
 	log, err := openAuditLog(options)
 	if err != nil {
@@ -76,7 +75,7 @@ func (w *logWrapper) run(op string, call func() error, fields ...field) error {
 // Removed closes the log.
 func (w *logWrapper) Removed() {
 	if !w.view {
-		_ = w.log.close() // nobody to report it to
+		_ = w.log.close() // Removed cannot return an error
 	}
 }
 
@@ -136,8 +135,8 @@ func (w *logWrapper) EnumerateKVPWithSelect(prefix string, enumerateSelect kvdb.
 	})
 }
 
-// EnumeratePages implements [kvdb.Pager]. Its line is written when the loop over
-// the pairs is over, and counts those that it got.
+// EnumeratePages implements [kvdb.Pager]. Its line is written after the loop over the pairs,
+// and has their number.
 func (w *logWrapper) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPair, error] {
 	return func(yield func(*kvdb.KVPair, error) bool) {
 		start := w.log.start()
@@ -168,7 +167,7 @@ func (w *logWrapper) Keys(prefix, sep string) ([]string, error) {
 	return logged(w.log, "Keys", prefix, func() ([]string, error) { return w.Kvdb.Keys(prefix, sep) })
 }
 
-// keyOf is the key of a pair that a caller handed in.
+// keyOf returns the key of a pair, or "" for nil.
 func keyOf(kvp *kvdb.KVPair) string {
 	if kvp == nil {
 		return ""
@@ -200,8 +199,8 @@ func (w *logWrapper) WatchTree(prefix string, waitIndex uint64, opaque interface
 	}, field{"key", prefix}, field{"waitIndex", waitIndex})
 }
 
-// reportEnd returns cb with a line for the end of its watch; the duration is
-// the watch's.
+// reportEnd returns a callback that calls cb, and writes a line at the end of the watch with
+// the duration of the watch.
 func (w *logWrapper) reportEnd(op, key string, cb kvdb.WatchCB) kvdb.WatchCB {
 	if cb == nil {
 		return nil

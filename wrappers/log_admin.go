@@ -16,7 +16,7 @@ func (w *logWrapper) AddUser(username string, password string) error {
 	return err
 }
 
-// without is err, less the secret if err quotes it.
+// without returns err with every occurrence of secret in its text replaced.
 func without(err error, secret string) error {
 	if err == nil || secret == "" || !strings.Contains(err.Error(), secret) {
 		return err

@@ -94,7 +94,7 @@ func TestLogLine(t *testing.T) {
 	require.Regexp(t, `^`+stamp+`level=info op=Enumerate key="a/" count=1 outcome=ok`+duration+`$`, lines()[2])
 }
 
-// What an error says about a value is not logged.
+// The part of an error that quotes a value is not logged.
 func TestLogErrorsThatQuote(t *testing.T) {
 	_, unsupported := json.Marshal(math.Inf(1))
 	_, marshaler := json.Marshal(secretive{})
@@ -126,7 +126,7 @@ func TestLogErrorsThatQuote(t *testing.T) {
 	require.Contains(t, lines()[0], "user exists")
 }
 
-// secretive has no encoding, and tells its value when asked why.
+// secretive cannot be encoded, and the error has its value.
 type secretive struct{}
 
 func (secretive) MarshalJSON() ([]byte, error) { return nil, errors.New(secret) }
@@ -185,7 +185,7 @@ func TestLogTransaction(t *testing.T) {
 	}
 }
 
-// A transaction that cannot be tied to a lock still cannot behind the wrapper.
+// A transaction that is not a kvdb.TxGuarder is refused behind the wrapper too.
 func TestLogTransactionWithoutGuard(t *testing.T) {
 	store := ubermock.NewMockKvdb(gomock.NewController(t))
 	kv, _ := logOf(t, store, nil)
@@ -289,7 +289,7 @@ func TestLogRemoved(t *testing.T) {
 	_, err = kv.(*logWrapper).log.file.Stat()
 	require.ErrorIs(t, err, os.ErrClosed)
 
-	// Its watches go on, and write nothing any more.
+	// Its watches continue, and write no more lines.
 	_, err = removed.Put("a", "", 0)
 	require.NoError(t, err)
 	<-over

@@ -17,12 +17,12 @@ const (
 	maxWatchDelay = 40 * time.Second
 )
 
-// noQuorumWrapper refuses whatever needs the store's data.
+// noQuorumWrapper refuses all calls that need the store's data.
 type noQuorumWrapper struct {
 	base
 	end context.CancelCauseFunc // ends life
-	// life ends at Close; views are those of the contexts that the wrapper was
-	// bound to. All of them end the delay of a watch.
+	// life ends at Close. views are the contexts that the wrapper was bound to. Each of
+	// them ends the delay of a watch.
 	life  context.Context
 	views []context.Context
 }
@@ -32,23 +32,21 @@ var (
 	_ kvdb.Pager         = (*noQuorumWrapper)(nil)
 )
 
-// NewNoKvdbQuorumWrapper returns kv as it is to be used while its store has no
-// quorum: reads, writes, enumeration, snapshots, new locks, transactions, users,
-// Serialize, Deserialize, Compact, and adding and removing members are
-// [kvdb.ErrNoQuorum] at once, without asking the store. What helps to get out of
-// that state works: Unlock, UpdateMember, ListMembers, the endpoints,
-// Defragment; and so do the settings of locks.
+// NewNoKvdbQuorumWrapper returns a wrapper around kv for the time in which its store has no
+// quorum. Reads, writes, enumeration, snapshots, new locks, transactions, users, Serialize,
+// Deserialize, Compact, and calls that add or remove members return [kvdb.ErrNoQuorum] at
+// once, without a request. Calls that help to repair the cluster work: Unlock, UpdateMember,
+// ListMembers, the endpoints and Defragment. The settings of locks work too.
 //
-// WatchKey and WatchTree work too, but only after 20 to 40 s: programs tend to
-// watch again as soon as a watch has stopped, in a loop. The call is over
-// earlier when its context ends or kv is closed. Watches made before the wrapper
-// was added are not affected.
+// WatchKey and WatchTree wait for 20 to 40 s first, because programs tend to start a watch
+// again in a loop as soon as it has stopped. The wait ends early if the context ends or kv is
+// closed. The wrapper does not affect earlier watches.
 func NewNoKvdbQuorumWrapper(kv kvdb.Kvdb, _ map[string]string) (kvdb.Kvdb, error) {
 	life, end := context.WithCancelCause(context.Background())
 	return &noQuorumWrapper{base: base{kv, kvdb.Wrapper_NoQuorum}, life: life, end: end}, nil
 }
 
-// Removed does nothing: a watch that is being delayed goes on to the store.
+// Removed does nothing. A watch that is being delayed then starts.
 func (w *noQuorumWrapper) Removed() {}
 
 // Close implements io.Closer; see [kvdb.Close].

@@ -1,7 +1,7 @@
-// Package wrappers has the wrappers that can be put around any [kvdb.Kvdb]. Import
-// it, and [kvdb.AddWrapper] and [kvdb.WrappersOption] know them by name:
-// [kvdb.Wrapper_Log] writes one line an operation to a file, [kvdb.Wrapper_NoQuorum]
-// answers [kvdb.ErrNoQuorum] in place of a store that has lost its quorum.
+// Package wrappers has wrappers for any [kvdb.Kvdb]. It registers them for [kvdb.AddWrapper]
+// and [kvdb.WrappersOption]: [kvdb.Wrapper_Log] writes a line for each operation to a file,
+// and [kvdb.Wrapper_NoQuorum] returns [kvdb.ErrNoQuorum] for a store that has lost its
+// quorum.
 package wrappers
 
 import (
@@ -16,23 +16,21 @@ func init() {
 	register(kvdb.Wrapper_NoQuorum, NewNoKvdbQuorumWrapper)
 }
 
-// register panics when the program has given the name to a wrapper of its own:
-// it would get another one than it asks for.
+// register registers a wrapper. It panics if the program has registered a wrapper of its own
+// with that name, because the program would get the wrong one.
 func register(name kvdb.WrapperName, newWrapper kvdb.WrapperInit) {
 	if err := kvdb.RegisterWrapper(name, newWrapper); err != nil {
 		panic(fmt.Sprintf("kvdb wrapper %s: %v", name, err))
 	}
 }
 
-// Version has the signature of [kvdb.DatastoreVersion]. A wrapper is no store and
-// has no version: it is always [kvdb.ErrNotSupported]. Ask [kvdb.Version] with the
-// name of the backend.
+// Version returns [kvdb.ErrNotSupported], because a wrapper has no version. It has the
+// signature of [kvdb.DatastoreVersion]. Use [kvdb.Version] with the name of the backend.
 func Version(string, map[string]string) (string, error) {
 	return "", kvdb.ErrNotSupported
 }
 
-// base is a link in a chain of wrappers. It passes every call on that the
-// wrapper around it does not take.
+// base is embedded in a wrapper. It passes on the calls that the wrapper does not implement.
 type base struct {
 	kvdb.Kvdb
 	name kvdb.WrapperName
@@ -47,7 +45,7 @@ func (b *base) SetWrappedKvdb(kv kvdb.Kvdb) error {
 	return nil
 }
 
-// pages is EnumeratePages of kv, or Enumerate where it is no kvdb.Pager.
+// pages is EnumeratePages of kv, or Enumerate if kv is not a kvdb.Pager.
 func pages(kv kvdb.Kvdb, prefix string, size int) iter.Seq2[*kvdb.KVPair, error] {
 	if p, ok := kv.(kvdb.Pager); ok {
 		return p.EnumeratePages(prefix, size)
