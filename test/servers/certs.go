@@ -24,14 +24,14 @@ type CA struct {
 	key  *ecdsa.PrivateKey
 }
 
-// Leaf is what a certificate says. All are good for servers and clients.
+// Leaf has the fields of a certificate. All certificates are for servers and clients.
 type Leaf struct {
-	// CommonName is a user's name to etcd. "" is "localhost".
+	// CommonName is the name of a user of etcd. The default is "localhost".
 	CommonName string
-	// Hosts are the names and addresses it is good for; none means loopback, by
-	// address and name, and what Consul's servers are called.
+	// Hosts are the names and addresses in the certificate. The default are those of
+	// loopback, and the names of Consul's servers.
 	Hosts []string
-	// NotAfter is when it expires; zero means in a day.
+	// NotAfter is the time at which it expires. The default is in one day.
 	NotAfter time.Time
 }
 

@@ -12,12 +12,11 @@ import (
 	"sync"
 )
 
-// Cluster is one server or several that work together. It is safe for
-// concurrent use.
+// Cluster is a server with one or several members. It is safe for concurrent use.
 type Cluster struct {
 	// CA made the certificates, when Options ask for TLS.
 	CA *CA
-	// Token may do everything on a Consul with ACL.
+	// Token permits everything on a Consul with ACL.
 	Token string
 
 	kind   Kind
@@ -26,14 +25,14 @@ type Cluster struct {
 	prober *prober
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // of what accepts and relays connections
+	wg     sync.WaitGroup // of the goroutines that accept and relay connections
 
 	mu      sync.Mutex // protects the fields below
 	members []*Member
 	lastID  int
 	ports   ports
 	links   map[[2]*Member]*Link // from, to
-	others  []*acceptor          // that belong to no link
+	others  []*acceptor          // the acceptors that do not belong to a link
 	backup  backup               // the last one
 }
 
@@ -53,7 +52,7 @@ func New(k Kind, dir string, o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// prepare makes what the members need before they start.
+// prepare creates the certificates and tokens that the members need.
 func (c *Cluster) prepare() error {
 	var err error
 	if c.o.TLS {
@@ -75,8 +74,8 @@ func (c *Cluster) prepare() error {
 	return nil
 }
 
-// Add makes one more member, and does not start it. Before that etcd wants to be
-// told of it; ZooKeeper afterwards.
+// Add makes one more member, and does not start it. etcd must know of a member before it
+// starts; ZooKeeper afterwards.
 func (c *Cluster) Add() (*Member, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,8 +98,8 @@ func (c *Cluster) Add() (*Member, error) {
 	return m, nil
 }
 
-// Remove kills a member and forgets it. That the others do so too is up to the
-// caller.
+// Remove kills a member and removes it from c. The caller has to remove it from the
+// configuration of the others.
 func (c *Cluster) Remove(m *Member) error {
 	c.mu.Lock()
 	c.members = slices.DeleteFunc(c.members, func(other *Member) bool { return other == m })
@@ -108,8 +107,8 @@ func (c *Cluster) Remove(m *Member) error {
 	return m.Kill()
 }
 
-// RotateCA replaces CA by a new authority. A member serves a certificate of it from
-// its next start on. It is for clusters without ClientCertAuth.
+// RotateCA replaces CA by a new authority. A member gets a certificate of it at its next
+// start. RotateCA is for clusters without ClientCertAuth.
 func (c *Cluster) RotateCA() error {
 	dir, err := os.MkdirTemp(c.dir, "ca-")
 	if err != nil {
@@ -140,7 +139,8 @@ func (c *Cluster) Start() error {
 	return nil
 }
 
-// Close kills all members and returns when nothing of the cluster runs any more.
+// Close kills all members and waits until all processes and goroutines of the cluster have
+// ended.
 func (c *Cluster) Close() error {
 	c.cancel()
 	var errs []error
@@ -164,7 +164,7 @@ func (c *Cluster) All() []*Member {
 	return slices.Clone(c.members)
 }
 
-// Endpoints are those of the members.
+// Endpoints returns the endpoints of the members.
 func (c *Cluster) Endpoints() []string {
 	var endpoints []string
 	for _, m := range c.All() {
@@ -173,9 +173,8 @@ func (c *Cluster) Endpoints() []string {
 	return endpoints
 }
 
-// Leader returns the member that leads, as soon as there is exactly one that
-// says so. It waits for that until ctx ends. A leader that has just lost the
-// others may still believe that it leads.
+// Leader waits until exactly one member reports that it leads, or ctx ends, and returns that
+// member. A leader that has just lost the others may still report that it leads.
 func (c *Cluster) Leader(ctx context.Context) (*Member, error) {
 	var leader *Member
 	err := poll(ctx, func() error {
@@ -220,7 +219,7 @@ func (c *Cluster) Ready(ctx context.Context) error {
 	return nil
 }
 
-// specs are those of the members.
+// specs returns the specs of the members.
 func (c *Cluster) specs() []string {
 	var specs []string
 	for _, m := range c.All() {
@@ -229,7 +228,7 @@ func (c *Cluster) specs() []string {
 	return specs
 }
 
-// scheme is how URLs of the members begin.
+// scheme returns the scheme of the members' URLs.
 func (c *Cluster) scheme() string {
 	if c.o.TLS {
 		return "https"
@@ -237,7 +236,7 @@ func (c *Cluster) scheme() string {
 	return "http"
 }
 
-// newUUID returns a random UUID, the form that Consul wants of a token.
+// newUUID returns a random UUID, which is the form of Consul's tokens.
 func newUUID() string {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails

@@ -15,12 +15,11 @@ import (
 
 // consul runs Consul.
 //
-// A member binds its port for the others, which carries raft and all requests
-// that they forward, to one address of its own, and says it were at another,
-// where a link takes the connections. Consul dials from the first: so a
-// connection tells from whom it comes. Gossip does not use it, hence a member
-// that is cut off from the others is still seen by them, but has no part in any
-// decision.
+// A member listens for the others, on the port for raft and forwarded requests, on an address
+// of its own, and advertises another address, where a link accepts the connections. Consul
+// dials from the first address, so a connection shows which member it comes from. Gossip does
+// not use this port. So a member that is cut off is still visible to the others, but takes no
+// part in decisions.
 type consul struct{}
 
 func (consul) installed() error {
@@ -78,7 +77,7 @@ func (c consul) config(m *Member) ([]byte, error) {
 		"ports":            ports,
 		"performance":      object{"raft_multiplier": 1},
 		"connect":          object{"enabled": false},
-		// A member that is stopped stays one, as tests that start it again expect.
+		// A stopped member does not leave the cluster, because tests start it again.
 		"autopilot":            object{"cleanup_dead_servers": false},
 		"ui_config":            object{"enabled": false},
 		"limits":               object{"http_max_conns_per_client": 10000},
@@ -121,7 +120,7 @@ func (consul) ready(ctx context.Context, m *Member) error {
 	if _, err := m.c.prober.get(ctx, m.Direct()+"/v1/kv/none?consistent", http.StatusOK, http.StatusNotFound); err != nil {
 		return err
 	}
-	// Sessions want their node in the catalog.
+	// A session needs its node in the catalog.
 	health, err := m.c.prober.get(ctx, m.Direct()+"/v1/health/node/"+m.name+"?consistent")
 	if err == nil && !strings.Contains(health, `"passing"`) {
 		err = errors.New("not in the catalog yet")

@@ -1,5 +1,5 @@
-// Package servers runs real servers for tests: etcd, Consul and ZooKeeper, one
-// member or a cluster, on loopback, in a folder of their own.
+// Package servers runs real servers for tests: etcd, Consul and ZooKeeper, with one or
+// several members, on loopback, in temporary folders.
 //
 //	func TestSomething(t *testing.T) {
 //		cluster := servers.Etcd(t, servers.Options{Members: 3})
@@ -10,20 +10,18 @@
 //		require.NoError(t, leader.Kill())
 //	}
 //
-// Clients reach each member through a Link, and the members reach each other
-// through one for each direction, so that a test can cut, freeze and delay what
-// it likes. Member.Direct leads past the links.
+// Clients reach each member through a Link, and the members reach each other through one
+// Link for each direction. So a test can cut, freeze and delay any connection. The address
+// Member.Direct bypasses the links.
 //
-// Cluster.Wipe, Backup and Restore take a store's history back, and GRPCProxy puts
-// etcd's proxy in front of a cluster.
+// Cluster.Wipe, Backup and Restore take the history of a store back. GRPCProxy puts etcd's
+// proxy in front of a cluster.
 //
-// The programs come from `make servers`. A test whose server is missing is
-// skipped with a message that says so, and fails when the environment variable
-// CI is set. KVDB_SERVERS names the folder they are in, when that is not
-// .servers in this folder or one above.
+// `make servers` builds the programs. If a program is missing, its tests are skipped with a
+// message, or fail if the environment variable CI is set. KVDB_SERVERS names the folder of
+// the programs. The default is .servers in the current folder or the nearest one above.
 //
-// A server that a test started ends with the test, and when the test's process
-// dies in whatever way.
+// A server that a test started ends with the test, and also when the test's process dies.
 //
-// It works on Linux. Elsewhere it compiles.
+// The package works on Linux. On other systems it only compiles.
 package servers

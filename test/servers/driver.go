@@ -5,7 +5,7 @@ import (
 	"os/exec"
 )
 
-// driver is what is different about a kind of server.
+// driver has the differences between the kinds of servers.
 type driver interface {
 	// installed returns a *MissingError when a program is missing.
 	installed() error

@@ -10,15 +10,14 @@ import (
 
 // etcd runs one release of etcd.
 //
-// The members' peer addresses are in 192.0.2.0/24, which exists nowhere. The
-// way there leads through a SOCKS proxy, which each member has of its own: so a
-// connection tells from whom it comes. (etcd would not use a proxy to loopback
-// addresses.) Only the port counts, so a peer's address may be changed to any
-// other of that network.
+// The members' peer addresses are in 192.0.2.0/24, a network that does not exist. Each member
+// reaches them through a SOCKS proxy of its own, so a connection shows which member it comes
+// from. (etcd does not use a proxy for loopback addresses.) Only the port counts, so a peer's
+// address may be changed to any other one of that network.
 type etcd struct {
 	folder string   // of the program
 	flags  []string // that the release needs
-	// snapshots: etcdctl is there, and what it saves is the whole state.
+	// snapshots means that etcdctl is installed, and that its snapshots have the whole state.
 	snapshots bool
 }
 
@@ -40,7 +39,7 @@ func (e etcd) peerURL(m *Member) string { return "http://" + address(m.Peer()) }
 
 func (e etcd) spec(m *Member) string { return m.name + "=" + e.peerURL(m) }
 
-// identity is the flags that say who the member is in which cluster.
+// identity returns the flags with the member's name and cluster.
 func (e etcd) identity(m *Member) []string {
 	return []string{
 		"--name=" + m.name,
@@ -85,12 +84,12 @@ func (e etcd) command(m *Member) (*exec.Cmd, error) {
 func (etcd) connect(m *Member) error { return m.c.connectBySocks(m) }
 
 func (etcd) ready(ctx context.Context, m *Member) error {
-	_, err := m.c.prober.get(ctx, m.Direct()+"/health") // makes a linearizable read
+	_, err := m.c.prober.get(ctx, m.Direct()+"/health") // the server makes a linearizable read for it
 	return err
 }
 
 func (etcd) leads(ctx context.Context, m *Member) (bool, error) {
-	// The metrics, because a server with users does not tell strangers its status.
+	// The metrics, because the status of a server with users requires a login.
 	metrics, err := m.c.prober.get(ctx, m.Direct()+"/metrics")
 	return strings.Contains(metrics, "\netcd_server_is_leader 1\n"), err
 }

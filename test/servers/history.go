@@ -11,20 +11,19 @@ import (
 	"sync"
 )
 
-// snapshotter is a driver of a store with a means of its own to save its state
-// while it serves, and to put it back.
+// snapshotter is implemented by the driver of a store that can save its state while it serves,
+// and restore it.
 type snapshotter interface {
 	// save writes the store's state to a file.
 	save(ctx context.Context, c *Cluster, file string) error
-	// load gives the store the state in a file. All members run, before and
-	// afterwards.
+	// load restores the state in a file. All members run before and afterwards.
 	load(ctx context.Context, c *Cluster, file string) error
 }
 
-// backup is a kept state of a cluster.
+// backup is a saved state of a cluster.
 type backup struct {
 	path   string
-	online bool // path is a file of the store's own; else it has each member's files
+	online bool // path is a file of the store; otherwise a folder with each member's files
 }
 
 // Wipe ends all members at once, removes their data and starts them again on the
@@ -35,11 +34,10 @@ func (c *Cluster) Wipe(meanwhile func(endpoints []string) error) error {
 	})
 }
 
-// Backup keeps the present state for Restore, in place of an earlier one. With
-// online the store saves it by its own means while it serves (etcdctl, consul
-// snapshot); a store that cannot returns an error that wraps
-// errors.ErrUnsupported. Without, all members are ended at once, their files are
-// copied, and they are started again.
+// Backup saves the present state for Restore, in place of an earlier one. If online is true,
+// the store saves it by its own means while it serves (etcdctl, consul snapshot); the error of
+// a store that cannot wraps errors.ErrUnsupported. Otherwise Backup ends all members at once,
+// copies their files and starts them again.
 func (c *Cluster) Backup(online bool) error {
 	ctx, cancel := context.WithTimeout(c.ctx, startTimeout)
 	defer cancel()
@@ -67,13 +65,11 @@ func (c *Cluster) Backup(online bool) error {
 	return nil
 }
 
-// Restore takes the store back to the last Backup, on all members. When the
-// backup was made offline, and always for etcd, the members end for that and
-// start again.
+// Restore restores the state of the last Backup on all members. If the backup was made
+// offline, and always for etcd, the members are ended and started again.
 //
-// With a function meanwhile all connections of clients are cut before, and
-// stay so until meanwhile has returned: it may write to the store, at endpoints
-// that lead past the links.
+// If meanwhile is not nil, Restore cuts the connections of all clients before, until meanwhile
+// has returned. meanwhile may write to the store, at endpoints that bypass the links.
 func (c *Cluster) Restore(meanwhile func(endpoints []string) error) error {
 	c.mu.Lock()
 	b := c.backup
@@ -91,7 +87,8 @@ func (c *Cluster) Restore(meanwhile func(endpoints []string) error) error {
 	})
 }
 
-// goBack runs change, and then meanwhile, for whose time clients are kept away.
+// goBack runs change and then meanwhile. If there is a meanwhile, clients cannot connect
+// during both.
 func (c *Cluster) goBack(meanwhile func(endpoints []string) error, change func(context.Context) error) (err error) {
 	ctx, cancel := context.WithTimeout(c.ctx, startTimeout)
 	defer cancel()
@@ -132,7 +129,7 @@ func (c *Cluster) copyData(dir string) error {
 		if err := os.CopyFS(target, os.DirFS(m.dir)); err != nil {
 			return err
 		}
-		// The copy of the output is of no use: the member goes on with its own.
+		// The copy of the output is not needed, because the member continues its own.
 		if err := os.Remove(filepath.Join(target, outputFile)); err != nil {
 			return err
 		}
@@ -140,8 +137,7 @@ func (c *Cluster) copyData(dir string) error {
 	return c.Start()
 }
 
-// replaceData ends all members, removes their files, fills the folder of each
-// anew and starts them again.
+// replaceData ends all members, replaces the files of each and starts them again.
 func (c *Cluster) replaceData(fill func(*Member) error) error {
 	if err := c.killAll(); err != nil {
 		return err

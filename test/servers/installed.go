@@ -6,10 +6,10 @@ import (
 	"path/filepath"
 )
 
-// MissingError says that a program is not installed.
+// MissingError is the error for a program that is not installed.
 type MissingError struct {
-	// Program is what is missing: a path in Folder, or a program in PATH when that
-	// is empty.
+	// Program is the missing program: a path in Folder, or a program in PATH if Folder is
+	// empty.
 	Program, Folder string
 }
 

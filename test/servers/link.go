@@ -15,8 +15,8 @@ type Link struct {
 	delay   time.Duration
 	changed chan struct{}      // closed, and replaced, when state changes
 	conns   map[*conn]struct{} // open connections
-	front   *acceptor          // accepts the connections of this link alone, or nil
-	up      bool               // front has something to accept for
+	front   *acceptor          // accepts only connections of this link; may be nil
+	up      bool               // the member is there, so front may accept connections
 }
 
 type state int
@@ -27,7 +27,7 @@ const (
 	black       // connections stay, nothing passes
 )
 
-// Links are several links that are treated alike.
+// Links are several links that change together.
 type Links []*Link
 
 func newLink() *Link {
@@ -37,16 +37,14 @@ func newLink() *Link {
 // Cut closes the connections and refuses new ones until Heal.
 func (l *Link) Cut() error { return l.set(cut) }
 
-// Blackhole keeps connections and accepts new ones, but passes nothing on until
-// Heal; then what was sent in the meantime arrives, late. That is what a network
-// does that loses all packets.
+// Blackhole keeps connections and accepts new ones, but passes no data on until Heal. Data that
+// was sent meanwhile arrives then. So the link behaves like a network that loses all packets.
 func (l *Link) Blackhole() error { return l.set(black) }
 
 // Heal ends Cut and Blackhole.
 func (l *Link) Heal() error { return l.set(open) }
 
-// Delay makes everything that passes, in either direction, wait for d first; 0
-// ends it.
+// Delay delays all data, in both directions, by d; 0 ends it.
 func (l *Link) Delay(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,7 +89,7 @@ func (l *Link) set(s state) error {
 	return l.listen()
 }
 
-// setUp says whether the member is there: the address of a dead server refuses
+// setUp sets whether the member is there. The address of a member that is not refuses
 // connections.
 func (l *Link) setUp(up bool) error {
 	l.mu.Lock()
@@ -100,7 +98,7 @@ func (l *Link) setUp(up bool) error {
 	return l.listen()
 }
 
-// listen makes front fit the state. The caller holds mu.
+// listen switches front on or off, according to the state. The caller holds mu.
 func (l *Link) listen() error {
 	if l.front == nil {
 		return nil

@@ -22,13 +22,13 @@ type Member struct {
 	dir     string
 	clients *Link
 
-	// Ports, each for one thing in all its life. Not all kinds use them all.
-	front  int // where clients connect: the link's
-	direct int // where it serves clients
-	plain  int // where it serves this package without TLS
-	peer   int // where it serves the other members
-	vote   int // the same, for what ZooKeeper and Consul keep apart
-	socks  int // its proxy to the other members
+	// The ports of the member, which never change. Not all kinds use all of them.
+	front  int // of the link, where clients connect
+	direct int // of the server, for clients
+	plain  int // of the server without TLS, for this package
+	peer   int // of the server, for the other members
+	vote   int // a second one for them, of ZooKeeper and Consul
+	socks  int // of its proxy to the other members
 
 	mu     sync.Mutex // serializes the methods that change what is below
 	proc   *process   // the last one started, or nil
@@ -38,32 +38,31 @@ type Member struct {
 // Name is the member's name in the cluster.
 func (m *Member) Name() string { return m.name }
 
-// Endpoint is where clients find the member: a URL for etcd and Consul, host and
-// port for ZooKeeper. It leads through Clients.
+// Endpoint returns the address for clients, through the link Clients: a URL for etcd and
+// Consul, host and port for ZooKeeper.
 func (m *Member) Endpoint() string { return m.c.kind.driver.endpoint(m, m.front) }
 
-// Direct is Endpoint past the link.
+// Direct returns the address for clients that bypasses the link.
 func (m *Member) Direct() string { return m.c.kind.driver.endpoint(m, m.direct) }
 
-// Spec is how the configuration of the others names the member: name=URL for
-// etcd, the server line for ZooKeeper, host and gossip port for Consul.
+// Spec returns the member's entry in the configuration of the others: name=URL for etcd, the
+// server line for ZooKeeper, host and gossip port for Consul.
 func (m *Member) Spec() string { return m.c.kind.driver.spec(m) }
 
-// Peer is where the other members find the member.
+// Peer returns the address for the other members.
 func (m *Member) Peer() (host string, port int) { return m.c.kind.driver.peerHost(m), m.peer }
 
 // Clients is the link from clients to the member.
 func (m *Member) Clients() *Link { return m.clients }
 
-// Requests is how many requests of clients the member has received since it
-// started, by its own count: a little more than the programs of a test make, for
-// clients send signs of life.
+// Requests returns the number of requests of clients that the member has received since it
+// started, by its own count. It includes the heartbeats of clients.
 func (m *Member) Requests(ctx context.Context) (float64, error) {
 	return m.c.kind.driver.requests(ctx, m)
 }
 
-// Peers are the links between the member and the others, both directions. Where
-// a member pauses or dies they keep their state.
+// Peers returns the links between the member and the others, in both directions. They keep
+// their state when a member pauses or dies.
 func (m *Member) Peers() Links {
 	var links Links
 	for _, other := range m.c.All() {
@@ -74,8 +73,8 @@ func (m *Member) Peers() Links {
 	return links
 }
 
-// Isolate lets nothing pass between the member and the rest of the world,
-// clients and other members, until Rejoin. No connection is closed.
+// Isolate blocks all data between the member and clients or other members, until Rejoin. It
+// closes no connection.
 func (m *Member) Isolate() error {
 	return errors.Join(m.clients.Blackhole(), m.Peers().Blackhole())
 }
@@ -85,16 +84,16 @@ func (m *Member) Rejoin() error {
 	return errors.Join(m.Peers().Heal(), m.clients.Heal())
 }
 
-// Output is the end of what the server has printed.
+// Output returns the end of the server's output.
 func (m *Member) Output() string { return tail(m.output(), 4<<10) }
 
-// outputFile is the file in a member's folder that has what the server prints.
+// outputFile is the file in a member's folder with the server's output.
 const outputFile = "output"
 
 func (m *Member) output() string { return filepath.Join(m.dir, outputFile) }
 
-// Start starts the server on the data that it left. It returns when the server
-// serves requests, or when all that is missing for that are other members.
+// Start starts the server with its data. It returns when the server serves requests, or needs
+// only other members to do so.
 func (m *Member) Start() error {
 	ctx, cancel := context.WithTimeout(m.c.ctx, startTimeout)
 	defer cancel()
@@ -125,7 +124,7 @@ func (m *Member) launch(ctx context.Context) error {
 		return err
 	}
 	cmd.Dir = m.dir
-	// Nothing of the caller's environment, which may hold settings of servers.
+	// Without the caller's environment, which may have settings of servers.
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+m.dir)
 	return m.run(ctx, cmd)
 }
@@ -143,11 +142,11 @@ func (m *Member) run(ctx context.Context, cmd *exec.Cmd) error {
 	if err := m.clients.setUp(true); err != nil || proc.running() {
 		return err
 	}
-	return m.clients.setUp(false) // it has ended in between; await will say so
+	return m.clients.setUp(false) // it has ended meanwhile; await returns the error
 }
 
-// listening returns an error while the server does not accept connections. One
-// that has ended never will.
+// listening returns an error while the server does not accept connections. The error is final
+// if the server has ended.
 func (m *Member) listening(ctx context.Context) error {
 	if !m.proc.running() {
 		return final{errors.New("it has ended")}
@@ -155,7 +154,7 @@ func (m *Member) listening(ctx context.Context) error {
 	return accepts(ctx, address(loopback, m.direct))
 }
 
-// await waits until the server serves requests, or lacks other members for that.
+// await waits until the server serves requests, or needs only other members to do so.
 func (m *Member) await(ctx context.Context) error {
 	err := poll(ctx, func() error {
 		err := m.c.kind.driver.ready(ctx, m)
@@ -172,7 +171,7 @@ func (m *Member) await(ctx context.Context) error {
 	return m.failed(err)
 }
 
-// failed adds to an error what the server printed.
+// failed adds the server's output to an error.
 func (m *Member) failed(err error) error {
 	if err == nil {
 		return nil
@@ -194,7 +193,7 @@ func (m *Member) available() bool {
 	return m.proc != nil && m.proc.running() && !m.paused
 }
 
-// Stop ends the server in good order. One that does not run stays so.
+// Stop ends the server in good order. It does nothing if the server does not run.
 func (m *Member) Stop() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -227,7 +226,7 @@ func (m *Member) Restart() error {
 	return m.Start()
 }
 
-// Pause freezes the server. Its connections stay; nobody answers.
+// Pause freezes the server. Its connections stay open, without answers.
 func (m *Member) Pause() error { return m.freeze(true, (*process).pause) }
 
 // Resume ends Pause.

@@ -28,7 +28,8 @@ func (c *Cluster) quorum(m *Member) bool {
 	return 2*reached > len(all)
 }
 
-// connectBySocks makes the member's way to the others. The caller holds mu.
+// connectBySocks makes the links from the member to the others, and its proxy. The caller holds
+// mu.
 func (c *Cluster) connectBySocks(m *Member) error {
 	a := c.acceptor(address(loopback, m.socks), func(client net.Conn) {
 		port, err := socksRequest(client)

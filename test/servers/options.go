@@ -10,27 +10,27 @@ import (
 type Options struct {
 	// Members is their number at the start; 0 means 1.
 	Members int
-	// TLS makes the members serve clients over TLS, with certificates of
-	// Cluster.CA. The members among themselves stay plain.
+	// TLS makes the members serve clients over TLS, with certificates of Cluster.CA. The
+	// members talk to each other without TLS.
 	TLS bool
 	// ClientCertAuth refuses clients without a certificate of Cluster.CA. It
 	// implies TLS.
 	ClientCertAuth bool
-	// ServerLeaf is what the members' certificates say, when they are not to be
-	// good ones.
+	// ServerLeaf has the fields of the members' certificates. The zero value makes good
+	// ones.
 	ServerLeaf Leaf
-	// ACL turns Consul's access control on, with the policy to deny what no
-	// token allows. Cluster.Token may do everything.
+	// ACL turns Consul's access control on. Calls that no token permits are denied.
+	// Cluster.Token permits everything.
 	ACL bool
 	// Args are more arguments of the program: flags of etcd and Consul, options
 	// of ZooKeeper's Java machine.
 	Args []string
-	// Config is more configuration, a line each: Consul's in HCL, ZooKeeper's
-	// zoo.cfg. etcd has none, but Args.
+	// Config has more lines of configuration: in HCL for Consul, of zoo.cfg for ZooKeeper.
+	// etcd has only Args.
 	Config []string
 }
 
-// Kind is a sort of server.
+// Kind is a kind of server.
 type Kind struct {
 	name   string
 	driver driver
@@ -38,7 +38,7 @@ type Kind struct {
 
 func (k Kind) String() string { return k.name }
 
-// The sorts of servers that there are.
+// The kinds of servers.
 var (
 	EtcdKind      = Kind{"etcd", etcd{folder: "etcd", snapshots: true}}
 	Etcd35Kind    = Kind{"etcd35", etcd{folder: "etcd35", flags: []string{"--enable-v2=true"}}}

@@ -7,12 +7,13 @@ import (
 	"strconv"
 )
 
-// Ports are taken from below the range that systems use for outgoing
-// connections, so that none of those gets in the way of a restart.
+// Ports are below the range that systems use for outgoing connections, so that such a
+// connection does not occupy the port of a server that restarts.
 const firstPort, lastPort = 20000, 30000
 
-// reservationHost is where a port is held as long as its cluster lives. Every
-// process that uses this package asks there first; no server listens there.
+// reservationHost is the address on which the port of a server is reserved during the life of
+// its cluster. Every process that uses this package looks there first. Servers do not listen on
+// it.
 const reservationHost = "127.99.99.99"
 
 // ports are TCP ports that are reserved until close.
@@ -20,7 +21,7 @@ type ports struct {
 	held []net.Listener
 }
 
-// reserve returns a port on which nobody listens on any address.
+// reserve returns a port on which no program listens, on any address.
 func (p *ports) reserve() (int, error) {
 	var err error
 	for range 1000 {
@@ -50,7 +51,7 @@ func (p *ports) close() error {
 	return errors.Join(errs...)
 }
 
-// loopback is where clients find the members.
+// loopback is the address of the members for clients.
 const loopback = "127.0.0.1"
 
 func address(host string, port int) string {

@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	// pollInterval is how long poll waits between two questions.
+	// pollInterval is the time between two attempts of poll.
 	pollInterval = 20 * time.Millisecond
-	// probeTimeout is how long a server may take for an answer.
+	// probeTimeout is the time within which a server must answer.
 	probeTimeout = 2 * time.Second
 )
 
-// final is an error that asking again does not mend.
+// final is an error after which poll does not try again.
 type final struct{ error }
 
-// poll asks until there is no error, or a final one, or ctx ends.
+// poll calls a function until it returns nil or a final error, or ctx ends.
 func poll(ctx context.Context, ask func() error) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
@@ -43,7 +43,7 @@ func poll(ctx context.Context, ask func() error) error {
 	}
 }
 
-// accepts returns an error when nobody accepts connections at addr.
+// accepts returns an error if no server accepts connections at addr.
 func accepts(ctx context.Context, addr string) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -52,14 +52,14 @@ func accepts(ctx context.Context, addr string) error {
 	return conn.Close()
 }
 
-// prober asks servers over HTTP how they are.
+// prober requests the state of servers over HTTP.
 type prober struct {
 	http  http.Client
 	token string
 }
 
 func newProber(c *Cluster) (*prober, error) {
-	// The server is known, and a test may want it to have a bad certificate.
+	// The server is known, and a test may give it a bad certificate.
 	config := &tls.Config{InsecureSkipVerify: true}
 	if c.CA != nil {
 		certFile, keyFile, err := c.CA.Issue("prober", Leaf{CommonName: "prober"})
@@ -75,15 +75,15 @@ func newProber(c *Cluster) (*prober, error) {
 	return &prober{
 		http: http.Client{
 			Timeout: probeTimeout,
-			// Idle connections would outlive what they were for.
+			// Idle connections would live longer than the server.
 			Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true},
 		},
 		token: c.Token,
 	}, nil
 }
 
-// sum adds up the metrics at url, in Prometheus's text format, whose line, with
-// its labels, is counted.
+// sum returns the sum of the metrics at url, in Prometheus's text format, for whose lines, with
+// their labels, counted returns true.
 func (p *prober) sum(ctx context.Context, url string, counted func(metric string) bool) (float64, error) {
 	metrics, err := p.get(ctx, url)
 	if err != nil {
@@ -104,8 +104,8 @@ func (p *prober) sum(ctx context.Context, url string, counted func(metric string
 	return total, nil
 }
 
-// get returns what is at url. An answer that is none of the statuses, 200 if
-// none is given, is an error.
+// get returns the body of the answer at url. It returns an error if the status is not one of
+// statuses, or, without any, not 200.
 func (p *prober) get(ctx context.Context, url string, statuses ...int) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

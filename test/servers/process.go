@@ -10,18 +10,17 @@ import (
 	"time"
 )
 
-// stopTimeout is how long a server may take to end in good order.
+// stopTimeout is the time within which a server must end in good order.
 const stopTimeout = 20 * time.Second
 
 // process is a running program.
 type process struct {
 	*os.Process
 	ended chan struct{} // closed when it has ended
-	done  chan struct{} // closed when, after that, the function given to launch was called
+	done  chan struct{} // closed after that, when the function given to launch has returned
 }
 
-// launch starts a program that prints to a file; after is called when it has
-// ended.
+// launch starts a program that prints to a file. after is called when the program has ended.
 func launch(cmd *exec.Cmd, output string, after func()) (*process, error) {
 	file, err := os.OpenFile(output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -32,8 +31,8 @@ func launch(cmd *exec.Cmd, output string, after func()) (*process, error) {
 	p := &process{ended: make(chan struct{}), done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// Linux sends the signal of dieWithParent when the thread ends that made
-		// the process: it must last as long.
+		// Linux sends the signal of dieWithParent when the thread that started the process
+		// ends, so this goroutine keeps its thread.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(p.done)
@@ -42,7 +41,7 @@ func launch(cmd *exec.Cmd, output string, after func()) (*process, error) {
 		p.Process = cmd.Process
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // how it ended is no news: it was told to, or its output says
+			_ = cmd.Wait() // the error is not needed: a test ended the program, or its output has the reason
 			close(p.ended)
 			after()
 		}
@@ -81,12 +80,12 @@ func (p *process) stop() error {
 	select {
 	case <-p.done:
 		return nil
-	case <-late.C: // Consul hangs at times, when it has just lost the leader
+	case <-late.C: // Consul sometimes hangs when it has just lost the leader
 		return p.kill()
 	}
 }
 
-// tail returns the last bytes of a file, or why it cannot.
+// tail returns the last bytes of a file, or the text of the error.
 func tail(path string, bytes int64) string {
 	file, err := os.Open(path)
 	if err != nil {
@@ -94,7 +93,7 @@ func tail(path string, bytes int64) string {
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err == nil && info.Size() > bytes {
-		_, _ = file.Seek(-bytes, io.SeekEnd) // else: all of it
+		_, _ = file.Seek(-bytes, io.SeekEnd) // fails if the file is shorter; then all of it is read
 	}
 	text, err := io.ReadAll(file)
 	if err != nil {

@@ -16,7 +16,7 @@ func dieWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
 
-// pause returns when all threads of the process stand still.
+// pause stops the process and waits until all its threads are stopped.
 func (p *process) pause() error {
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return err
@@ -41,7 +41,7 @@ func stopped(pid int) error {
 		if err != nil {
 			continue // it has ended
 		}
-		// The state follows the name, which is in parentheses and may hold any.
+		// The state follows the name, which is in parentheses and may contain parentheses.
 		if state := stat[bytes.LastIndexByte(stat, ')')+2]; state != 'T' {
 			return fmt.Errorf("thread %s is in state %c", thread, state)
 		}

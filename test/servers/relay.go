@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// acceptor listens on an address while it is on.
+// acceptor listens on an address while it is switched on.
 type acceptor struct {
 	addr  string
 	serve func(net.Conn) // called in a goroutine of wg for each connection
@@ -17,7 +17,7 @@ type acceptor struct {
 	ln    net.Listener // nil while off
 }
 
-// set switches between on and off. Not for concurrent use.
+// set switches it on or off. It is not safe for concurrent use.
 func (a *acceptor) set(on bool) error {
 	if on == (a.ln != nil) {
 		return nil
@@ -46,8 +46,8 @@ func (a *acceptor) set(on bool) error {
 	return nil
 }
 
-// conn is a connection on a link: what the link accepted, and what it dialled
-// for it.
+// conn is a connection on a link. It has two sides: the connection that the link accepted, and
+// the one that it dialled.
 type conn struct {
 	ctx context.Context // ends with the connection
 	end context.CancelFunc
@@ -66,7 +66,7 @@ func (c *conn) add(side net.Conn) {
 	}
 }
 
-// abort ends the connection and tells both ends that it was no orderly end.
+// abort resets the connection on both sides.
 func (c *conn) abort() {
 	for _, side := range c.release() {
 		_ = side.(*net.TCPConn).SetLinger(0) // Close sends a reset
@@ -74,7 +74,7 @@ func (c *conn) abort() {
 	}
 }
 
-// release ends the connection and hands what is open to the caller.
+// release ends the connection and returns the open sides to the caller.
 func (c *conn) release() []net.Conn {
 	c.end()
 	c.mu.Lock()
@@ -84,9 +84,8 @@ func (c *conn) release() []net.Conn {
 	return sides
 }
 
-// carry connects client with target and returns when that is over. greet, unless
-// nil, is called once it is known whether target can be reached, and before
-// anything is passed on.
+// carry connects client with target and returns when the connection has ended. greet, unless
+// nil, is called before any data is passed on, when it is known whether target can be reached.
 func (l *Link) carry(ctx context.Context, client net.Conn, target string, greet func(dialled error) error) {
 	c := &conn{}
 	c.ctx, c.end = context.WithCancel(ctx)
@@ -133,8 +132,7 @@ func (l *Link) dial(ctx context.Context, target string, refused bool) (net.Conn,
 	return new(net.Dialer).DialContext(ctx, "tcp", target)
 }
 
-// copy passes on what src sends, its end included. An error ends the whole
-// connection.
+// copy passes on the data of src, and its end. An error ends the whole connection.
 func (l *Link) copy(c *conn, dst, src net.Conn) error {
 	buffer := make([]byte, 32<<10)
 	for {

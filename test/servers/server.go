@@ -1,7 +1,7 @@
 package servers
 
-// Server is a cluster as the conformance suite wants it: members are numbered,
-// from 0, in the order of Cluster.All.
+// Server implements the interfaces test.Server, Peers and History of the conformance suite.
+// Members are numbered from 0, in the order of Cluster.All.
 type Server struct {
 	c *Cluster
 }
@@ -33,7 +33,7 @@ func (s Server) Isolate(member int) error { return s.c.All()[member].Isolate() }
 // Rejoin is Member.Rejoin.
 func (s Server) Rejoin(member int) error { return s.c.All()[member].Rejoin() }
 
-// CutOff cuts a member off from the others, and not from clients, until Connect.
+// CutOff cuts a member off from the others, but not from clients, until Connect.
 func (s Server) CutOff(member int) error { return s.c.All()[member].Peers().Blackhole() }
 
 // Connect ends CutOff.

@@ -8,7 +8,7 @@ import (
 	"net"
 )
 
-// What RFC 1928 calls the parts of SOCKS version 5 that the servers use.
+// Constants of SOCKS version 5 in RFC 1928.
 const (
 	socksVersion   = 5
 	socksNoAuth    = 0
@@ -19,8 +19,8 @@ const (
 	socksRefused   = 5
 )
 
-// socksRequest reads what a client that speaks SOCKS asks for, and returns the
-// port. The host does not matter: a port belongs to one member.
+// socksRequest reads the request of a SOCKS client, and returns its port. The host is ignored,
+// because a port belongs to one member.
 func socksRequest(client io.ReadWriter) (port int, err error) {
 	var head [2]byte // version, number of methods
 	if _, err := io.ReadFull(client, head[:]); err != nil {
@@ -60,7 +60,7 @@ func socksRequest(client io.ReadWriter) (port int, err error) {
 	return int(binary.BigEndian.Uint16(wanted[:])), nil
 }
 
-// socksReply tells the client how its request went.
+// socksReply sends the result of a request to the client.
 func socksReply(client io.Writer, dialled error) error {
 	reply := make([]byte, 10) // ends with an address that nobody reads
 	reply[0], reply[1], reply[3] = socksVersion, socksSucceeded, socksIPv4

@@ -23,8 +23,8 @@ const SuperUser = "super:kvdb"
 
 // zookeeper runs ZooKeeper.
 //
-// The members dial each other through SOCKS proxies, of which each has its own:
-// so a connection tells from whom it comes.
+// Each member dials the others through a SOCKS proxy of its own, so a connection shows which
+// member it comes from.
 type zookeeper struct{}
 
 var zookeeperJars = []string{
@@ -50,7 +50,7 @@ func (zookeeper) spec(m *Member) string {
 	return fmt.Sprintf("server.%d=%s:%d:participant;%s", m.id, address(m.Peer()), m.vote, address(loopback, m.plainPort()))
 }
 
-// plainPort is where the server speaks without TLS.
+// plainPort is the port without TLS.
 func (m *Member) plainPort() int {
 	if m.c.o.TLS {
 		return m.plain
@@ -92,8 +92,8 @@ func (z zookeeper) command(m *Member) (*exec.Cmd, error) {
 	return exec.Command("java", append(args, "org.apache.zookeeper.server.quorum.QuorumPeerMain", config)...), nil
 }
 
-// configure writes what the server finds at its first start. Later it keeps its
-// own account of the members.
+// configure writes the configuration for the first start. Later the server itself writes the
+// list of the members.
 func (zookeeper) configure(m *Member, file string) error {
 	data := filepath.Join(m.dir, "data")
 	lines := []string{
@@ -126,7 +126,7 @@ func (zookeeper) configure(m *Member, file string) error {
 	return os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
-// keyStore is a PEM file as Java wants it: key and certificate in one.
+// keyStore writes a PEM file with the key and the certificate, as Java needs it.
 func (m *Member) keyStore() string { return filepath.Join(m.dir, "key-and-certificate.pem") }
 
 func (m *Member) writeKeyStore() error {
@@ -148,8 +148,8 @@ func (m *Member) writeKeyStore() error {
 func (zookeeper) connect(m *Member) error { return m.c.connectBySocks(m) }
 
 func (z zookeeper) ready(ctx context.Context, m *Member) error {
-	// A leader that has lost the others without noticing says that it leads. It
-	// cannot open a session.
+	// A leader that has not noticed yet that it lost the others still reports that it leads,
+	// but it cannot open a session.
 	if _, err := z.mode(ctx, m); err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (z zookeeper) leads(ctx context.Context, m *Member) (bool, error) {
 	return mode == "leader" || mode == "standalone", err
 }
 
-// mode is the part that a server has in the ensemble.
+// mode returns the role of a server in the ensemble.
 func (z zookeeper) mode(ctx context.Context, m *Member) (string, error) {
 	return z.status(ctx, m, "Mode")
 }
@@ -183,7 +183,7 @@ func (z zookeeper) requests(ctx context.Context, m *Member) (float64, error) {
 	return strconv.ParseFloat(received, 64)
 }
 
-// status returns one line of what a server tells about itself.
+// status returns one line of the status of a server.
 func (zookeeper) status(ctx context.Context, m *Member, name string) (string, error) {
 	status, err := fourLetters(ctx, address(loopback, m.plainPort()), "srvr")
 	if err != nil {
@@ -197,8 +197,8 @@ func (zookeeper) status(ctx context.Context, m *Member, name string) (string, er
 	return value, nil
 }
 
-// dialBriefly connects for one short exchange. A server that is still starting
-// may never answer, and would do so when asked again.
+// dialBriefly connects for one short exchange. Its deadline is short, because a server that is
+// starting may never answer a request, but answers the next one.
 func dialBriefly(ctx context.Context, addr string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -224,16 +224,15 @@ func fourLetters(ctx context.Context, addr, command string) (string, error) {
 	return string(answer), err
 }
 
-// session is the part of ZooKeeper's messages that requests, or describes, one.
+// session is the part of ZooKeeper's messages that requests or describes a session.
 type session struct {
 	Timeout  int32 // in milliseconds
-	ID       int64 // 0 asks for a new one, and says that there is none
+	ID       int64 // 0 in a request for a new session, and in the reply if there is none
 	Size     int32 // of Password
 	Password [16]byte
 }
 
-// openSession opens a session, or takes up one that has an ID. Its end is the
-// end of its timeout.
+// openSession opens a session, or resumes one that has an ID. It ends at its timeout.
 func openSession(conn io.ReadWriter, s session) (session, error) {
 	s.Size = int32(len(s.Password))
 	request := struct {

@@ -25,7 +25,7 @@ type consulBench struct {
 	transport *http.Transport
 	raw       *api.Client
 	session   string       // of raw's locks
-	kvs       [2]kvdb.Kvdb // who waits for a lock is another one than its holder
+	kvs       [2]kvdb.Kvdb // two, because the waiter for a lock is not its holder
 	ctx       context.Context
 	stop      func() // ends ctx: the watch of raw
 	q         *api.QueryOptions
@@ -133,8 +133,8 @@ func (b *consulBench) pairs() []row {
 	}
 }
 
-// changing is a value that differs from call to call: Consul does not write what
-// is there already.
+// changing returns a different value for each call, because Consul does not write a value
+// that is equal to the stored one.
 func changing(i int) []byte {
 	return append([]byte(fmt.Sprintf("%016d", i)), value[16:]...)
 }
@@ -271,7 +271,7 @@ func (b *consulBench) watches() ([]row, error) {
 			return err
 		}
 	}
-	// The pairs are there, so that no query is about nothing.
+	// The pairs exist before, so that each query has a result.
 	if err := errors.Join(put("raw/watched")(-1), put("bench/watched")(-1)); err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ const (
 	perDir    = 100 // keys in a directory
 )
 
-// value is what is written.
+// value is the value of every write.
 var value = make([]byte, valueSize)
 
 // data is the keys of a suite.
@@ -35,7 +35,7 @@ func newData(n int) data {
 	return d
 }
 
-// key returns the i-th of the shuffled keys, over and over.
+// key returns the i-th of the shuffled keys, starting again after the last.
 func (d data) key(i int) string { return d.shuffled[i%len(d.shuffled)] }
 
 // dir is key for directories.

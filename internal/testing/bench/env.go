@@ -7,11 +7,11 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// env is what a suite is opened in.
+// env is the environment of a suite.
 type env struct {
 	dir    string           // for its files
-	server *servers.Cluster // that it has started, if it has
-	// ctx ends before the suite is closed, and then what is waiting.
+	server *servers.Cluster // the server that it has started, or nil
+	// ctx ends before the suite is closed. It ends everything that waits.
 	ctx     context.Context
 	waiting sync.WaitGroup
 }
@@ -26,7 +26,7 @@ func (e *env) start(kind servers.Kind) (*servers.Cluster, error) {
 	return server, server.Start()
 }
 
-// requests is how many requests the server gets for one operation.
+// requests is the number of requests that the server gets for one operation.
 type requests struct{ raw, ours float64 }
 
 // count counts the requests of n operations of both sides of a row, if there is a

@@ -24,7 +24,7 @@ type etcdBench struct {
 	ctx    context.Context
 	server *servers.Cluster
 	raw    *clientv3.Client
-	// Two of each: who waits for a lock is another client than its holder.
+	// Two of each, because the waiter for a lock is not the client that holds it.
 	sessions [2]*concurrency.Session
 	kvs      [2]kvdb.Kvdb
 	data     data

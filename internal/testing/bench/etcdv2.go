@@ -26,7 +26,7 @@ type etcdV2Bench struct {
 	server    *servers.Cluster
 	transport *http.Transport
 	raw       client.KeysAPI
-	kvs       [2]kvdb.Kvdb // who waits for a lock is another one than its holder
+	kvs       [2]kvdb.Kvdb // two, because the waiter for a lock is not its holder
 	data      data
 }
 
@@ -108,8 +108,8 @@ func (b *etcdV2Bench) pairs() []row {
 	}
 }
 
-// conditions are the operations that depend on what is there. Those that create or
-// delete take turns, so that each succeeds.
+// conditions are the operations with conditions. Those that create or delete a key alternate,
+// so that each succeeds.
 func (b *etcdV2Bench) conditions() []row {
 	kv := b.kvs[0]
 	ourPair := func(i int) *kvdb.KVPair { return &kvdb.KVPair{Key: b.data.key(i), Value: value} }
@@ -223,9 +223,9 @@ func (b *etcdV2Bench) lock(of int, name string) (unlock func() error, err error)
 	}
 }
 
-// watches measure a write until its event, and many writes until the last event.
-// They begin when they are needed: the server's history is short, and a watch that
-// has to connect again while 1000 events pass is over.
+// watches measure a write until its event, and many writes until the last event. They begin
+// only when they are needed, because the server's history is short: a watch that has to
+// connect again ends if 1000 events have passed.
 func (b *etcdV2Bench) watches() []row {
 	const rawPath, ourPath = "/bench/raw-watched", "/bench/watched"
 	raws, ours := make(chan struct{}, 1<<16), make(chan struct{}, 1<<16)

@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	// handOverWait is how long somebody waits for a lock before it is released.
+	// handOverWait is the time that a waiter waits for a lock before it is released.
 	handOverWait = 20 * time.Millisecond
-	// lockWaiters is how many wait for one lock.
+	// lockWaiters is the number of waiters for one lock.
 	lockWaiters = 100
 )
 
 // locker obtains a lock for one of two clients, and waits for it if need be.
 type locker func(client int, name string) (unlock func() error, err error)
 
-// lockRows compares locks. goal is that of a lock that nobody waits for.
+// lockRows compares locks. goal is the goal for a lock that nobody waits for.
 func (e *env) lockRows(kvs [2]kvdb.Kvdb, reference, goal string, raw locker) []row {
 	ours := func(client int, name string) (func() error, error) {
 		pair, err := kvs[client].LockWithTimeout(name, "bench", time.Hour, 0)
@@ -64,8 +64,8 @@ func handOver(lock locker) work {
 	})
 }
 
-// oneOfEach is lock for many waiters of two clients. Of each client one asks the
-// store: if all did, some stores would wake all of them each time.
+// oneOfEach is lock for many waiters of two clients. Only one waiter of each client asks the
+// store, because some stores would wake all waiters at each release.
 func oneOfEach(lock locker) locker {
 	var queues [2]sync.Mutex
 	return func(client int, name string) (func() error, error) {
@@ -79,8 +79,8 @@ func oneOfEach(lock locker) locker {
 	}
 }
 
-// turns is work that consists of turns at a lock: one who holds it gives it up,
-// and waits for it again behind the others.
+// turns is work in which waiters obtain a lock one after the other: each releases it and
+// waits for it again behind the others.
 func (e *env) turns(lock locker) work {
 	next, over := make(chan struct{}), make(chan error)
 	start := sync.OnceFunc(func() {

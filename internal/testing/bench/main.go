@@ -1,6 +1,6 @@
-// Bench measures kvdb against the raw stores that it stands on and prints one
-// table. Both sides do the same work in the same run, in turns, so that a busy
-// machine slows down both: the ratio is what counts, not the times.
+// Bench measures kvdb against the raw clients of the stores and prints one table. Both
+// sides do the same work in the same run, alternately, so that a busy machine slows down
+// both: the ratio counts, not the times.
 //
 //	go run ./internal/testing/bench [-o file] [-rounds n] [-slice duration] [-only regexp]
 //
@@ -28,7 +28,7 @@ type work func(n int) error
 // row is one line of the table.
 type row struct {
 	operation string
-	reference string // what raw does
+	reference string // the operations of raw
 	goal      string // for the ratio, or for ours
 	raw, ours work
 }
@@ -88,8 +88,7 @@ func run() error {
 	return report(w, results, m, time.Since(began))
 }
 
-// runSuite measures the rows of s. The end of ctx is an error, after which
-// nothing is left of what s has opened.
+// runSuite measures the rows of s, and closes s. If ctx ends, it returns an error.
 func runSuite(ctx context.Context, s suite, m measurer) (results []result, err error) {
 	dir, err := os.MkdirTemp("", "kvdb-bench-")
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// measurer measures the two sides of a row in turns.
+// measurer measures the two sides of a row alternately.
 type measurer struct {
 	rounds int
 	slice  time.Duration // about how long a measurement takes
 	least  int           // operations in it
 }
 
-// sample is what one operation cost.
+// sample is the cost of one operation.
 type sample struct{ ns, allocs float64 }
 
 // result is the medians of a row's samples. The ratio is the median of the
@@ -65,8 +65,8 @@ func (m measurer) measure(ctx context.Context, r row) (result, error) {
 	}, nil
 }
 
-// calibrate returns how many operations take about m.slice, and warms up. A
-// number that takes long by chance takes less when it is tried again.
+// calibrate returns the number of operations that take about m.slice, and warms up. It
+// measures again before it believes that a number takes too long.
 func (m measurer) calibrate(w work) (int, error) {
 	for n := m.least; ; n *= 2 {
 		best := time.Duration(math.MaxInt64)
@@ -110,8 +110,7 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[int(q*float64(len(sorted)-1)+0.5)]
 }
 
-// each is work that is done one operation after the other. i grows from call
-// to call.
+// each is work that makes one operation after the other. i grows with each call.
 func each(do func(i int) error) work {
 	i := 0
 	return func(n int) error {
@@ -125,7 +124,7 @@ func each(do func(i int) error) work {
 	}
 }
 
-// parallel is work that is shared out to goroutines.
+// parallel is work that goroutines share.
 func parallel(goroutines int, do func(i int) error) work {
 	return func(n int) error {
 		errs := make([]error, goroutines)

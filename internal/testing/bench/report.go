@@ -63,7 +63,7 @@ func duration(ns float64) string {
 	return fmt.Sprintf("%.3g ns", ns)
 }
 
-// cpu is the name of the processor, where the system tells it.
+// cpu returns the name of the processor, if the system has it.
 func cpu() string {
 	file, err := os.Open("/proc/cpuinfo")
 	if err != nil {
@@ -78,8 +78,8 @@ func cpu() string {
 	return "unknown CPU"
 }
 
-// load is how many processes wanted to run in the last 15 minutes, where the
-// system tells it: more than there are cores, and the times are of a busy machine.
+// load returns the load average of the last 15 minutes, if the system has it.
+// If it is larger than the number of cores, the machine was busy.
 func load() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if fields := strings.Fields(string(text)); err == nil && len(fields) > 2 {

@@ -10,8 +10,8 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// watchSuite measures what watches cost the writers of a store. open makes an
-// empty store.
+// watchSuite measures the cost of watches for the writers of a store. open makes an empty
+// store.
 func watchSuite(name string, open func(dir string) (kvdb.Kvdb, error)) suite {
 	return suite{name, func(e *env) ([]row, func() error, error) {
 		var kvs []kvdb.Kvdb
@@ -69,7 +69,7 @@ func putOne(kv kvdb.Kvdb) func(i int) error {
 	return func(int) error { _, err := kv.Put(busyKey, value, 0); return err }
 }
 
-// sleep makes n watches, of keys and of trees, that nothing is written to.
+// sleep makes n watches, of keys and of trees, that get no events.
 func sleep(kv kvdb.Kvdb, n int) error {
 	ignore := func(string, interface{}, *kvdb.KVPair, error) error { return nil }
 	for i := range n {
@@ -84,7 +84,7 @@ func sleep(kv kvdb.Kvdb, n int) error {
 	return nil
 }
 
-// watchers is how many watch one key.
+// watchers is the number of watches of one key.
 const watchers = 100
 
 // counter waits for a number of deliveries.
@@ -114,7 +114,7 @@ func (c *counter) deliver(n int, send func() error) error {
 	return nil
 }
 
-// fanOut is writes to a key that many watch.
+// fanOut writes a key that many watches watch.
 func fanOut(kv kvdb.Kvdb) (work, error) {
 	c := newCounter()
 	count := func(_ string, _ interface{}, _ *kvdb.KVPair, err error) error {
@@ -132,7 +132,7 @@ func fanOut(kv kvdb.Kvdb) (work, error) {
 	return func(n int) error { return c.deliver(n, func() error { return put(0) }) }, nil
 }
 
-// rawFanOut is sends to channels that a goroutine each receives from.
+// rawFanOut sends to channels, from each of which a goroutine receives.
 func rawFanOut() (work, context.CancelFunc) {
 	c := newCounter()
 	ctx, stop := context.WithCancel(context.Background())

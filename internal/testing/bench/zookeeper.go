@@ -20,7 +20,7 @@ func zookeeperSuites() []suite {
 // zookeeperBench is a server, and both clients of it, which share the data.
 type zookeeperBench struct {
 	server *servers.Cluster
-	// Two of each: who waits for a lock is another client than its holder. raw and
+	// Two of each, because the waiter for a lock is not the client that holds it. raw and
 	// kv are the first ones.
 	raws   [2]*zk.Conn
 	events [2]<-chan zk.Event

@@ -1,5 +1,5 @@
-// Package faults proves a backend on a cluster whose members die, freeze and are
-// cut off, one or two at a time, while several clients write, read, watch and lock.
+// Package faults tests a backend on a cluster whose members die, freeze and are cut off,
+// one or two at a time, while several clients write, read, watch and lock.
 package faults
 
 import (
@@ -13,28 +13,27 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Config says what is proved.
+// Config is the configuration of Run.
 type Config struct {
 	// Cluster has three members.
 	Cluster *servers.Cluster
 	// Open returns one more instance, all with one domain, that the end of the test
 	// closes.
 	Open func() kvdb.Kvdb
-	// Duration is how long it takes, about.
+	// Duration is the approximate duration of the test.
 	Duration time.Duration
-	// CallBound is what a call may take, Recovery what instances may take to work
-	// again once there is a leader.
+	// CallBound is the time limit of a call. Recovery is the time within which the
+	// instances must work again when there is a leader.
 	CallBound, Recovery time.Duration
-	// Pace is how long each client waits between two writes, for stores with a short
-	// history, which must bridge the time in which a watch finds out that its member
-	// is gone.
+	// Pace is the time that each client waits between two writes. It is for stores with a
+	// short history, which must last until a watch notices that its member is gone.
 	Pace time.Duration
-	// Whole: each fault waits until all members serve, for servers that may lose
-	// writes when one dies while another catches up.
+	// Whole makes each fault wait until all members serve, for servers that may lose writes
+	// if a member dies while another one catches up.
 	Whole bool
 }
 
-// patience is how long is waited for what must happen.
+// patience is the time within which every awaited event must happen.
 const patience = 30 * time.Second
 
 // fault happens to one member, or to two.
@@ -54,8 +53,8 @@ var all = []fault{
 	{"isolate", (*servers.Member).Isolate, (*servers.Member).Rejoin, 2, 4 * time.Second},
 }
 
-// Run asserts that under faults nothing is lost, told twice or read stale, that no
-// lock has two holders, that every call returns in time, and that the instances
+// Run asserts that under faults no write is lost, no event is delivered twice, no read is
+// stale and no lock has two holders, that every call returns in time, and that the instances
 // work again soon after each fault.
 func Run(t *testing.T, c Config) {
 	ctx, cancel := context.WithTimeout(t.Context(), c.Duration)
@@ -97,7 +96,7 @@ func Run(t *testing.T, c Config) {
 		l.calls, l.failed, l.slowest, len(l.acked), len(l.unknown), l.locks, l.counted.Load())
 }
 
-// wait lets time pass, in which for example a fault or its end has its effects.
+// wait lets time pass, for example for the effects of a fault.
 func wait(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -15,11 +15,11 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// load is what goes on during the faults, and what came of it.
+// load is the work of the clients during the faults, and its results.
 type load struct {
 	t       *testing.T
 	ctx     context.Context // ends the load
-	bound   time.Duration   // of a call
+	bound   time.Duration   // the time limit of a call
 	pace    time.Duration   // between two writes of each client, two counts, two locks
 	counted atomic.Int64    // the last count that was acknowledged
 	running sync.WaitGroup
@@ -43,7 +43,7 @@ func newLoad(t *testing.T, ctx context.Context, bound, pace time.Duration) *load
 	}
 }
 
-// start starts it, and returns the events of a watch of what is written.
+// start starts the load, and returns the events of a watch of its writes.
 func (l *load) start(first, second kvdb.Kvdb) <-chan *kvdb.KVPair {
 	began, err := first.Put("counter", "0", 0)
 	require.NoError(l.t, err)
@@ -69,7 +69,7 @@ func (l *load) start(first, second kvdb.Kvdb) <-chan *kvdb.KVPair {
 	return stream
 }
 
-// call makes one call, notes how it went, and asserts what holds of all calls.
+// call makes one call, records its result, and asserts the rules for all calls.
 func (l *load) call(what string, f func() error) error {
 	began := time.Now()
 	err := f()
@@ -108,12 +108,12 @@ func (l *load) write(kv kvdb.Kvdb, writer int) {
 	}
 }
 
-// count counts up, and read asserts that nothing acknowledged is missing, and
-// that no reader sees the count go back. Each step is bound to the one before:
-// one that comes into effect late changes nothing that came after it.
+// count increments a counter, and read asserts that it includes every acknowledged step and
+// never goes back. Each step is conditional on the previous one, so a step that takes effect
+// late does not overwrite a later one.
 func (l *load) count(kv kvdb.Kvdb) {
 	var at *kvdb.KVPair
-	unknown := uint64(0) // the index that steps with an unknown outcome were bound to, if any
+	unknown := uint64(0) // the index that steps with an unknown outcome compared with, or 0
 	for l.ctx.Err() == nil {
 		wait(l.ctx, l.pace)
 		if at == nil && l.call("Get", func() (err error) { at, err = kv.Get("counter"); return err }) != nil {
@@ -179,7 +179,8 @@ func only(pairs kvdb.KVPairs, err error) (*kvdb.KVPair, error) {
 	return pairs[0], nil
 }
 
-// lock holds the lock again and again. Nobody else does, who has not lost it.
+// lock obtains and releases the lock repeatedly, and asserts that no other client holds it,
+// unless that one knows that it has lost it.
 func (l *load) lock(kv kvdb.Kvdb, owner string) {
 	for l.ctx.Err() == nil {
 		wait(l.ctx, l.pace)
@@ -228,8 +229,8 @@ func (l *load) enter(pair *kvdb.KVPair, owner string) {
 	l.token = max(l.token, pair.ModifiedIndex)
 }
 
-// check asserts that the watch saw each write once, in order, and that what was
-// acknowledged is there.
+// check asserts that the watch delivered each write once and in order, and that the store has
+// every acknowledged write.
 func (l *load) check(kv kvdb.Kvdb, stream <-chan *kvdb.KVPair) {
 	require.Positive(l.t, l.counted.Load(), "nobody counted")
 	require.Positive(l.t, l.locks, "nobody had the lock")
@@ -253,7 +254,7 @@ func (l *load) check(kv kvdb.Kvdb, stream <-chan *kvdb.KVPair) {
 	var pairs kvdb.KVPairs
 	for pair, err := range kvdb.Pairs(kv, "keys/") { // more than a call can read in its time on a busy machine
 		require.NoError(l.t, err)
-		if pair.ModifiedIndex > end.ModifiedIndex { // a request that was held up
+		if pair.ModifiedIndex > end.ModifiedIndex { // a delayed request
 			require.True(l.t, l.unknown[pair.Key], "%s was written after the last one", pair.Key)
 			continue
 		}

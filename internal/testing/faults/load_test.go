@@ -17,7 +17,7 @@ import (
 	"github.com/portworx/kvdb/mem"
 )
 
-// mutants are stores that break one rule each, named after what the load says.
+// mutants are stores that break one rule each. Their names are the messages of the load.
 var mutants = map[string]func(kvdb.Kvdb) kvdb.Kvdb{
 	"is over":                   func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, endsEarly} },
 	"should have":               func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, withAGap} },
@@ -88,7 +88,7 @@ func outOfOrder() func(cb kvdb.WatchCB) kvdb.WatchCB {
 	}
 }
 
-// stale is what was read once, and is returned again and again later.
+// stale returns its first result of a read again later.
 type stale[T any] struct {
 	some
 	old atomic.Pointer[T]
@@ -117,7 +117,7 @@ func (m *staleLists) Enumerate(prefix string) (kvdb.KVPairs, error) {
 	return m.read(m.Kvdb.Enumerate(prefix))
 }
 
-// some lets one call of two go wrong.
+// some makes every second call go wrong.
 type some struct{ calls atomic.Int64 }
 
 func (m *some) now() bool { return m.calls.Add(1)%2 == 0 }
@@ -220,8 +220,8 @@ func (m *lostWrites) Create(key string, value interface{}, ttl uint64) (*kvdb.KV
 
 const mutantVariable = "KVDB_FAULTS_MUTANT" // environment: the key in mutants
 
-// The load finds out what each mutant does. It runs in another process, where it
-// may fail.
+// The load fails on each mutant, with the message that is its name. It runs in another
+// process, where it may fail.
 func TestMutantsAreFound(t *testing.T) {
 	for says := range mutants {
 		t.Run(says, func(t *testing.T) {

@@ -1,6 +1,5 @@
-// Matrix writes the table of capabilities, made of the reports of the
-// conformance suite, between the markers of a file. Its cells are short: exceptions
-// are notes below the table, which have numbers.
+// Matrix writes the table of capabilities, from the reports of the conformance suite,
+// between the markers of a file. Exceptions are numbered notes below the table.
 //
 //	go run ./internal/testing/matrix reports-folder docs/capabilities.md
 package main
@@ -42,11 +41,11 @@ func run(reportsDir, file string) error {
 	return pages.Write(file, "matrix", annotate(test.Matrix(reports...)))
 }
 
-// separator is between the exceptions in a cell of test.Matrix.
+// separator separates the exceptions in a cell of test.Matrix.
 const separator = "; "
 
-// annotate returns table with the exceptions in its cells replaced by numbers, and
-// below it the list of what they stand for. Equal exceptions have one number.
+// annotate replaces the exceptions in the cells of table by numbers, and appends the list of
+// the exceptions. Equal exceptions have one number.
 func annotate(table string) string {
 	var short strings.Builder
 	var notes []string

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Write puts content into the part of a page that has the name: what is between
-// the lines <!-- name:begin --> and <!-- name:end -->.
+// Write replaces the part of a page with that name, which is between the lines
+// <!-- name:begin --> and <!-- name:end -->, by content.
 func Write(file, name, content string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -22,7 +22,7 @@ func Write(file, name, content string) error {
 	return os.WriteFile(file, []byte(replaced), 0o644)
 }
 
-// Replace returns text with content in the part that has the name.
+// Replace returns text with its part of that name replaced by content.
 func Replace(text, name, content string) (string, error) {
 	begin, end := "<!-- "+name+":begin -->\n", "<!-- "+name+":end -->\n"
 	before, rest, opened := strings.Cut(text, begin)

@@ -9,9 +9,9 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// Denied asserts that the calls of an instance which may do nothing with a pair and the
-// directory that it is in are kvdb.ErrPermission, and nothing that a program would try
-// again. lists reports whether the store refuses to list what it does not show.
+// Denied asserts that every call of an instance without permission for a pair and its
+// directory returns kvdb.ErrPermission, and not an error that a program would retry. lists
+// means that the store refuses to list a directory instead of hiding its pairs.
 func Denied(t *testing.T, kv kvdb.Kvdb, dir string, pair *kvdb.KVPair, lists bool) {
 	t.Helper()
 	key := pair.Key

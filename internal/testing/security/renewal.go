@@ -1,5 +1,5 @@
-// Package security proves, on real servers, that certificates and authorities can be
-// replaced under an open instance, and that a refusal is reported as one.
+// Package security tests, on real servers, that certificates and authorities can be
+// replaced while an instance is open, and that a refused call returns kvdb.ErrPermission.
 package security
 
 import (
