@@ -1,13 +1,13 @@
-# `make` alone lists the targets. Go is all that most of them need; -race needs
-# a C compiler, `servers` says itself what it needs.
+# `make` alone lists the targets. They need Go; -race needs a C compiler, and
+# tools/servers.sh lists what `servers` needs.
 
 GO        ?= go
 FUZZTIME  ?= 1m
 COUNT     ?= 100
 BENCHARGS ?=
 
-# The stores of this process and those on servers, whose tests run the conformance
-# suite: the latter on one member and, in the variation named here, on three.
+# The stores in this process and the stores on servers. Their tests run the conformance
+# suite, on servers with one member and, in the subtest THREE, with three.
 EMBEDDED := ./mem ./bolt
 ON_SERVERS := ./consul ./etcd/v2 ./etcd/v3 ./zookeeper
 THREE := 'Conformance$$/three'

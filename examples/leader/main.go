@@ -1,5 +1,6 @@
-// Leader is a daemon of which one at a time does the work, while others wait. Run
-// several `go run ./examples/leader http://127.0.0.1:2379`, and end the leader.
+// Leader is a daemon: of several processes one is the leader and does the work, and the
+// others wait. Run `go run ./examples/leader http://127.0.0.1:2379` several times, and end
+// the leader.
 package main
 
 import (
@@ -33,14 +34,14 @@ func run(ctx context.Context, name string, endpoints []string) error {
 		lock, err := kvdb.WithContext(ctx, kv).LockWithTimeout("leader", name, time.Minute, 0)
 		if err == nil {
 			err = errors.Join(lead(ctx, kvdb.WithContext(ctx, kv), name, lock), kv.Unlock(lock))
-		} // else another one leads, or the store is away
+		} // otherwise another process leads, or the store cannot be reached
 		log.Printf("%s waits: %v", name, err)
 	}
 	return kvdb.Close(kv)
 }
 
-// lead works while the lock is held. The store applies each transaction only if
-// it is; the token tells those outside of the store which leader is the later.
+// lead works while the lock is held. The store applies a transaction only if the lock is held.
+// The token shows programs outside of the store which of two leaders is the later one.
 func lead(ctx context.Context, kv kvdb.Kvdb, name string, lock *kvdb.KVPair) error {
 	held := lock.Lock.(kvdb.HeldLock)
 	for n := 1; ; n++ {
@@ -54,7 +55,7 @@ func lead(ctx context.Context, kv kvdb.Kvdb, name string, lock *kvdb.KVPair) err
 		if err != nil {
 			return err
 		}
-		select { // the next transaction fails after the latter two
+		select { // after the last two the next transaction fails
 		case <-time.After(time.Second):
 		case <-held.Lost():
 		case <-ctx.Done():
@@ -62,7 +63,7 @@ func lead(ctx context.Context, kv kvdb.Kvdb, name string, lock *kvdb.KVPair) err
 	}
 }
 
-// follow tells what the leaders do. A new watch begins where the last one ended.
+// follow logs the work of the leaders. A new watch begins where the previous one ended.
 func follow(ctx context.Context, kv kvdb.Kvdb, name string) {
 	for last := uint64(0); ctx.Err() == nil; time.Sleep(time.Second) {
 		if events, err := kvdb.Events(ctx, kv, "work", last); err == nil {

@@ -1,6 +1,6 @@
-// Quickstart is a tour of kvdb on a real store: it puts, enumerates, watches,
-// locks, transacts and snapshots, and tells what it did. What it finds is
-// checked: anything unexpected makes it fail.
+// Quickstart is a tour of kvdb on a real store: it puts, enumerates, watches, locks,
+// transacts and snapshots, and prints what it does. It checks every result, and fails if
+// one is not as expected.
 //
 //	go run ./examples/quickstart
 //	go run ./examples/quickstart -backend kv-mem
@@ -9,8 +9,8 @@
 //	go run ./examples/quickstart -backend consul-kv -endpoints http://127.0.0.1:8500
 //	go run ./examples/quickstart -backend zookeeper-kv -endpoints 127.0.0.1:2181
 //
-// It works in a domain of its own below the one given, and empties that at the
-// end. Without a path, bolt gets a file in a temporary folder.
+// It works in a new domain below the given one, and empties that at the end. The default
+// file of bolt is in a temporary folder.
 package main
 
 import (
@@ -36,7 +36,7 @@ import (
 	"github.com/portworx/kvdb/zookeeper"
 )
 
-// backends are those that the program imports.
+// backends are the names of the backends that the program imports.
 var backends = strings.Join([]string{bolt.Name, mem.Name, etcdv3.Name, etcdv2.Name, consul.Name, zookeeper.Name}, ", ")
 
 // timeLimit bounds the whole tour.
@@ -55,7 +55,7 @@ func main() {
 	}
 }
 
-// settings are what the command line says.
+// settings are the values of the command line.
 type settings struct {
 	backend   string
 	domain    string
@@ -90,7 +90,7 @@ func parse(w io.Writer, args []string) (settings, error) {
 	return s, nil
 }
 
-// run does the tour and reports it to w.
+// run makes the tour and prints it to w.
 func run(ctx context.Context, w io.Writer, args []string) (err error) {
 	s, err := parse(w, args)
 	if err != nil {
@@ -115,7 +115,7 @@ func run(ctx context.Context, w io.Writer, args []string) (err error) {
 	}
 	fmt.Fprintf(w, "Opened %s with the domain %s\n", kv, s.domain)
 	defer func() {
-		// Also after an interrupt: this is not bound to ctx.
+		// Not bound to ctx, so that it also works after an interrupt.
 		err = errors.Join(err, kv.DeleteTree(""), kvdb.Close(kv))
 		if err == nil {
 			fmt.Fprintf(w, "\nEmptied the domain and closed the store. All as expected, in %v.\n",
@@ -146,19 +146,19 @@ func run(ctx context.Context, w io.Writer, args []string) (err error) {
 	return nil
 }
 
-// tour is the parts of the program and what they share.
+// tour has what the parts of the program share.
 type tour struct {
 	ctx context.Context
 	kv  kvdb.Kvdb
 	w   io.Writer
 }
 
-// say prints a line of the account.
+// say prints a line.
 func (t *tour) say(format string, args ...any) {
 	fmt.Fprintf(t.w, "  "+format+"\n", args...)
 }
 
-// want is an error unless got is what the library promises.
+// want returns an error unless got is as expected.
 func want[T comparable](what string, got, expected T) error {
 	if got != expected {
 		return fmt.Errorf("%s is %v, expected %v", what, got, expected)
@@ -166,7 +166,7 @@ func want[T comparable](what string, got, expected T) error {
 	return nil
 }
 
-// wantErr is an error unless err is the one that the library promises.
+// wantErr returns an error unless err is the expected one.
 func wantErr(what string, err, expected error) error {
 	if !errors.Is(err, expected) {
 		return fmt.Errorf("%s gave %v, expected %q", what, err, expected)

@@ -8,7 +8,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// server is what the tour stores: anything that JSON can encode.
+// server is the value that the tour stores. Any type that JSON can encode will do.
 type server struct {
 	Address string
 	Weight  int

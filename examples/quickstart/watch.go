@@ -17,7 +17,7 @@ func (t *tour) watch() error {
 	defer stop()
 	t.say("watching jobs/")
 
-	// One write at a time: some stores fold what follows quickly into one event.
+	// One write at a time, because some stores make one event of several quick writes.
 	for _, step := range []struct {
 		write  func() (*kvdb.KVPair, error)
 		action kvdb.KVAction

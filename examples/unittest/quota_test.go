@@ -50,7 +50,7 @@ func TestReserveWithoutQuota(t *testing.T) {
 	require.ErrorIs(t, Reserve(newStore(t), "nobody", 1), ErrOverQuota)
 }
 
-// The mock fails the test at any call that it was not told of.
+// The mock fails the test at each call that it does not expect.
 func TestReserveReportsALostConnection(t *testing.T) {
 	kv := ubermock.NewMockKvdb(gomock.NewController(t))
 	kv.EXPECT().GetVal("quota/a", gomock.Any()).Return(nil, kvdb.ErrNoConnection)
@@ -58,7 +58,7 @@ func TestReserveReportsALostConnection(t *testing.T) {
 	require.ErrorIs(t, Reserve(kv, "a", 10), kvdb.ErrNoConnection)
 }
 
-// found is a GetVal that finds q.
+// found returns a GetVal that finds q.
 func found(index uint64, q Quota) func(string, interface{}) (*kvdb.KVPair, error) {
 	return func(key string, value interface{}) (*kvdb.KVPair, error) {
 		*value.(*Quota) = q
