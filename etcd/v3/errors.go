@@ -47,8 +47,8 @@ func fateOf(ctx context.Context, err error, sent bool) fate {
 	return refused
 }
 
-// code is the gRPC code of an error, also of one that the client library has
-// turned into another form.
+// code returns the gRPC code of an error, also of an error that the client library
+// has converted.
 func code(err error) codes.Code {
 	var etcd rpctypes.EtcdError
 	switch {
@@ -62,9 +62,9 @@ func code(err error) codes.Code {
 	return status.Code(err)
 }
 
-// restoreCode is the interceptor that gives an error of etcd its code again. A gRPC
-// proxy sends only the text, with the code Unknown, which would mean that the
-// request may have run.
+// restoreCode is a gRPC interceptor that restores the code of etcd's errors. A gRPC
+// proxy sends them with the code Unknown, which would mean that the request may have
+// run.
 func restoreCode(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	err := invoke(ctx, method, req, reply, cc, opts...)
 	var known rpctypes.EtcdError
@@ -74,7 +74,7 @@ func restoreCode(ctx context.Context, method string, req, reply any, cc *grpc.Cl
 	return err
 }
 
-// refusal turns an error that etcd answers with into one of ours.
+// refusal converts an error that etcd replied with to an error of this library.
 func refusal(err error) error {
 	err = rpctypes.Error(err)
 	switch {
@@ -91,7 +91,7 @@ func refusal(err error) error {
 	case errors.Is(err, rpctypes.ErrCompacted):
 		return kvdb.ErrWatchRevisionCompacted
 	case code(err) == codes.Unimplemented:
-		return fmt.Errorf("%w: the server is no etcd with the v3 API: %w", kvdb.ErrNoConnection, err)
+		return fmt.Errorf("%w: the server does not speak the etcd v3 API: %w", kvdb.ErrNoConnection, err)
 	}
 	return err
 }

@@ -28,18 +28,18 @@ import (
 const (
 	// openTimeout bounds New.
 	openTimeout = 8 * time.Second
-	// connectTimeout bounds one attempt to connect to one member, reconnectAfter
-	// the wait between two.
+	// connectTimeout bounds an attempt to connect to a member, reconnectAfter the wait
+	// between two attempts.
 	connectTimeout = 3 * time.Second
 	reconnectAfter = time.Second
-	// A connection that is in use is pinged after a silence of pingSilence (gRPC
-	// allows no less) and closed when no answer comes within pingTimeout. One that
-	// was silent for longer is pinged when it is used again; in between etcd takes
-	// pings for an attack.
+	// A connection in use is pinged after a silence of pingSilence, which is the
+	// smallest that gRPC allows, and closed when no answer comes within pingTimeout. A
+	// connection that is not in use is pinged when it is used again, because etcd treats
+	// earlier pings as an attack.
 	pingSilence = 10 * time.Second
 	pingTimeout = 3 * time.Second
-	// tries is how often the client library sends a request: again when the login
-	// has expired. Other reasons are dealt with in call.go.
+	// tries is how often the client library sends a request whose login has expired.
+	// call.go decides whether a request is sent again for other reasons.
 	tries = 3
 )
 
@@ -48,7 +48,7 @@ var declared = settings.Declare("etcd v3",
 
 type dialOption = grpc.DialOption
 
-// open connects to etcd and returns when it answers.
+// open connects to etcd and returns a store when etcd has answered.
 func open(domain string, endpoints []string, options map[string]string, more ...dialOption) (*store, error) {
 	options = declared.Of(options)
 	user, password, err := settings.Login(options)
@@ -99,8 +99,8 @@ func clientConfig(urls []string, secured *settings.TLS, more []dialOption) clien
 	}
 }
 
-// connect returns a client whose server has answered. It asks without a login
-// first: then an error tells at once what is wrong with the connection.
+// connect returns a client whose server has answered. It asks without a login first,
+// because the error of that request shows at once what is wrong with the connection.
 func connect(cfg clientv3.Config, user, password string) (*clientv3.Client, error) {
 	ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
 	defer cancel()
@@ -110,7 +110,7 @@ func connect(cfg clientv3.Config, user, password string) (*clientv3.Client, erro
 	}
 	err = probe(ctx, client)
 	if user == "" {
-		if err == nil || errors.Is(err, rpctypes.ErrPermissionDenied) { // it is there, and knows us
+		if err == nil || errors.Is(err, rpctypes.ErrPermissionDenied) { // The server has answered.
 			return client, nil
 		}
 		return nil, errors.Join(err, client.Close())
@@ -133,8 +133,8 @@ func connect(cfg clientv3.Config, user, password string) (*clientv3.Client, erro
 	return client, nil
 }
 
-// probe waits until the server answers a linearizable read. Unlike other
-// requests it does not wait for a connection, but learns why there is none.
+// probe waits until the server answers a linearizable read. Unlike other requests it
+// does not wait for a connection, so its error shows why there is none.
 func probe(ctx context.Context, client *clientv3.Client) error {
 	kv := pb.NewKVClient(client.ActiveConnection())
 	wait := newBackoff()
@@ -151,8 +151,8 @@ func probe(ctx context.Context, client *clientv3.Client) error {
 	}
 }
 
-// isTLSError reports whether a connection failed for a reason that stays: gRPC
-// has but the text of what crypto/tls and crypto/x509 say.
+// isTLSError reports whether a connection failed because of TLS, which is permanent.
+// gRPC passes on only the text of the errors of crypto/tls and crypto/x509.
 func isTLSError(err error) bool {
 	return strings.Contains(err.Error(), "x509: ") || strings.Contains(err.Error(), "tls: ")
 }
