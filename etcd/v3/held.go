@@ -12,14 +12,14 @@ import (
 	"github.com/portworx/kvdb/internal/held"
 )
 
-// watchLockAfter is how old a lock is when a watch on its key begins, which shows at once
-// when somebody removes it by force. Each lock has its own: one on all locks of
-// the domain would make each instance hear of those of all others. A lock that is
-// released before costs no watch, which would be a third of the work for it.
+// watchLockAfter is how old a lock is when a watch on its key begins. The watch shows
+// when the lock is removed by force. Each lock has a watch of its own, because a watch
+// on all locks of the domain would get the events of the locks of all instances. A lock
+// that is released earlier needs no watch, which would be a third of its cost.
 const watchLockAfter = 50 * time.Millisecond
 
-// newLock returns the lock that was obtained by the write at obtained, which is the only
-// one of its key: its revision is the token.
+// newLock returns the lock that the write at obtained has created. The revision of that
+// write is the token, because a lock's key is written only once.
 func (s *store) newLock(se *session, key string, obtained start) *held.Lock {
 	kv := &mvccpb.KeyValue{Key: []byte(key), ModRevision: obtained.after}
 	l := se.locks.Add(key, uint64(obtained.after), func(ctx context.Context) (bool, error) { return s.deleteLock(ctx, kv) })
@@ -34,12 +34,12 @@ func (s *store) newLock(se *session, key string, obtained start) *held.Lock {
 	return l
 }
 
-// isKeyOf reports whether kv is the key of the lock l; that of a nil lock never is.
+// isKeyOf reports whether kv is the key of the lock l. It is false for a nil lock.
 func isKeyOf(kv *mvccpb.KeyValue, l *held.Lock) bool {
 	return l != nil && l.Token() == uint64(kv.ModRevision)
 }
 
-// watchLock waits until the key of a lock changes, which is the end of the lock.
+// watchLock waits until the key of a lock changes, and ends the lock then.
 func (s *store) watchLock(l *held.Lock, key string, from start) {
 	ctx, backoff := l.Context(), newBackoff()
 	for {
@@ -54,7 +54,7 @@ func (s *store) watchLock(l *held.Lock, key string, from start) {
 		generation := s.history.now().generation
 		reply, err := s.rangeOf(ctx, &pb.RangeRequest{Key: []byte(key)})
 		switch {
-		case errors.Is(err, kvdb.ErrNoConnection) && backoff.Wait(ctx) == nil: // and again
+		case errors.Is(err, kvdb.ErrNoConnection) && backoff.Wait(ctx) == nil: // Try again.
 		case err != nil:
 			return
 		case len(reply.Kvs) == 0 || !isKeyOf(reply.Kvs[0], l):

@@ -15,29 +15,30 @@ import (
 )
 
 const (
-	minTTL = 5 * time.Second             // below, a busy etcd expires keys late
-	maxTTL = 9_000_000_000 * time.Second // etcd's
+	minTTL = 5 * time.Second             // a busy etcd expires shorter leases late
+	maxTTL = 9_000_000_000 * time.Second // etcd's own limit
 )
 
-// revokeTimeout bounds how long Close waits for a lease to be revoked that nobody
-// waits for, and that would expire anyway, maxRevoking the number of those that are revoked at a time in the
-// background.
 const (
+	// revokeTimeout bounds how long Close waits until unused leases are revoked, which
+	// would expire anyway.
 	revokeTimeout = 2 * time.Second
-	maxRevoking   = 256
+	// maxRevoking is how many leases are revoked in the background at a time.
+	maxRevoking = 256
 )
 
-// What the upper 32 bits of the IDs of leases say, which etcd lets us choose. Those
-// that it chooses itself have bits of a member's ID and of the time there.
+// The upper 32 bits of the ID of a lease say what the lease is for. etcd lets its
+// clients choose the ID. IDs that it chooses itself have other bits there, those of a
+// member's ID and of the time.
 const (
-	forKey   = 0x6b764f4e // one key, which is written once under it
-	forKeys  = 0x6b764d41 // several keys, which one transaction writes under it
-	forHeld  = 0x6b764845 // what this instance holds: locks, markers
+	forKey   = 0x6b764f4e // one key, which is written once under the lease
+	forKeys  = 0x6b764d41 // several keys, which one transaction writes under the lease
+	forHeld  = 0x6b764845 // locks and markers, which this instance removes itself
 	tagShift = 32
 )
 
-// grant returns a new lease. Its ID is chosen here, so that one whose answer was
-// lost can be discarded.
+// grant returns the ID of a new lease. It chooses the ID itself, so that it can discard
+// a lease when the reply to the request was lost.
 func (s *store) grant(ctx context.Context, ttl time.Duration, tag int64) (int64, error) {
 	r := &pb.LeaseGrantRequest{TTL: int64(ttl / time.Second)}
 	for {
@@ -48,7 +49,7 @@ func (s *store) grant(ctx context.Context, ttl time.Duration, tag int64) (int64,
 			return s.lease.LeaseGrant(ctx, r, s.callOpts...)
 		})
 		switch {
-		case errors.Is(err, rpctypes.ErrLeaseExist): // somebody else's, or that of an earlier try
+		case errors.Is(err, rpctypes.ErrLeaseExist): // The lease of another client, or of an earlier try.
 			if tries > 1 {
 				s.discardUnused(ctx, r.ID)
 			}
@@ -56,7 +57,7 @@ func (s *store) grant(ctx context.Context, ttl time.Duration, tag int64) (int64,
 		case err != nil:
 			s.discardUnused(ctx, r.ID)
 			return 0, err
-		case reply.TTL > r.TTL && tag != forHeld: // what is held ends when it is let go
+		case reply.TTL > r.TTL && tag != forHeld: // Locks and markers may have a longer TTL.
 			s.discard(ctx, r.ID)
 			return 0, kvdb.ErrTTLNotSupported // the server has a larger minimum
 		}
@@ -64,23 +65,23 @@ func (s *store) grant(ctx context.Context, ttl time.Duration, tag int64) (int64,
 	}
 }
 
-// retire revokes the lease that a key was under before it was written anew or
-// deleted: it would live on until its TTL ends. It must be one that never had
-// another key: whether one of several keys has others still, nobody can tell, for
-// etcd answers that from what a member knows, which may just have been the leader.
+// retire revokes the lease of a key that was overwritten or deleted, which would
+// otherwise live until its TTL ends. It revokes only a lease that never had another key.
+// Whether a lease of several keys still has one cannot be known, because etcd answers
+// that from the state of one member, which may have lost the leadership.
 func (s *store) retire(ctx context.Context, before *mvccpb.KeyValue) {
 	if before != nil && before.Lease>>tagShift == forKey {
 		s.discard(ctx, before.Lease)
 	}
 }
 
-// discard revokes a lease that nobody needs.
+// discard revokes a lease that is not needed any more.
 func (s *store) discard(ctx context.Context, lease int64) {
 	s.soon(ctx, func(ctx context.Context) { _, _ = s.revoke(ctx, lease) })
 }
 
-// discardUnused revokes a lease that may have been granted. If it was not, it may
-// by chance be somebody else's, but then it has a key.
+// discardUnused revokes a lease that may have been granted, unless it has a key. By
+// chance another client may have a lease of the same ID, but that one has a key.
 func (s *store) discardUnused(ctx context.Context, lease int64) {
 	s.soon(ctx, func(ctx context.Context) {
 		reply, err := read(ctx, s, func(ctx context.Context) (*pb.LeaseTimeToLiveResponse, error) {
@@ -92,9 +93,9 @@ func (s *store) discardUnused(ctx context.Context, lease int64) {
 	})
 }
 
-// soon runs f, which revokes a lease, in the background. While that is too much at
-// a time it waits, until ctx ends: leases must not pile up behind many writers. What
-// cannot be revoked soon is left to its TTL.
+// soon runs f, which revokes a lease, in the background. While maxRevoking leases are
+// being revoked it waits, until ctx ends, so that leases do not pile up when there are
+// many writers. A lease that cannot be revoked soon ends with its TTL.
 func (s *store) soon(ctx context.Context, f func(context.Context)) {
 	select {
 	case s.revoking <- struct{}{}:
@@ -118,7 +119,7 @@ func (s *store) soon(ctx context.Context, f func(context.Context)) {
 	}
 }
 
-// revoke ends a lease, and what is under it.
+// revoke ends a lease, which deletes its keys.
 func (s *store) revoke(ctx context.Context, lease int64) (*pb.LeaseRevokeResponse, error) {
 	return read(ctx, s, func(ctx context.Context) (*pb.LeaseRevokeResponse, error) {
 		return s.lease.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: lease}, s.callOpts...)

@@ -15,10 +15,11 @@ import (
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-// strayTime is how long a lock key is watched over after a request to lock had no
-// answer: it may still be on the way.
+// strayTime is how long stray locks at a key are removed after a request to lock got no
+// answer, because the request may still arrive.
 const strayTime = time.Minute
 
+// Lock implements driver.Store.
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
 	waiting, cancel := driver.WithTimeLimit(ctx, wait)
 	defer cancel()
@@ -38,7 +39,8 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 			continue
 		}
 		if waiting.Err() == nil {
-			_ = s.awaitChange(waiting, lockKey, start{after: holder.revision, generation: generation}) // whatever ends the wait: look
+			// Try again, whatever has ended the wait.
+			_ = s.awaitChange(waiting, lockKey, start{after: holder.revision, generation: generation})
 		}
 		if ctx.Err() != nil {
 			return nil, driver.WithCause(ctx, nil)
@@ -49,18 +51,18 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	}
 }
 
-// holder is who holds a lock, as of a revision.
+// holder is the holder of a lock at a revision.
 type holder struct {
 	owner    string
 	revision int64
 }
 
-// tryLock makes one attempt to obtain a lock: the result is the lock, its
-// holder, or an error.
+// tryLock makes one attempt to obtain a lock. It returns the lock, its holder, or an
+// error.
 //
-// The request may be sent again when its answer was lost: if it did run, the key
-// is there under this instance's lease, and it is not the lock that the instance
-// knew of before. Hence one attempt at a time for each key.
+// The request may be sent again when its answer was lost. If it has run, the key exists
+// under this instance's lease and is not the lock that the instance knew before. That
+// holds because there is one attempt at a time for each key.
 func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*held.Lock, *holder, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -83,7 +85,7 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*held.Lock,
 			}}}},
 			Failure: []*pb.RequestOp{get(key, false)},
 		}
-		unanswered := false // a request, which may still be on the way
+		unanswered := false // whether a request may still arrive
 		reply, err := read(ctx, s, func(ctx context.Context) (*pb.TxnResponse, error) {
 			reply, err := s.kv.Txn(ctx, r, s.callOpts...)
 			unanswered = unanswered || mayHaveRun(ctx, err)
@@ -111,14 +113,14 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*held.Lock,
 		case by == owner:
 			return s.newLock(se, lockKey, start{after: kv.ModRevision, generation: generation}), nil, nil
 		}
-		// An attempt for another owner that was given up.
+		// The lock of an earlier attempt of this instance, for another owner, that was given up.
 		if _, err := s.deleteLock(ctx, kv); err != nil {
 			return nil, nil, err
 		}
 	}
 }
 
-// deleteLock deletes a lock's key unless it has changed.
+// deleteLock deletes the key of a lock unless the key has changed.
 func (s *store) deleteLock(ctx context.Context, kv *mvccpb.KeyValue) (deleted bool, err error) {
 	reply, err := s.txn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{modifiedAt(kv.Key, kv.ModRevision)},
@@ -127,24 +129,24 @@ func (s *store) deleteLock(ctx context.Context, kv *mvccpb.KeyValue) (deleted bo
 	return err == nil && reply.Succeeded, err
 }
 
-// releaseStray makes sure that a request without an answer, which may arrive when the
-// attempt was given up, or has obtained the lock by another request and released
-// it, leaves no lock that nobody holds. (A later attempt of this instance takes
-// such a lock over.)
+// releaseStray removes stray locks at a key for strayTime. A request without an answer
+// leaves one when it arrives after its attempt was given up, or after the attempt has
+// obtained the lock by another request and released it. (A later attempt of this
+// instance takes over such a lock.)
 func (s *store) releaseStray(se *session, lockKey string) {
 	s.life.Go(func() {
 		ctx, cancel := driver.WithTimeLimit(se.ctx, strayTime)
 		defer cancel()
 		backoff := retry.Backoff{Min: 100 * time.Millisecond, Max: 2 * time.Second}
 		for backoff.Wait(ctx) == nil {
-			// An error is a reason to try again, and the end of the lease is one to stop.
+			// After an error it tries again. The end of the lease ends ctx.
 			_ = s.tryReleaseStray(ctx, se, lockKey)
 		}
 	})
 }
 
-// tryReleaseStray deletes a lock that is under the session's lease, and that nobody
-// knows of.
+// tryReleaseStray deletes the lock at a key if it is under the session's lease and no
+// attempt of this instance has returned it.
 func (s *store) tryReleaseStray(ctx context.Context, se *session, lockKey string) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -164,8 +166,8 @@ func (s *store) tryReleaseStray(ctx context.Context, se *session, lockKey string
 	return err
 }
 
-// awaitChange waits until somebody changes a key. An error says why that will not
-// be told.
+// awaitChange returns nil when a client has changed the key, or an error when that can
+// no longer be observed.
 func (s *store) awaitChange(ctx context.Context, key string, from start) error {
 	w := s.newWatch(ctx, keyRange{key: []byte(key)}, from)
 	if w == nil {
@@ -179,6 +181,7 @@ func (s *store) awaitChange(ctx context.Context, key string, from start) error {
 	return err
 }
 
+// LockOwner implements driver.Store.
 func (s *store) LockOwner(ctx context.Context, key string) (string, bool, error) {
 	reply, err := s.rangeOf(ctx, &pb.RangeRequest{Key: []byte(s.lockKey(key)), Serializable: s.stale})
 	if err != nil || len(reply.Kvs) == 0 {

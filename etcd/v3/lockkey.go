@@ -11,25 +11,25 @@ import (
 	"github.com/portworx/kvdb/etcd/common"
 )
 
-// lockInfo is the value, in JSON, of the key domain+domain+key that is a lock,
-// under the lease of its holder. Earlier releases read LockerID and ignore the rest.
+// lockInfo is the value, in JSON, of the key of a lock. That key is domain+domain+key and
+// is under the lease of the holder. Earlier releases read LockerID and ignore the rest.
 type lockInfo struct {
 	common.LockerIDInfo
-	// Nonce is random, because earlier releases unlock by deleting the key if its
-	// value equals the one they wrote: without it the late Unlock of a holder that
-	// had lost its lock would remove the next one of the same owner.
+	// Nonce is random. Earlier releases unlock by deleting the key if it has the value
+	// that they wrote. So without Nonce, the late Unlock of a holder that has lost its
+	// lock would remove the next lock of the same owner.
 	Nonce string
 }
 
 // lockValue returns the value of a new lock.
 func lockValue(owner string) []byte {
-	// A struct of strings can be encoded.
+	// The encoding of a struct of strings does not fail.
 	value, _ := json.Marshal(lockInfo{common.LockerIDInfo{LockerID: owner}, rand.Text()})
 	return value
 }
 
-// lockOwner returns who holds the lock that the value stands for, and false when
-// it stands for none.
+// lockOwner returns the owner in the value of a lock, and false when it is not the value
+// of a lock.
 func lockOwner(value []byte) (string, bool) {
 	var info struct{ LockerID *string }
 	if json.Unmarshal(value, &info) != nil || info.LockerID == nil {
@@ -38,16 +38,16 @@ func lockOwner(value []byte) (string, bool) {
 	return *info.LockerID, true
 }
 
-// lockKey is where the lock of a full key is.
+// lockKey returns the key of the lock of a full key.
 func (s *store) lockKey(key string) string { return s.domain + key }
 
-// maybeLock reports whether a key is where locks are, and under a lease.
+// maybeLock reports whether a key is in the range of locks and under a lease.
 func (s *store) maybeLock(kv *mvccpb.KeyValue) bool {
 	return kv.Lease != 0 && bytes.HasPrefix(kv.Key, []byte(s.locks))
 }
 
-// isLock reports whether kv is a lock, and not a pair of a program that has the
-// domain in its keys.
+// isLock reports whether kv is a lock, and not a pair of a program whose keys begin with
+// the domain once more.
 func (s *store) isLock(kv *mvccpb.KeyValue) bool {
 	if !s.maybeLock(kv) {
 		return false
@@ -56,7 +56,8 @@ func (s *store) isLock(kv *mvccpb.KeyValue) bool {
 	return ok
 }
 
-// lockRange is those keys of prefix that may be locks, and false for none.
+// lockRange returns the range of the keys below prefix that may be locks, and false if
+// there are none.
 func (s *store) lockRange(prefix string) (keyRange, bool) {
 	switch {
 	case strings.HasPrefix(s.locks, prefix):

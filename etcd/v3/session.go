@@ -19,12 +19,12 @@ import (
 
 const (
 	sessionTTL = common.DefaultLockTTL * time.Second
-	// lostMargin is how long before the lease can expire its locks are lost.
+	// lostMargin is how long before the lease can expire its locks count as lost.
 	lostMargin = time.Second
 )
 
-// session is the lease of all locks of an instance, kept alive. It begins with
-// the first lock, and again when it was lost.
+// session is the lease of all locks of an instance, and keeps the lease alive. The
+// first lock creates a session, and so does the next lock after a session was lost.
 type session struct {
 	s  *store
 	id int64
@@ -36,7 +36,7 @@ type session struct {
 	locks *held.Locks // by their lock keys
 }
 
-// session returns the session, a new one when there is none.
+// session returns the present session, or a new one if there is none.
 func (s *store) session(ctx context.Context) (*session, error) {
 	select {
 	case s.sessionTurn <- struct{}{}:
@@ -64,14 +64,14 @@ func (s *store) session(ctx context.Context) (*session, error) {
 	return se, nil
 }
 
-// expire ends the session: its locks are lost.
+// expire ends the session, so that its locks are lost.
 func (se *session) expire() {
 	se.end()
 	se.locks.Lose()
 }
 
-// release revokes the lease of a session that has ended with these locks, until ctx ends.
-// One without locks is not worth the wait.
+// release revokes the lease of a session that has ended. It tries until ctx ends if there
+// were locks, whose keys are in locked, and otherwise for revokeTimeout.
 func (se *session) release(ctx context.Context, locked []string) error {
 	if len(locked) == 0 {
 		var cancel context.CancelFunc
@@ -109,8 +109,8 @@ func (se *session) keepAlive() {
 	}
 }
 
-// renew keeps the lease alive over one gRPC stream, until that fails. A member
-// that does not answer soon is given up, for another one may.
+// renew keeps the lease alive over one gRPC stream until the stream fails. It gives up a
+// member that does not answer soon, because another one may answer.
 func (se *session) renew() (renewed bool, err error) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(se.ctx))
 	defer cancel()
