@@ -75,7 +75,7 @@ func TestCallersDeadline(t *testing.T) {
 		fails("Unlock", limit, func(kv kvdb.Kvdb) error { return kv.Unlock(lock) })
 		require.NoError(t, kv.Unlock(lock))
 	}
-	require.Zero(t, n.count(func(r *http.Request) bool { return r.URL.Host != first && !pulses(r) }))
+	require.Zero(t, n.count(func(r *http.Request) bool { return r.URL.Host != first && !isHeartbeat(r) }))
 }
 
 // So it is when the caller waits: for a lock that is held, or during an outage.

@@ -1,8 +1,10 @@
 package etcdv2
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -92,3 +94,19 @@ func isPast(err error) bool {
 
 // codeOf is the code of the answer, or 0.
 func codeOf(err error) int { return answer(err).Code }
+
+// maxErrorBody bounds how many bytes of the body of an error are read.
+const maxErrorBody = 64 << 10
+
+// readError returns the error in a reply.
+func readError(reply *http.Response) error {
+	failed := &serverError{status: reply.StatusCode}
+	body, err := io.ReadAll(io.LimitReader(reply.Body, maxErrorBody))
+	if err != nil || json.Unmarshal(body, &failed.etcd) != nil { // not an error of etcd's
+		failed.etcd.Message = string(body)
+	}
+	if reply.StatusCode < http.StatusInternalServerError {
+		return &refusedError{failed.status, failed.etcd}
+	}
+	return failed
+}

@@ -20,7 +20,7 @@ func TestFaults(t *testing.T) {
 		Duration:  *faultTime,
 		CallBound: opTimeout + 3*time.Second, // a busy machine is no fault
 		Recovery:  5 * time.Second,
-		// A watch may take three pulses and an answer that stays away, 9 s, which are less
+		// A watch may take three heartbeats and an answer that stays away, 9 s, which are less
 		// than 1000 events then: four writers, four who lock and unlock, and one who counts.
 		Pace: 150 * time.Millisecond,
 	})

@@ -179,7 +179,7 @@ func asksHistory(r *http.Request) bool { return r.URL.Query().Has("waitIndex") }
 
 func everything(*http.Request) bool { return true }
 
-func pulses(r *http.Request) bool { return r.URL.Path == "/v2/keys"+pingKey }
+func isHeartbeat(r *http.Request) bool { return r.URL.Path == "/v2/keys"+pingKey }
 
 // gated is a body that can be read when a gate is open.
 type gated struct {

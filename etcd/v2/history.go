@@ -17,10 +17,11 @@ import (
 	"github.com/portworx/kvdb/internal/call"
 )
 
-// history notices when the store's history is not the one that the instance knows:
-// when the store was wiped or restored from a backup, or is another cluster. Answers
-// show it whose index is smaller than one seen before. Where the index has passed that
-// meanwhile, the last event known is missing: after a lost connection verify looks for it.
+// history detects that the store no longer has the history which the instance knows,
+// because it was wiped or restored from a backup, or because it is another cluster. An
+// answer with a smaller index than one seen before shows that. If the index has passed
+// that in the meantime, the last event known is missing, so verify looks for it after a
+// lost connection.
 type history struct {
 	mu      sync.Mutex // protects current and what is in it
 	current *generation
@@ -30,23 +31,23 @@ type history struct {
 	verifying chan struct{} // has an element while verify runs: one at a time
 }
 
-// generation is one history of the store.
+// generation is one history of the store. history.mu protects it.
 type generation struct {
 	over    context.Context // ends when the store has another one
 	end     context.CancelFunc
 	cluster string // its ID
-	index   uint64 // the largest that was seen
+	index   uint64 // the largest index seen
 	last    fact   // the last event known
-	// doubts is how often a connection was lost, and verified what doubts was when
-	// the history was last found to be the same.
+	// doubts counts lost connections. verified is the value of doubts when the history was
+	// last found to be the same.
 	doubts, verified int
 }
 
-// fact is an event that the store's history has.
+// fact identifies an event of the history.
 type fact struct {
 	path  string // "" for none
 	index uint64
-	sum   uint64 // of what the event says
+	sum   uint64 // a hash of the event
 }
 
 var seed = maphash.MakeSeed()
@@ -69,7 +70,7 @@ func newGeneration() *generation {
 	return g
 }
 
-// now returns the present generation, and the largest index seen of it.
+// now returns the present generation and the largest index seen in it.
 func (h *history) now() (*generation, uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -84,11 +85,10 @@ func (g *generation) bind(ctx context.Context) (context.Context, context.CancelF
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// observe takes note of the header of an answer. The request was made in g when its
-// index was at least floor. Only writes and linearizable reads have an index that is
-// not smaller.
+// observe notes the header of an answer. The request was made in g, whose index was floor.
+// Only the answers to writes and linearizable reads must have an index that is not smaller.
 func (h *history) observe(g *generation, floor uint64, linearizable bool, header http.Header) {
-	// Without an index, or with 0, the answer is no answer of the store's.
+	// Without an index, or with 0, the answer is not from the store.
 	index, _ := strconv.ParseUint(header.Get("X-Etcd-Index"), 10, 64)
 	cluster := header.Get("X-Etcd-Cluster-Id")
 	h.mu.Lock()
@@ -112,7 +112,7 @@ func (h *history) replace() *generation {
 	return h.current
 }
 
-// note takes note of an event in g.
+// note notes an event in g.
 func (h *history) note(g *generation, event *client.Response) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -120,21 +120,21 @@ func (h *history) note(g *generation, event *client.Response) {
 		return
 	}
 	g.index = max(g.index, event.Node.ModifiedIndex)
-	// One that comes after a lost connection may be of another history.
+	// After a lost connection an event may be of another history.
 	if g.doubts == g.verified && event.Node.ModifiedIndex > g.last.index {
 		g.last = factOf(event)
 	}
 }
 
-// doubt takes note that a connection was lost.
+// doubt notes that a connection was lost.
 func (h *history) doubt() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.current.doubts++
 }
 
-// verify returns when a majority has answered since the last lost connection, and the
-// history is still the same or a new generation has begun.
+// verify waits until a majority has answered since the last lost connection, and until
+// it is known that the history is the same or a new generation has begun.
 func (p *pool) verify(ctx context.Context) error {
 	h := p.history
 	select {
@@ -174,12 +174,12 @@ func (p *pool) verify(ctx context.Context) error {
 	return nil
 }
 
-// factTries is how often a member must keep silent about an event, for AttemptTimeout
-// each, until the event is taken to be missing.
+// factTries is the number of requests for an event, of AttemptTimeout each, that must have
+// no answer before the event counts as missing.
 const factTries = 2
 
-// remembers reports whether the store's history has an event, or may have had it: the
-// server remembers no more than the last 1000, and may not tell the user.
+// remembers reports whether the history has an event, or may have it. The server remembers
+// only the last 1000, and the user may have no permission to read it.
 func (p *pool) remembers(ctx context.Context, f fact) (bool, error) {
 	if f.path == "" {
 		return true, nil
@@ -199,32 +199,31 @@ func (p *pool) remembers(ctx context.Context, f fact) (bool, error) {
 	return false, nil
 }
 
-// errNoEvent: a member that has reached an index has no event of it.
+// errNoEvent says that a member which has reached an index does not return its event.
 var errNoEvent = errors.New("the member has no such event")
 
 // eventAt returns the first event of a fact's node from the fact's index on.
 func (p *pool) eventAt(ctx context.Context, f fact) (*client.Response, error) {
 	limited, cancel := driver.WithTimeLimit(ctx, call.AttemptTimeout)
 	defer cancel()
-	m := p.Current()
-	v := m.visit(limited)
-	defer v.end()
-	answer, err := v.listen(f.path, false, f.index)
+	l := p.Current().longPoll(limited)
+	defer l.end()
+	answer, err := l.listen(f.path, false, f.index)
 	if err != nil {
-		return nil, v.failure(limited, err)
+		return nil, l.failure(limited, err)
 	}
 	defer answer.body.Close()
 	event, err := answer.next()
 	if err != nil && limited.Err() != nil && !driver.GivenUp(limited) && answer.began >= f.index {
 		return nil, errNoEvent
 	} else if err != nil {
-		return nil, v.failure(limited, err)
+		return nil, l.failure(limited, err)
 	}
 	return event, nil
 }
 
-// isLinearizable reports whether the answer to a request is not older than those that
-// came before the request.
+// isLinearizable reports whether the answer to a request has everything that answers
+// before the request had.
 func isLinearizable(r *http.Request) bool {
 	return r.Method != http.MethodGet || strings.Contains(r.URL.RawQuery, "quorum=true")
 }

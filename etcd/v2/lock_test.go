@@ -56,7 +56,7 @@ func TestLockAnswerLost(t *testing.T) {
 	require.False(t, locked)
 }
 
-// A waiter for a lock sends no requests meanwhile, but for the pulse, and gets it
+// A waiter for a lock sends no requests meanwhile, except heartbeats, and gets it
 // when it is released.
 func TestLockWaitsForTheEvent(t *testing.T) {
 	t.Parallel()
@@ -69,10 +69,10 @@ func TestLockWaitsForTheEvent(t *testing.T) {
 		pair, _ := waiter.LockWithTimeout("key", "waiter", await, 0)
 		obtained <- pair
 	}()
-	polls := func(r *http.Request) bool { return !pulses(r) && !waits(r) }
+	polls := func(r *http.Request) bool { return !isHeartbeat(r) && !waits(r) }
 	eventually(t, "nobody waits", func() bool { return n.count(waits) > 0 })
 	before := n.count(polls)
-	eventually(t, "no pulse", func() bool { return n.count(pulses) >= 3 })
+	eventually(t, "no heartbeat", func() bool { return n.count(isHeartbeat) >= 3 })
 	require.Equal(t, before, n.count(polls))
 	released := time.Now()
 	require.NoError(t, holder.Unlock(pair))

@@ -89,9 +89,6 @@ func (c *memberClient) explain(err error) error {
 	return err
 }
 
-// maxErrorBody bounds what is read of an answer that is an error, in bytes.
-const maxErrorBody = 64 << 10
-
 // RoundTrip implements client.CancelableTransport.
 func (c *memberClient) RoundTrip(r *http.Request) (*http.Response, error) {
 	reply, err := c.base.RoundTrip(r.WithContext(httptrace.WithClientTrace(c.ctx, c.trace)))

@@ -45,10 +45,10 @@ type member struct {
 	url  string
 	pool *pool
 
-	mu       sync.Mutex      // protects what is below
-	idle     []*memberClient // that no request uses
-	visits   map[*visit]struct{}
-	endPulse context.CancelFunc // of the pulse, which there is while there are visits
+	mu           sync.Mutex      // protects what is below
+	idle         []*memberClient // that no request uses
+	longPolls    map[*longPoll]struct{}
+	endHeartbeat context.CancelFunc // of the heartbeats, which are sent while there are long polls
 }
 
 // set replaces the endpoints.
@@ -64,7 +64,7 @@ func (p *pool) set(endpoints []string) error {
 func (p *pool) replace(endpoints []settings.Endpoint, given []string) error {
 	members := make([]*member, len(endpoints))
 	for i, e := range endpoints {
-		members[i] = &member{url: e.URL(), pool: p, visits: map[*visit]struct{}{}}
+		members[i] = &member{url: e.URL(), pool: p, longPolls: map[*longPoll]struct{}{}}
 		if _, err := members[i].take(); err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (p *pool) first(ctx context.Context) error {
 
 // serves returns an error when the member does not serve linearizable reads.
 func (p *pool) serves(ctx context.Context, c *memberClient) (struct{}, error) {
-	reply, err := c.keys.Get(ctx, p.pulsePath(), &client.GetOptions{Quorum: true})
+	reply, err := c.keys.Get(ctx, p.heartbeatPath(), &client.GetOptions{Quorum: true})
 	switch codeOf(err) {
 	case client.ErrorCodeKeyNotFound, client.ErrorCodeNotDir:
 		return struct{}{}, nil

@@ -5,17 +5,16 @@ import (
 	"sync"
 )
 
-// queue takes elements from one goroutine to another, however slow that one is, and
-// at last an error.
+// queue is an unbounded queue between two goroutines, whose last element is an error.
 type queue[T any] struct {
-	news chan struct{} // has an element when something was added below
+	added chan struct{} // has an element after items or err has changed
 
 	mu    sync.Mutex // protects what is below
 	items []T
 	err   error
 }
 
-func newQueue[T any]() *queue[T] { return &queue[T]{news: make(chan struct{}, 1)} }
+func newQueue[T any]() *queue[T] { return &queue[T]{added: make(chan struct{}, 1)} }
 
 func (q *queue[T]) add(items ...T) {
 	q.mu.Lock()
@@ -24,7 +23,7 @@ func (q *queue[T]) add(items ...T) {
 	q.wake()
 }
 
-// end adds the error that is the last element.
+// end adds the error, which is the last element.
 func (q *queue[T]) end(err error) {
 	q.mu.Lock()
 	q.err = err
@@ -34,12 +33,12 @@ func (q *queue[T]) end(err error) {
 
 func (q *queue[T]) wake() {
 	select {
-	case q.news <- struct{}{}:
+	case q.added <- struct{}{}:
 	default:
 	}
 }
 
-// take waits for elements or the error, and returns all there are.
+// take waits for elements or the error, and returns all that were added.
 func (q *queue[T]) take(ctx context.Context) ([]T, error) {
 	for {
 		q.mu.Lock()
@@ -50,7 +49,7 @@ func (q *queue[T]) take(ctx context.Context) ([]T, error) {
 			return items, err
 		}
 		select {
-		case <-q.news:
+		case <-q.added:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

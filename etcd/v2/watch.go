@@ -3,13 +3,10 @@ package etcdv2
 import (
 	"cmp"
 	"context"
-	"errors"
 	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.etcd.io/etcd/client/v2"
 
@@ -18,37 +15,30 @@ import (
 )
 
 const (
-	// The server keeps unsentEvents for a request, and leaves out what comes when
-	// there are more. After so many a pause of doubtTime is reason to ask anew.
-	unsentEvents = 100
-	doubtTime    = 100 * time.Millisecond
-	// maxUntold bounds the events that wait for Next, in bytes: their keys and values,
+	// maxQueued bounds the events that wait for Next, in bytes: their keys and values,
 	// and eventBytes for each.
-	maxUntold  = 64 << 20
+	maxQueued  = 64 << 20
 	eventBytes = 128
 )
 
-// errDoubt: events may be missing.
-var errDoubt = errors.New("there were many events, and then none")
-
 // stream implements driver.Stream.
 type stream struct {
-	store   *store
-	ctx     context.Context // ends with Close, or when the store has another history
-	history *generation
-	request driver.WatchRequest
-	path    string // of the node that is watched
-	cancel  context.CancelFunc
-	stopped chan struct{} // closed when run has returned
-	told    *queue[*kvdb.KVPair]
-	untold  atomic.Int64 // the bytes of what is in told
+	store       *store
+	ctx         context.Context // ends with Close, or when the history is over
+	history     *generation
+	request     driver.WatchRequest
+	path        string // of the node that is watched
+	cancel      context.CancelFunc
+	stopped     chan struct{} // closed when run has returned
+	events      *queue[*kvdb.KVPair]
+	queuedBytes atomic.Int64 // the bytes of what is in events
 
-	// Of the goroutine that runs run:
-	after  uint64 // all events up to it were told
-	quiet  uint64 // there was none after it up to this one, as far as the pulse tells
-	gap    gap    // that was taken to be quiet, last
-	listed uint64 // the index of the list at the beginning
-	known  known
+	// Of the goroutine of run:
+	after     uint64 // all events up to this index are in events or before
+	quietUpTo uint64 // the heartbeats show no events after after up to this index
+	gap       gap    // the last range that skip has skipped
+	listed    uint64 // the index of the list at the beginning
+	known     known
 }
 
 // gap is a range of indexes, after one and up to another.
@@ -56,8 +46,9 @@ type gap struct{ after, upTo uint64 }
 
 func (g gap) has(index uint64) bool { return index > g.after && index <= g.upTo }
 
-// known is the keys that exist, as the events and the list at the beginning tell.
-// The event of a deleted directory does not name its keys.
+// known is the set of keys that exist according to the list at the beginning and the
+// events since. It is needed because the event of a deleted directory does not name its
+// keys.
 type known map[string]struct{}
 
 // Watch implements driver.Store.
@@ -70,7 +61,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 }
 
 func (s *store) watch(ctx context.Context, r driver.WatchRequest) (*stream, error) {
-	w := &stream{store: s, request: r, path: "/" + r.Key, known: known{}, stopped: make(chan struct{}), told: newQueue[*kvdb.KVPair]()}
+	w := &stream{store: s, request: r, path: "/" + r.Key, known: known{}, stopped: make(chan struct{}), events: newQueue[*kvdb.KVPair]()}
 	if r.Prefix {
 		w.path = "/" + directory(r.Key)
 	}
@@ -90,8 +81,7 @@ func (s *store) watch(ctx context.Context, r driver.WatchRequest) (*stream, erro
 	return w, nil
 }
 
-// nodes returns the keys that are there of what is watched, and the index of the
-// state that they are of.
+// nodes returns the nodes of the watched keys, and the index of the reply.
 func (w *stream) nodes(ctx context.Context) ([]*client.Node, uint64, error) {
 	if w.request.Prefix {
 		return w.store.nodesBelow(ctx, w.request.Key, false)
@@ -108,7 +98,7 @@ func (w *stream) nodes(ctx context.Context) ([]*client.Node, uint64, error) {
 	return []*client.Node{reply.Node}, reply.Index, nil
 }
 
-// list finds out what is there of what is watched, since before the wait index.
+// list sets listed, and known to the keys that have not changed since the wait index.
 func (w *stream) list(ctx context.Context) error {
 	nodes, index, err := w.nodes(ctx)
 	w.listed = index
@@ -120,38 +110,37 @@ func (w *stream) list(ctx context.Context) error {
 	return err
 }
 
-// run tells events until the watch is over.
+// run adds events to the queue until the watch is over.
 func (w *stream) run() {
 	defer close(w.stopped)
 	err := w.store.pool.retryUntil(w.ctx, w.session)
 	if codeOf(err) == client.ErrorCodeEventIndexCleared {
 		err = kvdb.ErrWatchRevisionCompacted
 	}
-	w.told.end(err)
+	w.events.end(err)
 }
 
-// session tells the events that one connection brings. First it asks for all from
-// now on, then for those before, which come one by one: the server's history is
-// short, and there are no more of them meanwhile.
+// session takes the events of one connection. It first requests all events from now on,
+// and then the events before, one by one, because the server remembers few of them and
+// their number no longer grows.
 func (w *stream) session() (more bool, err error) {
-	m := w.store.pool.Current()
-	v := m.visit(w.ctx)
+	l := w.store.pool.Current().longPoll(w.ctx)
 	live := newQueue[*client.Response]()
 	var reading sync.WaitGroup
 	defer reading.Wait()
-	defer v.end()
-	f, err := v.listen(w.path, w.request.Prefix, 0)
+	defer l.end()
+	s, err := l.listen(w.path, w.request.Prefix, 0)
 	if err != nil {
-		return true, v.failure(w.ctx, err)
+		return true, l.failure(w.ctx, err)
 	}
-	until := uint64(0) // nothing has followed what the connection has brought, up to it
+	settled := uint64(0)
 	reading.Go(func() {
-		defer f.body.Close()
-		err := v.read(f, live)
-		until = v.settled()
+		defer s.body.Close()
+		err := l.read(s, live)
+		settled = l.settled()
 		live.end(err)
 	})
-	if err := w.catchUp(f.began); err != nil {
+	if err := w.catchUp(s.began); err != nil {
 		return false, err
 	}
 	for err == nil {
@@ -166,24 +155,24 @@ func (w *stream) session() (more bool, err error) {
 	if w.ctx.Err() != nil {
 		return false, context.Cause(w.ctx)
 	}
-	w.quiet = max(w.quiet, until)
-	if err == errDoubt {
+	w.quietUpTo = max(w.quietUpTo, settled)
+	if err == errMayMiss {
 		return true, nil
 	}
-	return true, v.failure(w.ctx, err)
+	return true, l.failure(w.ctx, err)
 }
 
-// catchUp tells the events of the past, up to an index. That there are no more is
-// certain when a later one comes: until then it waits.
+// catchUp takes the events of the past, up to an index. Only a later event shows that
+// there are no more of them, so it waits for one.
 func (w *stream) catchUp(upTo uint64) error {
 	return w.store.pool.retryUntil(w.ctx, func() (more bool, err error) {
 		if w.after >= upTo {
 			return false, nil
 		}
 		event, settled, err := w.store.pool.next(w.ctx, w.path, w.request.Prefix, w.after)
-		w.quiet = max(w.quiet, settled)
+		w.quietUpTo = max(w.quietUpTo, settled)
 		switch {
-		case codeOf(err) == client.ErrorCodeEventIndexCleared && w.quiet > w.after:
+		case codeOf(err) == client.ErrorCodeEventIndexCleared && w.quietUpTo > w.after:
 			return true, w.skip()
 		case err != nil:
 			return false, err
@@ -195,10 +184,11 @@ func (w *stream) catchUp(upTo uint64) error {
 	})
 }
 
-// skip goes on from where the history begins again that the server remembers, if the
-// pulse tells that nothing has happened before, and what is there does not belie it.
+// skip continues from quietUpTo, because the server does not remember the events after
+// w.after. It returns kvdb.ErrWatchRevisionCompacted if the present keys show that there
+// were events in this gap, although the heartbeats showed none.
 func (w *stream) skip() error {
-	skipped := gap{w.after, w.quiet}
+	skipped := gap{w.after, w.quietUpTo}
 	nodes, _, err := w.nodes(w.ctx)
 	if err != nil {
 		return err
@@ -210,15 +200,15 @@ func (w *stream) skip() error {
 		}
 		delete(gone, keyOf(n))
 	}
-	if len(gone) > 0 { // perhaps since, but who knows
+	if len(gone) > 0 { // they may have been deleted in the gap or later
 		return kvdb.ErrWatchRevisionCompacted
 	}
-	w.after, w.gap = w.quiet, skipped
+	w.after, w.gap = w.quietUpTo, skipped
 	return nil
 }
 
-// belies reports whether an event shows that there was one in the gap.
-func (w *stream) belies(event *client.Response) bool {
+// contradictsGap reports whether an event shows that there was another one in the gap.
+func (w *stream) contradictsGap(event *client.Response) bool {
 	key := keyOf(event.Node)
 	switch {
 	case w.gap == gap{}, isEndOfDirectory(event), event.Node.Dir, !w.wants(key):
@@ -230,35 +220,13 @@ func (w *stream) belies(event *client.Response) bool {
 	return isKnown
 }
 
-// read adds the events of a stream to a queue, and returns why there are no more.
-func (v *visit) read(f *feed, events *queue[*client.Response]) error {
-	doubt := time.AfterFunc(doubtTime, func() { v.cancel(errDoubt) })
-	defer doubt.Stop()
-	for n := 0; ; n++ {
-		if n < unsentEvents {
-			doubt.Stop()
-		} else {
-			doubt.Reset(doubtTime)
-		}
-		event, err := f.next()
-		switch {
-		case context.Cause(v.ctx) == errDoubt:
-			return errDoubt
-		case err != nil:
-			return err
-		}
-		v.unsettle()
-		events.add(event)
-	}
-}
-
-// take makes of an event of etcd's what it is to the reader.
+// take adds the events for the reader that an event of etcd's means.
 func (w *stream) take(event *client.Response) error {
 	index := event.Node.ModifiedIndex
 	if index <= w.after { // some are sent twice
 		return nil
 	}
-	if w.belies(event) {
+	if w.contradictsGap(event) {
 		return kvdb.ErrWatchRevisionCompacted
 	}
 	if index <= w.listed && isEndOfDirectory(event) && event.PrevNode.CreatedIndex <= w.request.After {
@@ -269,95 +237,15 @@ func (w *stream) take(event *client.Response) error {
 	w.after = index
 	w.store.pool.history.note(w.history, event)
 	pairs := w.apply(event)
-	if w.untold.Add(bytesOf(pairs)) > maxUntold {
+	if w.queuedBytes.Add(bytesOf(pairs)) > maxQueued {
 		return kvdb.ErrWatchRevisionCompacted
 	}
-	w.told.add(pairs...)
+	w.events.add(pairs...)
 	return nil
 }
 
-func bytesOf(pairs []*kvdb.KVPair) int64 {
-	n := 0
-	for _, p := range pairs {
-		n += eventBytes + len(p.Key) + len(p.Value)
-	}
-	return int64(n)
-}
-
-// isEnd reports whether an event is the end of a node.
-func isEnd(event *client.Response) bool {
-	switch event.Action {
-	case "delete", "compareAndDelete", "expire":
-		return true
-	}
-	return false
-}
-
-// isEndOfDirectory reports whether an event is the end of a directory and of all
-// that is in it.
-func isEndOfDirectory(event *client.Response) bool {
-	return isEnd(event) && event.PrevNode != nil && event.PrevNode.Dir
-}
-
-// apply notes what an event of etcd's changes, and makes of it those of the keys
-// that are watched.
-func (w *stream) apply(event *client.Response) []*kvdb.KVPair {
-	n := event.Node
-	action := kvdb.KVSet
-	switch event.Action {
-	case "create":
-		action = kvdb.KVCreate
-	case "set":
-		if event.PrevNode == nil {
-			action = kvdb.KVCreate
-		}
-	case "delete", "compareAndDelete":
-		action = kvdb.KVDelete
-	case "expire":
-		action = kvdb.KVExpire
-	}
-	switch {
-	case isEndOfDirectory(event):
-		return w.endBelow(keyOf(n)+"/", n.ModifiedIndex, action)
-	case n.Dir, !w.wants(keyOf(n)):
-		return nil
-	case isEnd(event):
-		delete(w.known, keyOf(n))
-		return []*kvdb.KVPair{endOf(keyOf(n), n.ModifiedIndex, action)}
-	}
-	w.known[keyOf(n)] = struct{}{}
-	pair := pairOf(n, n.ModifiedIndex)
-	pair.Action = action
-	return []*kvdb.KVPair{pair}
-}
-
-// wants reports whether a key is watched. The server tells of hidden ones when they
-// are past.
-func (w *stream) wants(key string) bool {
-	if !w.request.Prefix {
-		return key == w.request.Key
-	}
-	return strings.HasPrefix(key, w.request.Key) && isReadable(key) && !isHidden(key, directory(w.request.Key))
-}
-
-func endOf(key string, index uint64, action kvdb.KVAction) *kvdb.KVPair {
-	return &kvdb.KVPair{Key: key, Action: action, ModifiedIndex: index, KVDBIndex: index}
-}
-
-// endBelow returns the events of the keys in a directory that is gone.
-func (w *stream) endBelow(dir string, index uint64, action kvdb.KVAction) []*kvdb.KVPair {
-	var events []*kvdb.KVPair
-	for _, key := range slices.Sorted(maps.Keys(w.known)) {
-		if strings.HasPrefix(key, dir) {
-			delete(w.known, key)
-			events = append(events, endOf(key, index, action))
-		}
-	}
-	return events
-}
-
-// learn finds out which keys were in a directory that was deleted before the watch
-// began, and is older than its wait index: from the events since it was made.
+// learn adds to known the keys of a directory that was deleted before the watch began and
+// created before its wait index. It takes them from the events of the directory.
 func (w *stream) learn(deletion *client.Response) error {
 	dir := deletion.PrevNode
 	before := w.known
@@ -374,8 +262,8 @@ func (w *stream) learn(deletion *client.Response) error {
 
 // Next implements driver.Stream.
 func (w *stream) Next() ([]*kvdb.KVPair, error) {
-	pairs, err := w.told.take(w.ctx)
-	w.untold.Add(-bytesOf(pairs))
+	pairs, err := w.events.take(w.ctx)
+	w.queuedBytes.Add(-bytesOf(pairs))
 	return pairs, err
 }
 

@@ -83,14 +83,14 @@ func TestCutOffWatch(t *testing.T) {
 	}
 }
 
-// settles waits for so many pulses that a watch relies on them.
+// settles waits for as many heartbeats as a watch needs.
 func settles(t *testing.T, n *network) {
 	t.Helper()
-	seen := n.count(pulses)
-	eventuallyWithin(t, settleTime+await, "no pulses", func() bool { return n.count(pulses) >= seen+settlePulses+2 })
+	seen := n.count(isHeartbeat)
+	eventuallyWithin(t, settleTime+await, "no heartbeat", func() bool { return n.count(isHeartbeat) >= seen+settleBeats+2 })
 }
 
-// lose makes a watch whose connection is dead while the pulse is well. What f does is
+// lose makes a watch whose connection is dead while the heartbeats succeed. What f does is
 // lost with it. The watch gets another connection after later.
 func lose(t *testing.T, n *network, watch, f, later func()) {
 	t.Helper()
@@ -121,7 +121,7 @@ func TestDeadWatch(t *testing.T) {
 }
 
 // When the server does not remember them either, the watch says so, as soon as what is
-// there or the next event shows it. (If a pulse came late, on a slow machine, the watch
+// there or the next event shows it. (If a heartbeat came late, on a slow machine, the watch
 // had another connection in time.)
 func TestDeadWatchWithoutHistory(t *testing.T) {
 	t.Parallel()
@@ -180,7 +180,7 @@ func TestLateHistory(t *testing.T) {
 	gate := make(chan struct{})
 	n.hold(asksHistory, gate)
 	events := watch(t, kv, "dir/key", created)
-	eventually(t, "no pulse", func() bool { return n.count(pulses) >= 4 })
+	eventually(t, "no heartbeat", func() bool { return n.count(isHeartbeat) >= 4 })
 	close(gate)
 	again := index(kv.Put("dir/key", "value", 0))
 	for _, want := range []told{
@@ -314,12 +314,12 @@ func TestSlowCallback(t *testing.T) {
 		return nil
 	}))
 	value := strings.Repeat("x", 512<<10)
-	for range 2 * maxUntold / len(value) {
+	for range 2 * maxQueued / len(value) {
 		index(kv.Put("dir/key", value, 0))
 	}
 	close(returns)
 	require.Equal(t, kvdb.ErrWatchRevisionCompacted, receive(t, ended))
-	require.Less(t, size, maxUntold*3/2)
+	require.Less(t, size, maxQueued*3/2)
 }
 
 // A gap that was not skipped after all belies nothing.
@@ -331,7 +331,7 @@ func TestGapNotSkipped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	w := &stream{store: s, ctx: ctx, request: driver.WatchRequest{Key: "dir/", Prefix: true}, path: "/dir",
-		known: known{"dir/key": {}}, told: newQueue[*kvdb.KVPair](), after: 10, quiet: 20}
+		known: known{"dir/key": {}}, events: newQueue[*kvdb.KVPair](), after: 10, quietUpTo: 20}
 	n.cut(everything)
 	require.ErrorIs(t, w.skip(), kvdb.ErrNoConnection)
 	n.mend()
@@ -345,7 +345,7 @@ func TestGapNotSkipped(t *testing.T) {
 
 // However small they are.
 func TestSmallEvents(t *testing.T) {
-	w := &stream{store: newStore(&pool{}, false), request: driver.WatchRequest{Key: "d/", Prefix: true}, known: known{}, told: newQueue[*kvdb.KVPair]()}
+	w := &stream{store: newStore(&pool{}, false), request: driver.WatchRequest{Key: "d/", Prefix: true}, known: known{}, events: newQueue[*kvdb.KVPair]()}
 	for i := range uint64(1 << 20) { // as many as on mem and bolt
 		err := w.take(&client.Response{Action: "set", Node: &client.Node{Key: "/d/key", ModifiedIndex: i + 1}})
 		if err != nil {
