@@ -15,22 +15,22 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// selfTimeout is how long an endpoint may take to tell which server it is.
+// selfTimeout is how long an endpoint may take to say which server it is.
 const selfTimeout = 2 * time.Second
 
-// memberID returns a number for a server of Consul that stays the same as long
-// as its data: the hash of its ID, a UUID.
+// memberID returns the hash of the ID of a server of Consul, a UUID, which stays the same as
+// long as the server keeps its data.
 func memberID(id string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(id)) // never fails
 	return h.Sum64()
 }
 
-// ListMembers returns the servers in Consul's raft configuration. IsHealthy is
-// what its autopilot says, and false for a server that it does not know yet.
-// HasStarted is true: a server is there when it has started. ClientUrls are the
-// endpoints of this instance that are that server; it is empty for others, since
-// servers do not know each other's. DbSize is not known.
+// ListMembers returns the servers in Consul's raft configuration. IsHealthy is the
+// health that its autopilot reports, and false for a server that it does not know yet.
+// HasStarted is always true, because a server joins when it has started. ClientUrls are
+// the endpoints of this instance that belong to the server; for other servers it is empty,
+// because servers do not know the client addresses of each other. DbSize is not set.
 func (s *store) ListMembers(ctx context.Context) (map[uint64]*kvdb.MemberInfo, error) {
 	servers, err := s.servers(ctx)
 	if err != nil {
@@ -60,13 +60,14 @@ func (s *store) ListMembers(ctx context.Context) (map[uint64]*kvdb.MemberInfo, e
 			IsHealthy:  health[server.ID].Healthy,
 			ID:         server.ID,
 			Name:       server.Node,
-			HasStarted: true, // else raft would not know it
+			HasStarted: true, // otherwise raft would not know it
 			IsLearner:  !server.Voter,
 		}
 	}
 	return members, nil
 }
 
+// servers returns the servers in Consul's raft configuration.
 func (s *store) servers(ctx context.Context) ([]*api.RaftServer, error) {
 	var servers []*api.RaftServer
 	err := s.conn.Call(ctx, conn.Repeatable, func(ctx context.Context, c *api.Client) error {
@@ -79,7 +80,8 @@ func (s *store) servers(ctx context.Context) ([]*api.RaftServer, error) {
 	return servers, err
 }
 
-// identify asks the endpoints which servers they are.
+// identify asks the endpoints which servers they are, and returns the endpoints by the ID
+// of the server.
 func (s *store) identify(ctx context.Context) map[string][]string {
 	ctx, cancel := driver.WithTimeLimit(ctx, selfTimeout)
 	defer cancel()
@@ -105,7 +107,7 @@ func (s *store) identify(ctx context.Context) map[string][]string {
 // RemoveMember removes the server of that name, and of that IP address if one is
 // given, from Consul's raft configuration. A server that still runs joins again.
 func (s *store) RemoveMember(ctx context.Context, nodeName, nodeIP string) error {
-	return s.remove(ctx, func(server *api.RaftServer) bool {
+	return s.removeServer(ctx, func(server *api.RaftServer) bool {
 		return server.Node == nodeName && (nodeIP == "" || hostOf(server.Address) == nodeIP)
 	})
 }
@@ -118,12 +120,12 @@ func hostOf(address string) string {
 	return host
 }
 
-// RemoveMemberByID is RemoveMember with a key of what ListMembers returns.
+// RemoveMemberByID is RemoveMember with a key of the result of ListMembers.
 func (s *store) RemoveMemberByID(ctx context.Context, id uint64) error {
-	return s.remove(ctx, func(server *api.RaftServer) bool { return memberID(server.ID) == id })
+	return s.removeServer(ctx, func(server *api.RaftServer) bool { return memberID(server.ID) == id })
 }
 
-func (s *store) remove(ctx context.Context, wanted func(*api.RaftServer) bool) error {
+func (s *store) removeServer(ctx context.Context, wanted func(*api.RaftServer) bool) error {
 	servers, err := s.servers(ctx)
 	if err != nil {
 		return err
@@ -136,8 +138,8 @@ func (s *store) remove(ctx context.Context, wanted func(*api.RaftServer) bool) e
 		return c.Operator().RaftRemovePeerByID(servers[i].ID, (&api.WriteOptions{}).WithContext(ctx))
 	})
 	if err != nil {
-		// Somebody else may have removed it meanwhile, which is an error of Consul's, or
-		// this request whose answer was lost.
+		// Consul returns an error if another client has removed it in the meantime, and this
+		// request may have removed it although its answer was lost.
 		if now, listErr := s.servers(ctx); listErr == nil && !slices.ContainsFunc(now, wanted) {
 			return nil
 		}
@@ -145,8 +147,7 @@ func (s *store) remove(ctx context.Context, wanted func(*api.RaftServer) bool) e
 	return err
 }
 
-// SetEndpoints replaces the endpoints that New was given. What goes on with one
-// that stays is not disturbed.
+// SetEndpoints replaces the endpoints. Blocking queries of those that stay continue.
 func (s *store) SetEndpoints(_ context.Context, endpoints []string) error {
 	return s.conn.SetEndpoints(endpoints)
 }
