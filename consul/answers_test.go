@@ -13,7 +13,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// brokenAnswers are what may come in place of Consul's answer.
+// brokenAnswers are replies that may come instead of Consul's.
 var brokenAnswers = map[string]func(o *observer, w http.ResponseWriter, r *http.Request){
 	"a page": func(_ *observer, w http.ResponseWriter, r *http.Request) {
 		answer(w, r, http.StatusOK, "<html>Welcome</html>")
@@ -40,8 +40,8 @@ var brokenAnswers = map[string]func(o *observer, w http.ResponseWriter, r *http.
 	},
 }
 
-// An endpoint that answers, but not as Consul does, is told by the error, and
-// another one is asked what may be asked twice.
+// The error names an endpoint that answers, but not as Consul does. Requests that may be
+// sent twice go to another endpoint.
 func TestBrokenAnswers(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -94,7 +94,7 @@ func TestBrokenAnswers(t *testing.T) {
 	}
 }
 
-// New says what is wrong with a server that is not Consul.
+// The error of New says that a server is not Consul.
 func TestNotConsul(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())

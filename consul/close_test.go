@@ -32,7 +32,8 @@ func TestCloseDuringElection(t *testing.T) {
 	require.NoError(t, other.Unlock(pair))
 }
 
-// Close of an instance whose server is gone says in time which locks it leaves held.
+// Close of an instance whose server has failed returns in time and names the locks that
+// remain held.
 func TestCloseWithoutServer(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -56,8 +57,7 @@ func TestCloseWithoutServer(t *testing.T) {
 	require.NoError(t, cluster.All()[0].Resume())
 }
 
-// Endpoints that drop what is sent to them, or say nothing, do not keep New from one
-// that serves.
+// New finds an endpoint that serves although others do not answer.
 func TestNewWithSilentEndpoints(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -74,7 +74,7 @@ func TestNewWithSilentEndpoints(t *testing.T) {
 	_, err := kv.Put("key", "value", 0)
 	require.NoError(t, err)
 
-	// All fail: the causes are told, in time.
+	// When all fail the error has the causes, and comes in time.
 	refused, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, refused.Close())

@@ -16,7 +16,7 @@ import (
 
 var all = flag.Bool("kvdb.all", false, "run the suite in all variations, each bare and behind the log wrapper")
 
-// traits are what is documented of this backend.
+// traits are the documented properties of this backend.
 var traits = test.Traits{
 	TTLUntold:          true,
 	FoldedUpdates:      true,
@@ -39,9 +39,9 @@ var traits = test.Traits{
 
 func TestConformanceChild(t *testing.T) { test.Child(t, consul.New) }
 
-// The suite passes on one server and on three, plain, and with a token and
-// certificates on both sides. Without -kvdb.all it runs on the least and the
-// most of that, and bare only.
+// The suite passes on one server and on three, without security and with a token and
+// certificates on both sides. Without -kvdb.all it runs only on one server without
+// security and on three with it, and without wrappers.
 func TestConformance(t *testing.T) {
 	for _, v := range []struct {
 		name    string

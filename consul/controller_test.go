@@ -63,7 +63,7 @@ func TestMembers(t *testing.T) {
 		require.Len(t, member.PeerUrls, 1)
 	}
 
-	// One that is dead is not well, and can be removed.
+	// A server that has died is not healthy, and can be removed.
 	var dead *servers.Member
 	for _, m := range cluster.All() {
 		if m != leader {

@@ -14,8 +14,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A caller who has less time than a server needs is told so, whatever the call, and
-// the instance does not leave the server for that.
+// A call whose deadline is shorter than the server needs returns the error of its context,
+// and the instance keeps using that server.
 func TestCallersDeadline(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

@@ -10,8 +10,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Locks of earlier releases exclude ours, whatever their session does with what it
-// holds, and one that its holder left behind is free.
+// Locks of earlier releases exclude ours, whatever the behavior of their session. A lock
+// whose holder has died is free.
 func TestLocksOfEarlierReleases(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -50,7 +50,7 @@ func TestLocksOfEarlierReleases(t *testing.T) {
 	}
 }
 
-// A lock's remains are no value that could be changed or deleted.
+// What a lock leaves behind is not a value that can be changed or deleted.
 func TestNoValueInFreeLock(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -81,8 +81,7 @@ func TestNoValueInFreeLock(t *testing.T) {
 	require.NoError(t, kv.Unlock(lock))
 }
 
-// A lock of ours is one still when a daemon of an earlier release has written to its
-// key.
+// A lock of ours remains a lock when a daemon of an earlier release has written to its key.
 func TestLockWrittenByEarlierRelease(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

@@ -14,7 +14,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// earlier does what a daemon with an earlier release does, by Consul's own client.
+// earlier does what a daemon with an earlier release does, with Consul's own client.
 type earlier struct {
 	t      *testing.T
 	client *api.Client
@@ -58,7 +58,7 @@ func (e earlier) get(key string) *api.KVPair {
 	return pair
 }
 
-// lock returns a lock that is tried once.
+// lock returns a lock that makes one attempt.
 func (e earlier) lock(key, owner, behavior string) *api.Lock {
 	e.t.Helper()
 	lock, err := e.client.LockOpts(&api.LockOptions{
@@ -69,8 +69,8 @@ func (e earlier) lock(key, owner, behavior string) *api.Lock {
 	return lock
 }
 
-// What an earlier release has written by Create or CompareAndSet has the flags of a
-// lock and no session, and is a value for every call.
+// A value that an earlier release has written with Create or CompareAndSet has the flags of
+// a lock and no session, and is a value for every call.
 func TestValuesOfEarlierReleases(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -200,8 +200,8 @@ func TestValuesOfEarlierReleases(t *testing.T) {
 	}
 }
 
-// A value with a TTL of an earlier release is held by a session that deletes it. It is
-// no lock, also when it has a lock's flags, and no Lock takes it.
+// A value with a TTL of an earlier release is held by a session that deletes it. It is not
+// a lock, even with a lock's flags, and Lock does not take it.
 func TestTTLsOfEarlierReleases(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -256,7 +256,7 @@ func TestTTLsOfEarlierReleases(t *testing.T) {
 	}
 }
 
-// What ours writes, an earlier release reads, and changes by compare-and-set.
+// An earlier release reads what this one writes, and changes it by compare-and-set.
 func TestReadByEarlierRelease(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

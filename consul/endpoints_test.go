@@ -56,7 +56,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 					return false
 				}
 				writes.Add(1)
-				// It runs, and the answer is lost.
+				// The request runs, and its answer is lost.
 				o.proxy.ServeHTTP(discard{http.Header{}}, r)
 				fail(w, r)
 				return true
@@ -67,7 +67,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 			_, err = kv.Get("other")
 			require.Equal(t, kvdb.ErrNotFound, err)
 		}
-		// A value with a TTL tells by its session.
+		// The session of a value with a TTL shows whether it was written.
 		kv := open(t, "once", []string{o.URL, direct}, nil)
 		o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Path != "/v1/txn" {
@@ -83,7 +83,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 		now, err := kv.Get("ttl-" + name)
 		require.NoError(t, err)
 		require.Equal(t, pair.ModifiedIndex, now.ModifiedIndex)
-		// A read does no harm.
+		// A read may be sent again.
 		o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			fail(w, r)
 			return true
@@ -96,7 +96,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 	}
 }
 
-// Giving a lock up says nothing about the endpoint that watches it.
+// Unlock ends the watch of the lock, but the instance keeps using the endpoint.
 func TestUnlockKeepsEndpoint(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -119,7 +119,7 @@ func TestUnlockKeepsEndpoint(t *testing.T) {
 	require.Empty(t, other.take())
 }
 
-// SetEndpoints moves what is under way to the new endpoints.
+// After SetEndpoints, watches go on at the new endpoints.
 func TestSetEndpoints(t *testing.T) {
 	cluster := servers.Consul(t, servers.Options{Members: 3})
 	all := cluster.Endpoints()

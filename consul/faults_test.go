@@ -19,7 +19,7 @@ func TestFaults(t *testing.T) {
 		Open:      func() kvdb.Kvdb { return open(t, "faults", cluster.Endpoints(), nil) },
 		Duration:  *faultTime,
 		CallBound: opTimeout + 3*time.Second,
-		// Consul needs some seconds for a new leader, who answers late at first.
+		// Consul needs some seconds to elect a leader, which is slow at first.
 		Recovery: 20 * time.Second,
 	})
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Programs that lock by Consul's own client, as other releases of this library
-// do, and ours exclude each other.
+// Programs that lock with Consul's own client, as earlier releases do, and this release
+// exclude each other.
 func TestLocksOfOtherPrograms(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -54,7 +54,7 @@ func TestLocksOfOtherPrograms(t *testing.T) {
 	require.NoError(t, receive(t, obtained, "the lock that they gave up"))
 	require.NoError(t, kv.Unlock(pair))
 
-	// What their lock leaves behind is a lock that is free, and no value.
+	// What their lock leaves behind is a free lock, not a value.
 	leave := func(value string) {
 		t.Helper()
 		left := &api.KVPair{Key: "locks/left", Value: []byte(value), Flags: api.LockFlagValue, Session: newSession(t, client, api.SessionBehaviorRelease)}
@@ -79,7 +79,7 @@ func TestLocksOfOtherPrograms(t *testing.T) {
 	require.Equal(t, value.ModifiedIndex, value.CreatedIndex)
 }
 
-// A key that a session holds without the flags of a lock is one, and is not written.
+// A key that a session holds is a lock even without the flags of one, and is not written.
 func TestHeldWithoutFlags(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -115,7 +115,7 @@ func TestHeldWithoutFlags(t *testing.T) {
 	require.Equal(t, session, now.Session)
 }
 
-// A holder without a name is told by his session.
+// The error names the session of a holder without an ID.
 func TestOwnerWithoutName(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -130,8 +130,8 @@ func TestOwnerWithoutName(t *testing.T) {
 	require.ErrorContains(t, err, session)
 }
 
-// Where another program's session left a lock delay behind, who wants the lock
-// gets it when that is over.
+// After the session of another program has ended, Lock obtains its lock when Consul's lock
+// delay is over.
 func TestLockDelayOfOthers(t *testing.T) {
 	t.Parallel()
 	const delay = 2 * time.Second

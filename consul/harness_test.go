@@ -34,7 +34,7 @@ func open(t *testing.T, domain string, endpoints []string, options map[string]st
 	return kv
 }
 
-// raw is Consul's own client.
+// raw returns Consul's own client.
 func raw(t *testing.T, m *servers.Member) *api.Client {
 	t.Helper()
 	transport := &http.Transport{}
@@ -44,7 +44,7 @@ func raw(t *testing.T, m *servers.Member) *api.Client {
 	return client
 }
 
-// sessions are the names of the sessions that Consul has.
+// sessions returns the names of the sessions in Consul.
 func sessions(t *testing.T, client *api.Client) []string {
 	t.Helper()
 	list, _, err := client.Session().List(&api.QueryOptions{RequireConsistent: true})
@@ -56,7 +56,7 @@ func sessions(t *testing.T, client *api.Client) []string {
 	return names
 }
 
-// newSession makes a session that ends with the test.
+// newSession creates a session that ends with the test.
 func newSession(t *testing.T, client *api.Client, behavior string) string {
 	t.Helper()
 	id, _, err := client.Session().CreateNoChecks(&api.SessionEntry{TTL: "60s", Behavior: behavior, LockDelay: time.Millisecond}, nil)
@@ -68,7 +68,7 @@ func newSession(t *testing.T, client *api.Client, behavior string) string {
 	return id
 }
 
-// eventually waits until condition holds that no event tells of.
+// eventually polls until condition holds. It is for conditions that no event announces.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -78,7 +78,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// receive waits for an element, or for the end of a channel.
+// receive waits for an element of a channel, or for its end.
 func receive[T any](t *testing.T, c <-chan T, what string) T {
 	t.Helper()
 	timer := time.NewTimer(await)
@@ -92,7 +92,7 @@ func receive[T any](t *testing.T, c <-chan T, what string) T {
 	}
 }
 
-// events watches a prefix and sends what comes; nil when the watch is over.
+// events watches a prefix and sends its events, and nil when the watch is over.
 func events(t *testing.T, kv kvdb.Kvdb, prefix string, after uint64) <-chan *kvdb.KVPair {
 	t.Helper()
 	c := make(chan *kvdb.KVPair, 100_000)
@@ -106,7 +106,7 @@ func events(t *testing.T, kv kvdb.Kvdb, prefix string, after uint64) <-chan *kvd
 	return c
 }
 
-// observer stands between a client and a server, and sees the requests.
+// observer is a proxy between a client and a server, and records the requests.
 type observer struct {
 	*httptest.Server
 	proxy *httputil.ReverseProxy
@@ -115,8 +115,8 @@ type observer struct {
 	requests []string   // that have arrived: method and path, and "?index" when it blocks
 	blocking int        // of them, blocking queries under way
 	most     int        // the most that blocking was
-	// before is called for each request, unless nil. When it returns true it has
-	// answered it.
+	// before is called with each request, unless nil. It returns true if it has answered
+	// the request.
 	before func(w http.ResponseWriter, r *http.Request) bool
 }
 
@@ -170,13 +170,13 @@ func (o *observer) take() []string {
 	return requests
 }
 
-// atOnce are the requests that do not block: whether a lock is watched depends on how
-// long it is held.
+// atOnce returns the requests that do not block, because whether a lock is watched depends
+// on how long it is held.
 func atOnce(requests []string) []string {
 	return slices.DeleteFunc(slices.Clone(requests), func(r string) bool { return strings.HasSuffix(r, "?index") })
 }
 
-// intercept makes f look at each request first.
+// intercept calls f with each request before it is forwarded.
 func (o *observer) intercept(f func(w http.ResponseWriter, r *http.Request) bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -198,7 +198,7 @@ func sever(w http.ResponseWriter) {
 	}
 }
 
-// discard is where replies go that nobody gets.
+// discard discards a reply.
 type discard struct{ header http.Header }
 
 func (d discard) Header() http.Header       { return d.header }

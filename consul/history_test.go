@@ -36,9 +36,8 @@ func TestFactContradicts(t *testing.T) {
 	}
 }
 
-// A store is restored while connections last, and written to before anybody asks for
-// its index, which is larger than ever then. What changed by that is noticed all the
-// same, by those who know it.
+// A store is restored while connections remain open, and written to until its index is
+// larger than before. Watches and locks of the changed keys notice that nevertheless.
 func TestRestoredUnderConnections(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -91,8 +90,8 @@ func TestRestoredUnderConnections(t *testing.T) {
 	require.Equal(t, kvdb.ErrInvalidLock, holder.Unlock(held))
 }
 
-// A watch whose callback takes its time does not know yet that its key was deleted. That
-// makes no other watch look again.
+// A watch with a slow callback does not know yet that its key was deleted. Other watches
+// make no additional requests because of that.
 func TestProbesWhileCallbackRuns(t *testing.T) {
 	t.Parallel()
 	const probes = 4
@@ -125,8 +124,8 @@ func TestProbesWhileCallbackRuns(t *testing.T) {
 	require.NotContains(t, made, "GET /v1/kv/probes/quiet/")
 }
 
-// A watch that waits in vain for its turn to look whether the store has still its
-// history goes on waiting: it must not go on without.
+// A watch that cannot verify the history in time tries again, and does not continue
+// without it.
 func TestVerifyInVain(t *testing.T) {
 	t.Parallel()
 	s := storeOf(t, servers.Consul(t, servers.Options{}))
@@ -139,7 +138,7 @@ func TestVerifyInVain(t *testing.T) {
 	require.NoError(t, s.verify(t.Context(), h))
 }
 
-// Facts about keys with long names can be checked as well.
+// Facts about keys with long names can be verified.
 func TestVerifyLongKeys(t *testing.T) {
 	t.Parallel()
 	s := storeOf(t, servers.Consul(t, servers.Options{}))
@@ -152,7 +151,7 @@ func TestVerifyLongKeys(t *testing.T) {
 	require.NoError(t, s.verify(t.Context(), h))
 }
 
-// An answer that comes when its history is over says nothing about the next one.
+// An answer that comes after the end of its history says nothing about the next one.
 func TestAnswerFromHistoryThatIsOver(t *testing.T) {
 	t.Parallel()
 	s := storeOf(t, servers.Consul(t, servers.Options{}))
@@ -193,7 +192,7 @@ func TestStaleReadAheadOfLeader(t *testing.T) {
 	require.NoError(t, kv.Unlock(held))
 }
 
-// An instance that does nothing but watch a prefix without keys notices that too.
+// An instance that only watches a prefix without keys also notices a restore.
 func TestIdleWatchOfRestoredStore(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -213,8 +212,8 @@ func TestIdleWatchOfRestoredStore(t *testing.T) {
 	require.Equal(t, kvdb.ErrWatchRevisionCompacted, receive(t, ends, "the end of the watch"))
 }
 
-// A token that gains or loses the right to read some keys changes what is seen of them,
-// and is no sign of another history.
+// When a token gains or loses permission to read some keys, that is not taken for another
+// history.
 func TestRightsChangeNoHistory(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{ACL: true})

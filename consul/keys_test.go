@@ -44,8 +44,8 @@ func TestCheckKey(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Prefixes that end in the middle of a component, dots among them, are prefixes
-// of strings like all others.
+// Prefixes that end in the middle of a component, or in dots, are string prefixes like
+// all others.
 func TestPrefixes(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -86,8 +86,8 @@ func TestPrefixes(t *testing.T) {
 	require.Equal(t, []string{".more", "hidden", "x/y"}, names)
 }
 
-// Keys that other programs have left in the domain: what lists, watches and snapshots
-// show Get takes, and they leave out the rest, which is in nobody's way.
+// Other programs have written keys in the domain. Lists, watches and snapshots return those
+// that Get accepts and leave out the others, which disturb nothing.
 func TestKeysOfOtherPrograms(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -190,7 +190,7 @@ func TestLargeSnapshots(t *testing.T) {
 	require.Len(t, keys, 5, "no mark is left")
 }
 
-// Prepare knows what Commit will send.
+// Prepare accepts and refuses what Commit does.
 func TestPrepare(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -223,7 +223,7 @@ func TestPrepare(t *testing.T) {
 		}
 		require.NoError(t, kv.DeleteTree(""))
 	}
-	// How many bytes are too many only the server knows.
+	// Only the server knows how many bytes are too many.
 	tx := fill(2, 197_000, 0)
 	require.NoError(t, tx.Prepare())
 	err := tx.Commit()
@@ -235,7 +235,7 @@ func TestPrepare(t *testing.T) {
 	require.Empty(t, ttlSessions(sessions(t, raw(t, cluster.All()[0])), 64))
 }
 
-// Over what is there already a write takes more operations, as docs/stores/consul.md says.
+// A write over an existing key takes more operations, as docs/stores/consul.md says.
 func TestTxOverTheSame(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -273,7 +273,7 @@ func TestTxOverTheSame(t *testing.T) {
 	}
 }
 
-// ttlSessions are those of names beyond the first n that belong to keys.
+// ttlSessions returns the sessions of values with a TTL among names, without the first n.
 func ttlSessions(names []string, n int) []string {
 	var of []string
 	for _, name := range names {

@@ -20,8 +20,8 @@ func large(text string) []byte {
 	return append([]byte(text), bytes.Repeat([]byte("x"), 500<<10-len(text))...)
 }
 
-// A value that Consul takes, and that is too large for a transaction, is written
-// under all conditions, and the pair that comes back has its indexes.
+// A value that is too large for a transaction, but not for Consul, is written under all
+// conditions, and the pair that is returned has its indexes.
 func TestLargeValues(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -63,7 +63,7 @@ func TestLargeValues(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(large("5"), gone.Value))
 
-	// Above a lock, and above what one has left.
+	// Over a lock, and over what a lock has left behind.
 	lock, err := kv.Lock("lock")
 	require.NoError(t, err)
 	_, err = kv.Put("lock", large("6"), 0)
@@ -92,7 +92,7 @@ func TestLargeValues(t *testing.T) {
 	require.Equal(t, "value", string(pair.Value))
 }
 
-// A server with other limits takes what it is told to take.
+// A server with a larger limit accepts larger transactions.
 func TestLimitsOfTheServer(t *testing.T) {
 	t.Parallel()
 	const limit = 4 << 20
@@ -163,8 +163,8 @@ func TestLargeCounter(t *testing.T) {
 	require.Equal(t, daemons*each, read(pair))
 }
 
-// A large write that is written over before its index is looked up has one that no
-// later compare-and-set takes for the key's; one whose reply is lost is looked up.
+// When a large write is overwritten before its index is read, it returns an index with which
+// no later compare-and-set succeeds. When its reply is lost, the key is read.
 func TestLargeWriteDisturbed(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -239,8 +239,7 @@ func TestLargeWriteDisturbed(t *testing.T) {
 	require.Equal(t, now.ModifiedIndex, pair.ModifiedIndex)
 }
 
-// A large write that is made, and whose index cannot be looked up, is no request that
-// was not made.
+// When a large write has run and its index cannot be read, the outcome is unknown.
 func TestLargeWriteOfUnknownIndex(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

@@ -29,7 +29,7 @@ func notLost(t *testing.T, pair *kvdb.KVPair) {
 	}
 }
 
-// A value has no place where a lock is, nor a lock where a value is.
+// A key cannot hold a value and a lock at the same time.
 func TestLockAndValueExclude(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -59,7 +59,7 @@ func TestLockAndValueExclude(t *testing.T) {
 			require.Equal(t, f.want, f.call(), call)
 		}
 	}
-	// There is no value, and a transaction that has seen that may go on.
+	// There is no value, so a transaction that has read none may commit.
 	tx, err := other.TxNew()
 	require.NoError(t, err)
 	_, err = tx.Get("key")
@@ -89,8 +89,8 @@ func TestLockAndValueExclude(t *testing.T) {
 	require.Equal(t, kvdb.ErrInvalidLock, err)
 }
 
-// When Consul is busy, who holds a lock and who waits for it ask again, but not
-// again and again, and nothing is lost.
+// When Consul is busy, the holder of a lock and a waiter retry with a backoff, and the lock
+// is not lost.
 func TestLocksOfABusyServer(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -125,7 +125,7 @@ func TestLocksOfABusyServer(t *testing.T) {
 	require.NoError(t, waiter.Unlock(next))
 }
 
-// The holder learns at once when its key is removed, or its session ended.
+// The lock is lost at once when its key is removed or its session has ended.
 func TestLostByForce(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -154,7 +154,7 @@ func TestLostByForce(t *testing.T) {
 		_, err = client.KV().DeleteTree("locks/", nil)
 		require.NoError(t, err)
 	}
-	// Somebody who writes to the key does not take the lock.
+	// A write to the key does not take the lock.
 	pair, err := kv.Lock("key")
 	require.NoError(t, err)
 	_, err = client.KV().Put(&api.KVPair{Key: "locks/key", Value: []byte("scribble"), Flags: api.LockFlagValue}, nil)
@@ -169,8 +169,7 @@ func TestLostByForce(t *testing.T) {
 	notLost(t, pair)
 }
 
-// A request for a lock that was sent and not answered leaves no lock behind, also
-// when it runs late.
+// A request for a lock that gets no answer leaves no lock behind, even when it runs late.
 func TestLockOfUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -220,8 +219,8 @@ func TestLockOfUnknownOutcome(t *testing.T) {
 	require.NoError(t, kv.Unlock(held))
 }
 
-// A Lock goes on when connections are lost, until its try duration is over.
-// What the lost requests have done is undone.
+// Lock tries again when connections are lost, until its try duration is over. Locks that the
+// lost requests have obtained are released.
 func TestLockGoesOn(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -264,14 +263,14 @@ func TestLockGoesOn(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, other.Unlock(pair))
 	}
-	// The time is over before the connection is back.
+	// The try duration ends before the connection is back.
 	require.NoError(t, cluster.All()[0].Clients().Cut())
 	_, err := kv.LockWithTimeout("key", "me", time.Second, 0)
 	require.ErrorIs(t, err, kvdb.ErrNoConnection)
 	require.NoError(t, cluster.All()[0].Clients().Heal())
 }
 
-// A Lock does not go on when a time limit of the library's own is over.
+// Lock does not try again when a time limit of the library is over.
 func TestLockWithinTimeLimit(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -291,7 +290,7 @@ func TestLockWithinTimeLimit(t *testing.T) {
 	require.NoError(t, cluster.All()[0].Clients().Heal())
 }
 
-// The locks of an instance, held while leaders die, are not lost.
+// The locks of an instance survive the failure of leaders.
 func TestLocksSurviveLeaderChange(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{Members: 3})
@@ -322,7 +321,7 @@ func TestLocksSurviveLeaderChange(t *testing.T) {
 	}
 }
 
-// An Unlock that Consul refuses is tried again, but not again and again.
+// An Unlock that Consul refuses is retried with a backoff.
 func TestUnlockRefused(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -350,8 +349,7 @@ func TestUnlockRefused(t *testing.T) {
 	require.NoError(t, other.Unlock(lock))
 }
 
-// A lock that was given up while Consul could not be reached is free soon after
-// it can.
+// A lock that was unlocked during an outage is free soon after its end.
 func TestUnlockDuringOutage(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

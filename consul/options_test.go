@@ -86,7 +86,7 @@ func TestEnvironment(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A token that Consul does not know, or no longer, is told as such, and not shown.
+// The error says that Consul does not know the token, or no longer, and does not contain it.
 func TestWrongToken(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{ACL: true})
@@ -120,8 +120,8 @@ func TestWrongToken(t *testing.T) {
 	}
 }
 
-// A token that may do nothing in the domain. Consul leaves what it may not read out of
-// lists, in silence.
+// A token has no permission in the domain. Consul silently leaves the keys that it may not
+// read out of lists.
 func TestDenied(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{ACL: true})

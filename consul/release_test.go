@@ -16,8 +16,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Two calls of one instance ask for a lock at once. That the outcome of the one is not
-// known does not take away what the other has got.
+// Two calls of one instance request a lock at the same time. When the outcome of one is not
+// known, the other keeps the lock that it has obtained.
 func TestTwoRequestsForALock(t *testing.T) {
 	cluster := servers.Consul(t, servers.Options{})
 	client := raw(t, cluster.All()[0])
@@ -94,8 +94,8 @@ func TestTwoRequestsForALock(t *testing.T) {
 	require.NoError(t, other.Unlock(theirs))
 }
 
-// A second Unlock during an outage obeys its context, while the first one is still
-// tried in the background.
+// A second Unlock during an outage obeys its context while the first one is retried in the
+// background.
 func TestSecondUnlockDuringOutage(t *testing.T) {
 	cluster := servers.Consul(t, servers.Options{})
 	kv := open(t, "locks", cluster.Endpoints(), nil)

@@ -11,7 +11,7 @@ import (
 
 const txn = "PUT /v1/txn"
 
-// What each operation costs in requests, when an instance is in use.
+// Each operation of an instance in use sends these requests.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -85,7 +85,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// Over a value with a TTL a write needs to know the session, and ends it.
+// A write over a value with a TTL reads the session and ends it.
 func TestRequestsOverTTL(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -108,7 +108,7 @@ func TestRequestsOverTTL(t *testing.T) {
 	require.Len(t, made, 4)
 }
 
-// A waiter for a lock asks once, and again when the lock is given up.
+// A waiter for a lock sends requests at the beginning and when the lock is released.
 func TestRequestsOfAWaiter(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

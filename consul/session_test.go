@@ -73,7 +73,7 @@ func TestSessionsAreNotLeaked(t *testing.T) {
 	require.ElementsMatch(t, before, sessions(t, client))
 }
 
-// What was written with a TTL lives on when its instance is closed.
+// A value with a TTL remains when its instance is closed.
 func TestCloseKeepsTTL(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -86,7 +86,7 @@ func TestCloseKeepsTTL(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A write with a TTL that Close ends, and that has not run, leaves no session behind.
+// A write with a TTL that Close ends before it has run leaves no session behind.
 func TestCloseEndsWriteWithTTL(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -113,7 +113,7 @@ func TestCloseEndsWriteWithTTL(t *testing.T) {
 	require.Len(t, ttlSessions(sessions(t, client), 0), 1)
 }
 
-// The session of an instance that has nothing to do ends.
+// The session of an idle instance ends.
 func TestUselessSessionEnds(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -145,8 +145,8 @@ func TestUselessSessionEnds(t *testing.T) {
 	require.NotEqual(t, held.id, again.id)
 }
 
-// A write replaces the TTL of an earlier one, whoever made that, and leaves flags
-// and session as a plain value has them.
+// A write replaces the TTL of an earlier write, also of another program, and leaves the
+// flags and the session of a plain value.
 func TestPlainValue(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -168,7 +168,7 @@ func TestPlainValue(t *testing.T) {
 	_, err := kv.Put("key", "value", 0)
 	require.NoError(t, err)
 	isPlain()
-	// A value that is there already is written once more all the same.
+	// A write of the same value is a write nevertheless.
 	for call, again := range map[string]func() (*kvdb.KVPair, error){
 		"Put":    func() (*kvdb.KVPair, error) { return kv.Put("key", "value", 0) },
 		"Update": func() (*kvdb.KVPair, error) { return kv.Update("key", "value", 0) },
@@ -202,14 +202,13 @@ func TestPlainValue(t *testing.T) {
 	_, err = kv.Update("key", "value", 0)
 	require.NoError(t, err)
 	isPlain()
-	// It does not die with the session that it had.
+	// It is not deleted with its former session.
 	_, err = client.Session().Destroy(session, nil)
 	require.NoError(t, err)
 	isPlain()
 }
 
-// A write that comes late has its whole TTL all the same. Nobody ends the key
-// much later either.
+// A late write has its whole TTL, and not a much longer one.
 func TestExpiryOfALateWrite(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -242,8 +241,8 @@ func TestExpiryOfALateWrite(t *testing.T) {
 	}
 }
 
-// The session of a write whose outcome is not known, and which did not run, ends
-// by its TTL, or with the value that the write has made late.
+// If the outcome of a write is not known and it did not run, its session ends by its TTL, or
+// with the value if the write runs late.
 func TestSessionOfUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

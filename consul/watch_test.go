@@ -16,7 +16,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A watch asks once for each change, and never twice at a time.
+// A watch makes one query for each change, and one at a time.
 func TestWatchRequests(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -42,7 +42,7 @@ func TestWatchRequests(t *testing.T) {
 	require.Equal(t, 1, o.most, "queries at a time")
 }
 
-// A watch of what is not there does not ask again and again while others write.
+// A watch of a missing key does not make a query for each write to other keys.
 func TestWatchOfNothing(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -63,8 +63,7 @@ func TestWatchOfNothing(t *testing.T) {
 	require.Equal(t, "none/key", receive(t, stream, "an event").Key)
 }
 
-// Each deleted key is named, and one that was written again meanwhile is told to
-// have been deleted before.
+// There is an event for each deleted key, also for one that was created again since.
 func TestDeletedKeysAreNamed(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -99,8 +98,8 @@ func TestDeletedKeysAreNamed(t *testing.T) {
 	}, told)
 }
 
-// Many watches and waiters for locks, each of which has a connection, are in
-// nobody's way.
+// Many watches and waiters for locks, which occupy a connection each, do not delay other
+// calls.
 func TestManyWatches(t *testing.T) {
 	const n = 150
 	cluster := servers.Consul(t, servers.Options{})
@@ -120,8 +119,7 @@ func TestManyWatches(t *testing.T) {
 	}
 }
 
-// A watch goes on when Consul says that it is busy, and waits a little before it
-// asks again.
+// A watch continues when Consul is busy, and waits before its next query.
 func TestWatchOfABusyServer(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -157,8 +155,8 @@ func TestWatchOfABusyServer(t *testing.T) {
 	}
 }
 
-// An index that is older than it was, or 0, makes a watch begin anew: without a
-// gap or a repeat, and without asking again and again.
+// After an index that is smaller than before, or 0, a watch makes a query that does not
+// block. It has neither a gap nor a repeat, and does not query without pause.
 func TestWatchIndexGoesBack(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -196,7 +194,7 @@ func TestWatchIndexGoesBack(t *testing.T) {
 	}
 }
 
-// withIndex is a reply that has another index than Consul gave it.
+// withIndex replaces the index of Consul's reply.
 type withIndex struct {
 	http.ResponseWriter
 	index string
@@ -207,7 +205,7 @@ func (w withIndex) WriteHeader(code int) {
 	w.ResponseWriter.WriteHeader(code)
 }
 
-// A watch ends when its token may not read any more.
+// A watch ends when its token loses the permission to read.
 func TestWatchRefused(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
