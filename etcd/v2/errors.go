@@ -26,7 +26,7 @@ func (e *serverError) Error() string { return fmt.Sprintf("status %d: %v", e.sta
 // refusedError is an answer with a status from 400 to 499.
 type refusedError struct {
 	status int
-	err    error // what the client library made of it
+	err    error // the error of the client library
 }
 
 func (e *refusedError) Error() string { return e.err.Error() }
@@ -63,19 +63,19 @@ func fateOf(err error, sent bool) call.Fate {
 	return call.Perhaps
 }
 
-// isEmptyOntoDirectory recognizes etcd's answer to an update of a directory with
-// an empty value, which it refuses in its own way.
+// isEmptyOntoDirectory reports whether e is etcd's answer to an update of a directory with
+// an empty value, which has a code of its own.
 func (e *serverError) isEmptyOntoDirectory() bool {
 	return e.etcd.Code == client.ErrorCodeRaftInternal && strings.Contains(e.etcd.Cause, "Not a file")
 }
 
-// isProxyWithoutMembers recognizes the answer of etcd's own proxy to a request that
-// it has sent to nobody. Other proxies have the status for one that was cut off, too.
+// isProxyWithoutMembers reports whether e is the answer of etcd's own proxy to a request
+// that it has not forwarded. Other proxies use this status for an interrupted request too.
 func (e *serverError) isProxyWithoutMembers() bool {
 	return e.status == http.StatusServiceUnavailable && strings.Contains(e.etcd.Message, "zero endpoints")
 }
 
-// answer is what etcd answered a request for keys with, when that is an error.
+// answer returns the error that etcd answered to a request for keys.
 func answer(err error) client.Error {
 	var etcd client.Error
 	var failed *serverError
@@ -86,13 +86,13 @@ func answer(err error) client.Error {
 	return etcd
 }
 
-// isPast reports whether an error says that the server does not remember an index any
-// more, or that it is one of another history.
+// isPast reports whether an error says that the server no longer remembers an index, or
+// that it is of another history.
 func isPast(err error) bool {
 	return codeOf(err) == client.ErrorCodeEventIndexCleared || errors.Is(err, kvdb.ErrWatchRevisionCompacted)
 }
 
-// codeOf is the code of the answer, or 0.
+// codeOf returns the code of the answer, or 0.
 func codeOf(err error) int { return answer(err).Code }
 
 // maxErrorBody bounds how many bytes of the body of an error are read.

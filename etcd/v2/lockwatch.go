@@ -22,15 +22,14 @@ const (
 	watchLinger = lockTTL
 )
 
-// lockWatch tells the locks that an instance holds what happens to their nodes. One
-// stream of events serves all of them. A user who may not read the locks of others
-// has a stream for each.
+// lockWatch watches the nodes of the locks that an instance holds. One stream of events
+// serves all of them. A user who may not read the locks of others has a stream for each.
 type lockWatch struct {
 	store *store
 
 	mu      sync.Mutex // protects what is below
 	leases  map[*lease]struct{}
-	told    uint64             // leases know of all events up to this index
+	upTo    uint64             // leases have all events up to this index
 	end     context.CancelFunc // ends the stream; nil without one
 	idle    *time.Timer        // ends the stream when there have been no leases for watchLinger
 	refused bool               // the user may not read the locks of others
@@ -56,7 +55,7 @@ func (w *lockWatch) add(l *lease) {
 	w.idle.Stop()
 	w.leases[l] = struct{}{}
 	if w.end != nil {
-		if w.told > l.Token() {
+		if w.upTo > l.Token() {
 			l.check()
 		}
 		return
@@ -85,7 +84,8 @@ func (w *lockWatch) endIdle() {
 	}
 }
 
-// run watches all locks until ctx ends, or each alone when etcd refuses that.
+// run watches all locks until ctx ends. If the user has no permission for that it watches
+// each lock alone.
 func (w *lockWatch) run(ctx context.Context) {
 	err := w.store.watchLocks(ctx, driver.WatchRequest{Key: locksDir + "/", Prefix: true}, w.since)
 	if codeOf(err) != client.ErrorCodeUnauthorized {
@@ -100,24 +100,25 @@ func (w *lockWatch) run(ctx context.Context) {
 	clear(w.leases)
 }
 
-// since returns the locks to be told of events up to an index.
+// since returns the locks to which events up to an index are delivered.
 func (w *lockWatch) since(index uint64) []*lease {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.told = index
+	w.upTo = index
 	return slices.Collect(maps.Keys(w.leases))
 }
 
-// watchAlone watches a lock by a stream of its own, as long as it is held.
+// watchAlone watches a lock with a stream of its own, as long as it is held.
 func (w *lockWatch) watchAlone(l *lease) {
 	w.store.life.Go(func() {
-		// When etcd refuses that, requests to keep the lock show what became of it.
+		// If the user has no permission for that, the requests of keepAlive show whether the
+		// lock is still held.
 		_ = w.store.watchLocks(l.Context(), driver.WatchRequest{Key: l.key()}, func(uint64) []*lease { return []*lease{l} })
 	})
 }
 
-// watchLocks tells leases the events of a watch, until ctx ends or etcd refuses it.
-// The leases to be told of events up to an index are what leases returns.
+// watchLocks delivers the events of a watch to leases, until ctx ends or etcd refuses it.
+// leases returns those that get the events up to an index.
 func (s *store) watchLocks(ctx context.Context, r driver.WatchRequest, leases func(upTo uint64) []*lease) error {
 	backoff := newBackoff()
 	for {
@@ -156,7 +157,7 @@ func (l *lease) key() string { return strings.TrimPrefix(l.path, "/") }
 // isHidden reports whether events of the directory of locks leave the lock's node out.
 func (l *lease) isHidden() bool { return isHidden(l.key(), locksDir+"/") }
 
-// check makes keepAlive ask at once whether the lock is still held.
+// check makes keepAlive check at once whether the lock is still held.
 func (l *lease) check() {
 	select {
 	case l.checks <- struct{}{}:
@@ -164,8 +165,7 @@ func (l *lease) check() {
 	}
 }
 
-// notice takes note of an event of any lock's node. Requests that keep a lock make
-// no events.
+// notice handles an event of the node of any lock. The requests of keepAlive cause none.
 func (l *lease) notice(event *kvdb.KVPair) {
 	if event.Key == l.key() && event.ModifiedIndex > l.Token() && string(event.Value) != l.value {
 		l.Gone()

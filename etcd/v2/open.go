@@ -23,24 +23,24 @@ const (
 	openTimeout = 8 * time.Second
 	// dialTimeout bounds how long a connection may take to be made.
 	dialTimeout = 3 * time.Second
-	// keepAliveTime is how long a connection can be dead before that is noticed. A
-	// watch without events needs a history of twice the time, see settleTime.
+	// keepAliveTime is how long a connection can be dead before that is detected. A watch
+	// without events needs a history of twice that time, see settleTime.
 	keepAliveTime = 8 * time.Second
-	// idleConns is how many connections to a member are kept for requests to come.
+	// idleConns is how many connections to a member are kept for later requests.
 	idleConns = 128
 )
 
-// keepAlive ends a connection that has been dead for keepAliveTime, on which nobody
-// would notice that events do not come.
+// keepAlive ends a connection that has been dead for keepAliveTime, because a watch does
+// not notice that events are missing.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: keepAliveTime / 4, Interval: keepAliveTime / 4, Count: 3}
 
-// wrapper goes around the transport of all requests; nil for none.
+// wrapper wraps the transport of all requests; nil for none.
 type wrapper func(http.RoundTripper) http.RoundTripper
 
 var declared = settings.Declare("etcd v2",
 	settings.StoreLogin, settings.Consistency, settings.Retries(strconv.Itoa(common.DefaultRetryCount)), settings.Transport)
 
-// open returns a store when etcd has answered.
+// open returns a store after etcd has answered.
 func open(domain string, endpoints []string, options map[string]string, wrap wrapper) (*store, error) {
 	options = declared.Of(options)
 	user, password, err := settings.Login(options)
@@ -51,8 +51,8 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 	if err != nil {
 		return nil, err
 	}
-	// It does not bound the number of connections: watches keep theirs busy, and
-	// must not be in the way of other calls.
+	// It does not bound the number of connections, because watches occupy some and must
+	// not delay other calls.
 	transport := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive}).DialContext,
 		TLSHandshakeTimeout: dialTimeout,
@@ -86,8 +86,9 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 	return s, nil
 }
 
-// login looks whether etcd knows the user. It does not tell that from whether he
-// may do something: so it is something he may, in the domain or anywhere.
+// login checks whether etcd accepts the user and password. etcd answers the same when the
+// user has no permission, so login makes a request for which he has permission, in the
+// domain or at loginPath.
 func (s *store) login(ctx context.Context, domain string) error {
 	var err error
 	for _, path := range []string{loginPath(s.pool.user), "/" + domain + "/" + noKey} {

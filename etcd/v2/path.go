@@ -9,15 +9,15 @@ import (
 	"go.etcd.io/etcd/client/v2"
 )
 
-// Directories at the root, which the server hides: of locks, and of nodes that are
-// never there but that users may read.
+// Directories at the root, which the server hides. One has the locks, the other has nodes
+// that never exist but that users have permission to read.
 const (
 	locksDir = "_kvdb-locks"
 	usersDir = "_kvdb-users"
 )
 
 // checkKey folds runs of slashes and drops those at the ends, as the server does,
-// and refuses what it would take for another key.
+// and refuses a key that the server would change otherwise.
 func checkKey(key string) (string, error) {
 	folded, err := checkPrefix(key)
 	if err != nil {
@@ -61,26 +61,26 @@ func checkComponent(component string, isLocks bool) error {
 	return nil
 }
 
-// directory is the deepest directory that a prefix contains, with a slash at its
+// directory returns the deepest directory that a prefix contains, with a slash at its
 // end; "" for the root.
 func directory(prefix string) string { return prefix[:strings.LastIndexByte(prefix, '/')+1] }
 
-// keyOf is the key of a node.
+// keyOf returns the key of a node.
 func keyOf(n *client.Node) string { return strings.TrimPrefix(n.Key, "/") }
 
-// isReadable reports whether a key is shown by etcd as it is. What is not UTF-8 is shown
-// with U+FFFD, and nobody knows what it was.
+// isReadable reports whether etcd returned a key unchanged. It replaces what is not UTF-8
+// by U+FFFD.
 func isReadable(key string) bool { return !strings.ContainsRune(key, utf8.RuneError) }
 
 // isHidden reports whether the server hides a key from a list of dir, which ends in
 // a slash or is empty.
 func isHidden(key, dir string) bool { return strings.Contains("/"+key[len(dir):], "/_") }
 
-// lockPath is where the lock of a key is. Locks of a key and of one below it can
-// both be there, since slashes are not slashes.
+// lockPath returns the path of the lock of a key. It escapes slashes, so that the locks of
+// a key and of one below it can both exist.
 func lockPath(key string) string { return "/" + locksDir + "/" + escape(key) }
 
-// loginPath is a node that the user may read.
+// loginPath returns the path of a node that the user may read.
 func loginPath(user string) string { return "/" + usersDir + "/" + escape(user) }
 
 // lockedKey is the inverse of lockPath.

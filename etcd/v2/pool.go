@@ -20,14 +20,13 @@ import (
 // opTimeout bounds every call.
 const opTimeout = 10 * time.Second
 
-// newBackoff is what callers wait between two tries.
+// newBackoff returns the waits between two tries.
 func newBackoff() retry.Backoff {
 	return retry.Backoff{Min: 20 * time.Millisecond, Max: common.DefaultIntervalBetweenRetries}
 }
 
-// pool sends requests to one of several members, to the same one until that
-// fails. The client library could do that too, but it sends writes again that
-// may have run.
+// pool sends requests to one of several members, to the same one until that fails. The
+// client library can do that too, but it resends writes that may have run.
 type pool struct {
 	*call.Pool[*member]
 	base           http.RoundTripper
@@ -101,7 +100,7 @@ func (p *pool) keys(ctx context.Context, k call.Kind, request func(context.Conte
 	})
 }
 
-// errNoNode: it cannot be an etcd that has answered.
+// errNoNode says that an answer is not from etcd.
 var errNoNode = errors.New("the answer has no node")
 
 // attempt makes one request of m, and calls begun when the answer begins.
@@ -117,8 +116,8 @@ func attempt[T any](ctx context.Context, m *member, begun func(), request func(c
 	return reply, fateOf(err, c.sent.Load()), err
 }
 
-// pingKey is read, and need not be there or be readable, to see whether a member
-// can reach a majority.
+// pingKey is read to see whether a member can reach a majority. It need not exist or be
+// readable.
 const pingKey = "/kvdb/bootstrap"
 
 // ping returns when a majority has answered.
@@ -144,7 +143,7 @@ func (p *pool) serves(ctx context.Context, c *memberClient) (struct{}, error) {
 	switch codeOf(err) {
 	case client.ErrorCodeKeyNotFound, client.ErrorCodeNotDir:
 		return struct{}{}, nil
-	case client.ErrorCodeUnauthorized: // it is there, and who may do what is for others to say
+	case client.ErrorCodeUnauthorized: // it serves, and permissions do not matter here
 		return struct{}{}, nil
 	}
 	if err == nil && reply.Node == nil {

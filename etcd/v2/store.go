@@ -13,13 +13,14 @@ import (
 )
 
 const (
-	// maxForm is the longest form in bytes that a server reads, which is what a value
-	// is sent in. It would cut the connection of a longer one, perhaps before its answer.
+	// maxForm is the length in bytes of the longest form that a server reads. A value is
+	// sent in a form. The server closes the connection of a longer one, perhaps before it
+	// answers.
 	maxForm = 10 << 20
 	// maxValue leaves room in the form for the names and the TTL.
 	maxValue = maxForm - 64
-	// maxTTL keeps times of expiry within what the server can express: what is beyond
-	// would expire at once.
+	// maxTTL keeps the time of expiry within what the server can represent. A later one
+	// would be in the past.
 	maxTTL = 100 * 365 * 24 * time.Hour
 )
 
