@@ -11,40 +11,29 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/portworx/kvdb"
-)
-
-// fate is what an error tells about the request.
-type fate int
-
-const (
-	refused  fate = iota // etcd, or the client, looked at it and said no
-	notRun               // it certainly did not run; another try may do better
-	perhaps              // it may have run
-	canceled             // the caller's context has ended, before it was sent
+	"github.com/portworx/kvdb/internal/call"
 )
 
 // fateOf classifies the error of a request. sent reports whether it was handed to
 // a connection.
-func fateOf(ctx context.Context, err error, sent bool) fate {
+func fateOf(err error, sent bool) call.Fate {
 	switch {
 	case errors.Is(rpctypes.Error(err), rpctypes.ErrNoLeader), // refused at the door, for requests that require one
 		errors.Is(rpctypes.Error(err), rpctypes.ErrUnhealthy), // the same for changes of members, until all are connected
 		errors.Is(rpctypes.Error(err), rpctypes.ErrTooManyRequests),
 		errors.Is(rpctypes.Error(err), rpctypes.ErrAuthOldRevision), // users were changed since it was sent
 		status.Convert(err).Message() == status.Convert(rpctypes.ErrGRPCNotSupportedForLearner).Message():
-		return notRun
-	case !sent && ctx.Err() != nil:
-		return canceled
+		return call.NotRun
 	case !sent && status.Code(err) == codes.ResourceExhausted: // larger than the client may send
-		return refused
+		return call.Refused
 	case !sent:
-		return notRun
+		return call.NotRun
 	}
 	switch code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Internal, codes.DataLoss, codes.Aborted:
-		return perhaps
+		return call.Perhaps
 	}
-	return refused
+	return call.Refused
 }
 
 // code returns the gRPC code of an error, also of an error that the client library

@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/retry"
 )
 
@@ -194,7 +195,7 @@ func (h *hub) serve(again bool) (up bool, err error) {
 // is permanent, such as a wrong password. Watches that were created before wait for
 // the next stream.
 func (h *hub) refuse(err error) {
-	if fateOf(h.s.life.Context(), err, true) != refused {
+	if fateOf(err, true) != call.Refused {
 		return
 	}
 	h.mu.Lock()

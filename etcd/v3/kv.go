@@ -11,6 +11,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/call"
 )
 
 // smallValue is the size in bytes up to which put asks for the whole previous pair
@@ -56,7 +57,7 @@ func keyStrings(kvs []*mvccpb.KeyValue) []string {
 }
 
 func (s *store) rangeOf(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
-	reply, err := readFrom(ctx, s, !r.Serializable, func(ctx context.Context) (*pb.RangeResponse, error) {
+	reply, err := send(ctx, s, call.Repeatable, !r.Serializable, func(ctx context.Context) (*pb.RangeResponse, error) {
 		return s.kv.Range(ctx, r, s.callOpts...)
 	})
 	if errors.Is(err, rpctypes.ErrFutureRev) { // The store went back, so its history does not have the revision.

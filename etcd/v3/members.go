@@ -14,6 +14,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/internal/members"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/settings"
 )
 
@@ -83,7 +84,7 @@ func (s memberAPI) Remove(ctx context.Context, m members.Member) error {
 // ListMembers implements [driver.MemberAdmin]. Without a quorum, when the list is needed
 // most, it returns the members as one of them knows them.
 func (s *store) ListMembers(ctx context.Context) (map[uint64]*kvdb.MemberInfo, error) {
-	quorum, cancel := driver.WithTimeLimit(ctx, attemptTimeout)
+	quorum, cancel := driver.WithTimeLimit(ctx, call.AttemptTimeout)
 	defer cancel()
 	all, err := memberAPI{s}.List(quorum)
 	if errors.Is(err, kvdb.ErrNoConnection) {

@@ -66,9 +66,10 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 	s := &store{
 		life:     life.New(),
 		callOpts: []grpc.CallOption{grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(math.MaxInt32)},
-		domain:   domain, locks: domain + domain, secure: read.TLS != nil, stale: read.Stale, retries: read.Retries,
+		domain:   domain, locks: domain + domain, secure: read.TLS != nil, stale: read.Stale,
 		attempts: keyed{busy: map[string]chan struct{}{}}, sessionTurn: make(chan struct{}, 1), revoking: make(chan struct{}, maxRevoking), endpoints: read.Given,
 	}
+	s.calls = s.policy(read.Retries)
 	s.Admin = members.NewAdmin(memberAPI{s}, settings.Etcd3, s.secure)
 	s.hub = newHub(s)
 	s.history.onWentBack = s.hub.wentBack

@@ -13,6 +13,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/common"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/held"
 	"github.com/portworx/kvdb/internal/retry"
 )
@@ -114,7 +115,7 @@ func (se *session) keepAlive() {
 func (se *session) renew() (renewed bool, err error) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(se.ctx))
 	defer cancel()
-	silent := time.AfterFunc(attemptTimeout, cancel)
+	silent := time.AfterFunc(call.AttemptTimeout, cancel)
 	defer silent.Stop()
 	stream, err := se.s.lease.LeaseKeepAlive(ctx, se.s.callOpts...)
 	if err != nil {
@@ -146,6 +147,6 @@ func (se *session) renew() (renewed bool, err error) {
 		case <-ctx.Done():
 			return renewed, ctx.Err()
 		}
-		silent.Reset(attemptTimeout)
+		silent.Reset(call.AttemptTimeout)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/internal/members"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/life"
 )
 
@@ -34,11 +35,11 @@ type store struct {
 	watcher  pb.WatchClient
 	callOpts []grpc.CallOption
 
-	domain  string // "" or with a slash at its end
-	locks   string // what the keys of locks begin with
-	secure  bool   // whether endpoints are https
-	stale   bool   // whether reads may be stale
-	retries int    // how often a request is sent again
+	domain string // "" or with a slash at its end
+	locks  string // what the keys of locks begin with
+	secure bool   // whether endpoints are https
+	stale  bool   // whether reads may be stale
+	calls  call.Policy
 
 	history     history
 	hub         *hub

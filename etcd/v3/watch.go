@@ -111,7 +111,7 @@ func (s *store) newWatch(ctx context.Context, keys keyRange, from start) *watch 
 }
 
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
-	starting, cancel := bounded(ctx)
+	starting, cancel := driver.WithTimeLimit(ctx, opTimeout)
 	defer cancel()
 	for {
 		w, err := s.register(ctx, starting, r)

@@ -48,8 +48,10 @@ type Policy struct {
 	// Limit bounds each call; 0 leaves that to its context.
 	Limit time.Duration
 	// AttemptTimeout is how long an endpoint may take to begin its answer to a
-	// Repeatable request, before that is sent again; 0 is as long as the call.
+	// Repeatable request, before that is sent again; 0 is as long as the call. With
+	// Whole it is the time for all of the answer.
 	AttemptTimeout time.Duration
+	Whole          bool
 	// Retries is how often a request is sent again at most.
 	Retries int
 	// Backoff is the wait between two attempts.
@@ -109,7 +111,12 @@ func (p *Policy) bounded(ctx context.Context) (context.Context, context.CancelFu
 
 // attempt calls send once.
 func (p *Policy) attempt(ctx context.Context, k Kind, send Attempt) (Fate, error) {
-	if k == Once || p.AttemptTimeout == 0 {
+	switch {
+	case k == Once || p.AttemptTimeout == 0:
+		return send(ctx, func() {})
+	case p.Whole:
+		ctx, cancel := driver.WithTimeLimit(ctx, p.AttemptTimeout)
+		defer cancel()
 		return send(ctx, func() {})
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -127,16 +127,24 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// An answer that has begun may take its time.
+// An answer that has begun may take its time, unless the time is that of the whole answer.
 func TestBegun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := call.Policy{AttemptTimeout: call.AttemptTimeout}
-		require.NoError(t, p.Do(t.Context(), call.Repeatable, func(ctx context.Context, begun func()) (call.Fate, error) {
-			begun()
-			time.Sleep(2 * call.AttemptTimeout) // in the bubble
-			return call.Perhaps, ctx.Err()
-		}))
-	})
+	for _, whole := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			p := call.Policy{AttemptTimeout: call.AttemptTimeout, Whole: whole}
+			err := p.Do(t.Context(), call.Repeatable, func(ctx context.Context, begun func()) (call.Fate, error) {
+				begun()
+				time.Sleep(2 * call.AttemptTimeout) // in the bubble
+				return call.Perhaps, ctx.Err()
+			})
+			if !whole {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, kvdb.ErrNoConnection)
+			require.ErrorIs(t, err, context.DeadlineExceeded, "the client was told of a deadline")
+		})
+	}
 }
 
 // Where another endpoint may do better, it is asked at once.
