@@ -5,23 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/go-zookeeper/zk"
 
-	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/retry"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
-)
-
-// fate is what an error says about a request.
-type fate int
-
-const (
-	answered fate = iota // the server has answered, perhaps with an error
-	notRun               // it certainly did not run
-	perhaps              // it may have run
 )
 
 // reconfiguring is the text of the error of a reconfiguration during another one.
@@ -31,21 +20,21 @@ const reconfiguring = "unknown error: -14"
 // reconfiguration without a quorum, one during another one, and a quota that is used up.
 var refusals = []string{"unknown error: -6", "unknown error: -13", reconfiguring, "unknown error: -125"}
 
-// fateOf returns the fate of a request that has ended with err.
-func fateOf(err error) fate {
+// fateOf returns the fate of a request that has ended with err, which may be nil.
+func fateOf(err error) call.Fate {
 	switch {
 	case err == nil:
-		return answered
+		return call.Refused
 	case errors.Is(err, zk.ErrNoServer), errors.Is(err, zk.ErrSessionExpired), errors.Is(err, zk.ErrSessionMoved):
-		return notRun
+		return call.NotRun
 	case errors.Is(err, zk.ErrNoNode), errors.Is(err, zk.ErrBadVersion), errors.Is(err, zk.ErrNodeExists),
 		errors.Is(err, zk.ErrNotEmpty), errors.Is(err, zk.ErrNoChildrenForEphemerals), errors.Is(err, zk.ErrNoAuth),
 		errors.Is(err, zk.ErrInvalidACL), errors.Is(err, zk.ErrAuthFailed), errors.Is(err, zk.ErrReconfigDisabled),
 		errors.Is(err, zk.ErrBadArguments), errors.Is(err, zk.ErrInvalidPath), errors.Is(err, zk.ErrShortBuffer),
 		slices.Contains(refusals, err.Error()):
-		return answered
+		return call.Refused
 	}
-	return perhaps
+	return call.Perhaps
 }
 
 // read sends reads that see all writes that were acknowledged before, unless the option
@@ -59,7 +48,7 @@ func (s *store) read(ctx context.Context, r conn.Request) error {
 
 // sync sends reads behind a sync, so that they see all writes that were acknowledged before.
 func (s *store) sync(ctx context.Context, r conn.Request) error {
-	return s.call(ctx, true, func(c *zk.Conn) error {
+	return s.repeat(ctx, func(c *zk.Conn) error {
 		f := s.main.StartSync()
 		if err := f.Sent(ctx); err != nil {
 			return lost(err)
@@ -77,31 +66,21 @@ func lost(err error) error { return fmt.Errorf("%w: %w", conn.ErrAbandoned, err)
 
 // peek sends reads that may see an old state, but none older than earlier replies to this
 // instance.
-func (s *store) peek(ctx context.Context, r conn.Request) error { return s.call(ctx, true, r) }
+func (s *store) peek(ctx context.Context, r conn.Request) error { return s.repeat(ctx, r) }
 
-// write sends a write. It is sent again only when it certainly had no effect.
-func (s *store) write(ctx context.Context, r conn.Request) error { return s.call(ctx, false, r) }
+// repeat sends requests that may run twice without harm.
+func (s *store) repeat(ctx context.Context, r conn.Request) error {
+	return s.send(ctx, call.Repeatable, r)
+}
 
-// call sends a request until the server has answered. After a request that may have run it
-// goes on only if the request is repeatable.
-func (s *store) call(ctx context.Context, repeatable bool, r conn.Request) error {
-	again := retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}
-	var err error
-	for n := 0; ; n++ {
-		if err := s.reach(ctx, err); err != nil {
-			return err
-		}
-		err = s.main.Run(ctx, r)
-		switch fate := fateOf(err); {
-		case fate == answered:
-			return err
-		case fate == perhaps && !repeatable:
-			return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, driver.WithCause(ctx, err))
-		}
-		if s.retries > 0 && n >= s.retries || again.Wait(ctx) != nil {
-			return driver.NotReached(ctx, err)
-		}
-	}
+// write sends a write, which must not run twice.
+func (s *store) write(ctx context.Context, r conn.Request) error { return s.send(ctx, call.Once, r) }
+
+func (s *store) send(ctx context.Context, k call.Kind, r conn.Request) error {
+	return s.calls.Do(ctx, k, func(ctx context.Context, _ func()) (call.Fate, error) {
+		err := s.main.Run(ctx, r)
+		return fateOf(err), err
+	})
 }
 
 // reach waits until requests can be sent, for opTimeout at most, so that a call that may take longer

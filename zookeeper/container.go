@@ -36,7 +36,7 @@ func (s *store) makeContainer(ctx context.Context, path string, acl []zk.ACL) er
 	if path == "/"+own {
 		acl = zk.WorldACL(zk.PermAll) // all users share it
 	}
-	return s.call(ctx, true, func(c *zk.Conn) error {
+	return s.repeat(ctx, func(c *zk.Conn) error {
 		_, err := c.CreateContainer(path, []byte{}, zk.FlagContainer, acl)
 		return err
 	})
@@ -59,7 +59,7 @@ func (s *store) makeDirectory(ctx context.Context, path string, err error) error
 func (s *store) makeShared(ctx context.Context, path string) error {
 	everyone := zk.WorldACL(zk.PermAll)
 	for {
-		err := s.call(ctx, true, func(c *zk.Conn) error {
+		err := s.repeat(ctx, func(c *zk.Conn) error {
 			_, err := c.Create(path, []byte{}, zk.FlagPersistent, everyone)
 			return err
 		})

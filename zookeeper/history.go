@@ -10,6 +10,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
@@ -65,7 +66,7 @@ func (m *mark) continues(ctx context.Context, x *conn.Conn, seen int64) (bool, e
 			found = stat
 		}
 		written, err = m.write(c)
-		if err != nil && fateOf(err) == answered { // the user may only read, or a quota is used up
+		if err != nil && fateOf(err) == call.Refused { // the user may only read, or a quota is used up
 			written, err = nil, nil
 		}
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/call"
 )
 
 // A lock is held in one of two ways. Where there is no znode at the key, the lock is an
@@ -142,12 +143,12 @@ func (s *store) release(ctx context.Context, h hold, sent bool) error {
 			ops[1] = &zk.DeleteRequest{Path: h.path, Version: stat.Version}
 		}
 		var failed int
-		err = s.call(ctx, true, func(c *zk.Conn) error {
+		err = s.repeat(ctx, func(c *zk.Conn) error {
 			results, err := c.Multi(ops...)
 			if !errors.Is(err, zk.ErrConnectionClosed) {
 				failed = slices.IndexFunc(results, func(r zk.MultiResponse) bool { return r.Error != nil })
 			}
-			sent = sent || fateOf(err) == perhaps
+			sent = sent || fateOf(err) == call.Perhaps
 			return err
 		})
 		switch {
@@ -185,7 +186,7 @@ func (s *store) findProof(ctx context.Context, h *hold) (found bool, err error) 
 func (s *store) makeProof(ctx context.Context, h hold) error {
 	everyone := zk.WorldACL(zk.PermAll)
 	for {
-		err := s.call(ctx, true, func(c *zk.Conn) error {
+		err := s.repeat(ctx, func(c *zk.Conn) error {
 			_, err := c.Create(h.proof(), []byte{}, zk.FlagEphemeral, everyone)
 			return err
 		})
@@ -203,7 +204,7 @@ func (s *store) makeProof(ctx context.Context, h hold) error {
 
 // removeProof is the end of release when the lock's znode is gone, or another one.
 func (s *store) removeProof(ctx context.Context, h hold, sent bool) error {
-	err := s.call(ctx, true, func(c *zk.Conn) error { return c.Delete(h.proof(), -1) })
+	err := s.repeat(ctx, func(c *zk.Conn) error { return c.Delete(h.proof(), -1) })
 	switch {
 	case err != nil && !errors.Is(err, zk.ErrNoNode):
 		return err
@@ -358,7 +359,7 @@ func (s *store) askForRoom(ctx context.Context, lock *lockNode) error {
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	err = s.call(ctx, true, func(c *zk.Conn) error {
+	err = s.repeat(ctx, func(c *zk.Conn) error {
 		_, err := c.Multi(
 			&zk.CheckVersionRequest{Path: hold{path: lock.path, mark: info.Mark}.proof(), Version: -1},
 			&zk.SetDataRequest{Path: lock.path, Data: value, Version: lock.stat.Version})

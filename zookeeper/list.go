@@ -10,6 +10,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/call"
 )
 
 // snapshotTimeout bounds a Snapshot, whose time depends on the size of the tree.
@@ -26,7 +27,7 @@ func (s *store) readView(ctx context.Context, w walk, unique bool) (*treeView, i
 	view := newTreeView(w)
 	var connections, first, last int64 // connections is their number when view was begun
 	for round := 0; ; round++ {
-		err := s.call(ctx, true, func(*zk.Conn) error {
+		err := s.repeat(ctx, func(*zk.Conn) error {
 			if round == 0 && !s.stale {
 				if err := s.main.StartSync().Wait(ctx); err != nil {
 					return lost(err)
@@ -43,7 +44,7 @@ func (s *store) readView(ctx context.Context, w walk, unique bool) (*treeView, i
 			indexed := make(chan error, 1)
 			go func() { indexed <- s.makeIndex(ctx) }()
 			err := w.update(ctx, s.main, view, first)
-			if indexErr := <-indexed; err == nil && fateOf(indexErr) == answered && indexErr != nil {
+			if indexErr := <-indexed; err == nil && indexErr != nil && fateOf(indexErr) == call.Refused {
 				unique = false // the user may only read, or a quota is used up
 			} else {
 				err = errors.Join(err, indexErr)

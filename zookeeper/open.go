@@ -1,9 +1,11 @@
 package zookeeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/call"
+	"github.com/portworx/kvdb/internal/retry"
 	"github.com/portworx/kvdb/internal/settings"
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
@@ -33,7 +37,8 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &store{acl: o.acl, stale: o.Stale, retries: o.Retries, endpoints: o.Given, secure: o.TLS != nil, maxRequest: o.maxRequest}
+	s := &store{acl: o.acl, stale: o.Stale, endpoints: o.Given, secure: o.TLS != nil, maxRequest: o.maxRequest}
+	s.calls = call.Policy{Retries: cmp.Or(o.Retries, math.MaxInt), Backoff: retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}, Ready: s.reach}
 	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.leases.start(s)
 	s.servers.Set(o.Endpoints)

@@ -28,7 +28,7 @@ func maybeContainer(stat *zk.Stat) bool { return stat.Cversion > 0 || stat.Versi
 // znode is gone.
 func (s *store) makeSentinel(ctx context.Context, path string) error {
 	for {
-		err := s.call(ctx, true, func(c *zk.Conn) error {
+		err := s.repeat(ctx, func(c *zk.Conn) error {
 			_, err := c.Create(sentinelPath(path), []byte{}, zk.FlagPersistent, s.acl)
 			return err
 		})
@@ -70,7 +70,7 @@ func isSentinel(op any) bool {
 // removeSentinel removes the sentinel of a key that another program has deleted without
 // this library.
 func (s *store) removeSentinel(ctx context.Context, path string) error {
-	err := s.call(ctx, true, func(c *zk.Conn) error { return c.Delete(sentinelPath(path), -1) })
+	err := s.repeat(ctx, func(c *zk.Conn) error { return c.Delete(sentinelPath(path), -1) })
 	if errors.Is(err, zk.ErrNoNode) {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
@@ -31,8 +32,8 @@ type store struct {
 	servers     conn.Servers
 	hub         *hub
 	acl         []zk.ACL
-	stale       bool                    // reads need not see the latest writes
-	retries     int                     // how often a request is sent again; 0: as often as there is time
+	stale       bool // reads need not see the latest writes
+	calls       call.Policy
 	secure      bool                    // connections use TLS
 	maxRequest  int                     // size in bytes of the largest request that the servers take
 	generations cache[int, int32]       // their versions, by number

@@ -11,6 +11,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/call"
 )
 
 // stream implements driver.Stream.
@@ -89,7 +90,7 @@ func (w *stream) begin() error {
 		if w.ctx.Err() != nil {
 			return driver.WithCause(w.ctx, nil)
 		}
-		if fateOf(err) == answered {
+		if fateOf(err) == call.Refused {
 			return err
 		}
 	}
@@ -133,7 +134,7 @@ func (w *stream) Next() ([]*kvdb.KVPair, error) {
 			return nil, err
 		}
 		if err := w.round(x); err != nil {
-			if fateOf(err) == answered {
+			if fateOf(err) == call.Refused {
 				return nil, err
 			}
 			if err := awaitEnd(w.ctx, x); err != nil {

@@ -20,9 +20,9 @@ const (
 	// Refused: the store, or its client, looked at the request and said no. It is
 	// not sent again. Its error is the error of the call.
 	Refused Fate = iota
-	// NotRun: it certainly did not run. It is sent again. When there are no more
-	// retries or the context has ended, the error of the call is that of
-	// driver.NotReached.
+	// NotRun: it certainly did not run. It is sent again, until there are no more
+	// retries or the context has ended. Then the error of the call is that of
+	// driver.NotReached: kvdb.ErrNoConnection, unless the caller has given up.
 	NotRun
 	// Perhaps: it may have run. A request that is Repeatable is treated as one that
 	// did not run. Any other is not sent again, and the error of the call wraps
@@ -65,8 +65,8 @@ type Policy struct {
 	Ready func(ctx context.Context, before error) error
 }
 
-// Attempt sends a request, and returns what became of it if it has failed. It
-// calls begun, if it can tell, when the answer begins.
+// Attempt sends a request, and returns what became of it if there is an error. It calls
+// begun when the answer begins, if it can tell.
 type Attempt func(ctx context.Context, begun func()) (Fate, error)
 
 // Do makes a request: send is called until it is answered or may not be sent
@@ -100,8 +100,8 @@ func (p *Policy) Do(ctx context.Context, k Kind, send Attempt) error {
 	}
 }
 
-// bounded returns a context that ends with ctx, and after the limit at most. The
-// engine bounds most calls itself.
+// bounded returns a context that ends with ctx, and after the limit at most. It is ctx
+// itself when the engine has bounded the call already.
 func (p *Policy) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); p.Limit == 0 || ok && time.Until(deadline) <= p.Limit {
 		return ctx, func() {}
