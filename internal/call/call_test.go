@@ -64,6 +64,7 @@ func TestDo(t *testing.T) {
 		"the last retry":               {call.Repeatable, 2, fails(2, errSevered), 3, nil},
 		"no more retries, once":        {call.Once, 2, fails(3, errDown), 3, kvdb.ErrNoConnection},
 		"no more retries":              {call.Repeatable, 2, fails(3, errSevered), 3, kvdb.ErrNoConnection},
+		"the last error is told":       {call.Repeatable, 1, []error{errDown, errSevered}, 2, kvdb.ErrNoConnection},
 		"no retries, once":             {call.Once, 0, fails(1, errDown), 1, kvdb.ErrNoConnection},
 		"no retries":                   {call.Repeatable, 0, fails(1, errSevered), 1, kvdb.ErrNoConnection},
 	} {
@@ -167,6 +168,26 @@ func TestAtOnce(t *testing.T) {
 			waited := time.Since(began)
 			require.True(t, waited >= time.Duration(c.waits)*time.Hour/2 && waited <= time.Duration(c.waits)*time.Hour, waited)
 		}
+	})
+}
+
+// Nothing is sent any more when the context has ended, also when a client sees its deadline
+// before it does.
+func TestEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := call.Policy{Retries: 9, AtOnce: func(int, error) bool { return true }}
+		deadline := time.Now().Add(time.Second)
+		ctx, cancel := context.WithDeadline(t.Context(), deadline.Add(time.Millisecond))
+		defer cancel()
+		n := 0
+		err := p.Do(lateContext{ctx, deadline}, call.Repeatable, func(context.Context, func()) (call.Fate, error) {
+			n++
+			time.Sleep(time.Until(deadline)) // in the bubble
+			return call.NotRun, errDown
+		})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NotErrorIs(t, err, kvdb.ErrNoConnection)
+		require.Equal(t, 1, n, "requests")
 	})
 }
 

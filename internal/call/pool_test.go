@@ -89,8 +89,24 @@ func TestCurrent(t *testing.T) {
 	}
 	p.Avoid("b")
 	require.Equal(t, "a", p.Current(), "b is not the current one")
+	var of []string
+	require.Equal(t, errNo, p.Call(t.Context(), call.Repeatable, asked(&of, errNo)))
+	require.Equal(t, "a", p.Current(), "an endpoint that refuses is well")
 	require.Equal(t, []string{"a", "b", "c"}, p.Given())
 	require.ElementsMatch(t, p.Given(), p.All())
+}
+
+// There is a wait after each round of all endpoints.
+func TestRounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := call.NewPool[string](call.Policy{Backoff: retry.Backoff{Min: time.Hour, Max: time.Hour}, Retries: 9})
+		p.Replace([]string{"a", "b"}, nil)
+		var of []string
+		began := time.Now()
+		require.NoError(t, p.Call(t.Context(), call.Once, asked(&of, errDown, errDown, errDown, errDown)))
+		require.Len(t, of, 5)
+		require.InDelta(t, 90*time.Minute, time.Since(began), float64(30*time.Minute))
+	})
 }
 
 // When the caller gives up, that says nothing about the endpoint.
@@ -155,6 +171,7 @@ func TestFirst(t *testing.T) {
 			{[]string{"silent", "silent", "silent", "silent", "a", "b"}, time.Second, "a", nil},
 			{[]string{"no"}, 0, "no", errNo},
 			{[]string{"silent", "down"}, 10 * time.Second, "silent", kvdb.ErrNoConnection},
+			{[]string{"down", "no"}, 10 * time.Second, "down", kvdb.ErrNoConnection},
 		} {
 			p := newPool(0, c.endpoints...)
 			ctx, cancel := driver.WithTimeLimit(t.Context(), 10*time.Second)
@@ -217,6 +234,25 @@ func TestOutOfTime(t *testing.T) {
 		require.ErrorIs(t, err, driver.ErrTimeLimit)
 		require.ErrorIs(t, err, kvdb.ErrNoConnection)
 	}
+}
+
+// So does that of First.
+func TestFirstOutOfTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := driver.WithTimeLimit(t.Context(), time.Second)
+		defer cancel()
+		asked := 0
+		err := newPool(0, "a").First(ctx, func(ctx context.Context, _ string, _ func()) (call.Fate, error) {
+			if asked++; asked == 1 {
+				return call.NotRun, errDown
+			}
+			<-ctx.Done()
+			return call.NotRun, ctx.Err()
+		})
+		require.ErrorIs(t, err, errDown)
+		require.ErrorIs(t, err, driver.ErrTimeLimit)
+		require.ErrorIs(t, err, kvdb.ErrNoConnection)
+	})
 }
 
 // An endpoint that is silent costs a read a while, and a write all its time. One
