@@ -14,7 +14,7 @@ THREE := 'Conformance$$/three'
 
 .PHONY: help
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The packages whose tests start real servers.
 SERVERS := ./consul/... ./etcd/... ./zookeeper ./test/servers ./examples/leader ./examples/quickstart ./internal/testing/bench
@@ -23,32 +23,32 @@ SERVERS := ./consul/... ./etcd/... ./zookeeper ./test/servers ./examples/leader 
 OUTSIDE := test/outside
 
 .PHONY: test
-test: ## all tests that need no servers, with the race detector
+test: ## run all tests that need no servers, with the race detector
 	$(GO) test -race -timeout 40m $$($(GO) list ./... | grep -v -x -F "$$($(GO) list $(SERVERS))")
 
 .PHONY: test-servers
-test-servers: servers ## the tests of the stores on real servers, with the race detector
+test-servers: servers ## run the tests that need real servers, with the race detector
 	CI=true $(GO) test -race -p 2 -timeout 60m $(SERVERS)
 	CI=true $(GO) -C $(OUTSIDE) test -timeout 30m ./...
 
 .PHONY: outages
-outages: servers ## the suite with its cases about outages, and two minutes of faults, on every store that has servers
+outages: servers ## run the suite with its cases about outages, and two minutes of faults, on each store with servers
 	CI=true $(GO) test -race -p 1 -timeout 0 -run Conformance $(ON_SERVERS) -args -kvdb.outages -kvdb.all
 	CI=true $(GO) test -race -p 1 -timeout 0 -run TestFaults $(ON_SERVERS) -args -kvdb.faults=2m
 
 .PHONY: short
-short: ## the quick tests only, without the race detector
+short: ## run the quick tests only, without the race detector
 	$(GO) test -short ./...
 
 .PHONY: stress
-stress: ## the suite on mem and bolt COUNT times in random order, and tests at the size that is promised
+stress: ## run tests at full size, and the suite on mem and bolt COUNT times in random order
 	$(GO) test -race -timeout 0 ./mem ./internal/tree -args -kvdb.keys=1000000
 	$(GO) test -race -timeout 0 ./bolt -args -kvdb.all -kvdb.keys=100000 -kvdb.kills=200
 	$(GO) test -race -timeout 0 ./internal/testing/modeltest -args -kvdb.rounds=425
 	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout 0 -run Conformance $(EMBEDDED)
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME
+fuzz: ## run every fuzz target for FUZZTIME
 	@set -e; packages=$$($(GO) list ./...); for package in $$packages; do \
 		listed=$$($(GO) test -list '^Fuzz' $$package); \
 		for target in $$(echo "$$listed" | grep '^Fuzz' || true); do \
@@ -58,7 +58,7 @@ fuzz: ## every fuzz target for FUZZTIME
 	done
 
 .PHONY: lint
-lint: ## gofmt, go vet and staticcheck (configured in staticcheck.conf)
+lint: ## run gofmt, go vet and staticcheck (configured in staticcheck.conf)
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not gofmt-clean:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
@@ -66,7 +66,7 @@ lint: ## gofmt, go vet and staticcheck (configured in staticcheck.conf)
 	$(GO) -C $(OUTSIDE) vet ./...
 
 .PHONY: generate
-generate: ## the generated files anew
+generate: ## write the generated files
 	$(GO) generate ./...
 
 .PHONY: bench
@@ -74,12 +74,12 @@ bench: servers ## measure against the raw stores and write BENCHMARKS.md
 	$(GO) run ./internal/testing/bench -o BENCHMARKS.md $(BENCHARGS)
 
 .PHONY: matrix
-matrix: servers ## the table in docs/capabilities.md
+matrix: servers ## write the table in docs/capabilities.md
 	@set -e; reports=$$(mktemp -d); trap 'rm -rf "$$reports"' EXIT; \
 	$(GO) test -run Conformance $(EMBEDDED) -args -kvdb.report="$$reports"; \
 	CI=true $(GO) test -p 2 -run $(THREE) $(ON_SERVERS) -args -kvdb.report="$$reports"; \
 	$(GO) run ./internal/testing/matrix "$$reports" docs/capabilities.md
 
 .PHONY: servers
-servers: ## build the real servers that tests run against (cached)
+servers: ## build the real servers for the tests (cached)
 	tools/servers.sh

@@ -64,7 +64,7 @@ func (kv *view) ListMembers() (map[uint64]*kvdb.MemberInfo, error) {
 	defer cancel()
 	members, err := kv.members.ListMembers(ctx)
 	if err == nil && driver.GivenUp(ctx) {
-		err = driver.WithCause(ctx, nil) // a member that was asked last may look as if it were down
+		err = driver.WithCause(ctx, nil) // members that were not asked in time look as if they were down
 	}
 	return members, err
 }
@@ -79,8 +79,8 @@ func (kv *view) SetEndpoints(endpoints []string) error {
 	return kv.members.SetEndpoints(ctx, endpoints)
 }
 
-// Defragment implements kvdb.Controller. The timeout is the
-// caller's, so the store's time limit for a call does not apply.
+// Defragment implements kvdb.Controller. The caller's timeout applies instead of the store's
+// time limit for a call.
 func (kv *view) Defragment(endpoint string, timeout int) error {
 	ctx, cancel, err := kv.beginUnbounded()
 	if err != nil {

@@ -161,8 +161,8 @@ func (kv *view) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPa
 	}
 }
 
-// frozen returns what the pages of an enumeration that come after the first are listed
-// from, and the first page: both are of one moment, where the store can be copied.
+// frozen returns the lister for the pages of an enumeration after the first one, and the first
+// page. If the store can be copied, all pages show one moment.
 func (kv *view) frozen(prefix string, o driver.ListOptions, first driver.Page) (lister, driver.Page, error) {
 	source, ok := kv.store.(tree.Source)
 	if !ok {
@@ -173,7 +173,7 @@ func (kv *view) frozen(prefix string, o driver.ListOptions, first driver.Page) (
 		return nil, driver.Page{}, err
 	}
 	from := &snapshotStore{tree: copied, index: index}
-	if index != first.Index { // The store has changed in between.
+	if index != first.Index { // the store has changed since
 		first, err = kv.listFrom(from, prefix, o)
 	}
 	return from, first, err

@@ -13,7 +13,7 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// Snapshot returns a read-only copy of what is below prefixes.
+// Snapshot returns a read-only copy of the pairs below prefixes.
 func (kv *view) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64, error) {
 	if len(prefixes) == 0 {
 		prefixes = []string{""}
@@ -39,7 +39,7 @@ func (kv *view) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64,
 	return snapshot, index, err
 }
 
-// copied returns a tree of what has one of prefixes, see driver.Snapshotter.
+// copied returns a tree of the pairs whose keys have one of prefixes; see driver.Snapshotter.
 func (kv *view) copied(ctx context.Context, prefixes []string, consistent bool) (*tree.Tree, uint64, error) {
 	switch s := kv.store.(type) {
 	case tree.Source:
@@ -61,7 +61,8 @@ func (kv *view) copied(ctx context.Context, prefixes []string, consistent bool) 
 	return nil, 0, kvdb.ErrNotSupported
 }
 
-// treeOf returns a tree of pairs, which it may keep. Its time begins at 0.
+// treeOf returns a tree of pairs, which the caller must not use afterwards. Its clock begins
+// at 0.
 func treeOf(pairs kvdb.KVPairs) *tree.Tree {
 	t := tree.NewOrdered()
 	keys, records := make([]string, len(pairs)), make([]tree.Record, len(pairs))
@@ -72,7 +73,7 @@ func treeOf(pairs kvdb.KVPairs) *tree.Tree {
 	return t
 }
 
-// recordOf returns a record with the value of pair itself, whose TTL begins at a time.
+// recordOf returns the record of a pair, and shares its value. The TTL begins at the time at.
 func recordOf(pair *kvdb.KVPair, at int64) tree.Record {
 	r := tree.Record{Value: pair.Value, Created: pair.CreatedIndex, Modified: pair.ModifiedIndex}
 	if pair.TTL > 0 {
@@ -81,15 +82,14 @@ func recordOf(pair *kvdb.KVPair, at int64) tree.Record {
 	return r
 }
 
-// snapshotStore is the store of a snapshot: a tree that SnapPut and Delete
-// change and nobody else.
+// snapshotStore is the store of a snapshot: a tree that only SnapPut and Delete change.
 type snapshotStore struct {
 	profile driver.Profile
 
 	mu    sync.RWMutex // protects the fields below
 	tree  *tree.Tree
-	index uint64 // of the snapshot, 0 when it is none of one moment
-	last  uint64 // the largest index of what SnapPut has put
+	index uint64 // of the snapshot, 0 if it need not show one moment
+	last  uint64 // the largest index in a pair that SnapPut has put
 }
 
 var (
@@ -114,7 +114,7 @@ func (s *snapshotStore) record(key string) (*tree.Record, error) {
 	return nil, kvdb.ErrNotFound
 }
 
-// pair copies r. Its TTL is what was left of it when the snapshot was taken.
+// pair returns a copy of r. Its TTL is the rest at the time of the snapshot.
 func (s *snapshotStore) pair(key string, r *tree.Record) *kvdb.KVPair {
 	return &kvdb.KVPair{
 		Key: key, Value: bytes.Clone(r.Value), KVDBIndex: s.index,
@@ -138,7 +138,7 @@ func (s *snapshotStore) GetObject(_ context.Context, key string) (any, error) {
 	return objectOf(r, s.pair(key, r)), nil
 }
 
-// objectOf is the caller's object, or the value where objects are not kept.
+// objectOf returns the caller's object, or the value if the store does not keep objects.
 func objectOf(r *tree.Record, pair *kvdb.KVPair) any {
 	if r.Object != nil {
 		return r.Object
@@ -190,7 +190,7 @@ func (s *snapshotStore) SnapPut(_ context.Context, key string, pair *kvdb.KVPair
 	return nil
 }
 
-// Delete takes no condition: a compare-and-delete is not a snapshot's.
+// Delete refuses a condition, because CompareAndDelete of a snapshot is driver.ErrSnap.
 func (s *snapshotStore) Delete(_ context.Context, key string, c driver.Cond) (*kvdb.KVPair, error) {
 	if c.NeedsKey() {
 		return nil, driver.ErrSnap

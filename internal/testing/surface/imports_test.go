@@ -22,7 +22,7 @@ var layers = map[string][]string{
 	"/internal/tree":     {},
 	"/internal/settings": {""},
 	"/common":            {""},
-	"/driver":            {"", "/internal/tree"},
+	"/driver":            {""},
 	"/internal":          {"", "/driver", "/internal/..."},
 	"/engine":            {"", "/common", "/driver", "/internal/..."},
 
