@@ -23,14 +23,13 @@ const (
 	keptTTL = 11 * time.Second
 	// renewInterval leaves time to find another endpoint or leader.
 	renewInterval = 2 * time.Second
-	// lossMargin is how much earlier a session counts as lost than Consul could end
-	// it.
+	// lossMargin is the time by which a session counts as lost before Consul could end it.
 	lossMargin = 500 * time.Millisecond
-	// idleTime is how long a session is kept that nobody uses.
+	// idleTime is how long an unused session is kept.
 	idleTime = 30 * time.Second
 )
 
-// keeper keeps a session alive for an instance as long as it is of use.
+// keeper keeps a session of an instance alive as long as it is used.
 type keeper struct {
 	store *store
 	name  string        // of its sessions
@@ -56,7 +55,7 @@ type session struct {
 	// ctx ends when the session is lost or given up.
 	ctx  context.Context
 	end  context.CancelFunc
-	wake chan struct{} // has an element when the session may be of no use any more
+	wake chan struct{} // has an element when the session may no longer be used
 
 	// Protected by keeper.mu.
 	used   time.Time       // when it was handed out last
@@ -67,7 +66,7 @@ type session struct {
 	destroyed atomic.Bool // Consul has ended the session
 }
 
-// session returns the session, and makes it if there is none.
+// session returns the session, and creates it if there is none.
 func (k *keeper) session(ctx context.Context) (*session, error) {
 	if s, err := k.usable(); s != nil || err != nil {
 		return s, err
@@ -117,7 +116,7 @@ func (k *keeper) usable() (*session, error) {
 	return k.current, nil
 }
 
-// keep renews the session until it is lost or of no use. renewed is when the last
+// keep renews the session until it is lost or useless. renewed is the time when the last
 // request that renewed it was sent.
 func (s *session) keep(renewed time.Time) {
 	defer s.finish()
@@ -163,8 +162,8 @@ func (s *session) renew() (time.Time, error) {
 	}
 }
 
-// useless reports whether the session has no leases and nobody has asked for it
-// for a while, or will.
+// useless reports whether the session has no leases, and either was not requested for the
+// idle time or cannot be requested any more.
 func (s *session) useless() bool {
 	k := s.keeper
 	k.mu.Lock()
@@ -176,7 +175,7 @@ func (s *session) useless() bool {
 	return true
 }
 
-// retire lets nobody use the session any more but the leases that it has.
+// retire makes sure that only the leases which the session has continue to use it.
 func (s *session) retire() {
 	s.keeper.mu.Lock()
 	defer s.keeper.mu.Unlock()
@@ -190,7 +189,7 @@ func (s *session) retireLocked() {
 	s.wakeUp()
 }
 
-// wakeUp makes keep check whether the session is of use.
+// wakeUp makes keep check whether the session is useless.
 func (s *session) wakeUp() {
 	select {
 	case s.wake <- struct{}{}:
@@ -220,7 +219,7 @@ func (s *session) finish() {
 	})
 }
 
-// add adds the lock of l to the session, unless that is over, or removes its key.
+// add adds the lock of l to the session, unless that has finished or removes the key.
 func (s *session) add(l *lease, locked *api.KVPair) error {
 	s.keeper.mu.Lock()
 	defer s.keeper.mu.Unlock()
@@ -231,8 +230,7 @@ func (s *session) add(l *lease, locked *api.KVPair) error {
 	return nil
 }
 
-// close ends all sessions, makes none any more, and returns those that it has
-// ended.
+// close ends all sessions and returns them. Afterwards no session is created.
 func (k *keeper) close() []*session {
 	k.mu.Lock()
 	k.closed = true

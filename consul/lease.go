@@ -71,7 +71,7 @@ func (l *lease) watch() {
 			return
 		case err != nil:
 			modified = 0
-			// For as long as it takes: the session ends in time.
+			// Without a limit, because the session ends in time.
 			_ = backoff.Wait(ctx)
 			_ = l.store.conn.Recover(ctx, conn.MaxWait)
 		case !l.ours(now):
@@ -129,9 +129,9 @@ func (l *lease) learn(ctx context.Context) error {
 	return nil
 }
 
-// releaseStray makes sure that a request for the lock of key, whose outcome is not
-// known, leaves no lock behind: the session is used no more, and what it still gets
-// is removed until it ends.
+// releaseStray makes sure that a request for the lock of key, whose outcome is not known,
+// leaves no lock behind. No other call uses the session afterwards, and until it ends the
+// key is removed when it has it.
 func (s *session) releaseStray(key string) {
 	s.keeper.mu.Lock()
 	s.strays[key] = true

@@ -20,7 +20,7 @@ import (
 // snapshotTimeout bounds a snapshot, which may be large.
 const snapshotTimeout = time.Minute
 
-// markOps are the operations of a snapshot that read nothing.
+// markOps is the number of operations of a snapshot that read nothing.
 const markOps = 2
 
 // Snapshot implements driver.Snapshotter.
@@ -42,12 +42,12 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 	return s.snapshot(ctx, prefixes, prefixes)
 }
 
-// snapshot reads what has one of paths in one transaction, and keeps what has
-// one of wanted.
+// snapshot reads the keys below paths in one transaction, and returns those that have one
+// of the prefixes wanted.
 func (s *store) snapshot(ctx context.Context, paths, wanted []string) (kvdb.KVPairs, uint64, error) {
 	ops := trees(paths)
-	// A write that is undone at once gives the transaction an index, which is
-	// nobody else's, and is seen by nobody.
+	// A write that the same transaction deletes gives the transaction an index of its own,
+	// and no other client sees it.
 	mark := "kvdb-snapshot-" + rand.Text()
 	if len(paths) > 0 {
 		mark = paths[0] + mark
@@ -56,7 +56,7 @@ func (s *store) snapshot(ctx context.Context, paths, wanted []string) (kvdb.KVPa
 		op(api.KVTxnOp{Verb: api.KVSet, Key: mark}),
 		op(api.KVTxnOp{Verb: api.KVDelete, Key: mark}))
 	m := s.mark()
-	// It may run twice: it leaves nothing behind.
+	// It may run twice, because it leaves nothing behind.
 	pairs, err := s.conn.Txn(ctx, conn.Repeatable, ops)
 	switch {
 	case errors.Is(err, kvdb.ErrPermission):
@@ -69,11 +69,11 @@ func (s *store) snapshot(ctx context.Context, paths, wanted []string) (kvdb.KVPa
 	return keep(pairs[:len(pairs)-1], wanted), index, nil
 }
 
-// snapshotWithoutMark is snapshot for whoever may only read. The index is that of
+// snapshotWithoutMark is snapshot for a token that may only read. The index is that of
 // the latest write in it, or a later one that the store had before.
 func (s *store) snapshotWithoutMark(ctx context.Context, paths, wanted []string) (kvdb.KVPairs, uint64, error) {
 	m := s.mark()
-	some := "" // where there may be no key at all
+	some := "" // no key need exist there
 	if len(paths) > 0 {
 		some = pathOf(paths[0])
 	}
@@ -95,7 +95,7 @@ func (s *store) snapshotWithoutMark(ctx context.Context, paths, wanted []string)
 	return keep(pairs, wanted), index, nil
 }
 
-// trees are the operations that read what is below the paths.
+// trees returns the operations that read the keys below the paths.
 func trees(paths []string) (ops api.TxnOps) {
 	for _, path := range paths {
 		ops = append(ops, op(api.KVTxnOp{Verb: api.KVGetTree, Key: path}))
@@ -114,9 +114,8 @@ func keep(pairs []*api.KVPair, prefixes []string) (kept kvdb.KVPairs) {
 	return kept
 }
 
-// snapshotAll is a snapshot of all keys that Consul has. It does not read a tree
-// without a prefix in a transaction, but it does the trees of each first
-// character that there is.
+// snapshotAll is a snapshot of all keys in Consul. A transaction cannot read a tree without
+// a prefix, so it reads the trees of all first characters that exist.
 func (s *store) snapshotAll(ctx context.Context) (kvdb.KVPairs, uint64, error) {
 	first, err := s.firstCharacters(ctx)
 	for backoff := conn.NewBackoff(); err == nil; err = backoff.Wait(ctx) {
@@ -127,7 +126,7 @@ func (s *store) snapshotAll(ctx context.Context) (kvdb.KVPairs, uint64, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		// A key with a new one may have come in between.
+		// A key with another first character may have been created since.
 		now, err := s.firstCharacters(ctx)
 		if err != nil {
 			return nil, 0, err
@@ -151,7 +150,7 @@ func (s *store) firstCharacters(ctx context.Context) ([]string, error) {
 	return slices.Compact(first), err
 }
 
-// copyEach copies what is below each prefix, as it is at the moment.
+// copyEach reads the pairs below each prefix, one prefix after the other.
 func (s *store) copyEach(ctx context.Context, prefixes []string) (kvdb.KVPairs, uint64, error) {
 	var copied kvdb.KVPairs
 	for _, prefix := range prefixes {

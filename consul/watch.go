@@ -36,7 +36,7 @@ type stream struct {
 	lost   bool // the connection was lost since the last reply
 	// ready has the events that Next has not returned yet.
 	ready []*kvdb.KVPair
-	idle  retry.Backoff // between replies without news
+	idle  retry.Backoff // between replies without changes
 	again retry.Backoff // between queries that fail while Consul answers others
 }
 

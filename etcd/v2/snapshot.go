@@ -18,7 +18,7 @@ import (
 const (
 	// snapshotTimeout bounds a snapshot, which may be large.
 	snapshotTimeout = time.Minute
-	// markerTTL is how long a marker stays that could not be removed.
+	// markerTTL is how long a marker remains that could not be removed.
 	markerTTL = 15 * time.Second
 )
 
@@ -46,7 +46,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 		switch {
 		case !consistent:
 			return copied.pairs(), 0, nil
-		case latest < index: // the store's last event is no write of these
+		case latest < index: // the last event of the store is not a write to these
 			return copied.pairs(), index, nil
 		}
 		marked, err := s.mark(ctx, directory(common))
@@ -65,7 +65,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 	}
 }
 
-// mark makes an index that is nobody else's, by a marker in dir that is hidden.
+// mark returns an index of its own, which it gets by writing a hidden marker in dir.
 func (s *store) mark(ctx context.Context, dir string) (uint64, error) {
 	marker := driver.Write{Key: dir + "_kvdb-snapshot-" + rand.Text(), TTL: markerTTL}
 	marked, err := s.set(ctx, marker, client.SetOptions{PrevExist: client.PrevNoExist})
@@ -77,19 +77,19 @@ func (s *store) mark(ctx context.Context, dir string) (uint64, error) {
 	return marked.Modified, nil
 }
 
-// moveOn brings a copy of what is in dir from an index to that of a marker.
+// moveOn advances a copy of the keys in dir from an index to that of a marker.
 func (s *store) moveOn(ctx context.Context, g *generation, copied snapshot, dir string, prefixes []string, index, marked uint64) error {
 	if index+1 == marked {
 		return nil
 	}
-	// The history has the marker too, which is behind the last event wanted.
+	// The marker itself is an event after the last one that the copy needs.
 	return s.pool.follow(ctx, g, "/"+dir, true, index, marked-1, func(event *client.Response) (bool, error) {
 		copied.replay(event, dir, prefixes)
 		return true, nil
 	})
 }
 
-// replay does to a copy what an event did to the store.
+// replay applies an event to a copy.
 func (copied snapshot) replay(event *client.Response, dir string, prefixes []string) {
 	key := keyOf(event.Node)
 	switch {
