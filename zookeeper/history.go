@@ -111,7 +111,7 @@ const (
 // session.
 func (s *store) onRefused() {
 	if s.checking.CompareAndSwap(false, true) {
-		s.launch(s.checkHistory)
+		s.life.Go(s.checkHistory)
 	}
 }
 
@@ -122,7 +122,7 @@ func (s *store) checkHistory() {
 		s.leaveHistory(s.leases.session())
 		s.main.Renew()
 	}
-	ctx, cancel := context.WithTimeout(s.lifetime, historyPause)
+	ctx, cancel := context.WithTimeout(s.life.Context(), historyPause)
 	defer cancel()
 	<-ctx.Done()
 }
@@ -130,7 +130,7 @@ func (s *store) checkHistory() {
 // hasGoneBack reports whether the store's zxid is less than the largest one that the main
 // connection has seen.
 func (s *store) hasGoneBack() bool {
-	ctx, cancel := driver.WithTimeLimit(s.lifetime, historyTimeout)
+	ctx, cancel := driver.WithTimeLimit(s.life.Context(), historyTimeout)
 	defer cancel()
 	seen := s.main.Zxid()
 	x, err := conn.Open(conn.Config{

@@ -88,7 +88,7 @@ func newHub(s *store, o config) *hub {
 
 // add makes w receive events.
 func (h *hub) add(w watcher) {
-	h.start.Do(func() { h.s.launch(h.run) })
+	h.start.Do(func() { h.s.life.Go(h.run) })
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.watchers[w] = struct{}{}
@@ -133,12 +133,12 @@ func (h *hub) run() {
 	h.giveUp.Reset(watchTimeout)
 	defer h.giveUp.Stop()
 	wait := retry.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
-	for h.s.lifetime.Err() == nil {
+	for h.s.life.Context().Err() == nil {
 		began := time.Now()
 		if err := h.session(); err == nil && time.Since(began) > watchSessionTimeout {
 			wait.Reset()
 		}
-		if wait.Wait(h.s.lifetime) != nil {
+		if wait.Wait(h.s.life.Context()) != nil {
 			return
 		}
 	}
@@ -146,7 +146,7 @@ func (h *hub) run() {
 
 // session makes a session and returns when it has ended.
 func (h *hub) session() error {
-	ctx, cancel := context.WithCancel(h.s.lifetime)
+	ctx, cancel := context.WithCancel(h.s.life.Context())
 	defer cancel()
 	x := &session{ctx: ctx, end: cancel}
 	h.mu.Lock()

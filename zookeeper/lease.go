@@ -42,14 +42,11 @@ type leases struct {
 	held map[*lease]struct{}
 	over int // number of sessions that have ended
 	// leaving are the locks, by their marks, that are to be released as soon as that is
-	// possible, and obtaining is the number of calls of Lock. settled is closed and
-	// replaced when there is one less of either.
-	leaving   map[string]hold
-	obtaining int
-	settled   chan struct{}
-	closing   bool        // a lock that is obtained is lost
-	sent      time.Time   // of the last sync or write that was answered
-	until     *time.Timer // runs loseAll when the session may be over
+	// possible. settled is closed and replaced when there is one less of them.
+	leaving map[string]hold
+	settled chan struct{}
+	sent    time.Time   // of the last sync or write that was answered
+	until   *time.Timer // runs loseAll when the session may be over
 }
 
 func (l *leases) start(s *store) {
@@ -88,7 +85,7 @@ func (l *leases) keepAlive() {
 	defer l.until.Stop()
 	for {
 		pauses := keepAliveAgain
-		ctx, cancel := driver.WithTimeLimit(l.s.lifetime, opTimeout)
+		ctx, cancel := driver.WithTimeLimit(l.s.life.Context(), opTimeout)
 		if l.s.main.Ready(ctx) == nil {
 			sent := time.Now()
 			err := l.s.main.Run(ctx, func(c *zk.Conn) error { _, err := c.Sync("/"); return err })
@@ -101,7 +98,7 @@ func (l *leases) keepAlive() {
 		pause := time.NewTimer(pauses)
 		select {
 		case <-pause.C:
-		case <-l.s.lifetime.Done():
+		case <-l.s.life.Context().Done():
 			pause.Stop()
 			return
 		}
@@ -121,7 +118,7 @@ func (l *leases) alive(sent time.Time) {
 
 // add returns the lease of a lock that was obtained, nil when its session is over.
 func (l *leases) add(h hold) *lease {
-	ctx, cancel := context.WithCancel(l.s.lifetime)
+	ctx, cancel := context.WithCancel(l.s.life.Context())
 	x := &lease{s: l.s, token: uint64(h.token), lost: make(chan struct{}), endWatch: cancel, hold: h}
 	l.mu.Lock()
 	if l.over != h.since.session {
@@ -130,12 +127,9 @@ func (l *leases) add(h hold) *lease {
 		return nil
 	}
 	l.held[x] = struct{}{}
-	if l.closing {
-		l.loseLocked(x)
-	}
 	l.mu.Unlock()
 	l.alive(h.since.at)
-	l.s.launch(func() { x.watch(ctx) })
+	l.s.life.Go(func() { x.watch(ctx) })
 	return x
 }
 
@@ -241,16 +235,16 @@ func (l *leases) discard(h hold) <-chan struct{} {
 func (l *leases) discardLocked(h hold) <-chan struct{} {
 	l.leaving[h.mark] = h
 	done := make(chan struct{})
-	l.s.launch(func() {
+	l.s.life.Go(func() {
 		defer close(done)
 		wait := retry.Backoff{Min: 10 * time.Millisecond, Max: 2 * time.Second}
 		for {
-			err := l.s.release(l.s.lifetime, h, true)
+			err := l.s.release(l.s.life.Context(), h, true)
 			switch {
 			case err == nil, errors.Is(err, zk.ErrNoNode):
 				l.left(h)
 				return
-			case wait.Wait(l.s.lifetime) != nil:
+			case wait.Wait(l.s.life.Context()) != nil:
 				return
 			}
 		}
@@ -263,30 +257,13 @@ func (l *leases) left(h hold) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.leaving, h.mark)
-	l.settleLocked()
-}
-
-func (l *leases) settleLocked() {
 	close(l.settled)
 	l.settled = make(chan struct{})
 }
 
-// begin notes that a call of Lock begins; its end is to be called at the end.
-func (l *leases) begin() (end func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.obtaining++
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.obtaining--
-		l.settleLocked()
-	}
-}
-
 // close loses all leases and waits until the locks are released, or their session is
 // over because the server has not heard of it for so long. When ctx is about to end
-// before that, it returns an error that names them. The calls of Lock are about to end.
+// before that, it returns an error that names them. No call of Lock runs any more.
 func (l *leases) close(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -294,7 +271,6 @@ func (l *leases) close(ctx context.Context) error {
 		defer cancel()
 	}
 	l.mu.Lock()
-	l.closing = true
 	l.loseAllLocked()
 	// It may have heard of it after the last answer.
 	expiry := time.NewTimer(time.Until(l.sent.Add(2 * l.s.main.Timeout())))
@@ -302,12 +278,12 @@ func (l *leases) close(ctx context.Context) error {
 	defer expiry.Stop()
 	for {
 		l.mu.Lock()
-		keys, obtaining, settled := make([]string, 0, len(l.leaving)), l.obtaining, l.settled
+		keys, settled := make([]string, 0, len(l.leaving)), l.settled
 		for _, h := range l.leaving {
 			keys = append(keys, keyOf(h.path))
 		}
 		l.mu.Unlock()
-		if len(keys) == 0 && obtaining == 0 {
+		if len(keys) == 0 {
 			return nil
 		}
 		select {

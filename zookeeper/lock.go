@@ -31,7 +31,11 @@ func parseLock(data []byte) (info lockInfo, ok bool) {
 // Lock implements driver.Store. When a connection or a session is lost it begins anew, until wait is
 // over.
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
-	defer s.leases.begin()()
+	leave, err := s.life.Enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	deadline := time.Now().Add(max(wait, 0))
 	again := retry.Backoff{Min: 10 * time.Millisecond, Max: time.Second}
 	for last := false; ; {

@@ -15,6 +15,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/call"
+	"github.com/portworx/kvdb/internal/life"
 	"github.com/portworx/kvdb/internal/retry"
 	"github.com/portworx/kvdb/internal/settings"
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
@@ -37,9 +38,8 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &store{acl: o.acl, stale: o.Stale, endpoints: o.Given, secure: o.TLS != nil, maxRequest: o.maxRequest}
+	s := &store{life: life.New(), acl: o.acl, stale: o.Stale, endpoints: o.Given, secure: o.TLS != nil, maxRequest: o.maxRequest}
 	s.calls = call.Policy{Retries: cmp.Or(o.Retries, math.MaxInt), Backoff: retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}, Ready: s.reach}
-	s.lifetime, s.end = context.WithCancelCause(context.Background())
 	s.leases.start(s)
 	s.servers.Set(o.Endpoints)
 	s.hub = newHub(s, o)
@@ -50,7 +50,7 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 	if s.main, err = conn.Open(cfg); err != nil {
 		return nil, err
 	}
-	s.launch(s.leases.keepAlive)
+	s.life.Go(s.leases.keepAlive)
 	ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
 	defer cancel()
 	if err = s.main.Authenticated(ctx); err == nil {

@@ -30,7 +30,7 @@ const abandonTimeout = time.Second
 // while the removal goes on.
 func (s *store) abandon(h hold) {
 	left := s.leases.discard(h)
-	ctx, cancel := context.WithTimeout(s.lifetime, abandonTimeout)
+	ctx, cancel := context.WithTimeout(s.life.Context(), abandonTimeout)
 	defer cancel()
 	select {
 	case <-left:

@@ -8,9 +8,9 @@ import (
 
 	"github.com/go-zookeeper/zk"
 
-	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/call"
+	"github.com/portworx/kvdb/internal/life"
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
@@ -40,14 +40,10 @@ type store struct {
 	sentinels   cache[string, struct{}] // the znodes that have a sentinel, by path
 	leases      leases
 	checking    atomic.Bool // a check whether history has gone back is under way
+	life        *life.Group
 
-	lifetime context.Context // ends with cause kvdb.ErrClosed at Close
-	end      context.CancelCauseFunc
-
-	mu         sync.Mutex // protects what is below, and orders launch against Close
-	closed     bool
-	endpoints  []string
-	goroutines sync.WaitGroup
+	mu        sync.Mutex // protects what is below
+	endpoints []string
 }
 
 var (
@@ -71,25 +67,14 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return driver.WithTimeLimit(ctx, opTimeout)
 }
 
-// launch runs f on a goroutine that Close waits for. It returns false after Close.
-func (s *store) launch(f func()) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.goroutines.Go(f)
-	return true
-}
-
 // Close implements driver.Store. It releases the locks and ends the session.
 func (s *store) Close(ctx context.Context) error {
+	s.life.Drain()
 	err := s.leases.close(ctx)
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.end(kvdb.ErrClosed)
-	s.main.Close()
-	s.goroutines.Wait()
+	s.life.Go(func() { // at the same time as the hub closes its connection
+		<-s.life.Context().Done()
+		s.main.Close()
+	})
+	s.life.Close(ctx)
 	return err
 }
