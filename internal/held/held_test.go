@@ -478,3 +478,21 @@ func TestReleaseMuchLater(t *testing.T) {
 		f.close()
 	})
 }
+
+// Empty is called when the last lock is lost or released.
+func TestEmpty(t *testing.T) {
+	test(t, func(t *testing.T, f *fake) {
+		calls := 0
+		f.locks.Empty = func() { calls++ }
+		second, first := f.lock("second"), f.lock("first")
+		require.Equal(t, []string{"first", "second"}, f.locks.Keys())
+		require.NoError(t, first.Release(t.Context()))
+		require.False(t, first.IsLost())
+		require.Zero(t, calls)
+		second.Lose()
+		require.True(t, second.IsLost())
+		require.Equal(t, 1, calls)
+		require.Empty(t, f.locks.Keys())
+		f.close()
+	})
+}
