@@ -15,12 +15,12 @@ import (
 // strayTime is how long a request that was given up may still be on the way.
 const strayTime = 100 * time.Millisecond
 
-// Locks are the locks that an instance holds.
+// Locks are the locks that an instance holds, or those of one of its sessions.
 type Locks struct {
 	life        *life.Group
 	ttl, margin time.Duration
-	// Empty, if it is not nil, is called when no lock is held any more. It
-	// must neither wait nor use the Locks.
+	// Empty, if it is not nil, is called when no lock is held any more. It must
+	// neither wait nor use the Locks.
 	Empty func()
 
 	mu         sync.Mutex       // protects what is below
@@ -28,7 +28,7 @@ type Locks struct {
 	unreleased []string         // keys of locks that could not be released before the time of Close was over
 }
 
-// NewLocks returns the locks of an instance with these goroutines, none at first. Their
+// NewLocks returns no locks yet, of an instance with these goroutines. Their
 // leases end ttl after they were last kept alive; by the local clock a lock is lost by
 // margin earlier.
 func NewLocks(g *life.Group, ttl, margin time.Duration) *Locks {
