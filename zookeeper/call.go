@@ -37,15 +37,6 @@ func fateOf(err error) call.Fate {
 	return call.Perhaps
 }
 
-// read sends reads that see all writes that were acknowledged before, unless the option
-// ReadConsistency allows less.
-func (s *store) read(ctx context.Context, r conn.Request) error {
-	if s.stale {
-		return s.peek(ctx, r)
-	}
-	return s.sync(ctx, r)
-}
-
 // sync sends reads behind a sync, so that they see all writes that were acknowledged before.
 func (s *store) sync(ctx context.Context, r conn.Request) error {
 	return s.repeat(ctx, func(c *zk.Conn) error {

@@ -58,9 +58,17 @@ func (s *store) makeDirectory(ctx context.Context, path string, err error) error
 // unless it exists.
 func (s *store) makeShared(ctx context.Context, path string) error {
 	everyone := zk.WorldACL(zk.PermAll)
+	return s.ensure(ctx, path, zk.FlagPersistent, everyone, func() error {
+		_, err := s.makeContainers(ctx, parent(path), everyone)
+		return err
+	})
+}
+
+// ensure creates a znode unless it exists. It calls makeParent when the znode above is missing.
+func (s *store) ensure(ctx context.Context, path string, flags int32, acl []zk.ACL, makeParent func() error) error {
 	for {
 		err := s.repeat(ctx, func(c *zk.Conn) error {
-			_, err := c.Create(path, []byte{}, zk.FlagPersistent, everyone)
+			_, err := c.Create(path, []byte{}, flags, acl)
 			return err
 		})
 		switch {
@@ -69,7 +77,7 @@ func (s *store) makeShared(ctx context.Context, path string) error {
 		case !errors.Is(err, zk.ErrNoNode):
 			return err
 		}
-		if _, err := s.makeContainers(ctx, parent(path), everyone); err != nil {
+		if err := makeParent(); err != nil && !errors.Is(err, zk.ErrNodeExists) {
 			return err
 		}
 	}

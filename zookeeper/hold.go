@@ -184,22 +184,9 @@ func (s *store) findProof(ctx context.Context, h *hold) (found bool, err error) 
 
 // makeProof creates the proof of a lock again, which somebody has removed.
 func (s *store) makeProof(ctx context.Context, h hold) error {
-	everyone := zk.WorldACL(zk.PermAll)
-	for {
-		err := s.repeat(ctx, func(c *zk.Conn) error {
-			_, err := c.Create(h.proof(), []byte{}, zk.FlagEphemeral, everyone)
-			return err
-		})
-		switch {
-		case err == nil, errors.Is(err, zk.ErrNodeExists):
-			return nil
-		case !errors.Is(err, zk.ErrNoNode):
-			return err
-		}
-		if err := s.makeShared(ctx, parent(h.proof())); err != nil {
-			return err
-		}
-	}
+	return s.ensure(ctx, h.proof(), zk.FlagEphemeral, zk.WorldACL(zk.PermAll), func() error {
+		return s.makeShared(ctx, parent(h.proof()))
+	})
 }
 
 // removeProof is the end of release when the lock's znode is gone, or another one.

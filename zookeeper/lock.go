@@ -246,7 +246,7 @@ func (s *store) LockOwner(ctx context.Context, key string) (owner string, held b
 		var stat *zk.Stat
 		var data []byte
 		// The znode comes first, because a lock moves from the key to the queue, and not back.
-		err := s.read(ctx, func(c *zk.Conn) (err error) {
+		err := s.reader(!s.stale)(ctx, func(c *zk.Conn) (err error) {
 			names = nil
 			if data, stat, err = c.Get(path); errors.Is(err, zk.ErrNoNode) {
 				stat = nil

@@ -27,7 +27,7 @@ func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 	return pair, nil
 }
 
-// reader returns sync or peek.
+// reader returns sync if reads must see the latest state, and peek if not.
 func (s *store) reader(latest bool) func(context.Context, conn.Request) error {
 	if latest {
 		return s.sync

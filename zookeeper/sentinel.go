@@ -27,22 +27,13 @@ func maybeContainer(stat *zk.Stat) bool { return stat.Cversion > 0 || stat.Versi
 // makeSentinel creates the sentinel of the znode at path. It returns zk.ErrNoNode when the
 // znode is gone.
 func (s *store) makeSentinel(ctx context.Context, path string) error {
-	for {
-		err := s.repeat(ctx, func(c *zk.Conn) error {
-			_, err := c.Create(sentinelPath(path), []byte{}, zk.FlagPersistent, s.acl)
-			return err
-		})
-		switch {
-		case err == nil, errors.Is(err, zk.ErrNodeExists):
-			s.sentinels.set(path, struct{}{})
-			return nil
-		case !errors.Is(err, zk.ErrNoNode):
-			return err
-		}
-		if err := s.makeContainer(ctx, child(path, own), s.acl); err != nil && !errors.Is(err, zk.ErrNodeExists) {
-			return err
-		}
+	err := s.ensure(ctx, sentinelPath(path), zk.FlagPersistent, s.acl, func() error {
+		return s.makeContainer(ctx, child(path, own), s.acl)
+	})
+	if err == nil {
+		s.sentinels.set(path, struct{}{})
 	}
+	return err
 }
 
 // sentinelChecks returns the operations that go with another write of a key with that stat.
