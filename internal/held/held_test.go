@@ -314,14 +314,17 @@ func TestLostWhileItIsReleasedLater(t *testing.T) {
 	})
 }
 
-// What the store refuses is not tried again.
+// What the store refuses is tried again as long as the lock is held, because a lock whose
+// lease is kept alive with others would stay.
 func TestReleaseRefused(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
-		f.will(answer{err: kvdb.ErrPermission})
+		f.will(answer{err: kvdb.ErrPermission}, answer{err: kvdb.ErrPermission}, answer{err: kvdb.ErrPermission}, done)
 		l := f.lock("key")
 		require.Equal(t, kvdb.ErrPermission, l.Release(t.Context()))
-		time.Sleep(time.Second)
-		require.Len(t, f.sent(), 2)
+		time.Sleep(2 * time.Second)
+		require.Len(t, f.sent(), 4)
+		require.NoError(t, l.Release(t.Context()))
+		require.False(t, l.IsLost())
 		f.close()
 	})
 }

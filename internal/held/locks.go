@@ -106,11 +106,11 @@ func (s *Locks) ReleaseStray(key string, remove Remove) {
 	})
 }
 
-// background runs remove after delay, again while the store cannot be reached, until
-// Close has no time left. Close names the lock then.
+// background runs remove after delay, again while it fails, see life.Group.Retry. Close
+// names the lock if it has no time left for that.
 func (s *Locks) background(key string, delay time.Duration, remove func(context.Context) error) {
 	s.life.Go(func() {
-		err := life.Retry(s.life.Late(), delay, remove)
+		err := s.life.Retry(delay, remove)
 		if err != nil && s.life.Late().Err() != nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -53,20 +53,21 @@ func (g *Group) Go(f func()) bool {
 	return true
 }
 
-// Retry runs f after delay, and again after a growing pause while the store cannot be
-// reached, until ctx ends. It returns the last error.
-func Retry(ctx context.Context, delay time.Duration, f func(context.Context) error) error {
+// Retry runs f after delay, and again after a growing pause while it fails, until Late
+// ends. A refusal is tried again too, because it may be lifted, but not once Close has
+// begun, which would wait in vain. Retry returns the last error.
+func (g *Group) Retry(delay time.Duration, f func(context.Context) error) error {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-ctx.Done():
+	case <-g.late.Done():
 	}
 	backoff := retry.Backoff{Min: 20 * time.Millisecond, Max: time.Second}
 	for {
-		err := f(ctx)
-		again := errors.Is(err, kvdb.ErrNoConnection) || errors.Is(err, kvdb.ErrUnknownOutcome)
-		if !again || backoff.Wait(ctx) != nil {
+		err := f(g.late)
+		isOutage := errors.Is(err, kvdb.ErrNoConnection) || errors.Is(err, kvdb.ErrUnknownOutcome)
+		if err == nil || !isOutage && g.ctx.Err() != nil || backoff.Wait(g.late) != nil {
 			return err
 		}
 	}

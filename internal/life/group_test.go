@@ -76,36 +76,57 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// Retry goes on while the store cannot be reached, for as long as it may.
+// Retry goes on while f fails, whatever the reason.
 func TestRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g, refused := New(), errors.New("refused")
-		for last, want := range map[error]error{nil: nil, refused: refused} {
-			errs := []error{kvdb.ErrNoConnection, kvdb.ErrUnknownOutcome, last}
+		g := New()
+		errs := []error{kvdb.ErrNoConnection, errors.New("refused"), kvdb.ErrUnknownOutcome, nil}
+		began := time.Now()
+		require.NoError(t, g.Retry(time.Second, func(context.Context) error {
+			require.GreaterOrEqual(t, time.Since(began), time.Second)
+			err := errs[0]
+			errs = errs[1:]
+			return err
+		}))
+		require.Empty(t, errs)
+		g.Close(t.Context())
+	})
+}
+
+// During Close, Retry goes on for as long as that may take, but not after a refusal.
+func TestRetryDuringClose(t *testing.T) {
+	for err, took := range map[error]time.Duration{
+		kvdb.ErrNoConnection: time.Minute, kvdb.ErrUnknownOutcome: time.Minute, errors.New("refused"): 0,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			g := New()
+			ctx, cancel := driver.WithTimeLimit(t.Context(), time.Minute)
+			defer cancel()
+			g.Go(func() {
+				<-g.Context().Done()
+				require.Equal(t, err, g.Retry(0, func(ctx context.Context) error {
+					require.NoError(t, ctx.Err())
+					return err
+				}))
+			})
 			began := time.Now()
-			require.Equal(t, want, Retry(t.Context(), time.Second, func(context.Context) error {
-				require.GreaterOrEqual(t, time.Since(began), time.Second)
-				err := errs[0]
-				errs = errs[1:]
-				return err
-			}))
-			require.Empty(t, errs)
-		}
-		ctx, cancel := driver.WithTimeLimit(t.Context(), time.Minute)
+			g.Close(ctx)
+			require.Equal(t, took, time.Since(began))
+		})
+	}
+}
+
+// The end of Close cuts the delay of Retry short.
+func TestRetryLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New()
+		ctx, cancel := driver.WithTimeLimit(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		require.Equal(t, kvdb.ErrNoConnection, Retry(ctx, 0, func(ctx context.Context) error {
-			require.NoError(t, ctx.Err())
-			return kvdb.ErrNoConnection
-		}))
-		require.Equal(t, time.Minute, time.Since(began))
 		g.Go(func() {
-			began := time.Now()
-			require.Equal(t, kvdb.ErrNoConnection, Retry(g.Late(), time.Hour, func(context.Context) error { return kvdb.ErrNoConnection }))
-			require.Equal(t, time.Second, time.Since(began))
+			require.Equal(t, kvdb.ErrNoConnection, g.Retry(time.Hour, func(context.Context) error { return kvdb.ErrNoConnection }))
 		})
-		ctx, cancel = driver.WithTimeLimit(t.Context(), time.Second)
-		defer cancel()
 		g.Close(ctx)
+		require.Equal(t, time.Second, time.Since(began))
 	})
 }
