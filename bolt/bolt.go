@@ -76,11 +76,7 @@ var declared = settings.Declare("bolt", []settings.Option{
 	{Name: KvUseInterface, Values: "a switch", Default: "off", Meaning: "no effect; an error together with `KvSnap`"},
 }, eventlog.Declared, settings.Consistency)
 
-func init() {
-	if err := kvdb.Register(Name, New, Version); err != nil {
-		panic(fmt.Sprintf("register %s: %v", Name, err))
-	}
-}
+func init() { driver.Register(driver.Backend{Name: Name, New: New, Version: Version}) }
 
 // Version returns [kvdb.BoltVersion1].
 func Version(string, map[string]string) (string, error) { return kvdb.BoltVersion1, nil }
@@ -90,7 +86,7 @@ func Version(string, map[string]string) (string, error) { return kvdb.BoltVersio
 // damaged, it returns an error that wraps ErrCorrupt.
 func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 	options = declared.Of(options)
-	if _, err := settings.StaleReads(options); err != nil {
+	if _, err := driver.StaleReads(options); err != nil {
 		return nil, err
 	}
 	history, err := eventlog.History(options)

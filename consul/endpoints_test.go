@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -134,5 +135,5 @@ func TestSetEndpoints(t *testing.T) {
 	_, err := kv.Put("dir/key", "value", 0)
 	require.NoError(t, err)
 	require.Equal(t, "dir/key", receive(t, stream, "an event").Key)
-	require.Less(t, time.Since(began), opTimeout*3/4)
+	require.Less(t, time.Since(began), driver.CallTimeout*3/4)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/testing/faults"
 	"github.com/portworx/kvdb/test/servers"
 )
@@ -18,7 +19,7 @@ func TestFaults(t *testing.T) {
 		Cluster:   cluster,
 		Open:      func() kvdb.Kvdb { return open(t, "faults", cluster.Endpoints(), nil) },
 		Duration:  *faultTime,
-		CallBound: opTimeout + 3*time.Second,
+		CallBound: driver.CallTimeout + 3*time.Second,
 		// Consul needs some seconds to elect a leader, which is slow at first.
 		Recovery: 20 * time.Second,
 	})

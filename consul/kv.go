@@ -27,7 +27,7 @@ func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 
 // look returns what is at a key now, nil for nothing.
 func (s *store) look(ctx context.Context, key string) (*api.KVPair, error) {
-	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout) // the caller may be Lock, which has none
+	ctx, cancel := driver.WithTimeLimit(ctx, driver.CallTimeout) // the caller may be Lock, which has none
 	defer cancel()
 	pair, _, err := s.read(ctx, key, false)
 	return pair, err

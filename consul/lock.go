@@ -96,7 +96,7 @@ func (s *store) obtain(ctx context.Context, key, owner string, deadline time.Tim
 
 // tryLock makes one attempt to get a lock whose key is as over says.
 func (s *store) tryLock(ctx context.Context, key, owner string, over *api.KVPair) (*lease, error) {
-	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, driver.CallTimeout)
 	defer cancel()
 	m := s.mark()
 	session, err := s.locks.session(ctx)

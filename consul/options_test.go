@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/testing/security"
 	"github.com/portworx/kvdb/test/servers"
 )
@@ -67,7 +68,7 @@ func TestUnreachable(t *testing.T) {
 	began := time.Now()
 	_, err := New("", []string{"http://127.0.0.1:1", "127.0.0.1:2"}, nil, nil)
 	require.ErrorIs(t, err, kvdb.ErrNoConnection)
-	require.Less(t, time.Since(began), opTimeout)
+	require.Less(t, time.Since(began), driver.CallTimeout)
 }
 
 // The environment of the process does not matter.

@@ -74,7 +74,7 @@ func (s *store) renewSession(ctx context.Context, id string) error {
 
 // readSession returns a session, nil when it does not exist.
 func (s *store) readSession(ctx context.Context, id string) (*api.SessionEntry, error) {
-	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, driver.CallTimeout)
 	defer cancel()
 	session, _, err := conn.Query(ctx, s.conn, false, func(c *api.Client, q *api.QueryOptions) (*api.SessionEntry, *api.QueryMeta, error) {
 		return c.Session().Info(id, q)

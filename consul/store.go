@@ -5,16 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/life"
 )
-
-// opTimeout bounds every call.
-const opTimeout = 10 * time.Second
 
 // store implements driver.Store.
 type store struct {
@@ -56,7 +52,7 @@ func (s *store) Profile() driver.Profile {
 		MinTTL: minTTL, MaxTTL: maxTTL,
 		MaxKey: maxKey, MaxTxOps: conn.MaxOps,
 		CheckKey: checkKey, CheckPrefix: checkPrefix,
-		OpTimeout: opTimeout,
+		OpTimeout: driver.CallTimeout,
 	}
 }
 

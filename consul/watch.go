@@ -15,9 +15,6 @@ import (
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-// patience is how long a watch goes on without a reply from Consul.
-const patience = 50 * time.Second
-
 // stream implements driver.Stream by one blocking query after another. Each returns all
 // the pairs, and the events are the differences from what the query before returned.
 type stream struct {
@@ -58,7 +55,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 		detach()
 		end(nil)
 	}
-	bounded, cancel := driver.WithTimeLimit(ended, opTimeout)
+	bounded, cancel := driver.WithTimeLimit(ended, driver.CallTimeout)
 	defer cancel()
 	var pairs api.KVPairs
 	var index uint64
@@ -164,10 +161,10 @@ func (w *stream) reconnect() error {
 	if err := w.again.Wait(w.ctx); err != nil {
 		return err
 	}
-	if err := w.store.conn.Recover(w.ctx, patience); err != nil {
+	if err := w.store.conn.Recover(w.ctx, driver.WatchTimeout); err != nil {
 		return err
 	}
-	bounded, cancel := driver.WithTimeLimit(w.ctx, opTimeout)
+	bounded, cancel := driver.WithTimeLimit(w.ctx, driver.CallTimeout)
 	defer cancel()
 	err := w.store.verify(bounded, w.history)
 	if w.ctx.Err() != nil {
@@ -207,7 +204,7 @@ func (w *stream) deletion(pairs api.KVPairs, index uint64) uint64 {
 	if w.request.Prefix || len(pairs) > 0 || len(w.known) == 0 {
 		return index
 	}
-	ctx, cancel := driver.WithTimeLimit(w.ctx, opTimeout)
+	ctx, cancel := driver.WithTimeLimit(w.ctx, driver.CallTimeout)
 	defer cancel()
 	// If this fails the next query does too.
 	if _, last, err := w.store.keys(ctx, false, w.request.Key, kvdb.DefaultSeparator); err == nil {

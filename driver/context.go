@@ -9,6 +9,19 @@ import (
 	"github.com/portworx/kvdb"
 )
 
+// The time limits of the stores that are servers. They are the same for all, so that a
+// program need not know which one it uses.
+const (
+	// CallTimeout is the Profile.OpTimeout. The election of a leader, during which no
+	// request is answered, fits in it with the tries before and after it, and a caller
+	// can still wait for it.
+	CallTimeout = 10 * time.Second
+	// WatchTimeout is how long a watch goes on while no server answers. Restarts of
+	// servers and elections are over by then; after it the program is told that it
+	// misses events, by kvdb.ErrWatchStopped.
+	WatchTimeout = 50 * time.Second
+)
+
 // ErrTimeLimit is the cause of the end of a context whose time limit was the
 // library's own, not the caller's.
 var ErrTimeLimit = errors.New("no answer in time")

@@ -57,6 +57,7 @@ type Store interface {
 
 	// Watch returns once the watch is registered: every write that starts
 	// afterwards is in the stream. ctx ends the stream, not only the call.
+	// A store without watches returns kvdb.ErrNotSupported.
 	Watch(ctx context.Context, r WatchRequest) (Stream, error)
 
 	// Lock obtains the lock key for owner, waiting up to wait while somebody
@@ -64,6 +65,7 @@ type Store interface {
 	// events, not on a timer. When wait is over the error is *HeldError. ctx ends
 	// the attempt, not the lease obtained. Of the calls for one key at most one
 	// at a time has a wait > 0: the engine queues the others.
+	// A store without locks returns kvdb.ErrNotSupported, also from LockOwner.
 	Lock(ctx context.Context, key, owner string, wait time.Duration) (Lease, error)
 
 	// LockOwner returns who holds the lock key, and false when nobody does. A
@@ -116,8 +118,8 @@ type Profile struct {
 type ListOptions struct {
 	// From is the first key to be listed, for the next page.
 	From string
-	// Limit is the largest number of pairs wanted. A store that cannot page may
-	// return more.
+	// Limit is the largest number of pairs wanted, 0 is no limit. A store that cannot
+	// page may return more.
 	Limit int
 	// At is the Index of an earlier page: list the state at that index, if the
 	// store can, else the present one.
@@ -144,7 +146,8 @@ type Write struct {
 	Value []byte
 	// Object is what the caller handed in, for an ObjectStore.
 	Object any
-	// TTL is how long the pair lives; 0 is for ever.
+	// TTL is how long the pair lives, in whole seconds and within the Profile; 0 is for
+	// ever.
 	TTL time.Duration
 	// Cond must hold for the write to be made.
 	Cond Cond
@@ -185,7 +188,8 @@ type Stream interface {
 
 // Lease is a lock held.
 type Lease interface {
-	// Token is the fencing token, larger for each later holder of the key.
+	// Token is the fencing token: an index of the store, larger for each later holder of
+	// the key.
 	Token() uint64
 	// Lost is closed when the lock is lost, see kvdb.HeldLock. It is never
 	// closed by Release.

@@ -18,8 +18,8 @@ type Transactor interface {
 	Commit(ctx context.Context, reads []Read, writes []Write, locks []Lease) error
 }
 
-// TxChecker is a Transactor that knows better than its Profile whether a
-// transaction is too large. Without it those decide alone.
+// TxChecker is a Transactor that knows better than the limits of its Profile whether
+// a transaction is too large. Without it MaxTxOps and MaxTxBytes decide alone.
 type TxChecker interface {
 	// CheckTx returns an error when Commit could not be sent: one that wraps
 	// kvdb.ErrTooLarge and names the limit. It sends nothing.
@@ -89,20 +89,22 @@ type Snapshotter interface {
 // SnapPutter is a Store of a snapshot, which records pairs with the indexes they
 // carry. Without it SnapPut is kvdb.ErrNotSupported.
 type SnapPutter interface {
-	// SnapPut records pair at key, in place of one that is there.
+	// SnapPut records pair at key, in place of one that is there; its TTL is in seconds.
 	SnapPut(ctx context.Context, key string, pair *kvdb.KVPair) error
 }
 
 // Compacter is a Store whose history can be cut. Without it Compact is
 // kvdb.ErrNotSupported.
 type Compacter interface {
-	// Compact forgets the events before index.
+	// Compact forgets the events whose index is less than index. An index that is not yet
+	// reached, or was compacted before, is the store's own error or none.
 	Compact(ctx context.Context, index uint64) error
 }
 
 // UserAdmin is a Store with users. Without it they are kvdb.ErrNotSupported.
 type UserAdmin interface {
-	// AddUser adds a user, who may do nothing yet.
+	// AddUser adds a user, who may do nothing yet. Errors of these methods are the store's
+	// own, and kvdb.ErrPermission for a login that may not do this.
 	AddUser(ctx context.Context, username, password string) error
 	// RemoveUser removes a user and his permissions.
 	RemoveUser(ctx context.Context, username string) error

@@ -11,7 +11,6 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/engine"
-	"github.com/portworx/kvdb/internal/settings"
 	"github.com/portworx/kvdb/test"
 )
 
@@ -26,7 +25,7 @@ func TestMain(m *testing.M) {
 // initFor opens instances over stores that connect makes.
 func initFor(connect func() driver.Store) kvdb.DatastoreInit {
 	return func(domain string, _ []string, options map[string]string, cb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
-		if _, err := settings.StaleReads(options); err != nil {
+		if _, err := driver.StaleReads(options); err != nil {
 			return nil, err
 		}
 		store := connect()

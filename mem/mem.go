@@ -9,8 +9,6 @@
 package mem
 
 import (
-	"fmt"
-
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/engine"
@@ -64,11 +62,7 @@ var declared = settings.Declare("mem", []settings.Option{
 		Meaning: "keep the caller's objects, uncopied: reads encode them, select and copy callbacks get them"},
 }, eventlog.Declared, settings.Consistency)
 
-func init() {
-	if err := kvdb.Register(Name, New, Version); err != nil {
-		panic(fmt.Sprintf("register %s: %v", Name, err))
-	}
-}
+func init() { driver.Register(driver.Backend{Name: Name, New: New, Version: Version}) }
 
 // Version returns [kvdb.MemVersion1].
 func Version(string, map[string]string) (string, error) { return kvdb.MemVersion1, nil }
@@ -81,7 +75,7 @@ func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb
 	if err != nil {
 		return nil, err
 	}
-	if _, err := settings.StaleReads(options); err != nil {
+	if _, err := driver.StaleReads(options); err != nil {
 		return nil, err
 	}
 	cfg := engine.Config{Name: Name, Domain: domain, FatalCb: fatalErrorCb}

@@ -74,7 +74,7 @@ func (s *store) send(ctx context.Context, k call.Kind, r conn.Request) error {
 	})
 }
 
-// reach waits until requests can be sent, for opTimeout at most, so that a call that may take longer
+// reach waits until requests can be sent, for driver.CallTimeout at most, so that a call that may take longer
 // does not begin during an outage. before is the error of the last request.
 func (s *store) reach(ctx context.Context, before error) error {
 	ctx, cancel := bounded(ctx)

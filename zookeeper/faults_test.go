@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/engine"
 	"github.com/portworx/kvdb/internal/testing/faults"
 	"github.com/portworx/kvdb/test/servers"
@@ -100,7 +101,7 @@ func TestFaults(t *testing.T) {
 		Cluster:   cluster,
 		Open:      newInstance,
 		Duration:  *faultTime,
-		CallBound: opTimeout + 3*time.Second,
+		CallBound: driver.CallTimeout + 3*time.Second,
 		// An instance may be cut off, too.
 		Recovery: 20 * time.Second,
 		// ZooKeeper 3.8.0 may lose what was acknowledged when a server dies

@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// watchTimeout is how long watches wait for a store that cannot be reached.
-	watchTimeout = 50 * time.Second
 	// watchSessionTimeout is the timeout of the session of the watches. A short one detects a
 	// dead server early, and nothing is lost with the session.
 	watchSessionTimeout = 9 * time.Second
@@ -54,7 +52,7 @@ type watcher interface {
 	fired(path string, event zk.EventType)
 	// broken is called when all watches at the server are gone.
 	broken()
-	// failed is called when the store could not be reached for watchTimeout, or has gone back.
+	// failed is called when the store could not be reached for driver.WatchTimeout, or has gone back.
 	failed(err error)
 }
 
@@ -81,7 +79,7 @@ func newHub(s *store, o config) *hub {
 		s: s, config: o, maxIdle: maxIdle, mark: newMark(), changed: make(chan struct{}),
 		watchers: map[watcher]struct{}{}, paths: map[string]map[watcher]struct{}{}, serverWatches: map[serverWatch]*watchState{},
 	}
-	h.giveUp = time.AfterFunc(watchTimeout, h.giveUpWatches)
+	h.giveUp = time.AfterFunc(driver.WatchTimeout, h.giveUpWatches)
 	h.giveUp.Stop()
 	return h
 }
@@ -130,7 +128,7 @@ func (h *hub) unsubscribe(w watcher, paths ...string) {
 
 // run makes one session after the other until the end of the instance.
 func (h *hub) run() {
-	h.giveUp.Reset(watchTimeout)
+	h.giveUp.Reset(driver.WatchTimeout)
 	defer h.giveUp.Stop()
 	wait := retry.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
 	for h.s.life.Context().Err() == nil {
@@ -195,7 +193,7 @@ func (h *hub) set(x *session) {
 	if x != nil {
 		h.giveUp.Stop()
 	} else {
-		h.giveUp.Reset(watchTimeout)
+		h.giveUp.Reset(driver.WatchTimeout)
 	}
 	for w := range h.watchers {
 		w.broken()
@@ -207,8 +205,8 @@ func (h *hub) giveUpWatches() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.current == nil {
-		h.giveUp.Reset(watchTimeout) // for watches that begin later
-		h.failLocked(fmt.Errorf("%w for %v", kvdb.ErrNoConnection, watchTimeout))
+		h.giveUp.Reset(driver.WatchTimeout) // for watches that begin later
+		h.failLocked(fmt.Errorf("%w for %v", kvdb.ErrNoConnection, driver.WatchTimeout))
 	}
 }
 

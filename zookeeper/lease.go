@@ -85,7 +85,7 @@ func (l *leases) keepAlive() {
 	defer l.until.Stop()
 	for {
 		pauses := keepAliveAgain
-		ctx, cancel := driver.WithTimeLimit(l.s.life.Context(), opTimeout)
+		ctx, cancel := driver.WithTimeLimit(l.s.life.Context(), driver.CallTimeout)
 		if l.s.main.Ready(ctx) == nil {
 			sent := time.Now()
 			err := l.s.main.Run(ctx, func(c *zk.Conn) error { _, err := c.Sync("/"); return err })

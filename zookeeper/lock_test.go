@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -225,7 +226,7 @@ func TestLockOverAnOutage(t *testing.T) {
 	select {
 	case err := <-done:
 		require.Fail(t, "Lock has given up", "%v", err)
-	case <-time.After(opTimeout + 2*time.Second): // an outage
+	case <-time.After(driver.CallTimeout + 2*time.Second): // an outage
 	}
 	o.cut(false)
 	require.NoError(t, receive(t, done, "the lock that is free"))

@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// opTimeout bounds reads and writes.
-	opTimeout = 10 * time.Second
 	// sessionTimeout is how long the server keeps the locks of a client from which it receives
 	// nothing. The server may grant less.
 	sessionTimeout = 20 * time.Second
@@ -58,13 +56,13 @@ var (
 func (s *store) Profile() driver.Profile {
 	return driver.Profile{
 		NoTTL: true, NoEmptyValue: true, MaxKey: maxKey,
-		CheckKey: checkKey, CheckPrefix: checkPrefix, OpTimeout: opTimeout,
+		CheckKey: checkKey, CheckPrefix: checkPrefix, OpTimeout: driver.CallTimeout,
 	}
 }
 
 // bounded returns a context for a read or write that is a part of a longer call.
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return driver.WithTimeLimit(ctx, opTimeout)
+	return driver.WithTimeLimit(ctx, driver.CallTimeout)
 }
 
 // Close implements driver.Store. It releases the locks and ends the session.

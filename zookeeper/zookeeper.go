@@ -20,9 +20,8 @@
 package zookeeper
 
 import (
-	"fmt"
-
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/engine"
 )
 
@@ -38,11 +37,7 @@ type LockerIDInfo struct {
 	LockerID string // the ID of the holder
 }
 
-func init() {
-	if err := kvdb.Register(Name, New, Version); err != nil {
-		panic(fmt.Sprintf("register %s: %v", Name, err))
-	}
-}
+func init() { driver.Register(driver.Backend{Name: Name, New: New, Version: Version}) }
 
 // Version returns [kvdb.ZookeeperVersion1].
 func Version(string, map[string]string) (string, error) { return kvdb.ZookeeperVersion1, nil }

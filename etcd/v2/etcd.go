@@ -73,6 +73,7 @@ import (
 	"fmt"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/engine"
 	"github.com/portworx/kvdb/etcd/common"
 )
@@ -80,11 +81,7 @@ import (
 // Name of the backend.
 const Name = "etcd-kv"
 
-func init() {
-	if err := kvdb.Register(Name, New, common.Version); err != nil {
-		panic(fmt.Sprintf("register %s: %v", Name, err))
-	}
-}
+func init() { driver.Register(driver.Backend{Name: Name, New: New, Version: common.Version}) }
 
 // New returns an instance that uses the etcd at endpoints, of which some may be down.
 // It takes the options [kvdb.UsernameKey], [kvdb.PasswordKey], [kvdb.CAFileKey],

@@ -17,8 +17,6 @@ const (
 	// majorityAge is the longest time since a majority has answered with which a long poll
 	// may begin.
 	majorityAge = 5 * time.Second
-	// patience is how long a watch, or a call that waits for a lock, goes on without a reply.
-	patience = 50 * time.Second
 )
 
 // follow calls f with the events after an index, up to another one or until it returns
@@ -58,7 +56,7 @@ func (p *pool) next(ctx context.Context, path string, recursive bool, after uint
 }
 
 // retryUntil calls f until that returns false. When f fails because a connection was lost
-// it calls f again, until no majority has answered for patience.
+// it calls f again, until no majority has answered for driver.WatchTimeout.
 func (p *pool) retryUntil(ctx context.Context, f func() (more bool, err error)) error {
 	backoff := newBackoff()
 	for {
@@ -94,10 +92,10 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// recover waits until a majority answers, but not longer than patience since the last
+// recover waits until a majority answers, but not longer than driver.WatchTimeout since the last
 // answer.
 func (p *pool) recover(ctx context.Context) error {
-	ctx, cancel := driver.WithTimeLimit(ctx, max(patience-p.Silence(), call.AttemptTimeout))
+	ctx, cancel := driver.WithTimeLimit(ctx, max(driver.WatchTimeout-p.Silence(), call.AttemptTimeout))
 	defer cancel()
 	backoff := newBackoff()
 	for {

@@ -89,7 +89,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 // that is in its place with the store's index, or an error. The request may be
 // sent again when its answer was lost, for the value reports whether it has run.
 func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *client.Node, uint64, error) {
-	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, driver.CallTimeout)
 	defer cancel()
 	for {
 		sent := time.Now()

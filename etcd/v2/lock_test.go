@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -92,7 +93,7 @@ func TestLockOutlastsOutage(t *testing.T) {
 	require.NoError(t, err)
 	obtained := map[string]chan error{"free": make(chan error, 1), "held": make(chan error, 1)}
 	lock := func(key string) {
-		pair, err := kv.LockWithTimeout(key, "waiter", 2*patience, 0)
+		pair, err := kv.LockWithTimeout(key, "waiter", 2*driver.WatchTimeout, 0)
 		if err == nil {
 			err = kv.Unlock(pair)
 		}
@@ -104,7 +105,7 @@ func TestLockOutlastsOutage(t *testing.T) {
 	go lock("free")
 	_, err = kv.LockWithTimeout("short", "waiter", time.Second, 0)
 	require.ErrorIs(t, err, kvdb.ErrNoConnection)
-	timer := time.NewTimer(patience + 2*time.Second)
+	timer := time.NewTimer(driver.WatchTimeout + 2*time.Second)
 	defer timer.Stop()
 	select {
 	case err := <-obtained["held"]:

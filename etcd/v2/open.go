@@ -61,7 +61,7 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 	}
 	read.TLS.Secure(transport)
 	p := &pool{
-		Pool: call.NewPool[*member](call.Policy{Limit: opTimeout, Retries: read.Retries, Backoff: newBackoff()}),
+		Pool: call.NewPool[*member](call.Policy{Limit: driver.CallTimeout, Retries: read.Retries, Backoff: newBackoff()}),
 		base: transport, transport: transport, user: user, password: password, secure: read.TLS != nil,
 	}
 	if wrap != nil {

@@ -17,9 +17,6 @@ import (
 	"github.com/portworx/kvdb/internal/settings"
 )
 
-// opTimeout bounds every call.
-const opTimeout = 10 * time.Second
-
 // newBackoff returns the waits between two tries.
 func newBackoff() retry.Backoff {
 	return retry.Backoff{Min: 20 * time.Millisecond, Max: common.DefaultIntervalBetweenRetries}

@@ -57,7 +57,7 @@ func newStore(p *pool, stale bool) *store {
 func (s *store) Profile() driver.Profile {
 	return driver.Profile{
 		MaxValue: maxValue, MaxTTL: maxTTL, CheckKey: checkKey, CheckPrefix: checkPrefix,
-		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: opTimeout,
+		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: driver.CallTimeout,
 	}
 }
 

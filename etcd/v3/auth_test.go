@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/test/servers"
 )
 
@@ -95,7 +96,7 @@ func TestUsersChangeUnderAnInstance(t *testing.T) {
 	for _, after := range []uint64{0, 1} {
 		began := time.Now()
 		require.ErrorIs(t, kv.WatchTree("", after, nil, ignore), rpctypes.ErrAuthFailed)
-		require.Less(t, time.Since(began), opTimeout/2)
+		require.Less(t, time.Since(began), driver.CallTimeout/2)
 	}
 	_, err = admin.UserChangePassword(t.Context(), "me", "secret")
 	require.NoError(t, err)

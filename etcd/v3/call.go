@@ -12,12 +12,10 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/retry"
 )
-
-// opTimeout bounds every call.
-const opTimeout = 10 * time.Second
 
 // newBackoff returns the waits between two attempts.
 func newBackoff() retry.Backoff {
@@ -86,7 +84,7 @@ func intercept(ctx context.Context, method string, req, reply any, cc *grpc.Clie
 // policy returns how requests are sent. gRPC sends each to the next member.
 func (s *store) policy(retries int) call.Policy {
 	return call.Policy{
-		Limit: opTimeout, AttemptTimeout: call.AttemptTimeout, Whole: true, Retries: retries, Backoff: newBackoff(),
+		Limit: driver.CallTimeout, AttemptTimeout: call.AttemptTimeout, Whole: true, Retries: retries, Backoff: newBackoff(),
 		// When a member answers that it has no leader, the next one may have one.
 		AtOnce: func(attempts int, err error) bool {
 			return errors.Is(rpctypes.Error(err), rpctypes.ErrNoLeader) && attempts < len(s.client.Endpoints())

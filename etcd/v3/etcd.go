@@ -29,9 +29,8 @@
 package etcdv3
 
 import (
-	"fmt"
-
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/engine"
 	"github.com/portworx/kvdb/etcd/common"
 )
@@ -39,11 +38,7 @@ import (
 // Name of the backend.
 const Name = "etcdv3-kv"
 
-func init() {
-	if err := kvdb.Register(Name, New, common.Version); err != nil {
-		panic(fmt.Sprintf("register %s: %v", Name, err))
-	}
-}
+func init() { driver.Register(driver.Backend{Name: Name, New: New, Version: common.Version}) }
 
 // New returns an instance that uses the etcd at endpoints, of which some may be down.
 // Options are [kvdb.UsernameKey], [kvdb.PasswordKey], [kvdb.CAFileKey],

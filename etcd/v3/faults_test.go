@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/testing/faults"
 	"github.com/portworx/kvdb/test/servers"
 )
@@ -18,7 +19,7 @@ func TestFaults(t *testing.T) {
 		Cluster:   cluster,
 		Open:      func() kvdb.Kvdb { return instance(t, cluster, "faults", nil) },
 		Duration:  *faultTime,
-		CallBound: opTimeout + 3*time.Second, // a busy machine is no fault
+		CallBound: driver.CallTimeout + 3*time.Second, // a busy machine is no fault
 		Recovery:  5 * time.Second,
 	})
 }

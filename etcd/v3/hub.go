@@ -11,12 +11,10 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/retry"
 )
-
-// watchPatience is how long watches survive while the store cannot be reached.
-const watchPatience = 50 * time.Second
 
 // hub carries all watches of an instance over one gRPC stream, and moves them to
 // a new stream when that one fails. The watcher of the client library is not used,
@@ -124,7 +122,7 @@ func (h *hub) run() {
 			backoff.Reset()
 		}
 		end := backoff.Wait(h.s.life.Context())
-		if end == nil && time.Since(lastUp) > watchPatience {
+		if end == nil && time.Since(lastUp) > driver.WatchTimeout {
 			end = fmt.Errorf("%w: %w", kvdb.ErrNoConnection, err)
 		}
 		h.mu.Lock()

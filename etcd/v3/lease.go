@@ -108,7 +108,7 @@ func (s *store) soon(ctx context.Context, f func(context.Context)) {
 	}
 	started := s.life.Go(func() {
 		defer func() { <-s.revoking }()
-		ctx, cancel := driver.WithTimeLimit(context.WithoutCancel(s.life.Context()), opTimeout)
+		ctx, cancel := driver.WithTimeLimit(context.WithoutCancel(s.life.Context()), driver.CallTimeout)
 		defer cancel()
 		detach := context.AfterFunc(s.life.Context(), func() { time.AfterFunc(revokeTimeout, cancel) })
 		defer detach()

@@ -64,7 +64,7 @@ type holder struct {
 // under this instance's lease and is not the lock that the instance knew before. That
 // holds because there is one attempt at a time for each key.
 func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*held.Lock, *holder, error) {
-	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, driver.CallTimeout)
 	defer cancel()
 	if err := s.attempts.enter(ctx, lockKey); err != nil {
 		return nil, nil, err
@@ -148,7 +148,7 @@ func (s *store) releaseStray(se *session, lockKey string) {
 // tryReleaseStray deletes the lock at a key if it is under the session's lease and no
 // attempt of this instance has returned it.
 func (s *store) tryReleaseStray(ctx context.Context, se *session, lockKey string) error {
-	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, driver.CallTimeout)
 	defer cancel()
 	if err := s.attempts.enter(ctx, lockKey); err != nil {
 		return err

@@ -69,7 +69,7 @@ func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64, consis
 // of its own, so it is removed even when this process dies, or when the request that
 // writes it arrives late.
 func (s *store) ownRevision(ctx context.Context, prefix string) (uint64, error) {
-	ctx, cancel := driver.WithTimeLimit(ctx, opTimeout)
+	ctx, cancel := driver.WithTimeLimit(ctx, driver.CallTimeout)
 	defer cancel()
 	for {
 		revision, err := s.writeMarker(ctx, prefix+markerSign+rand.Text())

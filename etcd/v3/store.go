@@ -67,7 +67,7 @@ var (
 func (s *store) Profile() driver.Profile {
 	return driver.Profile{
 		MinTTL: minTTL, MaxTTL: maxTTL,
-		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: opTimeout,
+		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: driver.CallTimeout,
 	}
 }
 

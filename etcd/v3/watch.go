@@ -111,7 +111,7 @@ func (s *store) newWatch(ctx context.Context, keys keyRange, from start) *watch 
 }
 
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
-	starting, cancel := driver.WithTimeLimit(ctx, opTimeout)
+	starting, cancel := driver.WithTimeLimit(ctx, driver.CallTimeout)
 	defer cancel()
 	for {
 		w, err := s.register(ctx, starting, r)
@@ -268,9 +268,9 @@ func (w *watch) hidden(e *mvccpb.Event) (bool, error) {
 }
 
 // wasLock reports whether a deleted key, whose creation the watch has not seen, was
-// a lock. It retries for watchPatience, as the watch itself does.
+// a lock. It retries for driver.WatchTimeout, as the watch itself does.
 func (w *watch) wasLock(kv *mvccpb.KeyValue) (bool, error) {
-	deadline := time.Now().Add(watchPatience)
+	deadline := time.Now().Add(driver.WatchTimeout)
 	backoff := newBackoff()
 	for {
 		reply, err := w.h.s.rangeOf(w.ctx, &pb.RangeRequest{Key: kv.Key, Revision: kv.ModRevision - 1})
