@@ -22,9 +22,13 @@ SERVERS := ./consul/... ./etcd/... ./zookeeper ./test/servers ./examples/leader 
 # A module of its own, whose tests start servers at the default ports.
 OUTSIDE := test/outside
 
+# A module of its own, which shows a backend outside of this module.
+EXAMPLE := examples/backend
+
 .PHONY: test
 test: ## run all tests that need no servers, with the race detector
 	$(GO) test -race -timeout 40m $$($(GO) list ./... | grep -v -x -F "$$($(GO) list $(SERVERS))")
+	$(GO) -C $(EXAMPLE) test -race ./...
 
 .PHONY: test-servers
 test-servers: servers ## run the tests that need real servers, with the race detector
@@ -64,6 +68,7 @@ lint: ## run gofmt, go vet and staticcheck (configured in staticcheck.conf)
 	$(GO) vet ./...
 	$(GO) tool -modfile=tools/lint/go.mod staticcheck ./...
 	$(GO) -C $(OUTSIDE) vet ./...
+	$(GO) -C $(EXAMPLE) vet ./...
 
 .PHONY: generate
 generate: ## write the generated files

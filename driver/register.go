@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 // Backend is what a package registers of itself.
@@ -34,14 +35,4 @@ func Register(b Backend) {
 
 // StaleReads reports whether the option kvdb.ReadConsistency asks for stale reads. A
 // store that has none checks the value all the same.
-func StaleReads(options map[string]string) (bool, error) {
-	switch value := options[kvdb.ReadConsistency]; value {
-	case "", kvdb.ReadLinearizable:
-		return false, nil
-	case kvdb.ReadStale:
-		return true, nil
-	default:
-		return false, fmt.Errorf("option %s: %q is not %s or %s",
-			kvdb.ReadConsistency, value, kvdb.ReadLinearizable, kvdb.ReadStale)
-	}
-}
+func StaleReads(options map[string]string) (bool, error) { return settings.StaleReads(options) }

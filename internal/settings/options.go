@@ -50,6 +50,20 @@ func SwitchedOn(options map[string]string, name string) bool {
 	return present && (on || err != nil)
 }
 
+// StaleReads reports whether the option kvdb.ReadConsistency asks for stale
+// reads.
+func StaleReads(options map[string]string) (bool, error) {
+	switch value := options[kvdb.ReadConsistency]; value {
+	case "", kvdb.ReadLinearizable:
+		return false, nil
+	case kvdb.ReadStale:
+		return true, nil
+	default:
+		return false, fmt.Errorf("option %s: %q is not %s or %s",
+			kvdb.ReadConsistency, value, kvdb.ReadLinearizable, kvdb.ReadStale)
+	}
+}
+
 // Login returns the user and the password. It returns kvdb.ErrNoPassword for a user without
 // a password.
 func Login(options map[string]string) (user, password string, err error) {

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/driver"
 )
 
 // Store has the rules for endpoints and options that differ between stores.
@@ -88,7 +87,7 @@ func (s Settings) URLs() []string { return URLs(s.Endpoints) }
 func (s Store) Read(endpoints []string, options map[string]string) (Settings, error) {
 	var read Settings
 	var err error
-	if read.Stale, err = driver.StaleReads(options); err != nil {
+	if read.Stale, err = StaleReads(options); err != nil {
 		return Settings{}, err
 	}
 	if read.Retries, err = s.RetryCount(options); err != nil {

@@ -228,6 +228,17 @@ func TestBadValues(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
+	for value, want := range map[string]bool{"": false, kvdb.ReadLinearizable: false, kvdb.ReadStale: true} {
+		stale, err := StaleReads(map[string]string{kvdb.ReadConsistency: value})
+		require.NoError(t, err)
+		require.Equal(t, want, stale)
+	}
+	_, err := StaleReads(nil)
+	require.NoError(t, err)
+	_, err = StaleReads(map[string]string{kvdb.ReadConsistency: "STALE"})
+	require.ErrorContains(t, err, kvdb.ReadConsistency)
+	require.ErrorContains(t, err, "STALE")
+
 	require.False(t, SwitchedOn(nil, "option"))
 	for value, want := range map[string]bool{"": true, "yes": true, "true": true, "false": false, "0": false} {
 		require.Equal(t, want, SwitchedOn(map[string]string{"option": value}, "option"), "%q", value)

@@ -22,7 +22,7 @@ var layers = map[string][]string{
 	"/internal/tree":     {},
 	"/internal/settings": {""},
 	"/common":            {""},
-	"/driver":            {""},
+	"/driver":            {"", "/internal/settings"},
 	"/internal":          {"", "/driver", "/internal/..."},
 	"/engine":            {"", "/common", "/driver", "/internal/..."},
 

@@ -47,6 +47,8 @@ func TestProgramsOutside(t *testing.T) {
 var needs = map[string][]string{
 	"":          {"github.com/sirupsen/logrus", "golang.org/x/sys"},
 	"/common":   {"github.com/sirupsen/logrus", "golang.org/x/sys"},
+	"/driver":   {"github.com/sirupsen/logrus", "golang.org/x/sys"},
+	"/engine":   {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree"},
 	"/wrappers": {"github.com/sirupsen/logrus", "golang.org/x/sys"},
 	"/mem":      {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree"},
 	"/bolt":     {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree", "go.etcd.io/bbolt"},

@@ -1,0 +1,17 @@
+package backend_test
+
+import (
+	"testing"
+
+	"github.com/portworx/kvdb/examples/backend"
+	"github.com/portworx/kvdb/test"
+)
+
+func TestConformance(t *testing.T) {
+	test.Conformance(t, test.Harness{
+		Name: backend.Name,
+		Init: backend.New,
+		// Traits are what the store lacks, or does in another way.
+		Traits: test.Traits{PrivateStore: true, NoTTL: true, NoLocks: true, NoWatches: true, NoCompact: true},
+	})
+}
