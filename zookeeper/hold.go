@@ -3,7 +3,6 @@ package zookeeper
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,19 +19,19 @@ import (
 // ephemeral znode there, as that of an earlier release is. So the two exclude each
 // other, and nothing is left when the lock is released or its session ends. But such a
 // znode can have neither a key's value nor children. Where there is a znode, the lock
-// is the first entry of a queue below it. Who wants to write a key at a lock's znode or
-// below it asks the holder to move to the queue, see makeRoom.
+// is the first entry of a queue below it. A writer of a key at a lock's znode, or below it,
+// asks the holder to move the lock to the queue, see makeRoom.
 
-// proofs is the znode with the proofs: each lock at a key has one, another ephemeral
-// znode of the same session, created and deleted together with it. A lock's znode is
-// not told from that of a later lock by its version, but by the proof: a request that
-// also checks or deletes the proof concerns no later lock. For the proof is gone with
-// the session; and when somebody removes the lock alone, by force, then the next holder
-// deletes the proof before it has the lock, see revokeOthers.
+// proofs is the parent of the proofs. Each lock at a key has a proof: another ephemeral
+// znode of the same session, which is created and deleted together with the lock. The
+// version of a lock's znode does not distinguish it from that of a later lock, but a
+// request that also checks or deletes the proof cannot concern a later lock. The proof ends
+// with the session. If somebody removes the lock alone, by force, the next holder deletes
+// the proof before it has the lock, see revokeOthers.
 const proofs = "/" + own + "/held"
 
-// proofsOf returns the znode with the proofs of the locks of a key, which it shares with
-// other keys, and the beginning of their names.
+// proofsOf returns the parent of the proofs of a key's locks, which other keys share, and
+// the prefix of their names.
 func proofsOf(path string) (dir, begin string) {
 	hash := sha256.Sum256([]byte(path))
 	return fmt.Sprintf("%s/%02x", proofs, hash[0]), fmt.Sprintf("%x-", hash[:16])
@@ -52,9 +51,9 @@ type hold struct {
 	queueEntry string // its path; "" while the lock is the znode at the key
 	// made are the containers above path that were made for the lock, outermost first.
 	made []string
-	// moving: a request to move to the queue was sent, and its outcome is not known.
+	// moving reports whether a request to move to the queue has an unknown outcome.
 	moving bool
-	// madeKey: the znode at the key was made when a lock moved to the queue.
+	// madeKey reports whether the znode at the key was made when a lock moved to the queue.
 	madeKey bool
 }
 
@@ -87,7 +86,7 @@ func (h hold) znode() string {
 	return h.path
 }
 
-// guards are the operations that succeed while the lock is held.
+// guards returns the operations that succeed while the lock is held.
 func (h hold) guards() []any {
 	if h.queueEntry != "" {
 		return []any{&zk.CheckVersionRequest{Path: h.queueEntry, Version: -1}}
@@ -102,29 +101,18 @@ func (h hold) guards() []any {
 // earlier release.
 func ofEarlierRelease(stat *zk.Stat) bool { return stat.Version < heldVersion }
 
-// release removes what stands for a lock: in one request, with the queue and the
-// containers that are empty then, when nothing is in the way. It returns zk.ErrNoNode
-// when the lock is not held, and nil when it may be an earlier request that has
-// released it: sent says that there was one.
+// release removes a lock in one request, together with the queue and the containers that
+// are empty then. It returns zk.ErrNoNode when the lock is not held. sent reports whether
+// an earlier request may have released the lock: then release returns nil instead.
 func (s *store) release(ctx context.Context, h hold, sent bool) error {
-	if h.moving {
-		name, err := s.findQueueEntry(ctx, h.queue(), h.entryPrefix())
-		if err != nil {
-			return err
-		}
-		if name != "" {
-			h.queueEntry, h.madeKey = child(h.queue(), name), true
-		}
-	}
-	if h.queueEntry == "" && h.token == 0 {
-		if created, err := s.findProof(ctx, &h); err != nil || !created {
-			return err
-		}
+	h, found, err := s.locate(ctx, h)
+	if err != nil || !found {
+		return err
 	}
 	ops, needed, err := s.releasing(ctx, h)
 	look, lacksProof := sent && h.queueEntry == "", false
 	for err == nil {
-		if look { // somebody may have written the znode at the key, or replaced it
+		if look { // Somebody may have written the znode at the key, or replaced it.
 			stat, _, err := s.look(ctx, h.path, false, true)
 			switch {
 			case err != nil:
@@ -132,8 +120,8 @@ func (s *store) release(ctx context.Context, h hold, sent bool) error {
 			case !h.is(stat):
 				return s.removeProof(ctx, h, sent)
 			case lacksProof:
-				// A later taker of the key, once the proof is there, deletes it, and one who has
-				// taken it before is seen.
+				// A later holder deletes the proof if it takes the key from now on, and its
+				// znode is seen if it has taken the key before.
 				if err := s.makeProof(ctx, h); err != nil {
 					return err
 				}
@@ -162,7 +150,7 @@ func (s *store) release(ctx context.Context, h hold, sent bool) error {
 			return nil
 		case failed == 0:
 			return zk.ErrNoNode
-		case failed >= needed: // something else is in this one, or it is gone
+		case failed >= needed: // This container is not empty, or is gone.
 			ops, look = ops[:failed], false
 		default:
 			look = true
@@ -172,7 +160,27 @@ func (s *store) release(ctx context.Context, h hold, sent bool) error {
 	return err
 }
 
-// findProof reports whether a lock was created at the key, whose proof tells the token.
+// locate returns h as it is in the store: where a request of unknown outcome has moved the
+// lock, and with its token. It reports whether the lock was created.
+func (s *store) locate(ctx context.Context, h hold) (now hold, created bool, err error) {
+	if h.moving {
+		name, err := s.findQueueEntry(ctx, h.queue(), h.entryPrefix())
+		if err != nil {
+			return h, false, err
+		}
+		if name != "" {
+			h.queueEntry, h.madeKey = child(h.queue(), name), true
+		}
+	}
+	if h.queueEntry == "" && h.token == 0 {
+		created, err := s.findProof(ctx, &h)
+		return h, created, err
+	}
+	return h, true, nil
+}
+
+// findProof reports whether the lock has a proof, which shows that it was created, and
+// sets the token of h.
 func (s *store) findProof(ctx context.Context, h *hold) (found bool, err error) {
 	stat, _, err := s.look(ctx, h.proof(), false, true)
 	if err != nil || stat == nil {
@@ -182,14 +190,14 @@ func (s *store) findProof(ctx context.Context, h *hold) (found bool, err error) 
 	return true, nil
 }
 
-// makeProof creates the proof of a lock again, which somebody has removed.
+// makeProof creates the proof of a lock again after somebody has removed it.
 func (s *store) makeProof(ctx context.Context, h hold) error {
 	return s.ensure(ctx, h.proof(), zk.FlagEphemeral, zk.WorldACL(zk.PermAll), func() error {
 		return s.makeShared(ctx, parent(h.proof()))
 	})
 }
 
-// removeProof is the end of release when the lock's znode is gone, or another one.
+// removeProof ends a release when the lock's znode is gone or was replaced.
 func (s *store) removeProof(ctx context.Context, h hold, sent bool) error {
 	err := s.repeat(ctx, func(c *zk.Conn) error { return c.Delete(h.proof(), -1) })
 	switch {
@@ -201,9 +209,9 @@ func (s *store) removeProof(ctx context.Context, h hold, sent bool) error {
 	return zk.ErrNoNode
 }
 
-// revokeOthers deletes the proofs of other locks of the key: theirs were removed by
-// force, for a lock was created there. It returns errAttemptLost when that has met one of
-// those.
+// revokeOthers deletes the proofs of other locks of the key. Those locks were removed by
+// force, because h could be created in their place. It returns errAttemptLost when h was
+// removed in the same way.
 func (s *store) revokeOthers(ctx context.Context, h hold) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -211,7 +219,7 @@ func (s *store) revokeOthers(ctx context.Context, h hold) error {
 	for {
 		var names []string
 		var stat *zk.Stat
-		err := s.peek(ctx, func(c *zk.Conn) (err error) { // it sees at least what the session has done
+		err := s.peek(ctx, func(c *zk.Conn) (err error) { // sees at least what this session has done
 			names, stat, err = c.Children(dir)
 			return err
 		})
@@ -221,7 +229,7 @@ func (s *store) revokeOthers(ctx context.Context, h hold) error {
 		case err != nil, !slices.Contains(names, begin+h.mark):
 			return errAttemptLost
 		}
-		// Of two who have taken the key, one after the other, the check lets one
+		// If two have taken the key, one after the other, the check lets only one of them
 		// succeed.
 		ops := []any{&zk.CheckVersionRequest{Path: h.proof(), Version: -1}}
 		for _, name := range names {
@@ -240,10 +248,10 @@ func (s *store) revokeOthers(ctx context.Context, h hold) error {
 			case err != nil:
 				return err
 			}
-		case stat.Pzxid == h.token: // nor was there any
+		case stat.Pzxid == h.token: // There was no other since h was created.
 			return nil
 		}
-		// Until its proof was gone, another one's holder may have released the lock.
+		// Until its proof was deleted, the holder of another lock may have released h.
 		found, _, err := s.look(ctx, h.path, false, false)
 		if err == nil && !h.is(found) {
 			err = errAttemptLost
@@ -252,8 +260,8 @@ func (s *store) revokeOthers(ctx context.Context, h hold) error {
 	}
 }
 
-// releasing returns the operations that release a lock, and how many of them are
-// needed: the others remove what may be empty then, innermost first.
+// releasing returns the operations that release a lock, and how many of them must succeed.
+// The others remove containers that may be empty then, innermost first.
 func (s *store) releasing(ctx context.Context, h hold) (ops []any, needed int, err error) {
 	if h.queueEntry == "" {
 		ops = []any{&zk.DeleteRequest{Path: h.proof(), Version: -1}, &zk.DeleteRequest{Path: h.path, Version: heldVersion}}
@@ -265,95 +273,17 @@ func (s *store) releasing(ctx context.Context, h hold) (ops []any, needed int, e
 		if err != nil {
 			return nil, 0, err
 		}
-		// What was written to it had its time: only its deletion under the lock can have
-		// left it without data. It stays as long as the queue entry, so the version tells
+		// A znode without data whose version is not 0 held a value that was deleted under
+		// the lock. The znode stays as long as the queue entry, so its version shows
 		// whether it is written again.
 		if stat == nil || stat.DataLength > 0 || stat.NumChildren > 1 || stat.Version == 0 && !h.madeKey {
 			return ops, needed, nil
 		}
 		ops = append(ops, &zk.DeleteRequest{Path: h.path, Version: stat.Version})
 	}
-	// A container that has become a key has another version.
+	// A container that has become a key has a version other than 0.
 	for _, path := range slices.Backward(h.made) {
 		ops = append(ops, &zk.DeleteRequest{Path: path, Version: 0})
 	}
 	return ops, needed, nil
-}
-
-// lockNode is the lock's znode at a key.
-type lockNode struct {
-	path string
-	stat *zk.Stat
-	data []byte
-}
-
-// lockAbove returns the lock at path, or above it; nil when there is none any more.
-func (s *store) lockAbove(ctx context.Context, path string) (*lockNode, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	for ; path != "/"; path = parent(path) {
-		stat, data, err := s.look(ctx, path, true, true)
-		switch {
-		case err != nil:
-			return nil, err
-		case stat != nil && isEphemeral(stat):
-			return &lockNode{path, stat, data}, nil
-		case stat != nil:
-			return nil, nil // nor is there one above: it would have no children
-		}
-	}
-	return nil, nil
-}
-
-// roomTimeout bounds how long a holder may take to move its lock.
-const roomTimeout = 5 * time.Second
-
-// makeRoom has the lock at path, or above it, moved to its queue.
-func (s *store) makeRoom(ctx context.Context, path string) error {
-	lock, err := s.lockAbove(ctx, path)
-	if err != nil || lock == nil {
-		return err
-	}
-	if ofEarlierRelease(lock.stat) {
-		return errForeignLock(lock.path)
-	}
-	return s.moveAway(ctx, lock)
-}
-
-// moveAway has a lock moved to the queue. It returns when it was, or was released.
-func (s *store) moveAway(ctx context.Context, lock *lockNode) error {
-	if err := s.askForRoom(ctx, lock); err != nil {
-		return err
-	}
-	err := s.awaitNoLock(ctx, lock.path, time.Now().Add(roomTimeout))
-	if errors.Is(err, errTooLate) {
-		return fmt.Errorf("%w: %s is a lock, and its holder has not made room for a key within %v", kvdb.ErrInvalidLock, lock.path, roomTimeout)
-	}
-	return err
-}
-
-// askForRoom asks the holder of a lock, unless that was done, to move it to the queue.
-// Any change of the znode's value does that.
-func (s *store) askForRoom(ctx context.Context, lock *lockNode) error {
-	info, ok := parseLock(lock.data)
-	if !ok || info.Mark == "" || info.Room {
-		return nil
-	}
-	info.Room = true
-	value, err := json.Marshal(info)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	err = s.repeat(ctx, func(c *zk.Conn) error {
-		_, err := c.Multi(
-			&zk.CheckVersionRequest{Path: hold{path: lock.path, mark: info.Mark}.proof(), Version: -1},
-			&zk.SetDataRequest{Path: lock.path, Data: value, Version: lock.stat.Version})
-		return err
-	})
-	if isConflict(err) {
-		return nil // it is not as it was any more
-	}
-	return err
 }
