@@ -61,6 +61,23 @@ func TestHolderThatHasNotHeardOfTheRemoval(t *testing.T) {
 	})
 }
 
+// A transaction whose guard the server may not check is refused, and not tried again
+// without end.
+func TestGuardThatCannotBeChecked(t *testing.T) {
+	bothWays(t, func(t *testing.T, member *servers.Member) {
+		kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
+		lock, err := kv.Lock("lock")
+		require.NoError(t, err)
+		tx := guarded(t, kv, "guarded", lock)
+		_, err = conn.SetACL(lockZnode(t, conn, "lock"), zk.DigestACL(zk.PermAll, "somebody", "else"), -1)
+		require.NoError(t, err)
+		require.ErrorIs(t, tx.Commit(), kvdb.ErrPermission)
+		_, err = kv.Get("guarded")
+		require.Equal(t, kvdb.ErrNotFound, err)
+		require.NoError(t, kv.Unlock(lock))
+	})
+}
+
 // isLockOf asserts that a lock is held, by its owner.
 func isLockOf(t *testing.T, kv kvdb.Kvdb, owner string, lock *kvdb.KVPair) {
 	t.Helper()
