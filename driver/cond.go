@@ -7,28 +7,28 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// Cond is what must hold for a write. All conditions given must; the zero value
-// always does. It is the one place that decides which error a failed condition
-// is, so that no two stores can disagree: a store turns a Cond into its native
-// guard, and a guard that failed into Check of what is there.
+// Cond is the condition of a write. It holds if each of its parts that is set holds; the
+// zero value always holds. A store translates a Cond into its native guard. If the guard
+// fails, the store reads the key and returns the error of Check or CheckMissing, so all
+// stores return the same errors.
 type Cond struct {
-	// Absent: the key must not exist, else kvdb.ErrExist.
+	// Absent requires that the key does not exist, else kvdb.ErrExist.
 	Absent bool
-	// Present: the key must exist, else kvdb.ErrNotFound. Implied by the
-	// comparisons below.
+	// Present requires that the key exists, else kvdb.ErrNotFound. The comparisons below
+	// imply it.
 	Present bool
-	// Unborn: the key must not exist, else kvdb.ErrModified (the idiom
-	// KVModifiedIndex with ModifiedIndex 0).
+	// Unborn requires that the key does not exist, else kvdb.ErrModified. It stands for the
+	// flag KVModifiedIndex with ModifiedIndex 0.
 	Unborn bool
-	// Modified and Created compare the key's indexes unless 0: kvdb.ErrModified.
-	// NoIndex is one that no key has.
+	// Modified and Created, unless 0, must equal the key's indexes, else kvdb.ErrModified.
+	// NoIndex equals no index.
 	Modified, Created uint64
-	// HasValue compares the key's value with Value: kvdb.ErrValueMismatch.
+	// HasValue requires that the key's value equals Value, else kvdb.ErrValueMismatch.
 	HasValue bool
 	Value    []byte
 }
 
-// NoIndex is an index that no pair ever has, and that fits a signed integer.
+// NoIndex is an index that no pair has. It fits a signed integer.
 const NoIndex = math.MaxInt64
 
 // NeedsKey reports whether the condition can only hold for a key that exists.
@@ -40,8 +40,8 @@ func (c Cond) NeedsKey() bool {
 // exist.
 func (c Cond) NeedsNoKey() bool { return c.Absent || c.Unborn }
 
-// Check tells what is wrong with writing over a pair with these indexes and
-// value, for a key that exists; see CheckMissing for one that does not.
+// Check returns nil if the condition holds for a key that exists, with these indexes and
+// this value, and otherwise the error of the part that fails.
 func (c Cond) Check(created, modified uint64, value []byte) error {
 	switch {
 	case c.Absent:
@@ -56,7 +56,7 @@ func (c Cond) Check(created, modified uint64, value []byte) error {
 	return nil
 }
 
-// CheckMissing is Check for a key that does not exist.
+// CheckMissing is like Check for a key that does not exist.
 func (c Cond) CheckMissing() error {
 	if c.NeedsKey() {
 		return kvdb.ErrNotFound

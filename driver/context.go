@@ -9,21 +9,21 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// The time limits of the stores that are servers. They are the same for all, so that a
-// program need not know which one it uses.
+// Time limits of the stores that are servers. They are the same for all, so that a program
+// need not know which store it uses.
 const (
-	// CallTimeout is the Profile.OpTimeout. The election of a leader, during which no
-	// request is answered, fits in it with the tries before and after it, and a caller
-	// can still wait for it.
+	// CallTimeout is the Profile.OpTimeout. It is long enough for the election of a leader,
+	// during which no request is answered, with the attempts before and after it, and short
+	// enough for a caller to wait.
 	CallTimeout = 10 * time.Second
-	// WatchTimeout is how long a watch goes on while no server answers. Restarts of
-	// servers and elections are over by then; after it the program is told that it
-	// misses events, by kvdb.ErrWatchStopped.
+	// WatchTimeout is how long a watch continues while no server answers. It is longer than
+	// restarts of servers and elections take. Then the watch ends with
+	// kvdb.ErrWatchStopped, so that the program knows that it misses events.
 	WatchTimeout = 50 * time.Second
 )
 
-// ErrTimeLimit is the cause of the end of a context whose time limit was the
-// library's own, not the caller's.
+// ErrTimeLimit is the cause of a context that a time limit of the library has ended, and
+// not the caller's.
 var ErrTimeLimit = errors.New("no answer in time")
 
 // WithTimeLimit returns a context that ends with ctx, or with the cause
@@ -32,23 +32,23 @@ func WithTimeLimit(ctx context.Context, limit time.Duration) (context.Context, c
 	return context.WithTimeoutCause(ctx, limit, ErrTimeLimit)
 }
 
-// GivenUp reports whether ctx has ended for another reason than a time limit of
-// the library's own: the caller's deadline or cancellation, or Close.
+// GivenUp reports whether ctx has ended by the caller's deadline or cancellation, or by
+// Close, and not by a time limit of the library.
 func GivenUp(ctx context.Context) bool {
 	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrTimeLimit)
 }
 
-// AwaitEnd waits for the end of ctx if its deadline is over. What obeys the deadline
-// by a timer of its own, as a dialer does, may fail just before ctx ends.
+// AwaitEnd waits for the end of ctx if its deadline is over. Code with a timer of its own
+// for the deadline, such as a dialer, may fail just before ctx ends.
 func AwaitEnd(ctx context.Context) {
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 		<-ctx.Done()
 	}
 }
 
-// NotReached returns the error of a request that had no effect and whose last
-// attempt failed with err, which may be nil. It wraps kvdb.ErrNoConnection
-// unless the caller has given up: then nothing is known about the store.
+// NotReached returns the error of a request that had no effect and whose last attempt
+// failed with err, which may be nil. It wraps kvdb.ErrNoConnection unless the caller has
+// given up, because then nothing is known about the store.
 func NotReached(ctx context.Context, err error) error {
 	err = WithCause(ctx, err)
 	if GivenUp(ctx) {
@@ -57,10 +57,9 @@ func NotReached(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", kvdb.ErrNoConnection, err)
 }
 
-// WithCause adds to err, which may be nil, why ctx ended, if it has: errors.Is
-// then finds both the context's error and its cause. The context's own error is
-// left out when not the caller ended it, but a time limit of the library's or
-// Close.
+// WithCause returns err, which may be nil, while ctx has not ended. Afterwards it adds the
+// cause of the end, so that errors.Is finds the cause and ctx.Err(). It leaves ctx.Err()
+// out if a time limit of the library or Close has ended ctx, and not the caller.
 func WithCause(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
@@ -87,7 +86,7 @@ type inherited struct{ error }
 
 func (i inherited) Unwrap() error { return i.error }
 
-// EndOf returns the cause to cancel a context with because ctx has ended. WithCause
-// then returns what it returns for ctx, a context.DeadlineExceeded for example,
-// without the context.Canceled of the cancelled context.
+// EndOf returns a cause for cancelling another context because ctx has ended. For that
+// context WithCause then returns what it returns for ctx, a context.DeadlineExceeded for
+// example, without a context.Canceled.
 func EndOf(ctx context.Context) error { return inherited{WithCause(ctx, nil)} }

@@ -1,22 +1,21 @@
-// Package driver is the contract between the engine, which is what all backends
-// have in common, and a store, which is what is different about one.
+// Package driver defines the contract between the engine, which all backends share, and a
+// store, which each backend implements.
 //
 // It is experimental: a minor version may change it. It is public so that a
 // backend can live outside of this module.
 //
-// A backend implements Store, as many of the optional interfaces as its store
-// can serve, and hands the result to engine.New. Everything a program sees
-// beyond that (domains, value encoding, conditions, hidden keys, copying, lock
-// queues, watch goroutines, transactions, Close) is the engine's.
+// A backend implements Store, as many of the optional interfaces as its store can serve,
+// and hands the result to engine.New. The engine does the rest: domains, value encoding,
+// hidden keys, copying, lock queues, the goroutines of watches, transactions, Close.
 //
-// Rules for all methods: they are safe for concurrent use and obey ctx. Keys
-// are full: domain included, checked by the engine. Byte slices handed in
-// belong to the caller and are only valid during the call; what a method
-// returns is the caller's to keep and change. The sentinels named here
-// (kvdb.ErrNotFound, …) are returned bare. A lost connection is an error that
-// wraps kvdb.ErrNoConnection when the request is known not to have run, and
-// kvdb.ErrUnknownOutcome when a write may have. When ctx ends a call, its error
-// is that of WithCause.
+// All methods follow these rules, unless their comments say otherwise. They are safe for
+// concurrent use and obey ctx. Keys include the domain, and the engine has checked them.
+// Byte slices in arguments belong to the caller and are valid only during the call. The
+// caller may keep and change what a method returns. The sentinels that a comment names
+// (kvdb.ErrNotFound, for example) are returned unwrapped. If the connection is lost, the
+// error wraps kvdb.ErrNoConnection when the request certainly did not run, and
+// kvdb.ErrUnknownOutcome when a write may have run. If ctx ends a call, the error is that
+// of WithCause. Sizes are in bytes. TTLs in a KVPair are in seconds.
 package driver
 
 import (
@@ -27,90 +26,91 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// Store is what every backend offers.
+// Store is the interface that every backend implements.
 type Store interface {
-	// Profile says what the store can hold; the engine refuses the rest. It is
-	// called once.
+	// Profile returns the limits and properties of the store. The engine calls it once, and
+	// refuses what exceeds the limits.
 	Profile() Profile
 
-	// Get returns the pair at key with Value, CreatedIndex, ModifiedIndex,
-	// KVDBIndex (the store's index at the reply), and TTL where the store tells
-	// it: the remaining seconds, rounded up. kvdb.ErrNotFound without one.
+	// Get returns the pair at key. It sets Value, CreatedIndex, ModifiedIndex, KVDBIndex
+	// (the store's index at the reply) and, if the store reports it, TTL: the remaining
+	// seconds, rounded up. If there is no pair, the error is kvdb.ErrNotFound.
 	Get(ctx context.Context, key string) (*kvdb.KVPair, error)
 
-	// List returns the pairs whose key has the string prefix, sorted by key, all
-	// as they were at one moment. Fields as in Get, and Key.
+	// List returns the pairs whose keys have the string prefix, sorted by key, all as they
+	// were at one moment. It sets Key and the fields that Get sets.
 	List(ctx context.Context, prefix string, o ListOptions) (Page, error)
 
-	// Put writes one pair in one atomic step if w.Cond holds, and returns its
-	// indexes. w.TTL replaces any earlier one; 0 takes it away.
+	// Put writes one pair in one atomic step if w.Cond holds, and returns its indexes. If
+	// w.Cond does not hold, the error is that of Cond.Check. w.TTL replaces an earlier TTL;
+	// 0 removes it.
 	Put(ctx context.Context, w Write) (Indexes, error)
 
-	// Delete removes the pair at key in one atomic step if c holds, and returns
-	// what was there, with KVDBIndex the index of the delete; kvdb.ErrNotFound
-	// without one.
+	// Delete removes the pair at key in one atomic step if c holds, and returns the removed
+	// pair, with the index of the delete as KVDBIndex. If there is no pair, the error is
+	// kvdb.ErrNotFound.
 	Delete(ctx context.Context, key string, c Cond) (*kvdb.KVPair, error)
 
-	// DeletePrefix removes every pair whose key has the string prefix, in one
-	// atomic step. None is no error.
+	// DeletePrefix removes every pair whose key has the string prefix, in one atomic step.
+	// It returns nil if there is none.
 	DeletePrefix(ctx context.Context, prefix string) error
 
-	// Watch returns once the watch is registered: every write that starts
-	// afterwards is in the stream. ctx ends the stream, not only the call.
-	// A store without watches returns kvdb.ErrNotSupported.
+	// Watch returns when the watch is registered, so that the stream has every write that
+	// starts afterwards. ctx ends the stream, not only the call. A store without watches
+	// returns kvdb.ErrNotSupported.
 	Watch(ctx context.Context, r WatchRequest) (Stream, error)
 
-	// Lock obtains the lock key for owner, waiting up to wait while somebody
-	// else holds it; at wait <= 0 it makes one attempt. It waits on the store's
-	// events, not on a timer. When wait is over the error is *HeldError. ctx ends
-	// the attempt, not the lease obtained. Of the calls for one key at most one
-	// at a time has a wait > 0: the engine queues the others.
-	// A store without locks returns kvdb.ErrNotSupported, also from LockOwner.
+	// Lock obtains the lock key for owner. While another owner holds it, Lock waits up to
+	// wait; if wait <= 0, it makes one attempt. It waits for the store's events and does
+	// not poll. If the lock is still held when wait is over, the error is a *HeldError. ctx
+	// ends the attempt, not the lease obtained. At most one call at a time for a key has
+	// wait > 0, because the engine queues the others. A store without locks returns
+	// kvdb.ErrNotSupported from Lock and LockOwner.
 	Lock(ctx context.Context, key, owner string, wait time.Duration) (Lease, error)
 
-	// LockOwner returns who holds the lock key, and false when nobody does. A
-	// key that exists where the lock would be and is none is
-	// kvdb.ErrInvalidLock.
+	// LockOwner returns the owner of the lock key, and false if the lock is not held. If
+	// the key exists but is not a lock, the error is kvdb.ErrInvalidLock.
 	LockOwner(ctx context.Context, key string) (owner string, held bool, err error)
 
-	// Close releases what the store holds. A lease still held is lost first
-	// (its Lost is closed) and then released, until ctx ends, which has a deadline:
-	// the error names what could not be released by then. The engine calls it once,
-	// after all streams are closed; other calls may still be running, and return an
-	// error.
+	// Close releases what the store holds. It closes Lost of each lease that is still held,
+	// and then releases the lease. ctx has a deadline; the error names the locks that could
+	// not be released before ctx ended. The engine calls Close once, after all streams are
+	// closed. Other calls may still be running, and return an error.
 	Close(ctx context.Context) error
 }
 
-// Profile is what a store can hold. The zero value of a field is no limit.
+// Profile has the limits and properties of a store. A limit of 0 means that there is none.
 type Profile struct {
-	// MinTTL and MaxTTL bound the TTLs that the store can honour, NoTTL says
-	// that there are none. Outside: kvdb.ErrTTLNotSupported.
+	// MinTTL and MaxTTL bound the TTLs that the store supports. NoTTL means that it
+	// supports none. The engine refuses other TTLs with kvdb.ErrTTLNotSupported.
 	MinTTL, MaxTTL time.Duration
 	NoTTL          bool
-	// NoEmptyValue: an empty value is kvdb.ErrEmptyValue.
+	// NoEmptyValue means that the store cannot hold an empty value. The engine refuses one
+	// with kvdb.ErrEmptyValue.
 	NoEmptyValue bool
-	// MaxKey is in bytes of the full key, MaxValue in bytes of the encoded
-	// value. Above: an error that wraps kvdb.ErrIllegal, kvdb.ErrTooLarge.
+	// MaxKey bounds the full key, and MaxValue the encoded value, in bytes. The engine
+	// refuses a larger key with an error that wraps kvdb.ErrIllegal, and a larger value
+	// with one that wraps kvdb.ErrTooLarge.
 	MaxKey, MaxValue int
 	// MaxTxOps and MaxTxBytes bound a transaction: the number of keys read or
 	// written and the sum of the sizes of keys and values.
 	MaxTxOps, MaxTxBytes int
-	// CheckKey returns the form in which the store keeps key (Consul and
-	// ZooKeeper fold runs of slashes), or why it cannot: keys that are not UTF-8,
-	// for example. Nil: any key as it is.
-	// CheckPrefix is the same for a string prefix, domains included, which may
-	// end anywhere.
+	// CheckKey returns the form in which the store keeps key (Consul and ZooKeeper fold
+	// runs of slashes), or an error if it cannot keep it, because it is not UTF-8 for
+	// example. CheckPrefix does the same for a string prefix, which includes the domain and
+	// may end anywhere. If they are nil, the store keeps every key unchanged.
 	CheckKey, CheckPrefix func(key string) (string, error)
-	// Capabilities are the instance's, see kvdb.KVCapabilityOrderedUpdates.
+	// Capabilities are the capabilities of the instance, see
+	// kvdb.KVCapabilityOrderedUpdates.
 	Capabilities int
-	// PrivateKeyspace: the store serves one instance only, and keys go to it
-	// without the domain.
+	// PrivateKeyspace means that the store serves only one instance, so keys do not include
+	// the domain.
 	PrivateKeyspace bool
-	// EventKeyAsPrefix: the prefix argument of watch callbacks is the changed
+	// EventKeyAsPrefix means that the prefix argument of watch callbacks is the changed
 	// key, not the watched one.
 	EventKeyAsPrefix bool
-	// OpTimeout bounds the ctx of each call but Watch, Snapshot and Lock, which
-	// bound their requests themselves; 0 is no bound, for stores in process.
+	// OpTimeout bounds the ctx of each call except Watch, Snapshot and Lock, which bound
+	// their own requests. 0, for stores in process, means no bound.
 	OpTimeout time.Duration
 }
 
@@ -118,21 +118,21 @@ type Profile struct {
 type ListOptions struct {
 	// From is the first key to be listed, for the next page.
 	From string
-	// Limit is the largest number of pairs wanted, 0 is no limit. A store that cannot
-	// page may return more.
+	// Limit is the maximum number of pairs; 0 means no limit. A store that cannot page may
+	// return more.
 	Limit int
-	// At is the Index of an earlier page: list the state at that index, if the
-	// store can, else the present one.
+	// At is the Index of an earlier page. The store lists the state at that index if it
+	// can, otherwise the present state.
 	At uint64
 	// KeysOnly allows the store to leave Value out.
 	KeysOnly bool
 }
 
-// Page is a result of List.
+// Page is the result of List.
 type Page struct {
 	// Pairs are sorted by key.
 	Pairs kvdb.KVPairs
-	// Index is that of the state that was listed.
+	// Index is the index of the state that was listed.
 	Index uint64
 	// More reports whether there are pairs after the last one.
 	More bool
@@ -140,69 +140,68 @@ type Page struct {
 
 // Write is one write to one key.
 type Write struct {
-	// Key is full: the domain is included.
+	// Key includes the domain.
 	Key string
 	// Value is the encoded value.
 	Value []byte
-	// Object is what the caller handed in, for an ObjectStore.
+	// Object is the caller's value before encoding, for an ObjectStore.
 	Object any
-	// TTL is how long the pair lives, in whole seconds and within the Profile; 0 is for
-	// ever.
+	// TTL is the time until the pair expires: whole seconds, within the limits of the
+	// Profile. A pair with 0 does not expire.
 	TTL time.Duration
 	// Cond must hold for the write to be made.
 	Cond Cond
 }
 
-// Indexes are those of a pair after a write.
+// Indexes are the indexes of a pair after a write.
 type Indexes struct {
 	// Created is the index of the write that created the key, Modified that of its
 	// latest write.
 	Created, Modified uint64
 }
 
-// WatchRequest says which events a watch wants.
+// WatchRequest selects the events of a watch.
 type WatchRequest struct {
-	// Key is the key that is watched.
+	// Key is the watched key.
 	Key string
-	// Prefix asks for every key with the string prefix Key.
+	// Prefix selects every key with the string prefix Key.
 	Prefix bool
-	// After asks for every event with a larger index; when the store does not
-	// know all of them any more the stream ends with
-	// kvdb.ErrWatchRevisionCompacted. 0 is from now on, and for a store that
-	// keeps its history in memory the history first.
+	// After selects every event with a larger index. If the store no longer has all of
+	// them, the stream ends with kvdb.ErrWatchRevisionCompacted. 0 selects the events from
+	// now on; a store that keeps its history in memory delivers that history first.
 	After uint64
 }
 
-// Stream is a watch's sequence of events.
+// Stream is the sequence of events of a watch. The engine uses it from one goroutine.
 type Stream interface {
-	// Next waits for events and returns them in index order: Key (full), Action
-	// KVCreate, KVSet, KVDelete or KVExpire, Value, CreatedIndex, ModifiedIndex and
-	// KVDBIndex (both the event's). An error ends the stream:
-	// kvdb.ErrWatchRevisionCompacted, or any other for a watch that stopped.
-	// It rides out lost connections by itself.
+	// Next waits for events and returns them in the order of their indexes. It sets Key,
+	// with the domain; Action: KVCreate, KVSet, KVDelete or KVExpire; Value; CreatedIndex;
+	// and, to the index of the event, ModifiedIndex and KVDBIndex. Next connects again if
+	// the connection is lost. An error ends the stream: kvdb.ErrWatchRevisionCompacted if
+	// events were missed, or any other error. Next returns when the ctx of Watch ends.
 	Next() ([]*kvdb.KVPair, error)
 	// Close releases what the stream holds. The engine calls it once, from the
 	// goroutine that calls Next.
 	Close()
 }
 
-// Lease is a lock held.
+// Lease is a lock that its owner holds.
 type Lease interface {
-	// Token is the fencing token: an index of the store, larger for each later holder of
-	// the key.
+	// Token returns the fencing token: an index of the store, larger for each later holder
+	// of the lock.
 	Token() uint64
-	// Lost is closed when the lock is lost, see kvdb.HeldLock. It is never
-	// closed by Release.
+	// Lost returns a channel that is closed when the lock is lost, see kvdb.HeldLock.
+	// Release does not close it.
 	Lost() <-chan struct{}
-	// Release gives the lock up: kvdb.ErrInvalidLock, and nothing is touched,
-	// when it is not held any more. After an error that wraps
-	// kvdb.ErrNoConnection it may be called again; the store goes on to release
-	// the lock by itself. The engine makes one call at a time.
+	// Release releases the lock. If the lock is no longer held, Release changes nothing and
+	// returns kvdb.ErrInvalidLock. After an error that wraps kvdb.ErrNoConnection, Release
+	// may be called again, and the store also continues to release the lock in the
+	// background. The engine makes one call at a time.
 	Release(ctx context.Context) error
 }
 
-// HeldError is the error of Lock when somebody else holds the lock. Owner is ""
-// when it was not found out.
+// HeldError is the error of Lock if another owner holds the lock. Owner is "" if it is not
+// known.
 type HeldError struct {
 	// Owner is the holder's ID.
 	Owner string
@@ -210,8 +209,7 @@ type HeldError struct {
 
 func (e *HeldError) Error() string { return "lock is held by " + e.Owner }
 
-// Errors that are the same for every store that keeps snapshots, and that the
-// mem and bolt packages export.
+// Errors of the stores that keep snapshots, which packages mem and bolt export too.
 var (
 	ErrSnap                          = errors.New("operation not supported on snap")
 	ErrSnapWithInterfaceNotSupported = errors.New("snap kvdb not supported with interfaces")

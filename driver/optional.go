@@ -7,61 +7,63 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// Transactor is a Store that commits several keys at once. Without it a
-// transaction may touch one key only, which Put does; with more Commit is
-// kvdb.ErrNotSupported.
+// Transactor is a Store that commits several keys at once. On another Store a transaction
+// may touch only one key, which the engine writes with Put; with more keys its Commit
+// returns kvdb.ErrNotSupported.
 type Transactor interface {
-	// Commit applies all writes in one atomic step, in order, if every Read
-	// still holds, else kvdb.ErrModified, and every lock is still held, else
-	// kvdb.ErrInvalidLock. No key is written twice, and no write has a Cond. The
-	// locks are leases of this store's Lock.
+	// Commit applies all writes in one atomic step, in order. If a Read no longer holds, it
+	// writes nothing and returns kvdb.ErrModified; if a lock is no longer held,
+	// kvdb.ErrInvalidLock. No key is written twice, and no write has a Cond. The locks are
+	// leases that Lock of this store has returned.
 	Commit(ctx context.Context, reads []Read, writes []Write, locks []Lease) error
 }
 
-// TxChecker is a Transactor that knows better than the limits of its Profile whether
-// a transaction is too large. Without it MaxTxOps and MaxTxBytes decide alone.
+// TxChecker is a Transactor that has limits of transactions besides Profile.MaxTxOps and
+// Profile.MaxTxBytes.
 type TxChecker interface {
-	// CheckTx returns an error when Commit could not be sent: one that wraps
-	// kvdb.ErrTooLarge and names the limit. It sends nothing.
+	// CheckTx returns an error that wraps kvdb.ErrTooLarge and names the limit if the
+	// transaction exceeds one. It sends no request.
 	CheckTx(reads []Read, writes []Write, locks []Lease) error
 }
 
 // Read is a key that a transaction has read.
 type Read struct {
-	// Key is full: the domain is included.
+	// Key includes the domain.
 	Key string
-	// Modified is the pair's ModifiedIndex, 0 when there was none.
+	// Modified is the ModifiedIndex that was read, 0 if the key did not exist. The Read
+	// holds while this is the same.
 	Modified uint64
 }
 
-// Creator is a Store that finds out in the same step what is there when a key
-// exists that is to be created. Without it Create returns no pair then.
+// Creator is a Store that, if it cannot create a key because it exists, returns the
+// existing pair from the same step. On another Store kvdb.Kvdb's Create returns no pair
+// then.
 type Creator interface {
-	// Create is Put of a write with Cond.Absent. With kvdb.ErrExist it returns
-	// the pair that is there, fields as in Get.
+	// Create is Put of a write with Cond.Absent. With kvdb.ErrExist it returns the existing
+	// pair, with the fields that Get sets.
 	Create(ctx context.Context, w Write) (Indexes, *kvdb.KVPair, error)
 }
 
-// ObjectStore is a Store that keeps the caller's objects (Write.Object) beside
-// their encoding. Without it a select or copy callback gets the encoded value.
+// ObjectStore is a Store that keeps the caller's objects (Write.Object) with their
+// encoding. On another Store the callbacks that select and copy get the encoded value.
 type ObjectStore interface {
-	// GetObject returns the object at key.
+	// GetObject returns the object at key, or kvdb.ErrNotFound.
 	GetObject(ctx context.Context, key string) (any, error)
-	// ListObjects is List with the objects in the order of the pairs.
+	// ListObjects is like List, and also returns the objects in the order of the pairs.
 	ListObjects(ctx context.Context, prefix string, o ListOptions) (Page, []any, error)
 }
 
-// ChildLister is a Store that finds the first-level names of a directory
-// without listing all that is below it. Without it the engine lists keys.
+// ChildLister is a Store that finds the first-level names in a directory without listing
+// every key below it. On another Store the engine lists the keys.
 type ChildLister interface {
-	// Children returns what ChildName returns for the keys that have the string
-	// prefix dir, each once, sorted.
+	// Children returns the results of ChildName for the keys with the string prefix dir,
+	// sorted, without duplicates.
 	Children(ctx context.Context, dir, sep string) ([]string, error)
 }
 
-// ChildName returns the first-level name in rest, a key less its directory: up
-// to the next separator that is not its first character. It is "" for an
-// empty rest, which names nothing.
+// ChildName returns the first-level name in rest, which is a key without its directory. The
+// name ends before the first sep that is not at the beginning of rest. It is "" if rest is
+// empty.
 func ChildName(rest, sep string) string {
 	if rest == "" {
 		return ""
@@ -72,44 +74,46 @@ func ChildName(rest, sep string) string {
 	return rest
 }
 
-// Snapshotter is a Store that can be copied. Without it Snapshot is
+// Snapshotter is a Store that can be copied. On another Store Snapshot returns
 // kvdb.ErrNotSupported.
 type Snapshotter interface {
-	// Snapshot returns the pairs whose keys have one of prefixes, none of which covers
-	// another: each once, in any order (that of the keys is the fastest), fields as in
-	// List. With consistent they are as at one moment, and the index R returned is
-	// larger than the ModifiedIndex of each pair, while a watch from R delivers exactly
-	// what came later. Where that takes a write that the user may not make, or that the
-	// store refuses at the moment, R is the index of the state, which a pair may have
-	// too. Without consistent R is 0. Profile.OpTimeout does not bound ctx, because the
-	// time depends on the number of pairs: the store has a limit of its own.
+	// Snapshot returns the pairs whose keys have one of prefixes, and an index R. No prefix
+	// is a prefix of another. Each pair is returned once, with the fields that List sets,
+	// in any order; the order of the keys is the fastest. If consistent, the pairs are the
+	// state at one moment, R is larger than the ModifiedIndex of each, and a watch from R
+	// delivers exactly the later writes. If the store needs a write for such an R, and the
+	// write is not permitted or fails, R is the index of the state, which may equal that of
+	// a pair. If not consistent, R is 0. Profile.OpTimeout does not bound ctx, because the
+	// time depends on the number of pairs; the store has a limit of its own.
 	Snapshot(ctx context.Context, prefixes []string, consistent bool) (kvdb.KVPairs, uint64, error)
 }
 
-// SnapPutter is a Store of a snapshot, which records pairs with the indexes they
-// carry. Without it SnapPut is kvdb.ErrNotSupported.
+// SnapPutter is a Store of a snapshot, which keeps the indexes of the pairs that it
+// records. On another Store SnapPut returns kvdb.ErrNotSupported.
 type SnapPutter interface {
-	// SnapPut records pair at key, in place of one that is there; its TTL is in seconds.
+	// SnapPut records pair at key, and replaces an existing pair. The TTL of pair is in
+	// seconds.
 	SnapPut(ctx context.Context, key string, pair *kvdb.KVPair) error
 }
 
-// Compacter is a Store whose history can be cut. Without it Compact is
+// Compacter is a Store whose history can be compacted. On another Store Compact returns
 // kvdb.ErrNotSupported.
 type Compacter interface {
-	// Compact forgets the events whose index is less than index. An index that is not yet
-	// reached, or was compacted before, is the store's own error or none.
+	// Compact removes the events whose index is less than index. If index is in the future
+	// or was compacted before, Compact returns nil or an error of the store.
 	Compact(ctx context.Context, index uint64) error
 }
 
-// UserAdmin is a Store with users. Without it they are kvdb.ErrNotSupported.
+// UserAdmin is a Store with users. On another Store the calls about users return
+// kvdb.ErrNotSupported. Errors of the methods are the store's own, and kvdb.ErrPermission
+// if the instance's login does not permit the call.
 type UserAdmin interface {
-	// AddUser adds a user, who may do nothing yet. Errors of these methods are the store's
-	// own, and kvdb.ErrPermission for a login that may not do this.
+	// AddUser adds a user without permissions.
 	AddUser(ctx context.Context, username, password string) error
-	// RemoveUser removes a user and his permissions.
+	// RemoveUser removes a user and the user's permissions.
 	RemoveUser(ctx context.Context, username string) error
-	// GrantAccess and RevokeAccess take one of kvdb's permission types and the
-	// full subtree as the caller gave it behind the domain.
+	// GrantAccess permits access to the keys below subtree, and RevokeAccess takes a
+	// permission back. subtree is the domain followed by the caller's subtree.
 	GrantAccess(ctx context.Context, username string, permission kvdb.PermissionType, subtree string) error
 	RevokeAccess(ctx context.Context, username string, permission kvdb.PermissionType, subtree string) error
 }

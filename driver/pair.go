@@ -6,8 +6,8 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// NewPair returns a pair with a copy of value that is the caller's own. A small
-// value shares the allocation of its pair. The sizes fill Go's size classes.
+// NewPair returns a pair with a copy of value. A small value is in the same allocation as
+// its pair. The sizes fill Go's size classes.
 func NewPair(value []byte) *kvdb.KVPair {
 	n := len(value)
 	switch {
