@@ -42,8 +42,8 @@ type Store interface {
 	List(ctx context.Context, prefix string, o ListOptions) (Page, error)
 
 	// Put writes one pair in one atomic step if w.Cond holds, and returns its indexes. If
-	// w.Cond does not hold, the error is that of Cond.Check. w.TTL replaces an earlier TTL;
-	// 0 removes it.
+	// w.Cond does not hold, the error is that of Cond.Check or Cond.CheckMissing. w.TTL
+	// replaces an earlier TTL; 0 removes it.
 	Put(ctx context.Context, w Write) (Indexes, error)
 
 	// Delete removes the pair at key in one atomic step if c holds, and returns the removed

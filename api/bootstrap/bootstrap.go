@@ -1,11 +1,11 @@
-// Package api has the entry that a node of an internal kvdb cluster leaves for
-// the other nodes while the cluster comes up. Nodes of different releases read
-// each other's entries: the JSON names and the numbers do not change.
+// Package api has the entry that a node of an internal kvdb cluster writes for the other
+// nodes while the cluster starts. Nodes of different releases read each other's entries, so
+// the JSON names and the numbers do not change.
 package api
 
 import "time"
 
-// NodeState is how far a node is in joining the kvdb cluster.
+// NodeState is the progress of a node in joining the kvdb cluster.
 type NodeState int
 
 const (
@@ -15,24 +15,24 @@ const (
 	BootstrapNodeStateInProgress
 	// BootstrapNodeStateOperational is the state of a node that is a member.
 	BootstrapNodeStateOperational
-	// BootstrapNodeStateSuspectDown is the state of a member that others
-	// believe to be down.
+	// BootstrapNodeStateSuspectDown is the state of a member that other nodes believe to be
+	// down.
 	BootstrapNodeStateSuspectDown
 )
 
-// NodeType is the part that a node plays in the kvdb cluster.
+// NodeType is the role of a node in the kvdb cluster.
 type NodeType int
 
 const (
-	// BootstrapNodeTypeNone is the type of a node that has no part yet.
+	// BootstrapNodeTypeNone is the type of a node that has no role yet.
 	BootstrapNodeTypeNone NodeType = iota
 	// BootstrapNodeTypeLeader is the type of the node that starts the cluster.
 	BootstrapNodeTypeLeader
-	// BootstrapNodeTypeMember is the type of a node that joins it.
+	// BootstrapNodeTypeMember is the type of a node that joins the cluster.
 	BootstrapNodeTypeMember
 )
 
-// Type is the kind of storage that a node keeps its data directory on.
+// Type is the kind of storage that has a node's data directory.
 type Type string
 
 const (
@@ -47,23 +47,23 @@ const (
 // DomainName is the name of a cluster domain.
 type DomainName string
 
-// BootstrapEntry is what a node tells about itself.
+// BootstrapEntry describes a node to the other nodes.
 type BootstrapEntry struct {
 	// IP is the address of the node.
 	IP string
 	// ID is the ID of the node.
 	ID string
-	// Index is the node's place among the entries.
+	// Index is the position of the node among the entries.
 	Index int
-	// State is how far the node is.
+	// State is the progress of the node.
 	State NodeState
-	// Type is the node's part in the cluster.
+	// Type is the role of the node in the cluster.
 	Type NodeType
 	// Ts is the time at which the node last wrote its entry.
 	Ts time.Time
 	// Version is the version of the software on the node.
 	Version string
-	// EntryVersion is the version of the form of this entry.
+	// EntryVersion is the version of the format of this entry.
 	EntryVersion int
 	// PeerPort is the port for the other members.
 	PeerPort string `json:"peerport,omitempty"`
@@ -75,7 +75,7 @@ type BootstrapEntry struct {
 	DataDirType Type
 	// DiskUUID is the UUID of the disk that the data directory is on.
 	DiskUUID string
-	// IsStorageless says that the node contributes no storage.
+	// IsStorageless means that the node contributes no storage.
 	IsStorageless bool
 	// Zone is the availability zone that the node is in.
 	Zone string

@@ -27,7 +27,7 @@ func TestJSON(t *testing.T) {
 	require.Equal(t, entry, decoded)
 }
 
-// Entries of nodes that know of no ports have no ports.
+// An entry without ports has no port fields in its JSON.
 func TestJSONWithoutPorts(t *testing.T) {
 	got, err := json.Marshal(BootstrapEntry{})
 	require.NoError(t, err)
@@ -36,7 +36,7 @@ func TestJSONWithoutPorts(t *testing.T) {
 		`"IsStorageless":false,"Zone":""}`, string(got))
 }
 
-// Other releases read these values.
+// Nodes of earlier releases read these values.
 func TestValues(t *testing.T) {
 	require.Equal(t, []NodeState{0, 1, 2, 3}, []NodeState{BootstrapNodeStateNone,
 		BootstrapNodeStateInProgress, BootstrapNodeStateOperational, BootstrapNodeStateSuspectDown})

@@ -14,11 +14,11 @@ import (
 type lease struct {
 	*held.Lock
 	store       *store
-	path, value string        // of its node
-	checks      chan struct{} // has an element when keepAlive must look at once
+	path, value string        // of the lock's node
+	checks      chan struct{} // has an element when keepAlive must refresh the node at once
 }
 
-// newLease returns the lock whose node was created by a request of that time.
+// newLease returns a lock. sent is the time of the request that created its node.
 func (s *store) newLease(path, value string, token uint64, sent time.Time) *lease {
 	l := &lease{store: s, path: path, value: value, checks: make(chan struct{}, 1)}
 	l.Lock = s.locks.Add(lockedKey(path), token, s.removal(path, value))
@@ -38,8 +38,8 @@ func (s *store) removal(path, value string) held.Remove {
 	}
 }
 
-// keepAlive moves the node's expiry on until the lock is lost or given up. Should no
-// request to release it reach the store then, it expires.
+// keepAlive refreshes the TTL of the node until the lock is lost or released. If no request
+// to release the lock reaches the store afterwards, the node expires.
 func (l *lease) keepAlive() {
 	defer l.store.lockWatch.remove(l)
 	watching := time.AfterFunc(watchAfter, func() { l.store.lockWatch.add(l) })

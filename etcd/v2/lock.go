@@ -17,19 +17,20 @@ import (
 
 const (
 	lockTTL = common.DefaultLockTTL * time.Second
-	// lostMargin is how long before the node can expire its lock is lost.
+	// lostMargin is the time before the earliest expiry of the node at which its lock is
+	// lost.
 	lostMargin = time.Second
 )
 
-// lockNode is the value of the node that is a lock, in JSON. The tag is like no
-// other: the value tells whose lock it is.
+// lockNode is the value, in JSON, of the node that is a lock. Each request for a lock has a
+// unique tag, so the value identifies the lock.
 type lockNode struct {
 	common.LockerIDInfo
 	Tag string
 }
 
-// lockOwner returns who holds the lock that a value stands for, and false when it
-// stands for none.
+// lockOwner returns the owner in the value of a lock's node, and false if the value is not
+// that of a lock.
 func lockOwner(value string) (string, bool) {
 	var node struct{ LockerID *string }
 	if json.Unmarshal([]byte(value), &node) != nil || node.LockerID == nil {
@@ -85,9 +86,9 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	}
 }
 
-// tryLock makes one attempt to obtain a lock: the result is the lock, the node
-// that is in its place with the store's index, or an error. The request may be
-// sent again when its answer was lost, for the value reports whether it has run.
+// tryLock makes one attempt to obtain a lock. It returns the lock, or the node of another
+// lock with the store's index, or an error. If the answer is lost, the request may be sent
+// again, because the node's value shows whether it has run.
 func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *client.Node, uint64, error) {
 	ctx, cancel := driver.WithTimeLimit(ctx, driver.CallTimeout)
 	defer cancel()
@@ -99,11 +100,12 @@ func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *clien
 		if codeOf(err) == client.ErrorCodeNodeExist {
 			reply, err = s.get(ctx, path, client.GetOptions{Quorum: true})
 			if err == nil && reply.Node.Value == value {
-				// An earlier attempt has run: who knows when the node expires.
+				// An earlier attempt has run. Its time is not known, so refresh the node's
+				// TTL.
 				sent, err = s.refresh(ctx, path, value)
 			}
 			if isGone(err) {
-				continue // just now
+				continue // the node was removed meanwhile
 			}
 		}
 		switch {
@@ -116,7 +118,7 @@ func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *clien
 	}
 }
 
-// refresh moves the expiry of a lock's node on, and returns when the request was
+// refresh renews the TTL of a lock's node, and returns the time at which the request was
 // sent.
 func (s *store) refresh(ctx context.Context, path, value string) (sent time.Time, err error) {
 	sent = time.Now()
@@ -128,14 +130,14 @@ func (s *store) refresh(ctx context.Context, path, value string) (sent time.Time
 	return sent, err
 }
 
-// isGone reports whether an error says that a lock's node is not there, or is
-// somebody else's.
+// isGone reports whether an error says that a lock's node does not exist, or is that of
+// another lock.
 func isGone(err error) bool { return isMissing(err) || codeOf(err) == client.ErrorCodeTestFailed }
 
-// awaitUnlock waits until a lock is gone that was there at an index of g.
+// awaitUnlock waits until the lock that existed at the index after of generation g is gone.
 func (s *store) awaitUnlock(ctx context.Context, g *generation, path string, after uint64) error {
 	err := s.pool.follow(ctx, g, path, false, after, math.MaxUint64, func(event *client.Response) (bool, error) { return !isEnd(event), nil })
-	if isPast(err) { // it may be gone
+	if isPast(err) { // the events are not available, so the lock may be gone
 		return nil
 	}
 	return err

@@ -10,8 +10,8 @@ import (
 	"go.etcd.io/etcd/client/v2"
 )
 
-// memberClient sends requests to one member, one at a time. It finds out more than the
-// client library returns: whether a request got a connection, and the answer of a server
+// memberClient sends requests to one member, one at a time. It records what the client
+// library does not return: whether a request got a connection, and the reply of a server
 // that failed.
 type memberClient struct {
 	keys    client.KeysAPI
@@ -22,17 +22,17 @@ type memberClient struct {
 	base  http.RoundTripper
 	pool  *pool
 	trace *httptrace.ClientTrace // sets sent
-	// Of the request that is under way:
+	// State of the current request:
 	ctx     context.Context
-	begunIn *generation // of the store's history, with the index at the time
+	begunIn *generation // the generation of the store's history, with its index when the request began
 	floor   uint64
-	begun   func() // called when the answer begins
+	begun   func() // called when the reply begins
 	sent    atomic.Bool
-	status  atomic.Int32          // of the answer, 0 before
+	status  atomic.Int32          // of the reply; 0 before it
 	failure atomic.Pointer[error] // of the round trip
 }
 
-// take returns a client that is not in use.
+// take returns an unused client.
 func (m *member) take() (*memberClient, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -54,7 +54,7 @@ func (m *member) take() (*memberClient, error) {
 	return c, nil
 }
 
-// put returns a client that take has returned.
+// put gives back a client that take has returned.
 func (m *member) put(c *memberClient) {
 	c.ctx, c.begun, c.begunIn = nil, nil, nil
 	m.mu.Lock()
@@ -64,7 +64,7 @@ func (m *member) put(c *memberClient) {
 	}
 }
 
-// begin makes the client ready for a request.
+// begin prepares the client for a request.
 func (c *memberClient) begin(ctx context.Context, begun func()) {
 	c.ctx, c.begun = ctx, begun
 	c.begunIn, c.floor = c.pool.history.now()
@@ -73,8 +73,8 @@ func (c *memberClient) begin(ctx context.Context, begun func()) {
 	c.failure.Store(nil)
 }
 
-// explain returns why a request failed, in place of what the client library made
-// of that.
+// explain returns the error that made a request fail, which the client library's error may
+// hide.
 func (c *memberClient) explain(err error) error {
 	if err == nil {
 		return nil

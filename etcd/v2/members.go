@@ -85,8 +85,8 @@ func (s *store) ListMembers(ctx context.Context) (map[uint64]*kvdb.MemberInfo, e
 	return members.Infos(ctx, all, s.addStatus), nil
 }
 
-// addStatus asks the member itself who leads. A member that does not answer, or does
-// not know a leader, is not healthy.
+// addStatus asks the member which member leads. A member that does not answer, or knows no
+// leader, is not healthy.
 func (s *store) addStatus(ctx context.Context, m members.Member, info *kvdb.MemberInfo) {
 	for _, endpoint := range m.ClientURLs {
 		leader, _, err := attempt(ctx, &member{url: endpoint, pool: s.pool}, func() {}, func(ctx context.Context, c *memberClient) (*client.Member, error) {

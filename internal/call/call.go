@@ -1,5 +1,5 @@
-// Package call decides whether a request is sent again. No other code does: a
-// backend only says what an error of its store's client means, which is a Fate.
+// Package call decides whether a request is sent again. A backend does not decide that; it
+// only classifies the errors of its store's client, as a Fate.
 package call
 
 import (
@@ -13,64 +13,65 @@ import (
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-// Fate is what became of a request that has failed.
+// Fate is the class of a failed request: whether it ran.
 type Fate int
 
 const (
-	// Refused: the store, or its client, looked at the request and said no. It is
-	// not sent again. Its error is the error of the call.
+	// Refused means that the store, or its client, rejected the request. It is not sent
+	// again, and its error is the error of the call.
 	Refused Fate = iota
-	// NotRun: it certainly did not run. It is sent again, until there are no more
-	// retries or the context has ended. Then the error of the call is that of
+	// NotRun means that the request certainly did not run. It is sent again until no
+	// retries are left or the context ends. Then the error of the call is that of
 	// driver.NotReached: kvdb.ErrNoConnection, unless the caller has given up.
 	NotRun
-	// Perhaps: it may have run. A request that is Repeatable is treated as one that
-	// did not run. Any other is not sent again, and the error of the call wraps
+	// Perhaps means that the request may have run. If it is Repeatable, it is treated like
+	// NotRun. Otherwise it is not sent again, and the error of the call wraps
 	// kvdb.ErrUnknownOutcome.
 	Perhaps
 )
 
-// Kind is how often a request may run.
+// Kind is whether a request may run more than once.
 type Kind int
 
 const (
-	// Once: a request that must not run twice.
+	// Once is a request that must not run twice.
 	Once Kind = iota
-	// Repeatable: a request that changes nothing, or may run twice without harm.
+	// Repeatable is a request that changes nothing, or has the same result if it runs
+	// twice.
 	Repeatable
 )
 
-// AttemptTimeout is the AttemptTimeout of stores with several endpoints.
+// AttemptTimeout is the Policy.AttemptTimeout of stores with several endpoints.
 const AttemptTimeout = 3 * time.Second
 
-// Policy is how the requests of a store are sent.
+// Policy determines how the requests of a store are sent.
 type Policy struct {
-	// Limit bounds each call; 0 leaves that to its context.
+	// Limit bounds each call; if it is 0, only the call's context does.
 	Limit time.Duration
-	// AttemptTimeout is how long an endpoint may take to begin its answer to a
-	// Repeatable request, before that is sent again; 0 is as long as the call. With
-	// Whole it is the time for all of the answer.
+	// AttemptTimeout is the time that an endpoint has to begin its answer to a Repeatable
+	// request before the request is sent again; 0 means the time of the call. If Whole is
+	// true, it is the time for the whole answer.
 	AttemptTimeout time.Duration
 	Whole          bool
-	// Retries is how often a request is sent again at most.
+	// Retries is the maximum number of times that a request is sent again.
 	Retries int
 	// Backoff is the wait between two attempts.
 	Backoff retry.Backoff
-	// AtOnce, which may be nil, reports whether no wait is needed after so many
-	// attempts of which the last failed with err, because the next one asks
-	// another endpoint.
+	// AtOnce, which may be nil, reports whether the next attempt needs no wait, because it
+	// asks another endpoint. attempts is the number of attempts so far, and err the error
+	// of the last one.
 	AtOnce func(attempts int, err error) bool
-	// Ready, which may be nil, is called before each attempt. before is the error
-	// of an earlier one, or nil. What Ready returns ends the call.
+	// Ready, which may be nil, is called before each attempt. before is the error of an
+	// earlier attempt, or nil. If Ready returns an error, the call ends with it.
 	Ready func(ctx context.Context, before error) error
 }
 
-// Attempt sends a request, and returns what became of it if there is an error. It calls
-// begun when the answer begins, if it can tell.
+// Attempt sends a request, and returns its Fate if there is an error. It calls begun when
+// the answer begins, if it can detect that.
 type Attempt func(ctx context.Context, begun func()) (Fate, error)
 
-// Do makes a request: send is called until it is answered or may not be sent
-// again. The error is that of the last attempt that had its time, see Fate.
+// Do calls send until the request is answered or may not be sent again. The error is made
+// from that of the last attempt that did not run out of time; see Fate.
 func (p *Policy) Do(ctx context.Context, k Kind, send Attempt) error {
 	ctx, cancel := p.bounded(ctx)
 	defer cancel()
@@ -100,8 +101,8 @@ func (p *Policy) Do(ctx context.Context, k Kind, send Attempt) error {
 	}
 }
 
-// bounded returns a context that ends with ctx, and after the limit at most. It is ctx
-// itself when the engine has bounded the call already.
+// bounded returns a context that ends with ctx, or after p.Limit. It returns ctx itself if
+// that ends within the limit, because the engine has bounded the call for example.
 func (p *Policy) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); p.Limit == 0 || ok && time.Until(deadline) <= p.Limit {
 		return ctx, func() {}
@@ -109,7 +110,7 @@ func (p *Policy) bounded(ctx context.Context) (context.Context, context.CancelFu
 	return driver.WithTimeLimit(ctx, p.Limit)
 }
 
-// attempt calls send once.
+// attempt calls send once, with a time limit for the attempt if there is one.
 func (p *Policy) attempt(ctx context.Context, k Kind, send Attempt) (Fate, error) {
 	switch {
 	case k == Once || p.AttemptTimeout == 0:

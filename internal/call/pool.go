@@ -11,20 +11,21 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// Pool is the endpoints of a store. It is safe for concurrent use.
+// Pool has the endpoints of a store, and prefers one that answers. It is safe for
+// concurrent use.
 type Pool[E comparable] struct {
 	policy   Policy
 	created  time.Time
-	answered atomic.Int64 // when a request was answered last, after created
-	inVain   atomic.Int64 // how long callers have waited since then who have given up
+	answered atomic.Int64 // when a request was last answered, as a time.Duration after created
+	inVain   atomic.Int64 // the total time, since then, that callers waited before they gave up
 
-	mu        sync.Mutex // protects what is below
-	endpoints []E        // the first one answers requests at present
+	mu        sync.Mutex // protects the fields below
+	endpoints []E        // the first one is the current one
 	given     []string
 }
 
-// NewPool returns a pool without endpoints. Of the policy it needs Limit, Retries and
-// Backoff, which is the wait between two rounds of all endpoints.
+// NewPool returns a pool without endpoints. It uses Limit, Retries and Backoff of the
+// policy. Backoff is the wait between two rounds of all endpoints.
 func NewPool[E comparable](policy Policy) *Pool[E] {
 	p := &Pool[E]{policy: policy, created: time.Now()}
 	p.policy.AttemptTimeout = AttemptTimeout
@@ -32,15 +33,15 @@ func NewPool[E comparable](policy Policy) *Pool[E] {
 	return p
 }
 
-// Replace replaces the endpoints; there is at least one. Given is returned by
-// Given.
+// Replace replaces the endpoints, of which there must be at least one, and what Given
+// returns.
 func (p *Pool[E]) Replace(endpoints []E, given []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.endpoints, p.given = slices.Clone(endpoints), slices.Clone(given)
 }
 
-// Given returns the endpoints as they were given.
+// Given returns the endpoints as the caller wrote them.
 func (p *Pool[E]) Given() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,14 +55,14 @@ func (p *Pool[E]) All() []E {
 	return slices.Clone(p.endpoints)
 }
 
-// Current returns the endpoint that answers requests at present.
+// Current returns the endpoint that the next request is sent to.
 func (p *Pool[E]) Current() E {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.endpoints[0]
 }
 
-// Avoid makes another endpoint the current one, if e is it.
+// Avoid makes another endpoint the current one if e is the current one.
 func (p *Pool[E]) Avoid(e E) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,22 +71,21 @@ func (p *Pool[E]) Avoid(e E) {
 	}
 }
 
-// Note remembers that the store has answered.
+// Note records that the store has answered now.
 func (p *Pool[E]) Note() {
 	p.answered.Store(int64(time.Since(p.created)))
 	p.inVain.Store(0)
 }
 
-// Silence is the time since the store has answered.
+// Silence returns the time since the store last answered.
 func (p *Pool[E]) Silence() time.Duration {
 	return time.Since(p.created) - time.Duration(p.answered.Load())
 }
 
-// Request is an Attempt that asks e.
+// Request is an Attempt that sends the request to e.
 type Request[E any] func(ctx context.Context, e E, begun func()) (Fate, error)
 
-// Call makes a request of the endpoints: of the current one until that fails, then
-// of the others in turn.
+// Call sends a request to the current endpoint, and if that fails to the others in turn.
 func (p *Pool[E]) Call(ctx context.Context, k Kind, send Request[E]) error {
 	return p.policy.Do(ctx, k, func(ctx context.Context, begun func()) (Fate, error) {
 		e := p.Current()
@@ -103,9 +103,10 @@ func (p *Pool[E]) Call(ctx context.Context, k Kind, send Request[E]) error {
 	})
 }
 
-// isSilent adds to the time for which callers have waited in vain, and reports whether
-// that is as long as one may wait. One who gives up says nothing about the endpoint, but
-// callers who all have little time would never get to another.
+// isSilent adds waited to the time that callers waited before they gave up, and reports
+// whether the total has reached AttemptTimeout. One caller's end shows nothing about the
+// endpoint, but without the total callers that all have short deadlines would never try
+// another endpoint.
 func (p *Pool[E]) isSilent(waited time.Duration) bool {
 	if p.inVain.Add(int64(waited)) < int64(AttemptTimeout) {
 		return false
@@ -114,17 +115,15 @@ func (p *Pool[E]) isSilent(waited time.Duration) bool {
 	return true
 }
 
-// headStart is how long First waits for an endpoint before it asks the next one
-// as well.
+// headStart is the time that First waits for an endpoint before it asks the next one too.
 const headStart = 250 * time.Millisecond
 
-// First asks the endpoints side by side whether they serve, each one headStart
-// after the one before, or at once when that has failed, and makes the first
-// that does the current one. It goes on until ctx ends, unless all endpoints
-// have refused.
+// First asks all endpoints whether they serve, and makes the first one that does the
+// current one. It asks each endpoint headStart after the previous one, or at once if that
+// has failed. It repeats this until ctx ends or all endpoints refuse.
 func (p *Pool[E]) First(ctx context.Context, ask Request[E]) error {
 	backoff := p.policy.Backoff
-	var before error // of the last race that had its time
+	var before error // of the last race that ctx did not cut short
 	for {
 		refused, err := p.race(ctx, ask)
 		if err == nil || refused {
@@ -139,7 +138,7 @@ func (p *Pool[E]) First(ctx context.Context, ask Request[E]) error {
 	}
 }
 
-// race asks each endpoint once. It reports whether all have refused.
+// race asks each endpoint once, and reports whether all have refused.
 func (p *Pool[E]) race(ctx context.Context, ask Request[E]) (refused bool, err error) {
 	endpoints := p.All()
 	type answer struct {
@@ -185,7 +184,7 @@ func (p *Pool[E]) race(ctx context.Context, ask Request[E]) (refused bool, err e
 	return refused, errors.Join(errs...)
 }
 
-// prefer makes e the current endpoint, if it is one of them.
+// prefer makes e the current endpoint, unless it was replaced.
 func (p *Pool[E]) prefer(e E) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

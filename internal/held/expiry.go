@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// Expiry is the local clock of a lease that is kept alive. It is for leases that the
-// store does not end sooner than a TTL after it took the last request that keeps them
-// alive, which is not before that request was sent.
+// Expiry is the local clock of a lease that requests keep alive. The store must not end the
+// lease earlier than a TTL after it received the last such request, so the lease lasts at
+// least a TTL after that request was sent.
 type Expiry struct {
 	limit time.Duration
 	lose  func()
 
-	mu      sync.Mutex  // protects what is below
-	sent    time.Time   // when the last request was sent that was answered
+	mu      sync.Mutex  // protects the fields below
+	sent    time.Time   // when the last answered request was sent
 	timer   *time.Timer // runs lose at limit after sent
 	stopped bool
 }
 
-// NewExpiry returns the clock of a lease, which runs lose at margin before the end of
-// the TTL. It begins to run with Renewed.
+// NewExpiry returns the clock of a lease. It runs lose when margin is left of the TTL. It
+// starts with the first Renewed.
 func NewExpiry(ttl, margin time.Duration, lose func()) *Expiry {
 	return &Expiry{limit: ttl - margin, lose: lose}
 }
 
-// Renewed moves the end on: a request that keeps the lease alive, or has begun it, was
-// sent at that time and was answered.
+// Renewed records that a request that obtained the lease, or keeps it alive, was answered.
+// sent is the time at which it was sent.
 func (e *Expiry) Renewed(sent time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -41,7 +41,7 @@ func (e *Expiry) Renewed(sent time.Time) {
 	e.timer.Reset(left)
 }
 
-// Stop ends the clock without running lose, unless that has begun.
+// Stop stops the clock. lose does not run afterwards, unless it has begun.
 func (e *Expiry) Stop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -1,7 +1,7 @@
-// Package held has the locks that an instance holds: they are lost before anybody else
-// can have them, released once, released later when the store could not be reached, and
-// lost and released at Close. A store adds the requests that keep a lock alive and that
-// remove it.
+// Package held implements the locks that an instance holds. A lock is lost before another
+// instance can obtain it. It is released once: in the background if the store cannot be
+// reached, and at Close if it is still held. A store adds the requests that keep a lock
+// alive and that remove it.
 package held
 
 import (
@@ -14,9 +14,9 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// Remove is the request that removes a lock from the store, whatever has become of it,
-// and nothing else. It reports whether the lock was there. It may have run if the error
-// wraps kvdb.ErrUnknownOutcome, and has not with any other error.
+// Remove sends the request that removes a lock from the store, and nothing else. It reports
+// whether the lock was there. If the error wraps kvdb.ErrUnknownOutcome, the request may
+// have run; with any other error it did not.
 type Remove func(ctx context.Context) (removed bool, err error)
 
 // Lock is a lock that is held, until it is lost or released. It implements driver.Lease.
@@ -25,18 +25,18 @@ type Lock struct {
 	key    string
 	token  uint64
 	remove Remove
-	expiry *Expiry // of its own; it never runs if the lock is kept alive with others
+	expiry *Expiry // of this lock; it does not run if the lock is kept alive together with others
 	lost   chan struct{}
 	// ctx ends when the lock need not be kept alive any more.
 	ctx context.Context
 	end context.CancelFunc
-	// removing has an element while a request to remove the lock runs, which protects
-	// uncertain: an earlier one may have removed it.
+	// removing has an element while a request to remove the lock runs. It protects
+	// uncertain, which means that an earlier request may have removed the lock.
 	removing  chan struct{}
 	uncertain bool
 	later     sync.Once // starts to remove the lock in the background
 
-	mu        sync.Mutex // protects what is below
+	mu        sync.Mutex // protects the fields below
 	state     state
 	releasing bool // Release was called
 }
@@ -61,19 +61,20 @@ func (l *Lock) Lost() <-chan struct{} { return l.lost }
 // IsLost reports whether the lock is lost.
 func (l *Lock) IsLost() bool { return l.now() == lost }
 
-// Context returns a context that ends when the lock is lost or Release is called: it is
-// neither to be kept alive nor watched any more.
+// Context returns a context that ends when the lock is lost or Release is called, so that
+// it need no longer be kept alive or watched.
 func (l *Lock) Context() context.Context { return l.ctx }
 
-// Renewed notes that a request was answered that keeps this lock alone alive, or has
-// obtained it, and when it was sent.
+// Renewed records that a request that obtained this lock, or keeps only this lock alive,
+// was answered. sent is the time at which it was sent.
 func (l *Lock) Renewed(sent time.Time) { l.expiry.Renewed(sent) }
 
-// Lose makes the lock lost, unless it is released: its lease has ended, or may have.
+// Lose marks the lock as lost, unless it is released, because its lease has ended or may
+// have ended.
 func (l *Lock) Lose() { l.leave(lost) }
 
-// Gone notes that the lock is not in the store any more. It is lost then, unless
-// Release was called, which may have removed it.
+// Gone records that the lock is no longer in the store. The lock is then lost, unless
+// Release was called, because Release may have removed it.
 func (l *Lock) Gone() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,9 +110,9 @@ func (l *Lock) now() state {
 	return l.state
 }
 
-// Release implements driver.Lease. The lock may be lost until the store has answered
-// that it was removed. When the store cannot be reached it is removed in the background,
-// because others wait for it though its holder may not call Release again.
+// Release implements driver.Lease. The lock may be lost until the store has answered that
+// it was removed. If the store cannot be reached, the lock is removed in the background,
+// because others wait for it and its holder may not call Release again.
 func (l *Lock) Release(ctx context.Context) error {
 	l.mu.Lock()
 	l.releasing = true
@@ -129,7 +130,8 @@ func (l *Lock) Release(ctx context.Context) error {
 	return nil
 }
 
-// removeIfHeld is tryRemove unless the lock is lost, which will expire.
+// removeIfHeld is like tryRemove, but does nothing if the lock is lost, because it will
+// expire.
 func (l *Lock) removeIfHeld(ctx context.Context) error {
 	if l.now() == lost {
 		return nil
@@ -137,8 +139,8 @@ func (l *Lock) removeIfHeld(ctx context.Context) error {
 	return l.tryRemove(ctx)
 }
 
-// tryRemove removes the lock from the store, unless that was done. The error is nil when
-// it is not there any more.
+// tryRemove removes the lock from the store, unless that was done. The error is nil if the
+// lock is no longer there.
 func (l *Lock) tryRemove(ctx context.Context) error {
 	select {
 	case l.removing <- struct{}{}:
@@ -156,7 +158,7 @@ func (l *Lock) tryRemove(ctx context.Context) error {
 		return err
 	case removed || l.uncertain:
 		l.leave(released)
-	default: // somebody else did it
+	default: // another client has removed it
 		l.leave(lost)
 	}
 	return nil

@@ -12,30 +12,31 @@ import (
 	"github.com/portworx/kvdb/internal/life"
 )
 
-// strayTime is how long a request that was given up may still be on the way.
+// strayTime is the time for which a request whose caller has given up may still be in
+// flight.
 const strayTime = 100 * time.Millisecond
 
 // Locks are the locks that an instance holds, or those of one of its sessions.
 type Locks struct {
 	life        *life.Group
 	ttl, margin time.Duration
-	// Empty, if it is not nil, is called when no lock is held any more. It must
-	// neither wait nor use the Locks.
+	// Empty, if it is not nil, is called when no lock is held any longer. It must neither
+	// wait nor use the Locks.
 	Empty func()
 
-	mu         sync.Mutex       // protects what is below
+	mu         sync.Mutex       // protects the fields below
 	held       map[string]*Lock // by their keys
-	unreleased []string         // keys of locks that could not be released before the time of Close was over
+	unreleased []string         // keys of the locks that could not be released before the end of Close
 }
 
-// NewLocks returns no locks yet, of an instance with these goroutines. Their
-// leases end ttl after they were last kept alive; by the local clock a lock is lost by
-// margin earlier.
+// NewLocks returns an empty set of locks, for an instance whose goroutines are in g. A
+// lease ends ttl after it was last kept alive; by the local clock its lock is lost earlier,
+// by margin.
 func NewLocks(g *life.Group, ttl, margin time.Duration) *Locks {
 	return &Locks{life: g, ttl: ttl, margin: margin, held: map[string]*Lock{}}
 }
 
-// Add adds a lock that was obtained. An earlier one with that key is gone.
+// Add adds a lock that was obtained. An earlier lock with the same key is gone.
 func (s *Locks) Add(key string, token uint64, remove Remove) *Lock {
 	l := &Lock{
 		locks: s, key: key, token: token, remove: remove,
@@ -53,7 +54,7 @@ func (s *Locks) Add(key string, token uint64, remove Remove) *Lock {
 	return l
 }
 
-// forget ends that l is one of the locks that are held.
+// forget removes l from the locks that are held.
 func (s *Locks) forget(l *Lock) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,22 +80,23 @@ func (s *Locks) all() []*Lock {
 	return slices.Collect(maps.Values(s.held))
 }
 
-// At returns the lock with a key, nil when there is none.
+// At returns the lock with a key, or nil.
 func (s *Locks) At(key string) *Lock {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.held[key]
 }
 
-// Lose makes all locks lost.
+// Lose marks all locks as lost.
 func (s *Locks) Lose() {
 	for _, l := range s.all() {
 		l.Lose()
 	}
 }
 
-// ReleaseStray removes in the background what a request for a lock may have left whose
-// outcome nobody has waited for, until it must have expired.
+// ReleaseStray removes the lock that a request may have left in the store although its
+// caller did not wait for the outcome. It does so in the background, until the lock must
+// have expired.
 func (s *Locks) ReleaseStray(key string, remove Remove) {
 	expiry := time.Now().Add(s.ttl)
 	s.background(key, strayTime, func(ctx context.Context) error {
@@ -106,8 +108,8 @@ func (s *Locks) ReleaseStray(key string, remove Remove) {
 	})
 }
 
-// background runs remove after delay, again while it fails, see life.Group.Retry. Close
-// names the lock if it has no time left for that.
+// background runs remove after delay, and again while it fails; see life.Group.Retry. If it
+// does not succeed before the end of Close, the error of Close names the lock.
 func (s *Locks) background(key string, delay time.Duration, remove func(context.Context) error) {
 	s.life.Go(func() {
 		err := s.life.Retry(delay, remove)
@@ -119,8 +121,8 @@ func (s *Locks) background(key string, delay time.Duration, remove func(context.
 	})
 }
 
-// Close loses and then releases all locks, until ctx ends, and closes the group of
-// goroutines. The error names the locks that are not released.
+// Close marks all locks as lost and then releases them, until ctx ends, and closes the
+// group of goroutines. The error names the locks that are not released.
 func (s *Locks) Close(ctx context.Context) error {
 	s.life.Drain()
 	for _, l := range s.all() {

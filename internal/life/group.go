@@ -1,4 +1,4 @@
-// Package life keeps the goroutines of an instance, so that its Close waits for them.
+// Package life tracks the goroutines of an instance, so that its Close waits for them.
 package life
 
 import (
@@ -12,16 +12,17 @@ import (
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-// Group is the goroutines of an instance, and those of its calls that may start some.
+// Group tracks the goroutines of an instance, and those of its calls that may start
+// goroutines.
 type Group struct {
 	ctx     context.Context
 	end     context.CancelCauseFunc
 	late    context.Context
 	endLate context.CancelCauseFunc
 
-	mu         sync.Mutex // protects what is below, and orders Enter and Go against Close
-	draining   bool       // Enter begins no call any more
-	closed     bool       // Go starts nothing any more
+	mu         sync.Mutex // protects the fields below, and orders Enter and Go before or after Close
+	draining   bool       // Enter refuses calls
+	closed     bool       // Go starts nothing
 	calls      sync.WaitGroup
 	goroutines sync.WaitGroup
 }
@@ -37,12 +38,12 @@ func New() *Group {
 // Context returns a context that ends with the cause kvdb.ErrClosed when Close begins.
 func (g *Group) Context() context.Context { return g.ctx }
 
-// Late returns a context for work that must be done although its call, or the instance,
-// is over. It ends when Close has no time left, or is over.
+// Late returns a context for work that continues after its call, and during Close. It ends
+// when the context of Close ends, or when Close returns.
 func (g *Group) Late() context.Context { return g.late }
 
-// Go runs f on a goroutine that Close waits for. It reports whether it does: it does
-// not after Close.
+// Go runs f on a goroutine that Close waits for. After Close it does not run f, and returns
+// false.
 func (g *Group) Go(f func()) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -53,9 +54,9 @@ func (g *Group) Go(f func()) bool {
 	return true
 }
 
-// Retry runs f after delay, and again after a growing pause while it fails, until Late
-// ends. A refusal is tried again too, because it may be lifted, but not once Close has
-// begun, which would wait in vain. Retry returns the last error.
+// Retry runs f after delay, and again after growing pauses while it fails, until Late ends.
+// It retries after a refusal too, because a later attempt may be allowed, but not after
+// Close has begun, because Close would wait in vain. Retry returns the last error.
 func (g *Group) Retry(delay time.Duration, f func(context.Context) error) error {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
@@ -73,8 +74,8 @@ func (g *Group) Retry(delay time.Duration, f func(context.Context) error) error 
 	}
 }
 
-// Enter begins a call that may leave work to a goroutine; leave is to be called at its
-// end. After Drain the error is kvdb.ErrClosed.
+// Enter begins a call that may start a goroutine. The caller must call leave at the end of
+// the call. After Drain the error is kvdb.ErrClosed.
 func (g *Group) Enter() (leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -85,8 +86,8 @@ func (g *Group) Enter() (leave func(), err error) {
 	return g.calls.Done, nil
 }
 
-// Drain lets no call begin any more, and waits for those that have begun. Their contexts
-// must have ended.
+// Drain makes Enter refuse calls, and waits for those that have begun, whose contexts must
+// have ended.
 func (g *Group) Drain() {
 	g.mu.Lock()
 	g.draining = true
@@ -94,7 +95,7 @@ func (g *Group) Drain() {
 	g.calls.Wait()
 }
 
-// Close ends Context, and Late when ctx ends, and returns when all goroutines have.
+// Close ends Context, and waits for the goroutines. It ends Late when ctx ends.
 func (g *Group) Close(ctx context.Context) {
 	g.mu.Lock()
 	g.draining, g.closed = true, true

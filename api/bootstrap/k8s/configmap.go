@@ -5,12 +5,11 @@ import "strings"
 
 const configMapPrefix = "px-bootstrap-"
 
-// GetBootstrapConfigMapName returns the name of the config map that has the
-// bootstrap entries of the cluster: "px-bootstrap-" and the letters and digits
-// of clusterID, in lower case. Only ASCII letters and digits count, because
-// Kubernetes allows no others in a name. Cluster IDs that differ in case or
-// punctuation only have the same name, and the length is not bounded
-// (Kubernetes takes 253 characters).
+// GetBootstrapConfigMapName returns the name of the config map that has the bootstrap
+// entries of the cluster: "px-bootstrap-" followed by the ASCII letters and digits of
+// clusterID in lower case, because Kubernetes allows no other letters and digits in a name.
+// Cluster IDs that differ only in case or punctuation have the same name. The length of the
+// name is not bounded; Kubernetes allows 253 characters.
 func GetBootstrapConfigMapName(clusterID string) string {
 	return configMapPrefix + strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
