@@ -93,7 +93,7 @@ func (s *store) obtain(ctx context.Context, path, owner string, deadline time.Ti
 		if x := s.leases.add(h); x != nil {
 			return x, nil
 		}
-		s.abandon(h) // the old session may still exist
+		s.releaseStray(h) // the old session may still exist
 		return nil, errAttemptLost
 	}
 }
@@ -106,7 +106,7 @@ func (s *store) takeKey(ctx context.Context, h *hold) error {
 		return err
 	}
 	if err := s.revokeOthers(ctx, *h); err != nil {
-		s.abandon(*h)
+		s.releaseStray(*h)
 		return err
 	}
 	return nil
@@ -141,7 +141,7 @@ func (s *store) createAtKey(ctx context.Context, h *hold) (alone bool, err error
 			created, findErr := s.findProof(ctx, h)
 			switch {
 			case findErr != nil:
-				s.abandon(*h)
+				s.releaseStray(*h)
 				return false, err
 			case created:
 				h.since = *last.Load()

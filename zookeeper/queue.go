@@ -22,15 +22,15 @@ const queueName = "lock-"
 
 const sequenceDigits = 10
 
-// abandonTimeout bounds how long a Lock that has failed waits until what it may have created is
+// strayTimeout bounds how long a Lock that has failed waits until what it may have created is
 // removed.
-const abandonTimeout = time.Second
+const strayTimeout = time.Second
 
-// abandon removes what a Lock that has failed may have created. If that takes too long, it returns
+// releaseStray removes what a Lock that has failed may have created. If that takes too long, it returns
 // while the removal goes on.
-func (s *store) abandon(h hold) {
+func (s *store) releaseStray(h hold) {
 	left := s.leases.discard(h)
-	ctx, cancel := context.WithTimeout(s.life.Context(), abandonTimeout)
+	ctx, cancel := context.WithTimeout(s.life.Context(), strayTimeout)
 	defer cancel()
 	select {
 	case <-left:
@@ -48,7 +48,7 @@ func (s *store) lockInQueue(ctx context.Context, h *hold, deadline time.Time) er
 	}
 	err := s.awaitFirst(ctx, h, deadline)
 	if err != nil {
-		s.abandon(*h)
+		s.releaseStray(*h)
 	}
 	return err
 }
@@ -95,7 +95,7 @@ func (s *store) createQueueEntry(ctx context.Context, h *hold) error {
 		case findErr != nil:
 			left := *h
 			left.moving = true // it is not known whether there is an entry
-			s.abandon(left)
+			s.releaseStray(left)
 			return err
 		case name != "":
 			h.queueEntry, h.token, h.since = child(h.queue(), name), 0, *last.Load()
