@@ -62,7 +62,7 @@ func TestCloseWithoutAConnection(t *testing.T) {
 		done := closed(kv)
 		select {
 		case err := <-done:
-			require.Fail(t, "Close is over", "%v", err)
+			require.Fail(t, "Close has returned", "%v", err)
 		case <-time.After(2 * time.Second): // an outage
 		}
 		if comesBack {

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var all = flag.Bool("kvdb.all", false, "run the suite in all variations, which takes long")
 
-// traits are what is documented of this backend, on one server.
+// traits are the documented properties of this backend, on one server.
 var traits = test.Traits{
 	FoldedUpdates:   true,
 	FoldedSlashes:   true,
@@ -35,9 +35,9 @@ var traits = test.Traits{
 
 func TestConformanceChild(t *testing.T) { test.Child(t, zookeeper.New) }
 
-// The suite passes on one server and on three, for everyone and with a login,
-// and over TLS. Without -kvdb.all it runs, bare only, on the least and the most of
-// that.
+// The suite passes on one server and on three, without and with a login, and over
+// TLS. Without -kvdb.all it runs only on one server without a login and on three
+// with one, and without wrappers.
 func TestConformance(t *testing.T) {
 	for _, v := range []struct {
 		name    string
@@ -80,7 +80,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// history does again what a wiped store has forgotten.
+// history calls prepare after each wipe, because a wiped store has lost what
+// prepare did before.
 type history struct {
 	*servers.Cluster
 	prepare func()
@@ -94,7 +95,7 @@ func (h history) Wipe(meanwhile func(endpoints []string) error) error {
 	return nil
 }
 
-// allowReconfiguration lets others than the super user change the members.
+// allowReconfiguration lets users other than the super user change the members.
 func allowReconfiguration(t *testing.T, cluster *servers.Cluster, acl []zk.ACL) {
 	t.Helper()
 	conn, events, err := zk.Connect(cluster.Endpoints(), 10*time.Second, zk.WithLogInfo(false))

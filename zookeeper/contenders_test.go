@@ -22,18 +22,18 @@ import (
 
 const (
 	contenders = 20
-	// contender names the variable with the endpoint for a process that contends.
+	// contender is the environment variable with the endpoint for a contender.
 	contender = "KVDB_ZOOKEEPER_CONTENDER"
-	// obtained is how a contender says that it has the lock, before the token.
+	// obtained is what a contender that has the lock prints before the token.
 	obtained = "obtained "
 )
 
-// TestContender is a process of TestKilledContenders: it obtains the lock, says
-// so, and holds it until it is killed.
+// TestContender runs in the processes that TestKilledContenders starts. It
+// obtains the lock, prints the token, and holds the lock until it is killed.
 func TestContender(t *testing.T) {
 	endpoint := os.Getenv(contender)
 	if endpoint == "" {
-		t.Skip("for another process that TestKilledContenders starts")
+		t.Skip("runs only in a process that TestKilledContenders starts")
 	}
 	kv, err := New("d", []string{endpoint}, nil, nil)
 	require.NoError(t, err)
@@ -44,7 +44,7 @@ func TestContender(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// claim is what a contender says.
+// claim is a process that has printed that it has the lock.
 type claim struct {
 	process *exec.Cmd
 	token   uint64
@@ -77,13 +77,13 @@ func contend(t *testing.T, endpoint string, claims chan<- claim, reading *sync.W
 	})
 }
 
-// Many processes contend for a lock, and the holder is killed. There is
-// never more than one, and another one gets it.
+// Many processes contend for a lock, and each holder is killed. There is
+// never more than one holder, and another process gets the lock.
 func TestKilledContenders(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"maxSessionTimeout=5000"}}).All()[0]
 	claims := make(chan claim, contenders)
 	var reading sync.WaitGroup
-	t.Cleanup(reading.Wait) // after those are killed that are left
+	t.Cleanup(reading.Wait) // after the remaining processes are killed
 	for range contenders {
 		contend(t, member.Endpoint(), claims, &reading)
 	}
@@ -113,9 +113,8 @@ func TestKilledContenders(t *testing.T) {
 	t.Logf("the next holder was there after %v at most", slowest)
 }
 
-// Many contend for a lock whose holders are cut off for ever, one after the
-// other. There is never more than one who does not know, and the next one gets
-// it.
+// Many instances contend for a lock, and each holder is cut off for ever. It
+// knows that the lock is lost before the next one gets it.
 func TestContendersThatAreCutOff(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"maxSessionTimeout=5000"}}).All()[0]
 	type holder struct {

@@ -36,7 +36,7 @@ func TestMembers(t *testing.T) {
 	}
 	require.Len(t, leaders, 1)
 
-	// Neither of the new ones ever starts: the three others are enough.
+	// The new members never start. The three others are a quorum.
 	urls, err := kv.AddMember("127.0.0.1", "1001", "server.7")
 	require.NoError(t, err)
 	require.Len(t, urls, 4)
@@ -84,8 +84,8 @@ func TestMembers(t *testing.T) {
 	_, err = stranger.AddMember("127.0.0.1", "1001", "7")
 	require.ErrorIs(t, err, zk.ErrNoAuth)
 
-	// The leader is removed by an instance that is connected to a follower, which
-	// closes the connection before the answer; the instances go on with the others.
+	// An instance that is connected to a follower removes the leader. The follower
+	// closes the connection before it answers. The instances go on with the others.
 	leader := cluster.All()[leaders[0]-1]
 	follower := cluster.All()[leaders[0]%3]
 	atFollower := instance(t, "d", []string{follower.Endpoint()}, options)

@@ -12,7 +12,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// The error of a call that its caller's deadline ends wraps that deadline, and not
+// When the caller's deadline ends a call, the error wraps the deadline's, and not
 // kvdb.ErrNoConnection, whatever the call was waiting for.
 func TestCallersDeadline(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
@@ -28,7 +28,7 @@ func TestCallersDeadline(t *testing.T) {
 		lock, err := kv.LockWithTimeout("other", "me", 0, 0)
 		require.NoError(t, err)
 		begin(o)
-		// A write that is on its way when the connection breaks has another end.
+		// A write that is under way when the connection breaks returns another error.
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		_, err = kvdb.WithContext(ctx, kv).Get("dir/key")
 		cancel()

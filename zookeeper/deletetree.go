@@ -11,8 +11,8 @@ import (
 	"github.com/go-zookeeper/zk"
 )
 
-// DeletePrefix implements driver.Store. It is one request, or several if that would be too
-// large. The znode below which all is deleted goes too unless it is a key. That fails when
+// DeletePrefix implements driver.Store. It sends one request, or several if that would be too
+// large. It also deletes the directory itself unless that is a key. The request fails when
 // something was created there since it was read, and then all begins anew.
 func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 	w := walk{prefixes: []string{prefix}, own: true}
@@ -32,7 +32,8 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 	}
 }
 
-// batchMargin is how much smaller than the largest request the requests of a DeletePrefix are.
+// batchMargin is the difference in bytes between the largest request that the servers take and
+// the largest one that DeletePrefix sends.
 const batchMargin = 64 << 10
 
 // deleteAll deletes what was read below prefix. It returns true when something has changed

@@ -15,8 +15,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// lazy is a server that removes no empty container within the time of a test, as one
-// with the default configuration does not within seconds.
+// lazy is for a server that removes no empty container during a test. With the default
+// configuration a server does not remove one for some seconds either.
 var lazy = servers.Options{Args: []string{"-Dznode.container.checkIntervalMs=3600000"}}
 
 // earlier is a program with an earlier release, in the domain d.
@@ -27,13 +27,13 @@ type earlier struct {
 
 func earlierRelease(t *testing.T, m *servers.Member) earlier { return earlier{t, raw(t, m)} }
 
-// try is one try to obtain a lock. The parents are persistent znodes without data.
+// try makes one attempt to obtain a lock. The parents are persistent znodes without data.
 func (e earlier) try(key string) error {
 	_, err := e.conn.Create("/d/"+key, []byte(`{"LockerID":"theirs"}`), zk.FlagEphemeral, zk.WorldACL(zk.PermAll))
 	return err
 }
 
-// lock tries once a second for some time.
+// lock tries once a second.
 func (e earlier) lock(key string, within time.Duration) {
 	e.t.Helper()
 	deadline := time.Now().Add(within)
@@ -60,7 +60,7 @@ func (e earlier) enumerate(dir string) ([]string, error) {
 	return names, err
 }
 
-// paths are all znodes at and below path.
+// paths returns the paths of all znodes at and below path.
 func (e earlier) paths(path string) []string {
 	e.t.Helper()
 	names, _, err := e.conn.Children(path)
@@ -72,8 +72,8 @@ func (e earlier) paths(path string) []string {
 	return all
 }
 
-// A lock that was released has left nothing, and while it is held it is what the lock
-// of an earlier release is.
+// A released lock leaves nothing behind, and a lock that is held looks like that of an
+// earlier release.
 func TestReleasedLockLeavesNothing(t *testing.T) {
 	member := servers.ZooKeeper(t, lazy).All()[0]
 	one, two := instance(t, "d", []string{member.Endpoint()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
@@ -91,7 +91,7 @@ func TestReleasedLockLeavesNothing(t *testing.T) {
 			require.NoError(t, err)
 			obtained <- pair
 		}()
-		_, err = two.LockWithTimeout(key, "in vain", 50*time.Millisecond, 0) // lets the other begin to wait
+		_, err = two.LockWithTimeout(key, "in vain", 50*time.Millisecond, 0) // by then the other one waits
 		require.ErrorIs(t, err, kvdb.ErrExist)
 		if key == "dir/lock" {
 			names, err := old.enumerate("/d/dir")
@@ -100,7 +100,7 @@ func TestReleasedLockLeavesNothing(t *testing.T) {
 		}
 		require.NoError(t, one.Unlock(pair))
 		next := receive(t, obtained, "the lock")
-		require.ErrorIs(t, old.try(key), zk.ErrNodeExists, "somebody who waited has it")
+		require.ErrorIs(t, old.try(key), zk.ErrNodeExists, "the waiter has it")
 		require.NoError(t, two.Unlock(next))
 		require.ElementsMatch(t, before, old.paths("/d"), "after a lock of %q", key)
 	}
@@ -126,8 +126,8 @@ func TestReleasedLockLeavesNothing(t *testing.T) {
 	}
 }
 
-// A key that was deleted under its lock, and one that was written and deleted below a
-// lock, leave nothing when the lock is released.
+// A key that is deleted while its lock is held, and one that is written and deleted below
+// a lock, leave nothing behind when the lock is released.
 func TestReleasedLockOfADeletedKey(t *testing.T) {
 	member := servers.ZooKeeper(t, lazy).All()[0]
 	kv, old := instance(t, "d", []string{member.Endpoint()}, nil), earlierRelease(t, member)
@@ -157,8 +157,8 @@ func TestReleasedLockOfADeletedKey(t *testing.T) {
 	require.ElementsMatch(t, before, old.paths("/d"))
 }
 
-// An earlier release gets the lock of a holder that died within 30 s, with the servers'
-// default configuration.
+// With the servers' default configuration, an earlier release gets the lock of a dead
+// holder within 30 s.
 func TestEarlierReleaseAfterADeadHolder(t *testing.T) {
 	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, lazy).All()[0]
@@ -178,8 +178,8 @@ func TestEarlierReleaseAfterADeadHolder(t *testing.T) {
 	_ = kvdb.Close(holder) // it cannot release its locks
 }
 
-// Keys may be written where a lock is and below it, by whatever call, and locks may be
-// below locks. The lock stays with its holder.
+// Every call can write keys at a lock and below it, and locks can be below locks. The
+// holder keeps the lock.
 func TestKeysAtALock(t *testing.T) {
 	member := servers.ZooKeeper(t, lazy).All()[0]
 	holder, other := instance(t, "d", []string{member.Endpoint()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
@@ -287,8 +287,8 @@ func TestMoveWhoseReplyIsLost(t *testing.T) {
 	require.NoError(t, other.Unlock(next))
 }
 
-// The reply to the release of a lock is lost, and somebody else has the lock by the time
-// that it is released once more.
+// The reply to the release of a lock is lost, and somebody else has the lock when the
+// release is sent again.
 func TestReleaseWhoseReplyIsLost(t *testing.T) {
 	member := servers.ZooKeeper(t, lazy).All()[0]
 	o := observe(t, member)
@@ -336,7 +336,7 @@ func TestHolderWritesBelowItsLock(t *testing.T) {
 	}
 }
 
-// A writer of a key at a lock whose holder does not answer learns so in time.
+// A write of a key at a lock whose holder does not answer returns an error in time.
 func TestKeyAtALockOfASilentHolder(t *testing.T) {
 	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, lazy).All()[0]

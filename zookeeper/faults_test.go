@@ -19,13 +19,13 @@ import (
 
 var faultTime = flag.Duration("kvdb.faults", 20*time.Second, "how long TestFaults lasts; 2m goes through all faults")
 
-// faulty is an instance, and its ways to the servers.
+// faulty is a store with its ways to the servers.
 type faulty struct {
 	store *store
 	ways  []*observer
 }
 
-// cut keeps an instance from the servers for some time.
+// cut disconnects the store from all servers for d.
 func (f faulty) cut(ctx context.Context, d time.Duration) {
 	for _, way := range f.ways {
 		way.cut(true)
@@ -39,8 +39,8 @@ func (f faulty) cut(ctx context.Context, d time.Duration) {
 	}
 }
 
-// While servers die, hang and are cut off, one instance after the other is cut
-// off from all of them for so long that its session expires.
+// While servers die, hang and are cut off, one instance after the other is
+// disconnected from all of them until its session expires.
 func TestFaults(t *testing.T) {
 	const sessionTimeout, cutTime, between = 6 * time.Second, 8 * time.Second, 4 * time.Second
 	cluster := servers.ZooKeeper(t, servers.Options{Members: 3, Config: []string{fmt.Sprintf("maxSessionTimeout=%d", sessionTimeout.Milliseconds())}})

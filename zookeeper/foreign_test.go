@@ -14,8 +14,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A user who may only read gets a consistent snapshot, and a watch from its index gets what
-// comes later.
+// A user who may only read gets a consistent snapshot. A watch from its index gets the later
+// changes.
 func TestSnapshotOfAReader(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	admin := raw(t, member)
@@ -52,8 +52,8 @@ func TestSnapshotOfAReader(t *testing.T) {
 	}
 }
 
-// others leaves what programs without this library may leave in a store, below /d, and
-// returns the keys that are there.
+// others creates below /d what programs without this library may leave in a store, and
+// returns the keys.
 func others(t *testing.T, conn *zk.Conn) (keys []string) {
 	t.Helper()
 	world, nobody := zk.WorldACL(zk.PermAll), zk.DigestACL(zk.PermAll, "somebody", "else")
@@ -88,8 +88,8 @@ func others(t *testing.T, conn *zk.Conn) (keys []string) {
 	return []string{"container", "dir", "dir/below", "dir/é \u00a0界", keyOf(sequential)[len("d/"):], "ttl", "value"}
 }
 
-// Znodes of other programs stop no list and no watch, are returned if Get takes
-// it, and is left as it is.
+// Znodes of other programs disturb no list and no watch, and stay as they are. Lists and
+// watches return those that Get accepts.
 func TestZnodesOfOthers(t *testing.T) {
 	member := servers.ZooKeeper(t, lazy).All()[0]
 	conn, old := raw(t, member), earlierRelease(t, member)
@@ -152,15 +152,15 @@ func TestZnodesOfOthers(t *testing.T) {
 	_, err = kv.Get("not readable")
 	require.ErrorIs(t, err, kvdb.ErrPermission)
 	_, err = kv.Enumerate("dir not readable/")
-	require.ErrorIs(t, err, kvdb.ErrPermission, "nothing would be another answer")
+	require.ErrorIs(t, err, kvdb.ErrPermission, "an empty list would be wrong")
 	require.ErrorIs(t, kv.DeleteTree(""), kvdb.ErrPermission)
 	_, err = kv.Create("ephemeral empty", "value", 0)
 	require.Equal(t, kvdb.ErrExist, err)
 	_, err = kv.Put("ephemeral", "other", 0)
 	require.ErrorIs(t, err, kvdb.ErrInvalidLock)
-	require.ElementsMatch(t, before, old.paths("/d"), "nothing is another znode")
+	require.ElementsMatch(t, before, old.paths("/d"), "all znodes are as before")
 
-	// A change that the user may not read is not an event, and a later one that he may read is.
+	// A change that the user may not read is not an event, but a later one that he may read is.
 	_, err = conn.Set("/d/not readable", []byte("again"), -1)
 	require.NoError(t, err)
 	_, err = conn.Set("/d/value", []byte("again"), -1)

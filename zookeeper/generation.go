@@ -20,9 +20,9 @@ import (
 // key's znode, and then writes with checks of both versions. The check of the generation excludes
 // that the znode was deleted in between, the other one that it was written.
 //
-// One case remains. Another program, without this library, deletes a key's znode, creates it
-// again, and writes it until it has the same version, all within the time of one call. So may the
-// server, with a container whose key was deleted.
+// One case remains. A key's znode is deleted without this library, by another program or, if it is
+// a container whose key was deleted, by the server. Then it is created again and written until it
+// has the same version, all within the time of one call.
 const generationCount = 256
 
 // generation returns the number of a key's generation.
@@ -40,9 +40,9 @@ func generationOf(path string) int {
 	return int(n)
 }
 
-// checkGeneration returns the check of the generation of path. The znode at path must be read
-// afterwards. The version may come from the cache. If it is old the check fails, and the caller
-// removes it there.
+// checkGeneration returns the check of the generation of path. The caller must read the znode at
+// path afterwards. The version may come from the cache. If it is old the check fails, and the
+// caller removes it from the cache.
 func (s *store) checkGeneration(ctx context.Context, path string) (*zk.CheckVersionRequest, error) {
 	n := generation(path)
 	version, known := s.generations.get(n)
@@ -63,8 +63,8 @@ func (s *store) checkGeneration(ctx context.Context, path string) (*zk.CheckVers
 	return &zk.CheckVersionRequest{Path: generationPath(n), Version: version}, nil
 }
 
-// compareOps returns the check that goes with a write whose condition compares what was read,
-// or none.
+// compareOps returns the check that a write with the condition needs. Only a condition on an index
+// or a value needs one.
 func (s *store) compareOps(ctx context.Context, path string, c driver.Cond) ([]any, error) {
 	if c.Modified == 0 && c.Created == 0 && !c.HasValue {
 		return nil, nil
@@ -76,9 +76,9 @@ func (s *store) compareOps(ctx context.Context, path string, c driver.Cond) ([]a
 	return []any{check}, nil
 }
 
-// resolveConflict returns nil when a write of path has failed with err because something has
-// changed since it was read, so that the write can begin anew. generationChanged says that
-// it was the generation.
+// resolveConflict returns nil if err is the error of a write of path that failed because something
+// has changed since it was read. The write can begin anew then. generationChanged reports whether
+// the generation has changed.
 func (s *store) resolveConflict(path string, generationChanged bool, err error) error {
 	if !isConflict(err) {
 		return err
@@ -89,7 +89,7 @@ func (s *store) resolveConflict(path string, generationChanged bool, err error) 
 	return nil
 }
 
-// countDeletion returns the operation that goes with the deletion of a key.
+// countDeletion returns the operation that counts the deletion of a key in its generation.
 func countDeletion(path string) *zk.SetDataRequest {
 	return &zk.SetDataRequest{Path: generationPath(generation(path)), Data: []byte{}, Version: -1}
 }
@@ -99,8 +99,8 @@ func (s *store) createGeneration(ctx context.Context, n int) error {
 	return s.makeShared(ctx, generationPath(n))
 }
 
-// makeIndex makes an index that belongs to no other write, and that the session has seen. It
-// counts a deletion that there was not, which does no harm.
+// makeIndex makes an index that belongs to no other write, and that the session has seen. For that
+// it counts a deletion that did not happen, which does no harm.
 func (s *store) makeIndex(ctx context.Context) error {
 	for {
 		results, _, err := s.multi(ctx, countDeletion(""))

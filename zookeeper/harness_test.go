@@ -50,7 +50,7 @@ func receive[T any](t *testing.T, c <-chan T, what string) T {
 	}
 }
 
-// events watches a prefix and sends what comes; nil when the watch is over.
+// events watches a prefix and sends its events, and nil when the watch is over.
 func events(t *testing.T, kv kvdb.Kvdb, prefix string, after uint64) <-chan *kvdb.KVPair {
 	t.Helper()
 	c := make(chan *kvdb.KVPair, 100_000)

@@ -17,13 +17,13 @@ import (
 // The history of a store may go back: it was restored from a backup, or wiped, or another store
 // is behind the endpoints. A server closes the connection of a client that has seen a larger zxid
 // than the server has. It does so also when it has only not caught up with the other servers. A
-// new session shows which of the two it is: after a sync it has seen all that the store has, so
+// new session distinguishes the two cases. After a sync it has seen all that the store has, so
 // history has gone back if its zxid is less than one that was seen before. Then the main
 // connection gets a new session.
 //
-// A store that went back and has passed that zxid since refuses nobody. So the session of the
-// watches writes a mark when it begins, and the next session looks for it: a store that went back
-// to a time before the mark was written does not have it.
+// A store that went back and has passed that zxid since does not refuse the client. So the session
+// of the watches writes a mark when it begins, and the next session looks for the mark: a store
+// that went back to a time before the mark was written does not have it.
 
 const (
 	// marks is the znode with the marks. Each instance chooses one of marksCount.
@@ -39,8 +39,8 @@ type mark struct {
 
 func newMark() mark { return mark{path: fmt.Sprintf("%s/%03x", marks, rand.IntN(marksCount))} }
 
-// contradicts reports whether a mark with that stat, nil for none, is neither the one that was
-// written nor that one written again.
+// contradicts reports whether stat, nil if there is no mark, is neither that of the mark that was
+// written nor that of a later write of it.
 func (m mark) contradicts(stat *zk.Stat) bool {
 	if m.written == nil {
 		return false

@@ -26,8 +26,8 @@ func ended(t *testing.T, kv kvdb.Kvdb, prefix string) (events <-chan string, end
 	return keys, over
 }
 
-// A server that has not caught up with the others refuses an instance as one whose
-// history has gone back does. Nothing is lost because of that.
+// A server that has not caught up with the others refuses an instance, as does a server
+// whose history has gone back. The instance does not lose anything because of that.
 func TestServerThatIsBehind(t *testing.T) {
 	t.Parallel() // it mostly waits
 	cluster := servers.ZooKeeper(t, servers.Options{Members: 3})

@@ -18,16 +18,15 @@ const (
 	// watchSessionTimeout is the timeout of the session of the watches. A short one detects a
 	// dead server early, and nothing is lost with the session.
 	watchSessionTimeout = 9 * time.Second
-	// maxIdle is how many watches that are of no use any more may be at the server, in
-	// addition to twice the number of paths that are watched.
+	// maxIdle is how many watches that nobody needs may be at the server, in addition to two
+	// for each path that is watched.
 	maxIdle = 10000
 )
 
-// hub is the session of an instance's watches. The session has one connection. When that is
-// lost, another session takes its place, in which everything is watched anew: the watchers
-// compare what they read with what they knew. So the watches of the lost connection do not
-// matter. (ZooKeeper's client sends them all again on another connection, with an index that may be
-// too new by then.)
+// hub has the session of an instance's watches. The session has one connection. When that is
+// lost, a new session takes its place, and everything is watched anew: the watchers compare what
+// they read with what they knew. So the watches of the lost connection do not matter. (ZooKeeper's
+// client would set them again on another connection, with a zxid that may be too new by then.)
 type hub struct {
 	s       *store
 	config  config
@@ -39,10 +38,10 @@ type hub struct {
 	current       *session      // nil: there is none at the moment
 	changed       chan struct{} // closed and replaced when current changes
 	watchers      map[watcher]struct{}
-	paths         map[string]map[watcher]struct{} // who gets the events of a path
+	paths         map[string]map[watcher]struct{} // the watchers of each path
 	serverWatches map[serverWatch]*watchState     // of the current session
 	seen          int64                           // the largest zxid of the last session
-	locks         int                             // the session of the locks when the last session ended
+	locks         int                             // number of the locks' session when the last session ended
 	giveUp        *time.Timer                     // runs giveUpWatches, while there is no session
 }
 
@@ -52,7 +51,7 @@ type watcher interface {
 	fired(path string, event zk.EventType)
 	// broken is called when all watches at the server are gone.
 	broken()
-	// failed is called when the store could not be reached for driver.WatchTimeout, or has gone back.
+	// failed is called when the store could not be reached for driver.WatchTimeout, or its history has gone back.
 	failed(err error)
 }
 
@@ -182,7 +181,7 @@ func (h *hub) session() error {
 	return nil
 }
 
-// set makes x the current session, or none.
+// set makes x the current session. nil means that there is none.
 func (h *hub) set(x *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -229,7 +228,7 @@ func (h *hub) onEvent(x *session, e zk.Event) {
 		return
 	}
 	if e.Type == zk.EventNotWatching {
-		return // the session has ended, which another event has shown
+		return // another event has reported the end of the session
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -270,8 +269,8 @@ func (h *hub) awaitSession(ctx context.Context) (*session, error) {
 	}
 }
 
-// needsWatch reports whether a watch must be set. After the request that sets it, done is to be
-// called.
+// needsWatch reports whether a watch must be set. The caller calls done after the request that sets
+// it.
 func (h *hub) needsWatch(x *session, w serverWatch) (needed bool, done func(set bool)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 )
 
 // A key that is deleted and created again between the read and the write of a
-// comparison has the same version, and is another one.
+// comparison has the same version, but the comparison fails.
 func TestComparisonOfARecreatedKey(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o, conn := observe(t, member), raw(t, member)
@@ -61,7 +61,7 @@ func TestComparisonOfARecreatedKey(t *testing.T) {
 			require.Equal(t, kvdb.ErrModified, call(pair))
 			_, after, err := conn.Exists("/d/" + name)
 			require.NoError(t, err)
-			require.Equal(t, before.Version, after.Version, "the case that is tested")
+			require.Equal(t, before.Version, after.Version, "this test needs equal versions")
 			got, err := other.Get(name)
 			require.NoError(t, err)
 			require.Equal(t, "another", string(got.Value))
@@ -88,7 +88,7 @@ func TestDirectories(t *testing.T) {
 	_, err = kv.Put("a", "put", 0)
 	require.NoError(t, err)
 
-	// The server removes containers without children, but no keys.
+	// The server removes containers without children, but not keys.
 	_, err = kv.Delete("a/b/c")
 	require.NoError(t, err)
 	_, err = kv.Put("other/x", "value", 0)
@@ -206,7 +206,7 @@ func TestSnapshotInAnOutage(t *testing.T) {
 	require.NoError(t, ctx.Err())
 }
 
-// DeleteTree of a directory that is a key too removes all that is below it.
+// DeleteTree of a directory that is also a key removes everything below it.
 func TestDeleteTreeOfNamesLikeOurs(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	kv := instance(t, "d", []string{member.Endpoint()}, nil)

@@ -15,8 +15,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A request that is too large is refused before it is sent: the server would
-// end the connection.
+// A request that is too large is refused before it is sent, because the server
+// would close the connection.
 func TestTooLarge(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	kv := instance(t, "d", []string{member.Endpoint()}, nil)
@@ -49,7 +49,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// A server that was configured to take more takes it from an instance that knows.
+// With MaxRequestBytesKey an instance sends larger requests to a server that takes them.
 func TestMaxRequestBytes(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{Args: []string{"-Djute.maxbuffer=4194304"}}).All()[0]
 	plain := instance(t, "d", []string{member.Endpoint()}, nil)
@@ -107,7 +107,7 @@ func TestIllegalCharacters(t *testing.T) {
 	}
 }
 
-// A server that refuses a write because a quota is used up has answered.
+// A write that the server refuses because a quota is used up returns an error at once.
 func TestQuota(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"enforceQuota=true"}}).All()[0]
 	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
@@ -128,7 +128,7 @@ func TestQuota(t *testing.T) {
 	defer cancel()
 	_, err = kvdb.WithContext(ctx, kv).LockWithTimeout("lock", "somebody with a name that is too long", 0, 0)
 	require.Error(t, err)
-	require.NoError(t, ctx.Err(), "it does not try again and again")
+	require.NoError(t, ctx.Err(), "the write was retried")
 }
 
 // The server takes every transaction that CheckTx accepts, whatever the name of the user.
@@ -146,7 +146,7 @@ func TestTransactionOfAUser(t *testing.T) {
 	require.NoError(t, s.Commit(t.Context(), reads, nil, nil))
 }
 
-// An instance that the quota leaves no space for its mark has watches nevertheless.
+// An instance can watch although the quota leaves no space for its mark.
 func TestWatchBesideAQuota(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"enforceQuota=true"}}).All()[0]
 	conn := raw(t, member)

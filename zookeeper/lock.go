@@ -55,7 +55,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	}
 }
 
-// obtain is one attempt of Lock, which ends with the session or the connection.
+// obtain makes one attempt of Lock. The attempt fails when the session or the connection is lost.
 func (s *store) obtain(ctx context.Context, path, owner string, deadline time.Time) (*lease, error) {
 	// The mark distinguishes this attempt from what an earlier one may have left.
 	h := hold{path: path, mark: rand.Text()}
@@ -158,9 +158,9 @@ func (s *store) createAtKey(ctx context.Context, h *hold) (alone bool, err error
 }
 
 // awaitKey returns true when there may be no znode at path. If there is a lock it waits for its
-// release. It returns false for a znode that can have a queue. After a release the first one that
-// comes gets the lock. late means that the caller was not the first, so awaitKey asks the holder to
-// move the lock to a queue.
+// release. It returns false for a znode that can have a queue. After a release the first request
+// gets the lock. If late is true, a request of the caller came too late before, so awaitKey asks
+// the holder to move the lock to a queue.
 func (s *store) awaitKey(ctx context.Context, path string, deadline time.Time, late bool) (free bool, err error) {
 	bound, cancel := bounded(ctx)
 	defer cancel()

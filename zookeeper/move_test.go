@@ -11,8 +11,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A lock that is lost while it moves to the queue, in a session that lives on, is
-// released.
+// A lock that is lost while it moves to the queue is released if its session lives
+// on.
 func TestLockThatIsLostWhileItMoves(t *testing.T) {
 	member := servers.ZooKeeper(t, lazy).All()[0]
 	o := observe(t, member)
@@ -40,8 +40,8 @@ func TestLockThatIsLostWhileItMoves(t *testing.T) {
 	}
 }
 
-// Others write to a lock's znode again and again while its holder moves it to the queue,
-// for a transaction.
+// A holder moves its lock to the queue for a transaction, although others keep writing to
+// the lock's znode meanwhile.
 func TestLockThatIsWrittenWhileItMoves(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)

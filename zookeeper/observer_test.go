@@ -13,7 +13,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// operations of ZooKeeper's protocol.
+// operations are the names of operations by their numbers in ZooKeeper's protocol.
 var operations = map[uint32]string{
 	1: "create", 2: "delete", 3: "exists", 4: "getData", 5: "setData", 9: "sync", 12: "getChildren", 14: "multi",
 	19: "createContainer",
@@ -38,8 +38,9 @@ type observer struct {
 	accepted int        // connections so far
 	conns    map[net.Conn]struct{}
 	closed   bool
-	// before is called for each request before it is passed on, which happens when
-	// the channel is closed, others overtaking; at once if that is nil.
+	// before is called for each request. The request is passed on at once if the
+	// channel is nil, and otherwise when the channel is closed. Later requests may
+	// overtake it.
 	before func(traffic) <-chan struct{}
 	// after is called for each reply and each event before it is passed on.
 	after func(traffic)
@@ -65,14 +66,14 @@ func observeAt(t *testing.T, target string) *observer {
 	return o
 }
 
-// kill ends all connections and takes no more.
+// kill ends all connections and accepts no more.
 func (o *observer) kill() {
 	_ = o.Close()
 	o.cut(true)
 	o.done.Wait()
 }
 
-// cut ends all connections, and as long as it lasts those that are made.
+// cut ends all connections. While lasts is true, it also ends each new connection.
 func (o *observer) cut(lasts bool) {
 	o.mu.Lock()
 	o.closed = lasts
@@ -251,8 +252,8 @@ func (r *relayed) reply(body []byte) {
 	}
 }
 
-// take returns the operations since the last call on an instance's connection for
-// calls, which is the first one; the second one is for watches.
+// take returns the operations on the first connection since the last call. An
+// instance uses its first connection for calls and the second one for watches.
 func (o *observer) take() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -266,7 +267,7 @@ func (o *observer) take() []string {
 	return taken
 }
 
-// intercept makes before and after look at what comes; either may be nil.
+// intercept sets before and after. Either may be nil.
 func (o *observer) intercept(before func(traffic) <-chan struct{}, after func(traffic)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -25,7 +25,7 @@ func silentServer(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// webServer answers whatever it gets as a web server does.
+// webServer answers everything as a web server does.
 func webServer(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -49,7 +49,7 @@ func webServer(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// New fails in time, and says why.
+// New fails in time, with an error that names the cause.
 func TestNewNamesTheCause(t *testing.T) {
 	gone := silentServer(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -90,7 +90,7 @@ func TestNewNamesTheCause(t *testing.T) {
 	}
 }
 
-// Servers that are silent do not keep an instance from one that serves.
+// New finds a server that answers although others are silent.
 func TestNewBesideSilentServers(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	var endpoints []string

@@ -42,8 +42,8 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
-// TLS works for a client that trusts the server, and that the server trusts if it asks for a
-// certificate.
+// TLS works if the client trusts the server and, where the server asks for a certificate, the
+// server trusts the client.
 func TestTLS(t *testing.T) {
 	t.Parallel() // it mostly waits
 	cluster := servers.ZooKeeper(t, servers.Options{ClientCertAuth: true})

@@ -13,14 +13,14 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A write whose reply is lost is not sent again: whether it ran is not known.
+// A write whose reply is lost is not sent again, because it may have run.
 func TestWriteWhoseReplyIsLost(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
 	kv, conn := instance(t, "d", []string{o.Addr().String()}, nil), raw(t, member)
 	_, err := kv.Put("dir/key", "value", 0)
 	require.NoError(t, err)
-	for range 2 { // the first deletion makes what counts deletions
+	for range 2 { // the first deletion creates the generation
 		_, err = kv.Delete("dir/gone")
 		require.True(t, err == nil || err == kvdb.ErrNotFound)
 		_, err = kv.Put("dir/gone", "value", 0)
@@ -58,7 +58,7 @@ func TestWriteWhoseReplyIsLost(t *testing.T) {
 	require.False(t, exists)
 }
 
-// A reply that comes after the caller has given up is discarded, and does the instance no harm.
+// A reply that comes after the caller has given up is discarded.
 func TestCallThatIsGivenUp(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
@@ -86,8 +86,8 @@ func TestCallThatIsGivenUp(t *testing.T) {
 	}
 }
 
-// interruptedPut makes the directory /d/dir a key by a Put that ends before it
-// has made what keeps the server from removing it.
+// interruptedPut makes the directory /d/dir a key by a Put that ends before it has
+// created the sentinel, which keeps the server from removing the directory.
 func interruptedPut(t *testing.T, member *servers.Member, dir string) {
 	t.Helper()
 	o := observe(t, member)
@@ -106,8 +106,8 @@ func interruptedPut(t *testing.T, member *servers.Member, dir string) {
 	o.kill()
 }
 
-// A key whose directory the server would remove, because the Put that made it a
-// key was interrupted, stays once another write of it has succeeded.
+// A key whose first Put was interrupted has no sentinel, so the server may remove
+// it. After another write of the key has succeeded, it stays.
 func TestWriteAfterAnInterruptedPut(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
@@ -132,8 +132,8 @@ func TestWriteAfterAnInterruptedPut(t *testing.T) {
 		interruptedPut(t, member, name)
 		require.NoError(t, write(name))
 	}
-	// A directory that never had anything in it, for whose creation another
-	// program has just made it.
+	// This directory has never had children, because another program has just
+	// created it.
 	_, err := conn.CreateContainer("/d/empty", nil, zk.FlagContainer, zk.WorldACL(zk.PermAll))
 	require.NoError(t, err)
 	interruptedPut(t, member, "empty")
@@ -162,8 +162,8 @@ func TestWriteAfterAnInterruptedPut(t *testing.T) {
 	}
 }
 
-// A Put has written, and then the store cannot be reached any more. Nobody may
-// conclude that it has not.
+// A Put that has written returns ErrUnknownOutcome if the store cannot be reached
+// after the write.
 func TestPutThatIsCutOff(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
@@ -183,10 +183,10 @@ func TestPutThatIsCutOff(t *testing.T) {
 	require.NotErrorIs(t, err, kvdb.ErrNoConnection)
 	data, _, err := conn.Get("/d/dir")
 	require.NoError(t, err)
-	require.Equal(t, "written", string(data), "the case that is tested")
+	require.Equal(t, "written", string(data), "this test needs a Put that has written")
 }
 
-// One Put has one effect, also where another client deletes the key meanwhile.
+// One Put writes once, even if another client deletes the key meanwhile.
 func TestPutOnce(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)

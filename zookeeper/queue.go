@@ -16,18 +16,18 @@ import (
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-// queueName is the beginning of the names in a lock's queue. The mark of the entry and ten
+// queueName begins the name of each entry in a lock's queue. The mark of the entry and ten
 // digits, by which the queue is sorted, follow.
 const queueName = "lock-"
 
 const sequenceDigits = 10
 
-// strayTimeout bounds how long a Lock that has failed waits until what it may have created is
-// removed.
+// strayTimeout bounds how long a Lock that has failed waits for the removal of what it may have
+// created.
 const strayTimeout = time.Second
 
-// releaseStray removes what a Lock that has failed may have created. If that takes too long, it returns
-// while the removal goes on.
+// releaseStray removes what a Lock that has failed may have created. It waits for strayTimeout at
+// most. After that the removal goes on in the background.
 func (s *store) releaseStray(h hold) {
 	left := s.leases.discard(h)
 	ctx, cancel := context.WithTimeout(s.life.Context(), strayTimeout)
@@ -106,9 +106,9 @@ func (s *store) createQueueEntry(ctx context.Context, h *hold) error {
 	}
 }
 
-// findQueueEntry returns the name of the entry with a mark, "" if there is none. The session has
-// another connection than when the entry was to be created, so what was sent before has run by
-// now, or never will.
+// findQueueEntry returns the name of the entry with a mark, "" if there is none. The session has a
+// new connection since the request to create the entry, so that request has run by now, or never
+// will.
 func (s *store) findQueueEntry(ctx context.Context, queue, mark string) (string, error) {
 	names, err := s.children(ctx, queue, true)
 	for _, name := range names {
@@ -184,8 +184,8 @@ func (s *store) heldBy(ctx context.Context, h *hold, front []string) error {
 }
 
 // entriesInFront returns the paths of the entries in front of that of h. It may include entries
-// that are gone by now, but it lacks none, because the session has seen its own entry. It
-// completes h.
+// that are gone by now, but it lacks none, because the session has seen its own entry. It sets
+// the token and madeKey of h.
 func (s *store) entriesInFront(ctx context.Context, h *hold) ([]string, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()

@@ -26,8 +26,8 @@ func guarded(t *testing.T, kv kvdb.Kvdb, key string, locks ...*kvdb.KVPair) kvdb
 	return tx
 }
 
-// A holder that has not heard that its lock was removed by force neither releases the lock
-// of the next holder nor commits under it.
+// A holder that does not know yet that its lock was removed by force neither releases the
+// lock of the next holder nor commits under it.
 func TestHolderThatHasNotHeardOfTheRemoval(t *testing.T) {
 	bothWays(t, func(t *testing.T, member *servers.Member) {
 		o := observe(t, member)
@@ -61,8 +61,7 @@ func TestHolderThatHasNotHeardOfTheRemoval(t *testing.T) {
 	})
 }
 
-// A transaction whose guard the server may not check is refused, and not tried again
-// without end.
+// A transaction whose guard cannot be checked is refused, and not retried for ever.
 func TestGuardThatCannotBeChecked(t *testing.T) {
 	bothWays(t, func(t *testing.T, member *servers.Member) {
 		kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
@@ -90,13 +89,13 @@ func isLockOf(t *testing.T, kv kvdb.Kvdb, owner string, lock *kvdb.KVPair) {
 	require.ErrorIs(t, err, kvdb.ErrExist)
 }
 
-// slowTaker is an instance that asks for the lock. When it has created the znode, each
-// look for proofs of others, and each write after that, waits.
+// slowTaker is an instance that calls Lock. After it has created the lock's znode, its
+// requests for the proofs of others, and its writes after those, wait.
 type slowTaker struct {
 	t        *testing.T
 	kv       kvdb.Kvdb
 	o        *observer
-	steps    chan chan struct{} // closing an element lets the step be done
+	steps    chan chan struct{} // one element for each request that waits; closing the element lets the request go on
 	obtained chan *kvdb.KVPair
 }
 
@@ -124,7 +123,7 @@ func takesSlowly(t *testing.T, member *servers.Member, owner string) *slowTaker 
 	return s
 }
 
-// finish lets it go on, from a step that waits.
+// finish lets the request of step and all later ones go on.
 func (s *slowTaker) finish(step chan struct{}) {
 	s.o.intercept(nil, nil)
 	close(step)
@@ -135,7 +134,8 @@ func (s *slowTaker) step() chan struct{} {
 	return receive(s.t, s.steps, "a step")
 }
 
-// A former holder releases the lock of the next one, which has only begun to obtain it.
+// A former holder calls Unlock when the next one has only begun to obtain the lock. The next
+// one gets the lock.
 func TestFormerHolderMeetsTheNextOne(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
@@ -162,8 +162,8 @@ func TestFormerHolderMeetsTheNextOne(t *testing.T) {
 	require.NoError(t, other.kv.Unlock(next))
 }
 
-// Two take the key, one after the other, because the znode of the first is removed by
-// force. The second one gets the lock, and nothing of the first one's meets it.
+// Two instances create the lock's znode, one after the other, because that of the first is
+// removed by force. The second one gets the lock, and the first one does not disturb it.
 func TestTwoTakers(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	conn := raw(t, member)
@@ -200,7 +200,7 @@ func TestTwoTakers(t *testing.T) {
 	require.Equal(t, []string{"of another key"}, names)
 }
 
-// Somebody removes the library's own znodes. What was locked is released nevertheless.
+// Locks can be released although somebody has removed the library's own znodes.
 func TestUnlockWithoutAProof(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)

@@ -13,14 +13,14 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Each operation sends just these requests when nothing is in its way.
+// Without conflicts each operation sends only these requests.
 func TestRequests(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{})
 	o := observe(t, cluster.All()[0])
 	kv := instance(t, "requests", []string{o.Addr().String()}, nil)
 	pair, err := kv.Put("key", "value", 0)
 	require.NoError(t, err)
-	for i := range 256 { // each generation is made at its first deletion
+	for i := range 256 { // the first deletion in a generation creates it
 		key := fmt.Sprintf("old/%d", i)
 		_, err := kv.Put(key, "value", 0)
 		require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestRequests(t *testing.T) {
 	check("Lock and Unlock", []string{"multi", "multi"}, lock)
 	check("IsKeyLocked", []string{"sync", "getData"}, func() error { _, _, err := kv.IsKeyLocked("lock"); return err })
 	want = []string{"sync", "getChildren", "multi"}
-	for i := range 200 { // twice 100, as the first deletion makes what counts deletions
+	for i := range 200 { // twice 100, because the first deletion in a generation creates it
 		if i%100 == 0 {
 			require.NoError(t, kv.DeleteTree("dir"))
 		}
@@ -104,8 +104,8 @@ func TestRequests(t *testing.T) {
 	check("DeleteTree of 100", want, func() error { return kv.DeleteTree("dir") })
 }
 
-// Keys of a directory with large directories in it, and a page of a large one,
-// read little of them.
+// Keys of a directory with large subdirectories, and a page of a large directory,
+// read only a small part of them.
 func TestRequestsOfAPart(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{})
 	o := observe(t, cluster.All()[0])
@@ -136,8 +136,7 @@ func TestRequestsOfAPart(t *testing.T) {
 	require.Less(t, len(o.take()), keys*dirs/4, "requests for a page")
 }
 
-// Keys leaves out a child that is neither a key nor has one below it, wherever it is and whatever
-// else is there.
+// Keys leaves out each child that is neither a key nor has one below it.
 func TestKeysOfDirectories(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)

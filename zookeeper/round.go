@@ -32,8 +32,8 @@ func (w *stream) round(x *session) error {
 			w.broken()
 			return err
 		}
-		// A list of children may have a znode that another read has found gone before. It was
-		// created again, and is a new one, so those that are gone come first.
+		// A list of children may include a znode that another read did not find. That znode was
+		// deleted and created again, so the deletions are applied first.
 		for _, f := range level {
 			if f.gone {
 				w.applyGone(f)
@@ -49,7 +49,7 @@ func (w *stream) round(x *session) error {
 	return nil
 }
 
-// takeStale returns what is stale, and considers it fresh from then on.
+// takeStale returns what is stale, and marks it as fresh.
 func (w *stream) takeStale() []*finding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -62,8 +62,8 @@ func (w *stream) takeStale() []*finding {
 	level := make([]*finding, 0, len(w.stale))
 	for path, parts := range w.stale {
 		if _, found := w.nodes[path]; !found && path != w.root {
-			// It is gone, and not subscribed to any more. If it was created again, the list
-			// of children above it has changed.
+			// The znode is gone, and the watch has unsubscribed from it. If it was created
+			// again, the list of children above it has changed.
 			continue
 		}
 		level = append(level, &finding{path: path, stale: parts})

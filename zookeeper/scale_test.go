@@ -17,7 +17,7 @@ var (
 	kills        = flag.Int("kvdb.kills", 2, "holders of a lock that tests of contenders kill, or cut off; 50 is what is promised")
 )
 
-// Thousands of watched znodes: nothing is lost when the connection is. Their
+// A watch of thousands of znodes loses no event when its connection is lost. The
 // paths together are larger than a request may be.
 func TestWatchOverReconnects(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
@@ -50,7 +50,7 @@ func TestWatchOverReconnects(t *testing.T) {
 			}
 			event := receive(t, seen, "the events")
 			require.NotNil(t, event, "the watch is over")
-			require.Greater(t, event.ModifiedIndex, last[event.Key], "an event that was told, or is older")
+			require.Greater(t, event.ModifiedIndex, last[event.Key], "a repeated or older event")
 			last[event.Key] = event.ModifiedIndex
 			state[event.Key] = string(event.Value)
 		}
@@ -79,5 +79,5 @@ func TestWatchOverReconnects(t *testing.T) {
 		want[created.Key] = "new"
 		expect(want)
 	}
-	require.Empty(t, seen, "nothing is told twice")
+	require.Empty(t, seen, "no event comes twice")
 }

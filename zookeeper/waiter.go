@@ -18,7 +18,7 @@ type waiter struct {
 	deleted atomic.Bool   // the event was the deletion
 }
 
-// subscribe returns a waiter, which is to be closed.
+// subscribe returns a waiter, which the caller must close.
 func (h *hub) subscribe(ctx context.Context) (*waiter, error) {
 	if ctx.Err() != nil {
 		return nil, driver.WithCause(ctx, nil)
@@ -50,15 +50,15 @@ func (w *waiter) broken() {
 }
 
 var (
-	// errChanged means that the znode is as it was waited for.
+	// errChanged means that the znode has changed as the caller wanted.
 	errChanged = errors.New("the znode has changed")
-	// errTooLate means that the deadline of a wait is over.
+	// errTooLate means that the deadline of a wait has passed.
 	errTooLate = errors.New("too late")
 )
 
-// awaitDeletion returns nil when there is no znode at path, or there was none since the call. It
-// returns errChanged when changed, which may be nil, returns true for the znode, and errTooLate at
-// deadline, unless that is zero.
+// awaitDeletion returns nil when there is no znode at path, or was none at some time since the call.
+// It returns errChanged when changed, which may be nil, returns true for the znode. It returns
+// errTooLate at deadline, unless that is zero.
 func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.Time, changed func(data []byte, stat *zk.Stat) bool) error {
 	w.deleted.Store(false) // no event comes before it subscribes
 	w.h.subscribePath(w, path)
@@ -93,7 +93,7 @@ func (w *waiter) awaitDeletion(ctx context.Context, path string, deadline time.T
 			return err
 		case errors.Is(err, zk.ErrNoNode):
 			return nil
-		case errors.Is(err, zk.ErrNoAuth): // nor would there be an event of its deletion
+		case errors.Is(err, zk.ErrNoAuth): // the server would not report its deletion either
 			return err
 		}
 		select {

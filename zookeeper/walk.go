@@ -12,7 +12,7 @@ import (
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
-// walk says which part of the tree to read.
+// walk describes which part of the tree to read.
 type walk struct {
 	prefixes []string // string prefixes of keys
 	data     bool     // with values
@@ -20,8 +20,8 @@ type walk struct {
 	// names: read only enough to know which children of the one prefix, a directory, are keys or
 	// have a key below them.
 	names bool
-	// limit, unless 0: read only enough to know the first keys from the key from on, and
-	// whether there is another one.
+	// limit, unless 0: read only enough to know the first limit keys that are not before from,
+	// and whether there is another one.
 	from  string
 	limit int
 }
@@ -98,9 +98,9 @@ func (w walk) below(view *treeView, n *node, next []*node) []*node {
 	return next
 }
 
-// unreadNames returns a znode at or below each child that is not known to be a key, or to have
-// one below it. It takes the deepest, where a key is the most likely, and more of them with each
-// step in vain.
+// unreadNames returns znodes to read at or below each child that is not known yet to be a key, or
+// to have one below it. It prefers the deepest, because those are the most likely to be keys, and
+// returns more of them with each step.
 func (w walk) unreadNames(view *treeView, step int) []*node {
 	few := max(1, step/8)
 	base, _ := splitPrefix(w.prefixes[0])
@@ -159,8 +159,8 @@ func (w walk) within(path string) bool {
 	})
 }
 
-// listed reports whether a key belongs to the walk. A longer one is another program's, which
-// Get refuses.
+// listed reports whether a key belongs to the walk. A key longer than maxKey is another program's,
+// and Get refuses it.
 func (w walk) listed(key string) bool {
 	return key >= w.from && len(key) <= maxKey &&
 		slices.ContainsFunc(w.prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })

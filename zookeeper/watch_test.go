@@ -15,9 +15,9 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Keys are deleted, and created again just when a watch has read, once or twice,
-// that they are gone, and is about to read what else there is. There are events of the new keys,
-// and they are watched.
+// Keys are deleted. They are created again when a watch has read, once or twice, that they are
+// gone, and before it reads the other keys. The watch reports the new keys and their later
+// changes.
 func TestWatchOfRecreatedKeys(t *testing.T) {
 	for reads := 1; reads <= 2; reads++ {
 		t.Run(strconv.Itoa(reads), func(t *testing.T) { watchRecreated(t, reads) })
@@ -102,9 +102,9 @@ func watchRecreated(t *testing.T, reads int) {
 	}
 }
 
-// Keys are below the prefix of one watch, and each is the key of another one. Both receive events
-// of what happens to the keys after they were deleted and created again, just when the one has read
-// that they are gone and the other waits for that.
+// Each key has a watch of its own, and all are below the prefix of another watch. Keys are deleted,
+// and created again when their own watches have read that they are gone and the other watch is
+// about to. All watches receive the later events of the keys.
 func TestWatchOfKeysThatAreWatchedTwice(t *testing.T) {
 	const n = 32
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
@@ -135,7 +135,7 @@ func TestWatchOfKeysThatAreWatchedTwice(t *testing.T) {
 		q.conn = 0
 		counts[q]++
 	}
-	// await waits until there were so many reads, or events, of all those keys.
+	// await waits until there were n operations, reads or events, of each of those keys.
 	await := func(times int, operation string, keys ...string) {
 		t.Helper()
 		require.Eventually(t, func() bool {
@@ -165,11 +165,11 @@ func TestWatchOfKeysThatAreWatchedTwice(t *testing.T) {
 		require.NoError(t, err)
 	}
 	await(1, event, "dir", "dir/two")
-	await(1, "exists", keys...) // the watches of the keys wait for their creation
-	close(held["/d/dir/one"])   // the next round of the other one has received all events
+	await(1, "exists", keys...) // the watches of the keys wait for the creation of their keys
+	close(held["/d/dir/one"])   // the other watch has received all events before its next round
 	await(1, "held", "dir/two")
 	await(1, "getChildren", "dir")
-	await(3, "getData", keys...) // two of them are its own
+	await(3, "getData", keys...) // two of them by its own watch
 	for _, key := range keys {
 		put(key, "again")
 	}
@@ -193,13 +193,13 @@ func TestWatchOfKeysThatAreWatchedTwice(t *testing.T) {
 	}
 }
 
-// A watch that is about to begin obeys its context while the server does not answer it.
+// WatchKey obeys its context while the server does not answer.
 func TestWatchThatIsGivenUp(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
 	kv := instance(t, "d", []string{o.Addr().String()}, nil)
 	ignore := func(_ string, _ interface{}, _ *kvdb.KVPair, err error) error { return err }
-	require.NoError(t, kv.WatchKey("another", 0, nil, ignore)) // the session is there
+	require.NoError(t, kv.WatchKey("another", 0, nil, ignore)) // makes the session
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	answer := make(chan struct{})
@@ -216,7 +216,7 @@ func TestWatchThatIsGivenUp(t *testing.T) {
 	require.ErrorIs(t, receive(t, done, "the end of the call"), context.Canceled)
 }
 
-// The session of watches lives as long as the server likes its sessions to be.
+// An idle session of watches stays alive at a server with short sessions.
 func TestIdleWatch(t *testing.T) {
 	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"minSessionTimeout=18000", "maxSessionTimeout=18000"}}).All()[0]
@@ -230,7 +230,7 @@ func TestIdleWatch(t *testing.T) {
 	}, 7500*time.Millisecond, 50*time.Millisecond) // the first ping is due after 6 s
 }
 
-// The server releases the watches of streams that have ended.
+// When many streams have ended, a new session releases their watches at the server.
 func TestWatchesThatAreOver(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	s, err := open([]string{member.Endpoint()}, nil)

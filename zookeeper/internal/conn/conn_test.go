@@ -49,8 +49,8 @@ func (c *Conn) socket() net.Conn {
 	return c.tap
 }
 
-// A client that is closed while its connection breaks, with requests on their
-// way, ends.
+// A client that is closed while its connection breaks and requests are under
+// way ends.
 func TestCloseWhileTheConnectionBreaks(t *testing.T) {
 	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
@@ -99,8 +99,8 @@ func receive(t *testing.T, c <-chan struct{}, what string) {
 	}
 }
 
-// A Conn asks a server that follows: one that leads may answer a read before
-// it has applied what another one has acknowledged.
+// A Conn prefers a follower, because the leader may answer a read before it has
+// applied what a follower has acknowledged.
 func TestConnectsToAFollower(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{Members: 3})
 	old, err := cluster.Leader(t.Context())
@@ -131,20 +131,20 @@ func TestConnectsToAFollower(t *testing.T) {
 	for _, c := range conns {
 		require.NotEqual(t, leader.Endpoint(), c.socket().RemoteAddr().String())
 	}
-	// One that knows of no other server makes do with the leader.
+	// A Conn that has no other server uses the leader.
 	c := connectTo(t, leader.Endpoint(), old.Endpoint())
 	defer c.Close()
 	require.NoError(t, c.Ready(t.Context()))
 	require.Equal(t, leader.Endpoint(), c.socket().RemoteAddr().String())
 }
 
-// A server that follows is found in time also where others are silent.
+// A follower is found in time although other servers are silent.
 func TestFollowerBesideSilentServers(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{Members: 3})
 	leads, err := cluster.Leader(t.Context())
 	require.NoError(t, err)
 	all := []string{leads.Endpoint()}
-	for range 2 { // the system accepts connections, and nobody answers
+	for range 2 { // the kernel accepts connections, and nobody answers
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		defer l.Close()
@@ -166,7 +166,7 @@ func TestFollowerBesideSilentServers(t *testing.T) {
 	}
 }
 
-// A request whose caller has given up before is not sent.
+// A request is not sent after its caller has given up.
 func TestNothingIsSentAfterTheEnd(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	c := connectTo(t, member.Endpoint())
