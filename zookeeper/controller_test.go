@@ -202,7 +202,7 @@ func TestParseMember(t *testing.T) {
 }
 
 // Servers that do not allow reconfiguration make it kvdb.ErrNotSupported.
-func TestReconfigurationIsOff(t *testing.T) {
+func TestReconfigurationDisabled(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{Config: []string{"reconfigEnabled=false", "standaloneEnabled=false"}})
 	user, password, _ := strings.Cut(servers.SuperUser, ":")
 	kv := instance(t, "d", cluster.Endpoints(), map[string]string{kvdb.UsernameKey: user, kvdb.PasswordKey: password})

@@ -136,14 +136,14 @@ func TestZnodesOfOthers(t *testing.T) {
 	names, err := kv.Keys("", "")
 	require.NoError(t, err)
 	require.Equal(t, []string{"container", "dir", want[4], "ttl", "value"}, names)
-	told := map[string]bool{}
-	for len(told) < len(want)+1 {
+	reported := map[string]bool{}
+	for len(reported) < len(want)+1 {
 		pair := receive(t, changes, "an event")
 		require.NotNil(t, pair)
-		told[pair.Key] = true
+		reported[pair.Key] = true
 	}
-	delete(told, "dir/_hidden")
-	check("WatchTree", slices.Collect(maps.Keys(told)))
+	delete(reported, "dir/_hidden")
+	check("WatchTree", slices.Collect(maps.Keys(reported)))
 	late := events(t, kv, "", 1)
 	for range len(want) + 1 {
 		require.NotNil(t, receive(t, late, "an event of the past"))

@@ -147,7 +147,7 @@ func TestTransactionOfAUser(t *testing.T) {
 }
 
 // An instance can watch although the quota leaves no space for its mark.
-func TestWatchBesideAQuota(t *testing.T) {
+func TestWatchUnderAQuota(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"enforceQuota=true"}}).All()[0]
 	conn := raw(t, member)
 	for _, node := range []struct{ path, data string }{

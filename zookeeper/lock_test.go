@@ -13,8 +13,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A program with an earlier release holds a lock as an ephemeral znode at the key.
-// It and this release exclude each other.
+// An earlier release holds a lock as an ephemeral znode at the key. Its locks and those
+// of this release exclude each other.
 func TestLockOfAnEarlierRelease(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	kv, conn := instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
@@ -35,7 +35,7 @@ func TestLockOfAnEarlierRelease(t *testing.T) {
 		require.ErrorContains(t, err, "theirs")
 	}
 	_, err = kv.Get("dir/lock")
-	require.Equal(t, kvdb.ErrNotFound, err, "a lock is no value")
+	require.Equal(t, kvdb.ErrNotFound, err, "a lock is not a value")
 	pairs, err := kv.Enumerate("dir/")
 	require.NoError(t, err)
 	require.Len(t, pairs, 1)
@@ -53,17 +53,17 @@ func TestLockOfAnEarlierRelease(t *testing.T) {
 		pair, _ := kv.LockWithTimeout("dir/lock", "ours", patience, 0)
 		obtained <- pair
 	}()
-	_, err = kv.LockWithTimeout("dir/lock", "in vain", 50*time.Millisecond, 0) // lets the other begin to wait
+	_, err = kv.LockWithTimeout("dir/lock", "in vain", 50*time.Millisecond, 0) // by then the other one waits
 	require.ErrorIs(t, err, kvdb.ErrExist)
 	require.NoError(t, conn.Delete("/d/dir/lock", -1))
 	pair := receive(t, obtained, "the lock")
 	require.NotNil(t, pair)
-	require.ErrorIs(t, foreign(), zk.ErrNodeExists, "while this release holds it")
+	require.ErrorIs(t, foreign(), zk.ErrNodeExists, "this release holds the lock")
 	_, err = kv.Put("dir/lock", "value", 0)
 	require.NoError(t, err)
 	_, err = kv.Delete("dir/lock")
 	require.NoError(t, err)
-	require.ErrorIs(t, foreign(), zk.ErrNodeExists, "a value that comes and goes frees no lock")
+	require.ErrorIs(t, foreign(), zk.ErrNodeExists, "writing and deleting a value has freed the lock")
 	require.NoError(t, kv.Unlock(pair))
 }
 
@@ -81,8 +81,8 @@ func lockZnode(t *testing.T, conn *zk.Conn, key string) string {
 	return "/d/" + key + "/%kvdb/" + sortedEntries(queue)[0]
 }
 
-// bothWays runs a test for a lock that is a znode at the key, and for one in a queue
-// below a key with a value.
+// bothWays runs a test twice: for a lock that is a znode at the key, and for one in a
+// queue below a key with a value.
 func bothWays(t *testing.T, f func(t *testing.T, member *servers.Member)) {
 	for name, value := range map[string]string{"at the key": "", "in the queue": "value"} {
 		t.Run(name, func(t *testing.T) {
@@ -96,9 +96,9 @@ func bothWays(t *testing.T, f func(t *testing.T, member *servers.Member)) {
 	}
 }
 
-// The reply to the creation of a lock's znode is lost with the connection, and
-// the znode is there. It is found, and no other one is made.
-func TestLockWhoseReplyIsLost(t *testing.T) {
+// The reply to the creation of a lock's znode is lost with the connection. Lock finds
+// the znode and does not create another one.
+func TestLostReplyOfALock(t *testing.T) {
 	bothWays(t, func(t *testing.T, member *servers.Member) {
 		o := observe(t, member)
 		kv, conn := instance(t, "d", []string{o.Addr().String()}, nil), raw(t, member)
@@ -126,14 +126,14 @@ func TestLockWhoseReplyIsLost(t *testing.T) {
 		require.Equal(t, token(), pair.ModifiedIndex)
 		require.NoError(t, kv.Unlock(pair))
 		next, err := kv.LockWithTimeout("lock", "next", 0, 0)
-		require.NoError(t, err, "nothing is left behind")
+		require.NoError(t, err, "the lock was not released")
 		require.NoError(t, kv.Unlock(next))
 	})
 }
 
-// The answer to the creation of a lock is lost, and by the time that it is looked for,
-// somebody has written to its znode, to have the lock moved.
-func TestLockWhoseReplyIsLostAndThatIsWritten(t *testing.T) {
+// The reply to the creation of a lock's znode is lost, and a writer that asks for a move
+// of the lock writes to the znode before Lock looks for it.
+func TestLostReplyOfAWrittenLock(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
 	kv, other, conn := instance(t, "d", []string{o.Addr().String()}, nil), instance(t, "d", []string{member.Endpoint()}, nil), raw(t, member)
@@ -162,9 +162,9 @@ func TestLockWhoseReplyIsLostAndThatIsWritten(t *testing.T) {
 	require.NoError(t, kv.Unlock(lock))
 }
 
-// The caller gives up while the reply to the creation of the lock's znode is
-// missing. The znode does not stay.
-func TestLockThatIsGivenUp(t *testing.T) {
+// The caller gives up before the reply to the creation of the lock's znode. The znode is
+// removed.
+func TestLockCanceled(t *testing.T) {
 	bothWays(t, func(t *testing.T, member *servers.Member) {
 		o := observe(t, member)
 		kv, other := instance(t, "d", []string{o.Addr().String()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
@@ -187,8 +187,8 @@ func TestLockThatIsGivenUp(t *testing.T) {
 	})
 }
 
-// A key below one that an earlier release has locked cannot be locked: that is told
-// in time, and who waits for it waits for an event.
+// A key below a lock of an earlier release cannot be locked. Lock returns the holder in
+// time, and it waits for an event instead of polling.
 func TestLockBelowALockOfAnEarlierRelease(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
@@ -225,7 +225,7 @@ func TestLockBelowALockOfAnEarlierRelease(t *testing.T) {
 	require.Less(t, len(o.take()), 50, "requests")
 }
 
-// A lock below one whose holder does not answer is waited for as long as one that is held.
+// Lock below a lock whose holder does not answer waits as long as for a lock that is held.
 func TestLockBelowALockOfASilentHolder(t *testing.T) {
 	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, lazy).All()[0]

@@ -11,7 +11,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A lock whose znode somebody deletes is lost at once.
+// A lock is lost at once when somebody deletes its znode.
 func TestLockRemovedByForce(t *testing.T) {
 	bothWays(t, func(t *testing.T, member *servers.Member) {
 		fatal := make(chan error, 1)
@@ -22,7 +22,7 @@ func TestLockRemovedByForce(t *testing.T) {
 		require.NoError(t, err)
 		conn := raw(t, member)
 		require.NoError(t, conn.Delete(lockZnode(t, conn, "lock"), -1))
-		receive(t, pair.Lock.(kvdb.HeldLock).Lost(), "the news")
+		receive(t, pair.Lock.(kvdb.HeldLock).Lost(), "the loss")
 		require.Equal(t, kvdb.ErrLockRefreshFailed, receive(t, fatal, "the fatal callback"))
 		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
 		next, err := kv.LockWithTimeout("lock", "next", 0, 0)
@@ -31,8 +31,8 @@ func TestLockRemovedByForce(t *testing.T) {
 	})
 }
 
-// A lock that somebody else has because the holder's was removed by force stays, and
-// guards no transaction of the former holder.
+// A lock is removed by force, and somebody else obtains it. The former holder does not
+// release the new lock, and its transactions that the old lock guards fail.
 func TestLockTakenByForce(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	holder, err := New("d", []string{member.Endpoint()}, nil, func(error, string, ...interface{}) {})
@@ -51,10 +51,10 @@ func TestLockTakenByForce(t *testing.T) {
 		require.NoError(t, conn.Delete("/d/lock", -1))
 		next := receive(t, obtained, "the lock")
 		require.NotNil(t, next)
-		receive(t, held.Lock.(kvdb.HeldLock).Lost(), "the news")
+		receive(t, held.Lock.(kvdb.HeldLock).Lost(), "the loss")
 		require.Equal(t, kvdb.ErrInvalidLock, tx.Commit())
 		require.Equal(t, kvdb.ErrInvalidLock, holder.Unlock(held))
-		// What the holder had is gone.
+		// The proof of the former holder is gone.
 		require.Eventually(t, func() bool {
 			dir, _ := proofsOf("/d/lock")
 			proofs, _, err := conn.Children(dir)
@@ -68,7 +68,7 @@ func TestLockTakenByForce(t *testing.T) {
 	}
 }
 
-// The fatal callback is told of each lost lock once, also when the holder calls Unlock
+// The fatal callback is called once for each lost lock, even if the holder calls Unlock
 // at once.
 func TestUnlockOfALostLock(t *testing.T) {
 	bothWays(t, func(t *testing.T, member *servers.Member) {
@@ -93,8 +93,8 @@ func TestUnlockOfALostLock(t *testing.T) {
 	})
 }
 
-// A Lock goes on over an outage that is longer than the time for a
-// request, and gets it when the store is back.
+// Lock goes on during an outage that is longer than the time limit of a request,
+// and obtains the lock when the store is back.
 func TestLockOverAnOutage(t *testing.T) {
 	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"maxSessionTimeout=4000"}}).All()[0]
@@ -125,7 +125,7 @@ func TestLockOverAnOutage(t *testing.T) {
 }
 
 // A holder that is cut off knows that its lock is lost before another one gets
-// it, and the session does not come back to life with it.
+// it.
 func TestLockOfALostSession(t *testing.T) {
 	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"maxSessionTimeout=6000"}}).All()[0]
@@ -152,9 +152,8 @@ func TestLockOfALostSession(t *testing.T) {
 	require.NoError(t, next.Unlock(got))
 }
 
-// A lock whose holder is cut off together with the server that it is connected to is
-// lost before somebody else gets it. The configuration is the one of ZooKeeper's
-// zoo_sample.cfg.
+// A holder is cut off together with the server that it is connected to. Its lock is lost
+// before somebody else gets it. The configuration is that of ZooKeeper's zoo_sample.cfg.
 func TestHolderAtAFollowerThatIsCutOff(t *testing.T) {
 	t.Parallel() // it mostly waits
 	cluster := servers.ZooKeeper(t, servers.Options{Members: 3, Config: []string{"tickTime=2000", "initLimit=10", "syncLimit=5"}})

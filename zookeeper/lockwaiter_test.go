@@ -14,7 +14,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A waiter who got no lock is out of everybody's way when the call returns.
+// When Lock fails, its entry is not in the queue any more.
 func TestWaiterLeavesTheQueue(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	holder, waiter := instance(t, "d", []string{member.Endpoint()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
@@ -37,7 +37,7 @@ func TestWaiterLeavesTheQueue(t *testing.T) {
 	}
 }
 
-// A waiter for a lock still gets it when its session ends meanwhile.
+// A waiter obtains the lock even if its session ends meanwhile.
 func TestWaiterOfALostSession(t *testing.T) {
 	t.Parallel() // it mostly waits
 	member := servers.ZooKeeper(t, servers.Options{Config: []string{"maxSessionTimeout=4000"}}).All()[0]
@@ -72,8 +72,8 @@ func TestWaiterOfALostSession(t *testing.T) {
 	require.NoError(t, receive(t, done, "the lock"))
 }
 
-// A waiter whose queue entry is gone returns who holds the lock, when its time
-// is over.
+// When the time of a waiter whose queue entry is gone is over, its error names the
+// holder.
 func TestWaiterWithoutAQueueEntry(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	holder, waiter := instance(t, "d", []string{member.Endpoint()}, nil), instance(t, "d", []string{member.Endpoint()}, nil)
@@ -101,7 +101,7 @@ func TestWaiterWithoutAQueueEntry(t *testing.T) {
 	require.NoError(t, holder.Unlock(held))
 }
 
-// A waiter that may not read the queue entry of the holder.
+// Lock returns zk.ErrNoAuth to a waiter that may not read the queue entry of the holder.
 func TestWaiterOfAnotherUser(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	anybody := instance(t, "d", []string{member.Endpoint()}, nil)
@@ -111,19 +111,19 @@ func TestWaiterOfAnotherUser(t *testing.T) {
 	require.NoError(t, anybody.Unlock(first))
 	held, err := user.LockWithTimeout("lock", "user", 0, 0)
 	require.NoError(t, err)
-	// The server would not tell it of the release.
+	// The server would not report the release to it.
 	_, err = anybody.LockWithTimeout("lock", "anybody", patience, 0)
 	require.ErrorIs(t, err, zk.ErrNoAuth)
 	require.NoError(t, user.Unlock(held))
 }
 
-// A waiter whose requests take long gets a lock that somebody else obtains again at once
-// whenever he has released it.
-func TestWaiterThatIsAlwaysLate(t *testing.T) {
+// A waiter whose requests are slow obtains a lock although another instance locks it again
+// immediately after each release.
+func TestSlowWaiter(t *testing.T) {
 	t.Parallel() // it mostly waits
 	const (
 		hold = 200 * time.Millisecond // how long the lock is held
-		lag  = 20 * time.Millisecond  // of each answer to the waiter
+		lag  = 20 * time.Millisecond  // delay of each reply to the waiter
 	)
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
@@ -161,5 +161,5 @@ func TestWaiterThatIsAlwaysLate(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, far.Unlock(pair))
 	}
-	require.Less(t, cycles.Load(), int32(20), "times that the other one had it")
+	require.Less(t, cycles.Load(), int32(20), "how often the other instance obtained the lock")
 }

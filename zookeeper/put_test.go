@@ -59,7 +59,7 @@ func TestWriteWhoseReplyIsLost(t *testing.T) {
 }
 
 // A reply that comes after the caller has given up is discarded.
-func TestCallThatIsGivenUp(t *testing.T) {
+func TestLateReply(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
 	kv := instance(t, "d", []string{o.Addr().String()}, nil)
@@ -164,7 +164,7 @@ func TestWriteAfterAnInterruptedPut(t *testing.T) {
 
 // A Put that has written returns ErrUnknownOutcome if the store cannot be reached
 // after the write.
-func TestPutThatIsCutOff(t *testing.T) {
+func TestPutOfUnknownOutcome(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
 	kv, conn := instance(t, "d", []string{o.Addr().String()}, nil), raw(t, member)

@@ -28,7 +28,7 @@ func guarded(t *testing.T, kv kvdb.Kvdb, key string, locks ...*kvdb.KVPair) kvdb
 
 // A holder that does not know yet that its lock was removed by force neither releases the
 // lock of the next holder nor commits under it.
-func TestHolderThatHasNotHeardOfTheRemoval(t *testing.T) {
+func TestHolderUnawareOfTheRemoval(t *testing.T) {
 	bothWays(t, func(t *testing.T, member *servers.Member) {
 		o := observe(t, member)
 		holder, err := New("d", []string{o.Addr().String()}, nil, func(error, string, ...interface{}) {})
@@ -136,7 +136,7 @@ func (s *slowTaker) step() chan struct{} {
 
 // A former holder calls Unlock when the next one has only begun to obtain the lock. The next
 // one gets the lock.
-func TestFormerHolderMeetsTheNextOne(t *testing.T) {
+func TestUnlockWhileTheNextHolderLocks(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
 	holder, err := New("d", []string{o.Addr().String()}, nil, func(error, string, ...interface{}) {})

@@ -106,7 +106,7 @@ func TestRequests(t *testing.T) {
 
 // Keys of a directory with large subdirectories, and a page of a large directory,
 // read only a small part of them.
-func TestRequestsOfAPart(t *testing.T) {
+func TestRequestsOfPartialReads(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{})
 	o := observe(t, cluster.All()[0])
 	kv := instance(t, "d", []string{o.Addr().String()}, nil)

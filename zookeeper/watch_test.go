@@ -35,37 +35,37 @@ func watchRecreated(t *testing.T, reads int) {
 		require.NoError(t, err)
 	}
 	put("dir/other", "first")
-	untold, unread := map[string]bool{"/d/dir": true}, map[string]int{} // by path
+	pendingEvents, pendingReads := map[string]bool{"/d/dir": true}, map[string]int{} // by path
 	for i := range n {
 		put(key(i), "first")
-		untold["/d/"+key(i)], unread["/d/"+key(i)] = true, reads
+		pendingEvents["/d/"+key(i)], pendingReads["/d/"+key(i)] = true, reads
 	}
 	seen := events(t, kv, "dir/", 0)
 
 	// The read because of the other key waits until the watch has received all events of the
 	// deletions.
-	reading, told, recreated := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	reading, allSent, recreated := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	o.intercept(func(q traffic) <-chan struct{} {
 		switch q {
 		case traffic{q.conn, "getData", "/d/dir/other"}:
 			once.Do(func() { close(reading) })
-			return told
+			return allSent
 		case traffic{q.conn, "getChildren", "/d/dir"}:
 			return recreated
 		}
 		return nil
 	}, func(q traffic) { // there is one connection with watches
 		switch {
-		case q.operation == event && untold[q.path]:
-			if delete(untold, q.path); len(untold) == 0 {
-				close(told)
+		case q.operation == event && pendingEvents[q.path]:
+			if delete(pendingEvents, q.path); len(pendingEvents) == 0 {
+				close(allSent)
 			}
-		case q.operation == "getData" && unread[q.path] > 0:
-			if unread[q.path]--; unread[q.path] > 0 {
+		case q.operation == "getData" && pendingReads[q.path] > 0:
+			if pendingReads[q.path]--; pendingReads[q.path] > 0 {
 				return
 			}
-			if delete(unread, q.path); len(unread) == 0 {
+			if delete(pendingReads, q.path); len(pendingReads) == 0 {
 				for i := range n {
 					put(key(i), "again")
 				}
@@ -102,10 +102,10 @@ func watchRecreated(t *testing.T, reads int) {
 	}
 }
 
-// Each key has a watch of its own, and all are below the prefix of another watch. Keys are deleted,
-// and created again when their own watches have read that they are gone and the other watch is
-// about to. All watches receive the later events of the keys.
-func TestWatchOfKeysThatAreWatchedTwice(t *testing.T) {
+// Keys are below the prefix of one watch, and each key has another watch. The keys are deleted, and
+// created again when the watch of the prefix has read that they are gone and the others wait for
+// their creation. All watches receive the later events of the keys.
+func TestWatchOfKeysInTwoWatches(t *testing.T) {
 	const n = 32
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
@@ -165,11 +165,11 @@ func TestWatchOfKeysThatAreWatchedTwice(t *testing.T) {
 		require.NoError(t, err)
 	}
 	await(1, event, "dir", "dir/two")
-	await(1, "exists", keys...) // the watches of the keys wait for the creation of their keys
-	close(held["/d/dir/one"])   // the other watch has received all events before its next round
+	await(1, "exists", keys...) // the watches of the keys wait for their creation
+	close(held["/d/dir/one"])   // the watch of the prefix has received all events before its next round
 	await(1, "held", "dir/two")
 	await(1, "getChildren", "dir")
-	await(3, "getData", keys...) // two of them by its own watch
+	await(3, "getData", keys...) // two of them by the watch of the prefix
 	for _, key := range keys {
 		put(key, "again")
 	}
@@ -194,7 +194,7 @@ func TestWatchOfKeysThatAreWatchedTwice(t *testing.T) {
 }
 
 // WatchKey obeys its context while the server does not answer.
-func TestWatchThatIsGivenUp(t *testing.T) {
+func TestWatchCanceled(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	o := observe(t, member)
 	kv := instance(t, "d", []string{o.Addr().String()}, nil)
@@ -230,16 +230,16 @@ func TestIdleWatch(t *testing.T) {
 	}, 7500*time.Millisecond, 50*time.Millisecond) // the first ping is due after 6 s
 }
 
-// When many streams have ended, a new session releases their watches at the server.
-func TestWatchesThatAreOver(t *testing.T) {
+// When many watches have ended, a new session takes the place of the one that has them at the server.
+func TestEndedWatchesAreReleased(t *testing.T) {
 	member := servers.ZooKeeper(t, servers.Options{}).All()[0]
 	s, err := open([]string{member.Endpoint()}, nil)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close(t.Context())) }()
 	s.hub.maxIdle = 50
-	lives, err := s.Watch(t.Context(), driver.WatchRequest{Key: "d/key"})
+	stream, err := s.Watch(t.Context(), driver.WatchRequest{Key: "d/key"})
 	require.NoError(t, err)
-	defer lives.Close()
+	defer stream.Close()
 	before, err := s.hub.awaitSession(t.Context())
 	require.NoError(t, err)
 	for i := range 100 {
@@ -253,8 +253,8 @@ func TestWatchesThatAreOver(t *testing.T) {
 	s.hub.mu.Unlock()
 	written, err := s.Put(t.Context(), driver.Write{Key: "d/key", Value: []byte("value")})
 	require.NoError(t, err)
-	told, err := lives.Next()
+	reported, err := stream.Next()
 	require.NoError(t, err)
-	require.Len(t, told, 1)
-	require.Equal(t, written.Modified, told[0].ModifiedIndex)
+	require.Len(t, reported, 1)
+	require.Equal(t, written.Modified, reported[0].ModifiedIndex)
 }
