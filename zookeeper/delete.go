@@ -50,8 +50,8 @@ func (s *store) Delete(ctx context.Context, key string, cond driver.Cond) (*kvdb
 	}
 }
 
-// errReplaced is the error of a Delete between whose read and write others had deleted the key
-// and created it again, up to the same version.
+// errReplaced is the error of a Delete if others have deleted the key between its read and its
+// write, and have created it again and written it up to the same version.
 var errReplaced = errors.Join(kvdb.ErrUnknownOutcome,
 	errors.New("the key is deleted, but its last pair is not known: others had deleted and created it again"))
 

@@ -19,10 +19,10 @@ const snapshotTimeout = 5 * time.Minute
 // errMoving is the error of a list whose keys change all the time.
 var errMoving = errors.New("the keys change faster than they can be read")
 
-// readView reads a part of the tree as it is at one moment, and returns a zxid at which it was
-// so. ZooKeeper's client has no read of several znodes. So all are read one by one, and then
-// those are read again that may have changed before the last of the others came into being. With
-// unique set the zxid is that of no znode, unless the user may not write.
+// readView reads a part of the tree as it is at one moment, and returns a zxid of that moment.
+// ZooKeeper's client cannot read several znodes in one request. So readView reads all of them one
+// by one, and then again those that may have changed before the latest change of the others. If
+// unique is set no znode has that zxid, unless the user may not write.
 func (s *store) readView(ctx context.Context, w walk, unique bool) (*treeView, int64, error) {
 	view := newTreeView(w)
 	var connections, first, last int64 // connections is their number when view was begun

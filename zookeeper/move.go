@@ -148,7 +148,7 @@ func (s *store) move(ctx context.Context, h hold) (entry string, err error) {
 		switch {
 		case err == nil:
 			return results[4].String, nil
-		case !errors.Is(err, zk.ErrBadVersion): // With that error it was written meanwhile.
+		case !errors.Is(err, zk.ErrBadVersion): // ErrBadVersion means that the znode was written meanwhile.
 			return "", err
 		}
 	}

@@ -36,7 +36,7 @@ func (s *store) makeSentinel(ctx context.Context, path string) error {
 	return err
 }
 
-// sentinelChecks returns the operations that go with another write of a key with that stat.
+// sentinelChecks returns the operations to send with another write of a key with that stat.
 // The Put that made a container a key may have ended before it created the sentinel, so the
 // sentinel is created first if it is not known to exist.
 func (s *store) sentinelChecks(ctx context.Context, path string, stat *zk.Stat) ([]any, error) {

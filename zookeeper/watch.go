@@ -54,7 +54,7 @@ type known struct {
 	key          bool
 }
 
-// stale says what must be read of a znode.
+// stale describes what must be read of a znode.
 type stale struct{ data, children bool }
 
 // Watch implements driver.Store.

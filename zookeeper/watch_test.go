@@ -81,16 +81,16 @@ func watchRecreated(t *testing.T, reads int) {
 	}
 
 	last := uint64(0)
-	of := map[string][]kvdb.KVAction{} // by key
+	actions := map[string][]kvdb.KVAction{} // by key
 	for again := 0; again < n; {
 		pair := receive(t, seen, "the keys")
 		require.NotNil(t, pair)
 		require.GreaterOrEqual(t, pair.ModifiedIndex, last, "the order of events")
 		last = pair.ModifiedIndex
-		of[pair.Key] = append(of[pair.Key], pair.Action)
+		actions[pair.Key] = append(actions[pair.Key], pair.Action)
 		if string(pair.Value) == "again" {
 			again++
-			require.Equal(t, []kvdb.KVAction{kvdb.KVDelete, kvdb.KVCreate}, of[pair.Key], pair.Key)
+			require.Equal(t, []kvdb.KVAction{kvdb.KVDelete, kvdb.KVCreate}, actions[pair.Key], pair.Key)
 		}
 	}
 	for i := range n {

@@ -25,7 +25,7 @@ import (
 // Config.MaxRequest counts.
 const requestHeader = 64
 
-// Config says what to connect to, and how.
+// Config describes what to connect to, and how.
 type Config struct {
 	Servers        *Servers
 	SessionTimeout time.Duration // the server may grant less
@@ -217,8 +217,8 @@ func (c *Conn) onEvent(e zk.Event) {
 	c.cfg.OnEvent(e)
 }
 
-// onSession is called when a server has granted a session. isNew says that it is not the one for
-// which the client has asked.
+// onSession is called when a server has granted a session. isNew reports whether it is another one
+// than the client has asked for.
 func (c *Conn) onSession(timeout time.Duration, isNew bool) {
 	c.timeout.Store(int64(timeout))
 	c.mu.Lock()
