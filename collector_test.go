@@ -13,7 +13,7 @@ import (
 	"github.com/portworx/kvdb/mock/ubermock"
 )
 
-// replay returns the keys that a callback with prefix and waitIndex gets.
+// replay returns the keys that a callback with prefix and waitIndex receives.
 func replay(t *testing.T, c kvdb.UpdatesCollector, prefix string, waitIndex uint64) (keys []string, version uint64, err error) {
 	keys = []string{}
 	version, err = c.ReplayUpdates([]kvdb.ReplayCb{{
@@ -50,7 +50,8 @@ func TestCollector(t *testing.T) {
 		require.Equal(t, []string{"a/2", "a/3", "a/1", "a/2"}, keys)
 		require.Equal(t, uint64(6), version)
 
-		// A replay takes nothing away, and what came meanwhile is in the next.
+		// A replay removes nothing, and the next one has the updates that arrived
+		// meanwhile.
 		put(t, kv, "a/4")
 		synctest.Wait()
 		keys, version, err = replay(t, c, "", 0)
@@ -60,8 +61,8 @@ func TestCollector(t *testing.T) {
 	})
 }
 
-// Each callback gets what its prefix and wait index ask for, and all get one
-// update before any gets the next.
+// Each callback receives the updates that match its prefix and wait index. All callbacks
+// receive one update before any receives the next.
 func TestCollectorCallbacks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kv := newMem(t, nil)
@@ -80,7 +81,7 @@ func TestCollectorCallbacks(t *testing.T) {
 				WatchCB: func(_ string, opaque interface{}, pair *kvdb.KVPair, err error) error {
 					require.NoError(t, err)
 					calls = append(calls, call{opaque.(string), pair.Key, pair.ModifiedIndex})
-					pair.Value[0] = '!' // it is the callback's own
+					pair.Value[0] = '!' // the callback may change its copy
 					return nil
 				}}
 		}
@@ -99,7 +100,7 @@ func TestCollectorCallbacks(t *testing.T) {
 			}, calls)
 		}
 		_, err := c.ReplayUpdates([]kvdb.ReplayCb{{WatchCB: func(_ string, _ interface{}, pair *kvdb.KVPair, _ error) error {
-			require.Equal(t, pair.Key, string(pair.Value), "a callback changed it for others")
+			require.Equal(t, pair.Key, string(pair.Value), "the change by one callback is visible to another")
 			return nil
 		}}})
 		require.NoError(t, err)
@@ -107,7 +108,7 @@ func TestCollectorCallbacks(t *testing.T) {
 }
 
 // Without an update the version is the start index.
-func TestCollectorOfNothing(t *testing.T) {
+func TestCollectorWithoutUpdates(t *testing.T) {
 	kv := newMem(t, nil)
 	put(t, kv, "a", "b")
 	c := collect(t, kv, "c", 2)
@@ -139,7 +140,7 @@ func TestCollectorCallbackFails(t *testing.T) {
 		}})
 		require.Equal(t, broken, err)
 		require.Equal(t, []string{"a", "b"}, seen)
-		require.Equal(t, uint64(1), version, "the last that was replayed")
+		require.Equal(t, uint64(1), version, "the last index that was replayed")
 
 		keys, version, err := replay(t, c, "", 0)
 		require.NoError(t, err)
@@ -148,8 +149,8 @@ func TestCollectorCallbackFails(t *testing.T) {
 	})
 }
 
-// watchedMock returns a store that is given one watch, and that watch's
-// callback.
+// watchedMock returns a store that expects one watch, and the place where it stores the
+// watch's callback.
 func watchedMock(t *testing.T, startIndex uint64) (*ubermock.MockKvdb, *kvdb.WatchCB) {
 	store, cb := ubermock.NewMockKvdb(gomock.NewController(t)), new(kvdb.WatchCB)
 	store.EXPECT().WatchTree("prefix", startIndex, gomock.Any(), gomock.Any()).DoAndReturn(
@@ -160,8 +161,8 @@ func watchedMock(t *testing.T, startIndex uint64) (*ubermock.MockKvdb, *kvdb.Wat
 	return store, cb
 }
 
-// On stores where all keys of a transaction have one index, the version after
-// an error must not skip those that were not replayed.
+// On stores where all keys of a transaction have the same index, the version after an error
+// does not skip updates that were not replayed.
 func TestCollectorSharedIndex(t *testing.T) {
 	store, watch := watchedMock(t, 4)
 	c := collect(t, store, "prefix", 4)
@@ -185,8 +186,8 @@ func TestCollectorSharedIndex(t *testing.T) {
 	require.Equal(t, uint64(7), version)
 }
 
-// What came before the watch broke is replayed, then the error is told, each
-// time.
+// Each replay delivers the updates that preceded the end of the watch, and then returns the
+// watch's error.
 func TestCollectorWatchBreaks(t *testing.T) {
 	store, watch := watchedMock(t, 0)
 	c := collect(t, store, "prefix", 0)
@@ -200,8 +201,8 @@ func TestCollectorWatchBreaks(t *testing.T) {
 	}
 }
 
-// A store may end a watch with the reason, and then once more because the callback
-// returned it: the reason counts.
+// If a store reports the end of a watch twice, because the callback returned the first
+// error, the first error counts.
 func TestCollectorWatchEndsTwice(t *testing.T) {
 	store, watch := watchedMock(t, 0)
 	c := collect(t, store, "prefix", 0)
@@ -211,7 +212,7 @@ func TestCollectorWatchEndsTwice(t *testing.T) {
 	require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)
 }
 
-func TestCollectorTooLate(t *testing.T) {
+func TestCollectorCompacted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kv := newMem(t, map[string]string{mem.KvHistory: "1"})
 		for range 1000 {
@@ -234,7 +235,7 @@ func TestCollectorWithoutWatch(t *testing.T) {
 	require.Nil(t, c)
 }
 
-// Stop ends the watch; what was collected can still be replayed.
+// Stop ends the watch. Updates that were collected before can still be replayed.
 func TestCollectorStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kv := newMem(t, nil)
@@ -253,8 +254,8 @@ func TestCollectorStop(t *testing.T) {
 	})
 }
 
-// A store whose watches obey no context is told at its next event.
-func TestCollectorStopOfOther(t *testing.T) {
+// If the store's watches do not obey a context, Stop ends the watch at its next event.
+func TestCollectorStopWithoutContext(t *testing.T) {
 	store, watch := watchedMock(t, 0)
 	c := collect(t, store, "prefix", 0)
 	require.NoError(t, (*watch)("prefix", nil, &kvdb.KVPair{Key: "a", ModifiedIndex: 1}, nil))
@@ -266,7 +267,7 @@ func TestCollectorStopOfOther(t *testing.T) {
 	require.Equal(t, []string{"a"}, keys)
 }
 
-// A store whose watches obey a context is told at once.
+// If the store's watches obey a context, Stop ends the watch at once.
 func TestCollectorStopEndsContext(t *testing.T) {
 	store, _ := watchedMock(t, 0)
 	kv := &binding{Kvdb: store}

@@ -32,7 +32,7 @@ func TestWithContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 
 	_, err = kv.Get("b")
-	require.Equal(t, kvdb.ErrNotFound, err, "nothing was written, and others go on")
+	require.Equal(t, kvdb.ErrNotFound, err, "nothing was written, and the instance still works")
 }
 
 func nothing(string, interface{}, *kvdb.KVPair, error) error { return nil }
@@ -56,7 +56,7 @@ func TestWithContextOfView(t *testing.T) {
 	}
 }
 
-// watchedContext counts who waits for its end.
+// watchedContext counts the functions registered for its end.
 type watchedContext struct {
 	context.Context
 	done    chan struct{} // never closed
@@ -70,8 +70,8 @@ func (c *watchedContext) AfterFunc(func()) func() bool {
 	return func() bool { c.waiting--; return true }
 }
 
-// A view needs no Close: a context that lives on keeps nothing of it.
-func TestWithContextLeavesNothing(t *testing.T) {
+// A view needs no Close, because its contexts keep no reference to it.
+func TestWithContextKeepsNoReference(t *testing.T) {
 	kv := newMem(t, nil)
 	outer := &watchedContext{Context: context.Background(), done: make(chan struct{})}
 	inner := &watchedContext{Context: context.Background(), done: make(chan struct{})}
@@ -83,7 +83,7 @@ func TestWithContextLeavesNothing(t *testing.T) {
 	require.Zero(t, inner.waiting)
 }
 
-// A lock wait ends with the context; a lock that was got does not.
+// A wait for a lock ends with the context; a lock that was obtained does not.
 func TestWithContextLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kv := newMem(t, nil)
@@ -126,11 +126,11 @@ func TestWithContextWatch(t *testing.T) {
 		cancel()
 		require.Equal(t, kvdb.ErrWatchStopped, <-ends)
 		synctest.Wait()
-		require.Empty(t, ends, "the other one goes on")
+		require.Empty(t, ends, "the other watch continues")
 	})
 }
 
-// Closing a view closes the instance for everybody.
+// Closing a view closes the instance, for all views.
 func TestCloseOfView(t *testing.T) {
 	kv := newMem(t, nil)
 	lock, err := kv.Lock("a")
@@ -142,7 +142,7 @@ func TestCloseOfView(t *testing.T) {
 	require.NoError(t, kvdb.Close(kv))
 }
 
-func TestWithContextOfOther(t *testing.T) {
+func TestWithContextNotSupported(t *testing.T) {
 	kv := &bare{}
 	require.Same(t, kv, kvdb.WithContext(t.Context(), kv))
 }

@@ -137,7 +137,7 @@ func ExampleAddWrapper() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, err = kv.Get("key") // is in the log
+	_, err = kv.Get("key") // the wrapper logs this
 	fmt.Println(err)
 	if err := kvdb.Close(kv); err != nil {
 		log.Fatal(err)
@@ -150,14 +150,14 @@ func ExampleAddWrapper() {
 }
 
 func ExampleRemoveWrapper() {
-	kv, err := kvdb.AddWrapper(kvdb.Wrapper_NoQuorum, open(), nil) // the store has lost its quorum
+	kv, err := kvdb.AddWrapper(kvdb.Wrapper_NoQuorum, open(), nil) // the store lost its quorum
 	if err != nil {
 		log.Fatal(err)
 	}
 	_, err = kv.Get("key")
 	fmt.Println(errors.Is(err, kvdb.ErrNoQuorum))
 
-	if kv, err = kvdb.RemoveWrapper(kvdb.Wrapper_NoQuorum, kv); err != nil { // it is back
+	if kv, err = kvdb.RemoveWrapper(kvdb.Wrapper_NoQuorum, kv); err != nil { // the quorum is back
 		log.Fatal(err)
 	}
 	defer kvdb.Close(kv)
@@ -210,8 +210,8 @@ func ExampleNewUpdatesCollector() {
 		log.Fatal(err)
 	}
 	defer collector.Stop()
-	// Here a program reads the state of before, while the collector keeps what
-	// comes after. Then it replays that.
+	// Here a program reads the state, while the collector keeps the later updates. Then the
+	// program replays them.
 	show := func(_ string, _ interface{}, pair *kvdb.KVPair, err error) error {
 		fmt.Println(pair.Key, err)
 		return err
@@ -223,7 +223,7 @@ func ExampleNewUpdatesCollector() {
 }
 
 func ExampleLogFatalErrorCB() {
-	// A program that cannot go on without its lock panics when it is lost.
+	// The program panics if its lock is lost.
 	kv, err := kvdb.New(mem.Name, "my/app", nil, nil, kvdb.LogFatalErrorCB)
 	if err != nil {
 		log.Fatal(err)

@@ -176,7 +176,7 @@ func ExampleKvdb_txNew() {
 	if _, err := tx.Put("orders/1", "one piece", 0); err != nil {
 		log.Fatal(err)
 	}
-	// Somebody else is faster:
+	// Another client is faster:
 	if _, err := kv.Put("stock", 0, 0); err != nil {
 		log.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// named is a Kvdb that is good for nothing but to tell it from others.
+// named is a Kvdb that has only a name.
 type named struct {
 	Kvdb
 	name string
@@ -15,8 +15,8 @@ type named struct {
 
 func (n *named) String() string { return n.name }
 
-// SetInstance sets again and again: daemons set a wrapped instance after the
-// bare one. Nil clears.
+// SetInstance may be called repeatedly, because daemons first set a bare instance and then
+// a wrapped one. Nil clears the instance.
 func TestInstance(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, SetInstance(nil)) })
 	require.Nil(t, Instance())
@@ -32,8 +32,8 @@ func TestInstance(t *testing.T) {
 	require.Same(t, again, Instance())
 }
 
-// Of several that set the instance at once one is last, and nobody sees a state
-// in between.
+// After concurrent calls of SetInstance the instance is that of one of them, and no reader
+// sees another one.
 func TestInstanceConcurrently(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, SetInstance(nil)) })
 	var wg sync.WaitGroup

@@ -23,7 +23,7 @@ func keysOf(pairs iter.Seq2[*kvdb.KVPair, error]) (keys []string, end error) {
 	for pair, err := range pairs {
 		if err != nil {
 			end = err
-			continue // nothing may come after it
+			continue // the loop must end after an error
 		}
 		keys = append(keys, pair.Key)
 	}
@@ -48,7 +48,7 @@ func TestPairs(t *testing.T) {
 	require.Equal(t, want, keys, "without pages")
 }
 
-// A key that is there throughout comes exactly once, whatever others do.
+// A key that exists throughout the loop comes exactly once, whatever is written meanwhile.
 func TestPairsWhileWriting(t *testing.T) {
 	kv := newMem(t, nil)
 	put(t, kv, "0", "1", "2", "3", "4", "5")
@@ -56,7 +56,7 @@ func TestPairsWhileWriting(t *testing.T) {
 	for pair, err := range kv.(kvdb.Pager).EnumeratePages("", 2) {
 		require.NoError(t, err)
 		switch pair.Key {
-		case "0": // on the page before which, in which and behind which things change
+		case "0": // change keys before, on and after the current page
 			put(t, kv, "00", "3", "9")
 			_, err := kv.Delete("4")
 			require.NoError(t, err)
@@ -70,12 +70,12 @@ func TestPairsWhileWriting(t *testing.T) {
 	require.Equal(t, []string{"0", "2", "3", "5"}, stayed)
 }
 
-func TestPairsLeft(t *testing.T) {
+func TestPairsBreak(t *testing.T) {
 	kv := newMem(t, nil)
 	put(t, kv, "a", "b", "c")
 	for _, kv := range []kvdb.Kvdb{kv, &bare{kv}} {
 		pairs := kvdb.Pairs(kv, "")
-		for range 2 { // it can be ranged over again
+		for range 2 { // the iterator can be used again
 			for pair, err := range pairs {
 				require.NoError(t, err)
 				require.Equal(t, "a", pair.Key)
@@ -112,14 +112,14 @@ func TestEvents(t *testing.T) {
 	}
 	require.Equal(t, []string{"a/2 2", "a/1 4", "a/3 6"}, seen)
 
-	// It was left: there is nothing more to come.
+	// The loop has ended the watch, so there are no more events.
 	keys, err := keysOf(events)
 	require.Equal(t, kvdb.ErrWatchStopped, err)
 	require.Empty(t, keys)
 }
 
-// Leaving the loop ends the watch and all that it holds.
-func TestEventsLeft(t *testing.T) {
+// Leaving the loop ends the watch.
+func TestEventsBreak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, watch := watchedMock(t, 0)
 		events, err := kvdb.Events(t.Context(), store, "prefix", 0)
@@ -152,7 +152,7 @@ func TestEventsContext(t *testing.T) {
 	})
 }
 
-func TestEventsTooLate(t *testing.T) {
+func TestEventsCompacted(t *testing.T) {
 	kv := newMem(t, map[string]string{mem.KvHistory: "1"})
 	for range 1000 {
 		put(t, kv, "a")
@@ -164,7 +164,7 @@ func TestEventsTooLate(t *testing.T) {
 	require.Empty(t, keys)
 }
 
-// Close does not wait for somebody to come and take the watch's end.
+// Close does not wait for a loop that receives the end of the watch.
 func TestEventsClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kv := newMem(t, nil)
@@ -187,10 +187,10 @@ func TestEventsWithoutWatch(t *testing.T) {
 	events, err := kvdb.Events(t.Context(), kv, "prefix", 3)
 	require.Equal(t, broken, err)
 	require.Nil(t, events)
-	require.Error(t, kv.ctx.Err(), "nothing is left of it")
+	require.Error(t, kv.ctx.Err(), "the context of the watch has ended")
 }
 
-// binding is a store that remembers the context of its view.
+// binding is a store that records the context of its view.
 type binding struct {
 	kvdb.Kvdb
 	ctx context.Context
@@ -201,8 +201,8 @@ func (b *binding) BindContext(ctx context.Context) kvdb.Kvdb {
 	return b
 }
 
-// The loop ends with its context also on a store whose watches obey none.
-func TestEventsContextOfOther(t *testing.T) {
+// The loop ends with its context even if the store's watches do not obey a context.
+func TestEventsContextNotObeyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, _ := watchedMock(t, 0)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

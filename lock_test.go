@@ -30,7 +30,7 @@ func TestTxGuard(t *testing.T) {
 	require.NoError(t, kv.Unlock(lock))
 	again, err := kv.Lock("lock")
 	require.NoError(t, err)
-	require.Equal(t, kvdb.ErrInvalidLock, late.Commit(), "it is another's lock now")
+	require.Equal(t, kvdb.ErrInvalidLock, late.Commit(), "another owner holds the lock")
 	_, err = kv.Get("late")
 	require.Equal(t, kvdb.ErrNotFound, err)
 	require.Greater(t, again.Lock.(kvdb.HeldLock).Token(), lock.Lock.(kvdb.HeldLock).Token())
@@ -47,10 +47,10 @@ func TestTxGuardIllegal(t *testing.T) {
 	for _, lock := range []*kvdb.KVPair{nil, {}, plain, foreign} {
 		require.Equal(t, kvdb.ErrInvalidLock, kvdb.TxGuard(tx, lock))
 	}
-	require.NoError(t, tx.Commit(), "a refused guard is none")
+	require.NoError(t, tx.Commit(), "a lock that TxGuard refused does not guard the transaction")
 
 	lock, err := kv.Lock("lock")
 	require.NoError(t, err)
 	require.Equal(t, kvdb.ErrIllegal, kvdb.TxGuard(tx, lock), "the transaction is over")
-	require.Equal(t, kvdb.ErrNotSupported, kvdb.TxGuard(struct{ kvdb.Tx }{tx}, lock), "a transaction of a program's own")
+	require.Equal(t, kvdb.ErrNotSupported, kvdb.TxGuard(struct{ kvdb.Tx }{tx}, lock), "a transaction that is not a TxGuarder")
 }

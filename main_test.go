@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// newMem returns a store in memory that the test's end closes.
+// newMem returns a store in memory. It is closed at the end of the test.
 func newMem(t testing.TB, options map[string]string) kvdb.Kvdb {
 	kv, err := kvdb.New(mem.Name, "domain", nil, options, nil)
 	require.NoError(t, err)
@@ -32,10 +32,9 @@ func put(t testing.TB, kv kvdb.Kvdb, keys ...string) {
 
 var names atomic.Int64
 
-// unusedName returns a name that nothing was registered under, also when the
-// tests run several times in one process.
+// unusedName returns a name that is not registered, even if the tests run several times in
+// one process.
 func unusedName() string { return fmt.Sprint("test-", names.Add(1)) }
 
-// bare is what a program's own implementation may be: it has none of the
-// optional interfaces.
+// bare is an implementation of Kvdb without the optional interfaces, as a program may have.
 type bare struct{ kvdb.Kvdb }

@@ -16,8 +16,8 @@ import (
 	"github.com/portworx/kvdb/wrappers"
 )
 
-// badOptions are the names of the options with a value that the backend cannot
-// use, as the documentation says.
+// badOptions returns the names of the options whose value the backend cannot use, according
+// to the documentation.
 func badOptions(backend string, options map[string]string) []string {
 	var bad []string
 	check := func(name string, good func(value string) bool) {
@@ -34,7 +34,7 @@ func badOptions(backend string, options map[string]string) []string {
 	})
 	check(kvdb.ReadConsistency, oneOf("", kvdb.ReadLinearizable, kvdb.ReadStale))
 	if backend == bolt.Name {
-		check(bolt.KvSnap, oneOf(options[bolt.Path])) // both name the file
+		check(bolt.KvSnap, oneOf(options[bolt.Path])) // both options name the file
 	}
 	logged := false
 	check(kvdb.WrappersOption, func(value string) bool {
@@ -57,8 +57,8 @@ func badOptions(backend string, options map[string]string) []string {
 	return bad
 }
 
-// Whatever the options say, New returns an instance that works, or an error that
-// names an option that is to blame.
+// Whatever the options are, New returns an instance that works, or an error that names one
+// of the bad options.
 func FuzzOptions(f *testing.F) {
 	f.Add(mem.KvHistory, "1", kvdb.ReadConsistency, "stale", kvdb.WrappersOption, "Wrapper_Log", false)
 	f.Add(mem.KvHistory, "0", mem.KvUseInterface, "", mem.KvSnap, "", false)
@@ -77,7 +77,7 @@ func FuzzOptions(f *testing.F) {
 		}
 		given := maps.Clone(options)
 		kv, err := kvdb.New(backend, "domain", nil, options, nil)
-		require.Equal(t, given, options, "New changes nothing")
+		require.Equal(t, given, options, "New does not change the options")
 		if err != nil {
 			bad := badOptions(backend, options)
 			named := func(name string) bool { return strings.Contains(err.Error(), name) }

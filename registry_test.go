@@ -14,7 +14,7 @@ import (
 	"github.com/portworx/kvdb/mem"
 )
 
-// opened is what a backend was asked for.
+// opened has the arguments of a call of New.
 type opened struct {
 	domain   string
 	machines []string
@@ -143,7 +143,7 @@ func TestClose(t *testing.T) {
 
 	store := &closable{err: errors.New("broken")}
 	require.Equal(t, store.err, kvdb.Close(store))
-	// Links are no io.Closer: Close finds what is below them.
+	// Links do not implement io.Closer, so Close closes the store below them.
 	require.Equal(t, store.err, kvdb.Close(&link{Kvdb: &link{Kvdb: store}}))
 	require.Equal(t, 2, store.closed)
 }

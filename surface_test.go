@@ -11,7 +11,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// Programs compare the texts, and parse logs for them.
+// Programs compare these texts, and search logs for them.
 func TestErrorTexts(t *testing.T) {
 	for err, text := range map[error]string{
 		kvdb.ErrNotSupported:             "implementation not supported",

@@ -57,7 +57,7 @@ func TestEnumerateAs(t *testing.T) {
 
 func increment(c counter, _ bool) (counter, error) { return counter{c.N + 1}, nil }
 
-// No increment of several goroutines is lost.
+// No increment is lost when several goroutines increment.
 func TestModifyAsConcurrently(t *testing.T) {
 	const goroutines, each = 8, 25
 	kv := newMem(t, nil)
@@ -77,7 +77,7 @@ func TestModifyAsConcurrently(t *testing.T) {
 	require.Equal(t, counter{goroutines * each}, value)
 }
 
-// modify gets what is there, and gets it again when somebody was faster.
+// modify gets the present value, and gets it again if another writer was faster.
 func TestModifyAs(t *testing.T) {
 	kv := newMem(t, nil)
 	_, err := kv.Put("a", counter{1}, 0)

@@ -23,7 +23,7 @@ type link struct {
 	name    kvdb.WrapperName
 	options map[string]string
 	removed int
-	stuck   error // what SetWrappedKvdb returns
+	stuck   error // the error of SetWrappedKvdb
 }
 
 func (l *link) WrapperName() kvdb.WrapperName { return l.name }
@@ -82,7 +82,7 @@ func TestAddWrapper(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []kvdb.WrapperName{names[1], names[0]}, chain(kv))
 
-	for _, name := range names { // also the one that is not on top
+	for _, name := range names { // including those that are not outermost
 		again, err := kvdb.AddWrapper(name, kv, nil)
 		require.True(t, err == kvdb.ErrExist)
 		require.Same(t, kv, again)
@@ -160,7 +160,7 @@ func TestRemoveWrapper(t *testing.T) {
 	}
 }
 
-// A wrapper that cannot be taken out stays, and is not told that it was.
+// A wrapper that cannot be removed stays, and its Removed method is not called.
 func TestRemoveWrapperFails(t *testing.T) {
 	low := &link{Kvdb: &bareStore{}, name: "low"}
 	top := &link{Kvdb: low, name: "top", stuck: errors.New("stuck")}
@@ -193,7 +193,7 @@ func TestNewWithWrappers(t *testing.T) {
 	}
 }
 
-// When a wrapper cannot be had New fails, and leaves nothing open.
+// If a wrapper cannot be added, New fails and closes the store.
 func TestNewWithWrappersFails(t *testing.T) {
 	name := string(registerLinks(t, 1)[0])
 	for option, want := range map[string]error{
@@ -205,7 +205,7 @@ func TestNewWithWrappersFails(t *testing.T) {
 		kv, err := kvdb.New(backend, "", nil, map[string]string{kvdb.WrappersOption: option}, nil)
 		require.Nil(t, kv)
 		require.ErrorIs(t, err, want)
-		require.ErrorIs(t, err, store.err, "what Close said is lost")
+		require.ErrorIs(t, err, store.err, "the error of Close must be in that of New")
 		require.ErrorContains(t, err, kvdb.WrappersOption)
 		require.Equal(t, 1, store.closed)
 	}

@@ -31,7 +31,7 @@ func newKvdb(path string) (kvdb.Kvdb, error) {
 	return kvdb.New(Name, "", nil, map[string]string{Path: path}, nil)
 }
 
-// openAt opens the file at path and closes it after the test.
+// openAt opens the file at path and closes it at the end of the test.
 func openAt(t testing.TB, path string) kvdb.Kvdb {
 	t.Helper()
 	kv, err := newKvdb(path)
@@ -40,7 +40,7 @@ func openAt(t testing.TB, path string) kvdb.Kvdb {
 	return kv
 }
 
-// closeKvdb closes kv before the end of the test.
+// closeKvdb closes kv. Closing it again at the end of the test has no effect.
 func closeKvdb(t testing.TB, kv kvdb.Kvdb) {
 	t.Helper()
 	require.NoError(t, kvdb.Close(kv))
@@ -55,7 +55,7 @@ func openDatabase(t testing.TB, path string) *database {
 	return db
 }
 
-// openRaw opens the file at path with bbolt. It must be closed by the caller.
+// openRaw opens the file at path with bbolt. The caller must close it.
 func openRaw(t testing.TB, path string) *bbolt.DB {
 	t.Helper()
 	raw, err := bbolt.Open(path, fileMode, &bbolt.Options{Timeout: openTimeout})
@@ -63,7 +63,7 @@ func openRaw(t testing.TB, path string) *bbolt.DB {
 	return raw
 }
 
-// updateRaw changes a file that no instance has open.
+// updateRaw changes the file at path, which no instance has open.
 func updateRaw(t testing.TB, path string, change func(tx *bbolt.Tx) error) {
 	t.Helper()
 	raw := openRaw(t, path)
@@ -71,7 +71,7 @@ func updateRaw(t testing.TB, path string, change func(tx *bbolt.Tx) error) {
 	require.NoError(t, raw.Close())
 }
 
-// commits returns the number of transactions that the file has seen.
+// commits returns the number of transactions that were committed to the file.
 func (db *database) commits(t testing.TB) (n int) {
 	t.Helper()
 	require.NoError(t, db.view(func(tx *bbolt.Tx) error {
@@ -92,7 +92,7 @@ func within(t testing.TB, limit time.Duration, f func()) {
 	select {
 	case <-done:
 	case <-time.After(limit):
-		require.FailNow(t, "it takes too long", "more than %v", limit)
+		require.FailNow(t, "timeout", "did not return within %v", limit)
 	}
 }
 

@@ -101,7 +101,7 @@ func layoutOf(t testing.TB, file []byte) layout {
 	return l
 }
 
-// Each kind of damage is found.
+// The check finds each kind of damage.
 func TestCheckOfDamagedFiles(t *testing.T) {
 	files, _ := templates(t)
 	const first, second = pageHeader, pageHeader + elementSize // elements
@@ -165,7 +165,7 @@ func TestCheckOfDamagedFiles(t *testing.T) {
 	}
 }
 
-// A file that lacks no more than its last byte or page is cut off.
+// The check finds a file that lacks only its last byte or its last page.
 func TestLastPageIsCutOff(t *testing.T) {
 	for _, missing := range []int64{1, int64(os.Getpagesize())} {
 		path := tempFile(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// childEnv is the variable in the environment of a child process that names its function
-// in children. A test starts its own binary as a child.
+// childEnv is the environment variable that names the function in children that a child
+// process runs. A test starts its own binary as a child.
 const childEnv = "KVDB_BOLT_TEST_CHILD"
 
 // children are the functions that child processes run. They get their arguments in
@@ -25,7 +25,7 @@ var children = map[string]func(){
 	"no room":    migrateWithoutRoom,
 }
 
-// child is a process that a test has started.
+// child is a process that a test started.
 type child struct {
 	t     testing.TB
 	cmd   *exec.Cmd
@@ -60,7 +60,7 @@ func (c *child) line() string {
 // kill ends the process as kill -9 does.
 func (c *child) kill() { _ = c.cmd.Process.Kill() }
 
-// wait returns when the process is gone.
+// wait returns when the process has ended.
 func (c *child) wait() { _ = c.cmd.Wait() }
 
 // must ends the child process if err is not nil.

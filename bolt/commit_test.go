@@ -21,13 +21,13 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// whileCommitting calls start, which starts goroutines that write, while a
-// commit seems to run, and returns when they are done. It must be called in a
-// bubble of synctest.
+// whileCommitting calls start, which starts goroutines that write, in a state in which a
+// commit seems to run, and returns when the goroutines have ended. It must be called in a
+// synctest bubble.
 func whileCommitting(db *database, start func()) {
 	<-db.writeLock
 	start()
-	synctest.Wait() // all that start has started wait for the commit
+	synctest.Wait() // until all goroutines of start wait for the commit
 	db.writeLock <- struct{}{}
 	synctest.Wait()
 }
@@ -56,7 +56,7 @@ func TestWritersShareACommit(t *testing.T) {
 		for range 10 {
 			put(t, s, "key", "value", 0)
 		}
-		require.Equal(t, 10, db.commits(t)-before, "a writer alone commits at once")
+		require.Equal(t, 10, db.commits(t)-before, "a single writer commits at once")
 	})
 }
 
@@ -77,8 +77,8 @@ func TestCommitsOfManyWriters(t *testing.T) {
 	require.Less(t, db.commits(t)-before, writers*writes/10)
 }
 
-// Within a commit each write sees those before it, and one that fails leaves the
-// others alone.
+// Within a commit each write sees the earlier ones, and a write that fails does not affect
+// the others.
 func TestConditionsWithinACommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openDatabase(t, tempFile(t))
@@ -136,7 +136,7 @@ func TestFailedConditionsCommitNothing(t *testing.T) {
 	require.Equal(t, before, db.commits(t))
 }
 
-// Events come in the order of the commits, whoever wrote.
+// Events come in the order of the commits, whichever goroutine wrote.
 func TestEventsInCommitOrder(t *testing.T) {
 	kv := openAt(t, tempFile(t))
 	const writers, writes = 16, 50
@@ -257,8 +257,8 @@ func TestCommitFails(t *testing.T) {
 	})
 }
 
-// A meta page that is written but not synced can be synced after all.
-func TestCommitSyncedAfterAll(t *testing.T) {
+// A meta page that was written but not synced is synced later.
+func TestCommitSyncedLater(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s := newStore(db)
 	db.commitWith(func(tx *bbolt.Tx) error { return errors.Join(tx.Commit(), errDisk) })
@@ -278,8 +278,9 @@ func TestRepairIsDoneOnce(t *testing.T) {
 	require.Equal(t, 1, repairs)
 }
 
-// While it cannot be synced the outcome is unknown, and nothing else is written.
-func TestCommitUnknown(t *testing.T) {
+// While the meta page cannot be synced, the outcome is unknown, and nothing else is
+// written.
+func TestCommitOutcomeUnknown(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s := newStore(db)
 	file := db.file.Load()
@@ -311,7 +312,7 @@ func TestCommitUnknown(t *testing.T) {
 	require.Equal(t, uint64(2), put(t, s, "key", "new", 0).Modified)
 }
 
-// fillDisk writes to a file until it reaches a limit on its size. The system then refuses
+// fillDisk writes to a file until it reaches a limit of its size. The system then refuses
 // writes as if the disk were full.
 func fillDisk() {
 	signal.Ignore(syscall.SIGXFSZ)
@@ -338,8 +339,8 @@ func fillDisk() {
 	must(kvdb.Close(kv))
 }
 
-// defragmentFull defragments a file with less and less space for the new one. Its argument
-// is the path.
+// defragmentFull defragments a file, with less and less space for the new file. Its
+// argument is the path.
 func defragmentFull() {
 	signal.Ignore(syscall.SIGXFSZ)
 	kv, err := newKvdb(os.Args[1])
@@ -380,8 +381,7 @@ func TestDiskFull(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A Defragment that fails because the disk is full, at whatever size of the new file,
-// removes the new file.
+// A Defragment that fails because the disk is full removes the new file, whatever its size.
 func TestDefragmentOnAFullDisk(t *testing.T) {
 	path := tempFile(t)
 	kv := fragmented(t, path)
@@ -395,7 +395,7 @@ func TestDefragmentOnAFullDisk(t *testing.T) {
 	require.Equal(t, before, contents(t, openAt(t, path)))
 }
 
-// A file that somebody cuts off while it is open is an error, not a crash.
+// A file that is truncated while it is open causes an error, not a crash.
 func TestFileCutOffWhileOpen(t *testing.T) {
 	for _, size := range []int64{0, 4096, 3 * 4096} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {

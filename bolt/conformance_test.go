@@ -10,7 +10,8 @@ import (
 	"github.com/portworx/kvdb/test"
 )
 
-// The log wrapper is the same on every store; with mem it passes each case.
+// The log wrapper is the same for every store, and the tests of mem run every case with it,
+// so here it is optional.
 var all = flag.Bool("kvdb.all", false, "run the suite behind the log wrapper too")
 
 func TestConformance(t *testing.T) {

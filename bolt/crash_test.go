@@ -20,14 +20,14 @@ import (
 )
 
 // A crash test starts a process that writes to a file from several goroutines and reports
-// each acknowledged write, kills the process, and checks the file. The operations of each
-// goroutine, on keys of its own, can be computed from their numbers. So the keys of a
-// goroutine must be exactly as after its last reported operation, or after the next one.
+// each acknowledged write. It kills the process and checks the file. Each goroutine has its
+// own keys, and its operations follow from their numbers. So the keys of a goroutine must
+// be exactly as after its last reported operation, or after the next one.
 
 const crashWriters = 6
 
 var kills = flag.Int("kvdb.kills", 40,
-	"how often TestKill kills a process, which other tests do a part of; 200 is what is promised")
+	"the number of times that TestKill kills a process; other tests do a fraction of it; the documentation promises 200")
 
 // operation is one call of a goroutine.
 type operation struct {
@@ -55,13 +55,13 @@ func operationOf(goroutine, n int) operation {
 	return operation{"put", []string{key()}, n}
 }
 
-// crashValue is a value of some size, often of several pages.
+// crashValue returns a value, often of several pages.
 func crashValue(key string, n int) []byte {
 	random := rand.New(rand.NewPCG(uint64(len(key)), uint64(n)))
 	return bytes.Repeat([]byte(fmt.Sprintf("%s=%d;", key, n)), 1+random.IntN(1<<random.IntN(11)))
 }
 
-// run makes the operation, and returns the index of its write, or 0 if it has none.
+// run performs the operation, and returns the index of its write, or 0 if it has none.
 func (o operation) run(kv kvdb.Kvdb) (uint64, error) {
 	switch o.kind {
 	case "delete":
@@ -95,7 +95,7 @@ func (o operation) run(kv kvdb.Kvdb) (uint64, error) {
 	return pair.ModifiedIndex, nil
 }
 
-// apply makes the operation in a model of the store.
+// apply performs the operation on a model of the store.
 func (o operation) apply(model map[string]int) {
 	switch o.kind {
 	case "delete":
@@ -109,9 +109,9 @@ func (o operation) apply(model map[string]int) {
 	}
 }
 
-// writeUntilKilled writes to a file. Its arguments are the path, whether to
-// defragment the file all the time, and for each goroutine the operation to
-// begin with.
+// writeUntilKilled writes to a file until the process is killed. Its arguments are the
+// path, whether to defragment the file repeatedly, and the first operation of each
+// goroutine.
 func writeUntilKilled() {
 	kv, err := newKvdb(os.Args[1])
 	must(err)
@@ -132,14 +132,14 @@ func writeUntilKilled() {
 	select {}
 }
 
-// crashed is what a test expects of the file.
+// crashed is the state that a test expects of the file.
 type crashed struct {
 	path   string
 	models [crashWriters]map[string]int
 	next   [crashWriters]int // operation of each goroutine
-	index  uint64            // the largest that was reported
+	index  uint64            // the largest reported one
 	acks   int
-	// leftovers counts the kills that left a file of Defragment.
+	// leftovers counts the kills after which a file of Defragment was left.
 	leftovers int
 }
 
@@ -166,7 +166,7 @@ func (c *crashed) round(t *testing.T, mode string, life time.Duration) {
 		operationOf(goroutine, n).apply(c.models[goroutine])
 		c.next[goroutine]++
 		if index != 0 {
-			require.Greater(t, index, before, "indexes never go back")
+			require.Greater(t, index, before, "indexes grow")
 			c.index = max(c.index, index)
 		}
 	}
@@ -192,7 +192,7 @@ func (c *crashed) check(t *testing.T) {
 			require.GreaterOrEqual(t, pair.KVDBIndex, max(c.index, pair.ModifiedIndex))
 			text, _, _ := strings.Cut(string(pair.Value), ";")
 			n, err := strconv.Atoi(strings.TrimPrefix(text, pair.Key+"="))
-			require.NoError(t, err, "half a value: %.50q", pair.Value)
+			require.NoError(t, err, "an incomplete value: %.50q", pair.Value)
 			require.Equal(t, crashValue(pair.Key, n), pair.Value)
 			found[pair.Key] = n
 		}
@@ -215,8 +215,8 @@ func newCrashed(t *testing.T) *crashed {
 	return c
 }
 
-// Whenever the process is killed, the acknowledged writes are in the file, and no write
-// is there in part.
+// Whenever the process is killed, the file has all acknowledged writes, and no part of a
+// write.
 func TestKill(t *testing.T) {
 	rounds := *kills
 	if testing.Short() {
@@ -240,7 +240,7 @@ func TestKillWhileDefragmenting(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	c := newCrashed(t)
 	kv := openAt(t, c.path)
-	for i := range 8 { // so that a Defragment takes a while, but some complete
+	for i := range 8 { // so that a Defragment takes some time, but some complete
 		_, err := kv.Put(fmt.Sprintf("other/%d", i), make([]byte, 200_000), 0)
 		require.NoError(t, err)
 	}
@@ -248,7 +248,7 @@ func TestKillWhileDefragmenting(t *testing.T) {
 	for range rounds {
 		c.round(t, "defragment", time.Duration(1+random.IntN(100_000))*time.Microsecond)
 		_, err := os.Stat(c.path + compactSuffix)
-		require.ErrorIs(t, err, fs.ErrNotExist, "New removes what is left over")
+		require.ErrorIs(t, err, fs.ErrNotExist, "New removes the leftover file")
 	}
 	t.Logf("%d writes were acknowledged, Defragment was killed %d times", c.acks, c.leftovers)
 	require.NotZero(t, c.leftovers)

@@ -84,7 +84,7 @@ func TestDefragment(t *testing.T) {
 	require.Equal(t, before, contents(t, openAt(t, path)))
 }
 
-// The copy is made without syncs; what is written to it afterwards is synced.
+// The copy is made without syncs; later writes to it are synced.
 func TestSyncsAfterDefragment(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s := newStore(db)
@@ -95,8 +95,7 @@ func TestSyncsAfterDefragment(t *testing.T) {
 	require.False(t, file.NoGrowSync)
 }
 
-// While the file is defragmented, readers see all that was written before, and
-// writers only wait.
+// While the file is defragmented, readers see all earlier writes, and writers wait.
 func TestDefragmentWhileInUse(t *testing.T) {
 	path := tempFile(t)
 	kv := fragmented(t, path)
@@ -126,10 +125,10 @@ func TestDefragmentWhileInUse(t *testing.T) {
 			}
 		})
 	}
-	users.Go(func() { // nobody gets the file meanwhile
+	users.Go(func() { // another process cannot open the file meanwhile
 		for !stop.Load() {
 			if taken, err := canTake(path); taken || err != nil {
-				t.Error("the lock on the file has a gap:", err)
+				t.Error("the file was not locked at some time:", err)
 				return
 			}
 		}
@@ -159,7 +158,8 @@ func canTake(path string) (bool, error) {
 	return err == nil && os.SameFile(locked, now), err
 }
 
-// Reads that began before it go on with the old file; each ends when it is done.
+// Reads that began before a Defragment continue on the old file, and Defragment waits for
+// them.
 func TestDefragmentWaitsForReaders(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s := newStore(db)
@@ -173,11 +173,11 @@ func TestDefragmentWaitsForReaders(t *testing.T) {
 	go func() { done <- s.Defragment(t.Context(), "", 0) }()
 	for old.readers.TryRLock() {
 		old.readers.RUnlock()
-		runtime.Gosched() // until it waits for the readers of the old file
+		runtime.Gosched() // until Defragment waits for the readers of the old file
 	}
 	within(t, time.Minute, short.end)
 	_, err = s.Get(context.Background(), "key")
-	require.NoError(t, err, "readers that begin now do not wait")
+	require.NoError(t, err, "new readers do not wait")
 	select {
 	case err := <-done:
 		require.FailNow(t, "the file is closed under a reader", "%v", err)
@@ -203,7 +203,7 @@ func TestDefragmentFails(t *testing.T) {
 		before["key"] = "value"
 	}
 
-	// It takes too long.
+	// Defragment takes too long.
 	reason := errors.New("reason")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(reason)
@@ -215,7 +215,7 @@ func TestDefragmentFails(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	check()
 
-	// The write lock does not become free in time.
+	// The write lock is not released in time.
 	<-db.writeLock
 	err = kv.Defragment("", 1)
 	db.writeLock <- struct{}{}
@@ -296,7 +296,7 @@ func TestLeftoverOfDefragmentIsRemoved(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
-// Defragment follows a symbolic link to the file, and leaves it.
+// Defragment follows a symbolic link to the file, and keeps the link.
 func TestDefragmentBehindALink(t *testing.T) {
 	path := tempFile(t)
 	link := path + ".link"

@@ -40,8 +40,8 @@ func events(t testing.TB, s *store, r driver.WatchRequest, n int) (events []*kvd
 	return events
 }
 
-// A pair that was read has the seconds, rounded up, that are left. A snapshot has
-// what was left when it was taken.
+// A pair that was read has the remaining seconds, rounded up. A pair of a snapshot has
+// those at the time of the snapshot.
 func TestTTLOfPairsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(openDatabase(t, tempFile(t)))
@@ -84,7 +84,7 @@ func TestExpiry(t *testing.T) {
 		put(t, s, "never", "value", 0)
 		time.Sleep(time.Second - 1)
 		_, err := s.Get(ctx, "short")
-		require.NoError(t, err, "not before its time")
+		require.NoError(t, err, "it has not expired yet")
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		_, err = s.Get(ctx, "short")
@@ -95,7 +95,7 @@ func TestExpiry(t *testing.T) {
 			Key: "short", Value: []byte("value"), Action: kvdb.KVDelete,
 			CreatedIndex: written.Created, ModifiedIndex: 4, KVDBIndex: 4,
 		}, *all[0])
-		require.Equal(t, 2, entries(t, db, pairsBucket), "what has expired is deleted")
+		require.Equal(t, 2, entries(t, db, pairsBucket), "the expired pair is deleted")
 		require.Equal(t, 1, entries(t, db, expiriesBucket))
 		time.Sleep(time.Hour)
 		synctest.Wait()
@@ -104,7 +104,7 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// An expired key is not seen even if it could not be deleted yet.
+// An expired key is hidden even if it could not be deleted yet.
 func TestExpiredButNotDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openDatabase(t, tempFile(t))
@@ -132,7 +132,7 @@ func TestExpiredButNotDeleted(t *testing.T) {
 		require.Len(t, copied, 1)
 		require.Equal(t, 3, entries(t, db, pairsBucket))
 
-		// A writer that runs before the timer finds the key expired too.
+		// A writer that runs before the timer also finds that the key has expired.
 		created := make(chan error)
 		go func() {
 			_, err := s.Put(ctx, driver.Write{Key: "dir/b", Cond: driver.Cond{Absent: true}})
@@ -202,8 +202,7 @@ func TestTTLReplaced(t *testing.T) {
 	})
 }
 
-// If the file is opened a week later, the keys that have expired are deleted, the others
-// are not.
+// If the file is opened a week later, the expired keys are deleted and the others are not.
 func TestExpiryWhileClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := tempFile(t)
@@ -236,7 +235,7 @@ func TestExpiryWhileClosed(t *testing.T) {
 	})
 }
 
-// A failed deletion of expired keys is tried again.
+// A deletion of expired keys that fails is retried.
 func TestExpiryTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openDatabase(t, tempFile(t))
@@ -253,7 +252,7 @@ func TestExpiryTriedAgain(t *testing.T) {
 	})
 }
 
-// An entry of a value that does not exist any more deletes nothing.
+// An expiry entry of a value that was replaced deletes nothing.
 func TestStaleExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := tempFile(t)
@@ -284,7 +283,8 @@ func TestLargestTTL(t *testing.T) {
 	}
 }
 
-// The cost of an expiry depends on the keys that have expired, not on those that will.
+// The cost of an expiry depends on the keys that have expired, not on those that will
+// expire.
 func TestExpiryCost(t *testing.T) {
 	for _, others := range []int{1000, *largeSize} {
 		db := openDatabase(t, tempFile(t))
@@ -307,7 +307,7 @@ func TestExpiryCost(t *testing.T) {
 	}
 }
 
-// The shortest of the TTLs that one commit sets sets the timer, at whatever position.
+// The timer is set to the shortest TTL of a commit, at whatever position in the commit.
 func TestEarliestOfACommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(openDatabase(t, tempFile(t)))

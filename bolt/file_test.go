@@ -17,7 +17,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// holdFile opens the file that its argument names until its input ends.
+// holdFile keeps the file that its argument names open until its input ends.
 func holdFile() {
 	kv, err := newKvdb(os.Args[1])
 	must(err)
@@ -60,7 +60,7 @@ func TestFileIsFreedWhileWaiting(t *testing.T) {
 	require.NoError(t, <-opened)
 }
 
-// Other names of a file are the same file.
+// Different paths of one file open the same database.
 func TestInstancesShareAFile(t *testing.T) {
 	dir := t.TempDir()
 	folder, path := filepath.Join(dir, "folder"), filepath.Join(dir, "folder", "px.db")
@@ -100,7 +100,7 @@ func TestInstancesShareAFile(t *testing.T) {
 		lock, err = kv.Lock("lock")
 		require.NoError(t, err)
 		require.Greater(t, lock.ModifiedIndex, put.ModifiedIndex)
-		closeKvdb(t, kv) // which frees its lock, but not the file
+		closeKvdb(t, kv) // which releases its lock, but keeps the file open
 		held, _, err := first.IsKeyLocked("lock")
 		require.NoError(t, err)
 		require.False(t, held)
@@ -173,8 +173,8 @@ func TestFileGoneWhileOpen(t *testing.T) {
 	}
 }
 
-// Writes succeed if the process has no permission to look at the path.
-func TestFileThatCannotBeLookedAt(t *testing.T) {
+// Writes succeed if the path cannot be checked, because of missing permission for example.
+func TestPathThatCannotBeChecked(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	path := db.path
 	<-db.writeLock
@@ -190,8 +190,8 @@ func TestFileThatCannotBeLookedAt(t *testing.T) {
 	db.writeLock <- struct{}{}
 }
 
-// A file that was deleted and made anew is another file.
-func TestFileMadeAnew(t *testing.T) {
+// A file that was deleted and created again is a different file.
+func TestFileCreatedAgain(t *testing.T) {
 	path := tempFile(t)
 	old := openAt(t, path)
 	_, err := old.Put("key", "old", 0)
@@ -244,7 +244,7 @@ func TestIndexGrowsOverRestarts(t *testing.T) {
 		}
 		lock, err := kv.Lock("key")
 		require.NoError(t, err)
-		require.Greater(t, lock.ModifiedIndex, pair.ModifiedIndex, "a fencing token is larger than all before")
+		require.Greater(t, lock.ModifiedIndex, pair.ModifiedIndex, "a fencing token is larger than all earlier ones")
 		last = lock.ModifiedIndex
 		if last%2 == 0 {
 			_, last, err = kv.Snapshot(nil, true)
@@ -280,7 +280,7 @@ func TestWatchFromBeforeTheRestart(t *testing.T) {
 	}
 	_, err = watch(1)
 	require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)
-	for _, index := range []uint64{0, 3} { // the history of this process; the last index before it
+	for _, index := range []uint64{0, 3} { // from the history of this process; from the last index before it
 		pair, err := watch(index)
 		require.NoError(t, err)
 		require.Equal(t, put.ModifiedIndex, pair.ModifiedIndex)
@@ -326,7 +326,8 @@ func TestSmallFile(t *testing.T) {
 	require.Less(t, size(t, path), int64(300_000))
 }
 
-// If the address space for mapSize is not available, the file is opened with less.
+// If the address space for mapSize is not available, the file is opened with a smaller
+// mapping.
 func TestAddressSpace(t *testing.T) {
 	path := tempFile(t)
 	file, err := openFile(path, bbolt.Options{InitialMmapSize: 127 << 40})

@@ -45,7 +45,7 @@ func templates(t testing.TB) (files [][]byte, values []map[string]string) {
 		}
 		_, err = kv.Put("large", make([]byte, 3*fuzzPageSize), 0)
 		require.NoError(t, err)
-		for i := range n / 4 { // makes pages free
+		for i := range n / 4 { // frees pages
 			_, err := kv.Delete(fmt.Sprintf("dir%d/key%d", i%3, i))
 			require.NoError(t, err)
 		}
@@ -55,7 +55,7 @@ func templates(t testing.TB) (files [][]byte, values []map[string]string) {
 	add(present(0, bbolt.Options{}))
 	add(present(100, bbolt.Options{}))
 
-	unsynced := present(40, bbolt.Options{}) // a program that opens it so leaves no list of free pages
+	unsynced := present(40, bbolt.Options{}) // a program that opens the file with these options writes no list of free pages
 	raw, err := bbolt.Open(unsynced, fileMode, &bbolt.Options{NoFreelistSync: true})
 	require.NoError(t, err)
 	require.NoError(t, raw.Update(func(tx *bbolt.Tx) error { _, err := tx.CreateBucket([]byte("other")); return err }))
@@ -72,8 +72,8 @@ func templates(t testing.TB) (files [][]byte, values []map[string]string) {
 }
 
 // damage returns file with some bytes changed and its end cut off. Each change is 3 bytes
-// of patches: the offset in the first two, and the bits to flip. With sums it corrects the checksums of the meta pages,
-// so that they are accepted.
+// of patches: two of the offset, and one with the bits to flip. If sums is true, it
+// corrects the checksums of the meta pages, so that they are accepted.
 func damage(file, patches []byte, cut uint16, sums bool) []byte {
 	file = slices.Clone(file)
 	for ; len(patches) >= 3; patches = patches[3:] {
@@ -139,8 +139,8 @@ func use(t testing.TB, path string) error {
 	return nil
 }
 
-// FuzzFile damages a file. New then returns an error that names the file, or the damage
-// does no harm.
+// FuzzFile checks that, for a damaged file, New returns an error that names the file or the
+// instance works.
 func FuzzFile(f *testing.F) {
 	files, values := templates(f)
 	for i := range files {
@@ -148,8 +148,8 @@ func FuzzFile(f *testing.F) {
 		f.Add(uint8(i), []byte{}, uint16(5000), true)
 		for page := range 8 {
 			header := byte(page * (fuzzPageSize >> 8))
-			f.Add(uint8(i), []byte{8, header, 3}, uint16(0), true)                       // a branch for a leaf
-			f.Add(uint8(i), []byte{10, header, 0xff, 11, header, 0xff}, uint16(0), true) // its count
+			f.Add(uint8(i), []byte{8, header, 3}, uint16(0), true)                       // the kind of a page
+			f.Add(uint8(i), []byte{10, header, 0xff, 11, header, 0xff}, uint16(0), true) // its number of elements
 			f.Add(uint8(i), []byte{12, header, 1}, uint16(0), true)                      // its overflow
 			f.Add(uint8(i), []byte{24, header, 7, 28, header, 7}, uint16(0), true)       // its first element
 		}
@@ -175,7 +175,7 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
-// FuzzBytes opens files of any bytes.
+// FuzzBytes opens files with arbitrary bytes.
 func FuzzBytes(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte("no database"))

@@ -71,14 +71,14 @@ var oddKeys = []string{
 	"not\xff\xfeUTF-8", "{", "\x01", strings.Repeat("k", bbolt.MaxKeySize),
 }
 
-func TestFileOfAnotherRelease(t *testing.T) {
+func TestFileOfEarlierRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := tempFile(t)
 		pairs := legacyPairs(2*moveRecords + 500)
 		for i, key := range oddKeys {
 			pairs[key] = &kvdb.KVPair{
 				Key: "as given", Value: []byte(key[:1]), TTL: int64(i%2) * 3600,
-				CreatedIndex: 7, ModifiedIndex: 9, // the same for all
+				CreatedIndex: 7, ModifiedIndex: 9, // the same index for all pairs
 			}
 		}
 		pairs["empty"] = &kvdb.KVPair{Key: "empty", CreatedIndex: 3, ModifiedIndex: 3}
@@ -87,7 +87,7 @@ func TestFileOfAnotherRelease(t *testing.T) {
 		pairs["last"] = &kvdb.KVPair{Key: "last", KVDBIndex: 5000, CreatedIndex: 1, ModifiedIndex: 4000}
 		writeLegacy(t, path, pairs)
 
-		for round := range 2 { // the second time nothing is left to migrate
+		for round := range 2 { // the second time there is nothing to migrate
 			kv := openAt(t, path)
 			found, err := kv.Enumerate("")
 			require.NoError(t, err)
@@ -121,12 +121,12 @@ func TestFileOfAnotherRelease(t *testing.T) {
 		db := openDatabase(t, path)
 		require.Equal(t, 0, entries(t, db, expiriesBucket))
 		maps.DeleteFunc(pairs, func(_ string, pair *kvdb.KVPair) bool { return pair.TTL > 0 })
-		require.Equal(t, len(pairs), entries(t, db, pairsBucket), "each of those with the same indexes is gone")
+		require.Equal(t, len(pairs), entries(t, db, pairsBucket), "the expired pairs are deleted, although their indexes are equal")
 	})
 }
 
 // A TTL that overflows becomes the maximum TTL.
-func TestLongTTLOfAnotherRelease(t *testing.T) {
+func TestLongTTLOfEarlierRelease(t *testing.T) {
 	path := tempFile(t)
 	writeLegacy(t, path, map[string]*kvdb.KVPair{
 		"key": {Key: "key", TTL: math.MaxInt64, CreatedIndex: 1, ModifiedIndex: 1},
@@ -135,7 +135,7 @@ func TestLongTTLOfAnotherRelease(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// hiddenPairs returns the pairs that Enumerate leaves out.
+// hiddenPairs returns the pairs that Enumerate omits.
 func hiddenPairs(t testing.TB, kv kvdb.Kvdb) (hidden kvdb.KVPairs) {
 	t.Helper()
 	for _, key := range []string{"_hidden", "dir/_hidden"} {
@@ -230,14 +230,14 @@ func migrateWithoutRoom() {
 }
 
 // A file of an earlier release is copied, byte by byte, before it is migrated.
-func TestCopyBeforeTheMove(t *testing.T) {
+func TestCopyBeforeMigration(t *testing.T) {
 	path := tempFile(t)
 	writeLegacy(t, path, legacyPairs(1000))
 	require.NoError(t, os.Chmod(path, 0o640))
 	original, err := os.ReadFile(path)
 	require.NoError(t, err)
 	backup := path + BackupSuffix
-	require.NoError(t, os.WriteFile(backup+partSuffix, []byte("half a copy"), 0o600)) // of a process that was killed
+	require.NoError(t, os.WriteFile(backup+partSuffix, []byte("half a copy"), 0o600)) // from a process that was killed
 
 	closeKvdb(t, openAt(t, path))
 	copied, err := os.ReadFile(backup)
@@ -256,7 +256,7 @@ func TestCopyBeforeTheMove(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "the first copy", string(copied))
 
-	// Go back by putting the copy in the place of the file, and migrate again.
+	// Replace the file by the copy, and migrate again.
 	back := tempFile(t)
 	writeLegacy(t, back, legacyPairs(10))
 	kv := openAt(t, back)
@@ -264,7 +264,7 @@ func TestCopyBeforeTheMove(t *testing.T) {
 	require.NoError(t, err)
 	closeKvdb(t, kv)
 	require.NoError(t, os.Rename(back+BackupSuffix, back))
-	require.Equal(t, 10, leftToMove(t, back))
+	require.Equal(t, 10, countLegacy(t, back))
 	require.Len(t, contents(t, openAt(t, back)), 10)
 	require.FileExists(t, back+BackupSuffix)
 
@@ -277,17 +277,17 @@ func TestCopyBeforeTheMove(t *testing.T) {
 	closeKvdb(t, openAt(t, fresh))
 	require.NoFileExists(t, fresh+BackupSuffix)
 
-	// The name of the copy is that of a folder.
+	// A folder has the name of the copy.
 	odd := tempFile(t)
 	writeLegacy(t, odd, legacyPairs(10))
 	require.NoError(t, os.Mkdir(odd+BackupSuffix, 0o700))
 	_, err = newKvdb(odd)
 	require.ErrorContains(t, err, BackupSuffix)
-	require.Equal(t, 10, leftToMove(t, odd))
+	require.Equal(t, 10, countLegacy(t, odd))
 }
 
 // Without space for the copy nothing is migrated, and a partial copy is not used.
-func TestNoRoomForTheCopy(t *testing.T) {
+func TestNoSpaceForCopy(t *testing.T) {
 	path := tempFile(t)
 	writeLegacy(t, path, legacyPairs(5000))
 	original, err := os.ReadFile(path)
@@ -305,7 +305,7 @@ func TestNoRoomForTheCopy(t *testing.T) {
 }
 
 // All records are migrated, however often the migration is interrupted.
-func TestKillWhileMoving(t *testing.T) {
+func TestKillWhileMigrating(t *testing.T) {
 	rounds := *kills / 10
 	template := tempFile(t)
 	pairs := legacyPairs(10_000)
@@ -328,19 +328,19 @@ func TestKillWhileMoving(t *testing.T) {
 			c := startChild(t, "migrate", path)
 			require.Equal(t, "begin", c.line())
 			if kill == 0 {
-				killInTheCopy(c, path)
+				killWhileCopying(c, path)
 			} else {
 				time.AfterFunc(time.Duration(random.Int64N(int64(duration))), c.kill)
 			}
 			moved := c.line() == "moved"
 			c.kill()
 			c.wait()
-			left := leftToMove(t, path)
+			left := countLegacy(t, path)
 			if copied, err := os.ReadFile(path + BackupSuffix); err == nil {
-				require.True(t, bytes.Equal(original, copied), "half a copy, or one of what was half moved")
+				require.True(t, bytes.Equal(original, copied), "the copy is incomplete, or of a partly migrated file")
 				copies++
 			} else {
-				require.Equal(t, len(pairs), left, "moved without a copy")
+				require.Equal(t, len(pairs), left, "migrated without a copy")
 			}
 			if left > 0 {
 				require.False(t, moved)
@@ -362,11 +362,11 @@ func TestKillWhileMoving(t *testing.T) {
 		require.Equal(t, uint64(1005), found[0].KVDBIndex)
 		closeKvdb(t, kv)
 	}
-	t.Logf("killed half-way: %d of %d times, without a copy: %d", half, 3*rounds, 3*rounds-copies)
+	t.Logf("killed during the migration: %d of %d times; without a copy: %d", half, 3*rounds, 3*rounds-copies)
 }
 
-// killInTheCopy kills a child as soon as it begins to copy the file.
-func killInTheCopy(c *child, path string) {
+// killWhileCopying kills a child as soon as it begins to copy the file.
+func killWhileCopying(c *child, path string) {
 	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
 		for _, name := range []string{path + BackupSuffix, path + BackupSuffix + partSuffix} {
@@ -378,8 +378,8 @@ func killInTheCopy(c *child, path string) {
 	}
 }
 
-// leftToMove returns the number of records of an earlier release.
-func leftToMove(t testing.TB, path string) (n int) {
+// countLegacy returns the number of records that are not migrated.
+func countLegacy(t testing.TB, path string) (n int) {
 	t.Helper()
 	raw := openRaw(t, path)
 	require.NoError(t, raw.View(func(tx *bbolt.Tx) error {

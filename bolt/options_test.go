@@ -44,7 +44,7 @@ func TestBadOptions(t *testing.T) {
 	_, err := kvdb.New(Name, "", nil, map[string]string{KvSnap: path, KvUseInterface: ""}, nil)
 	require.Equal(t, ErrSnapWithInterfaceNotSupported, err)
 	_, err = os.Stat(path)
-	require.ErrorIs(t, err, fs.ErrNotExist, "bad options make no file")
+	require.ErrorIs(t, err, fs.ErrNotExist, "New creates no file for bad options")
 }
 
 func TestKvSnapNamesTheFile(t *testing.T) {

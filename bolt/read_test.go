@@ -17,10 +17,10 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// largeSize makes the file a level deeper than the 1000 keys that tests compare it
-// with.
+// largeSize is a number of keys for which the tree of the file is one level deeper than for
+// 1000 keys.
 var largeSize = flag.Int("kvdb.keys", 20_000,
-	"keys in a file whose size must not matter; 100000 is what is promised")
+	"keys in the large file of the tests that compare two sizes; the documentation promises 100000")
 
 // countingCursor counts the keys that a scan visits.
 type countingCursor struct {
@@ -40,7 +40,7 @@ func (c *countingCursor) Next() (k, v []byte) {
 
 var someValue = bytes.Repeat([]byte("v"), 127)
 
-// dirKey is one of a directory of 100 keys.
+// dirKey returns the i-th key. A directory has 100 of them.
 func dirKey(i int) string { return fmt.Sprintf("dir%04d/key%02d", i/100, i%100) }
 
 // fill writes n keys in directories of 100.
@@ -61,7 +61,8 @@ func writeAll(t testing.TB, s *store, writes []driver.Write) {
 	}
 }
 
-// The cost of a scan depends on the keys that it finds, not on the others.
+// The cost of a scan depends on the number of keys that it finds, not on that of other
+// keys.
 func TestScanCost(t *testing.T) {
 	for _, n := range []int{1000, *largeSize} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -88,12 +89,12 @@ func TestScanCost(t *testing.T) {
 			var names []string
 			steps := count(func(s *scan) (err error) { names, err = s.children("", "/"); return err })
 			require.Len(t, names, n/100)
-			require.Equal(t, n/100+1, steps, "one seek a name")
+			require.Equal(t, n/100+1, steps, "one seek for each name")
 		})
 	}
 }
 
-// The work of bbolt for one key grows only with the depth of its tree.
+// The allocations for one key grow only with the depth of bbolt's tree.
 func TestAllocationsDoNotGrow(t *testing.T) {
 	measure := func(n int) (get, list, children float64) {
 		s := newStore(openDatabase(t, tempFile(t)))
@@ -124,7 +125,7 @@ func TestScanObeysItsContext(t *testing.T) {
 	_, err := s.List(ctx, "", driver.ListOptions{})
 	require.ErrorIs(t, err, reason)
 	_, err = s.Children(ctx, "dir0005/", "/")
-	require.NoError(t, err, "what is short is done")
+	require.NoError(t, err, "a short scan completes")
 	_, _, err = s.Snapshot(ctx, []string{""}, false)
 	require.ErrorIs(t, err, reason)
 	require.ErrorIs(t, s.DeletePrefix(ctx, ""), reason)
@@ -159,8 +160,8 @@ func TestListInPages(t *testing.T) {
 	}
 }
 
-// The caller may change a returned pair. Nobody else sees the change.
-func TestPairsAreTheCallers(t *testing.T) {
+// A caller may change a returned pair, and other callers do not see the change.
+func TestPairsAreCopies(t *testing.T) {
 	s := newStore(openDatabase(t, tempFile(t)))
 	fill(t, s, 200)
 	for range 2 {
@@ -178,9 +179,9 @@ func TestPairsAreTheCallers(t *testing.T) {
 	}
 }
 
-// The value in a delete event is a copy, because the pages of the file that it was read
-// from are overwritten.
-func TestDeletedValuesLast(t *testing.T) {
+// The value in a delete event is a copy, because bbolt overwrites the pages that it was
+// read from.
+func TestDeletedValuesAreCopies(t *testing.T) {
 	kv := openAt(t, tempFile(t))
 	value := func(i int) []byte { return bytes.Repeat([]byte{byte(i)}, 8<<10) }
 	const n = 20

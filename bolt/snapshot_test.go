@@ -17,7 +17,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// A snapshot and a watch from its index together show every write, while others write.
+// A snapshot and a watch from its index together show every concurrent write.
 func TestSnapshotAndWatch(t *testing.T) {
 	kv := openAt(t, tempFile(t))
 	var stop atomic.Bool
@@ -81,7 +81,7 @@ func TestSnapshotAndWatch(t *testing.T) {
 	}
 }
 
-// Writers do not wait while a snapshot is copied, also if the file has to grow.
+// Writers do not wait while a snapshot is copied, even if the file must grow.
 func TestSnapshotDoesNotBlockWriters(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s := newStore(db)
@@ -111,13 +111,13 @@ func TestSnapshotOfPrefixes(t *testing.T) {
 	require.Len(t, copied, 2)
 	require.Equal(t, "ab", string(copied[0].Value))
 	require.Equal(t, uint64(3), copied[1].ModifiedIndex)
-	require.Equal(t, uint64(7), put(t, s, "d", "d", 0).Modified, "the index is the snapshot's own")
+	require.Equal(t, uint64(7), put(t, s, "d", "d", 0).Modified, "no write has the index of the snapshot")
 	_, index, err = s.Snapshot(context.Background(), []string{""}, false)
 	require.NoError(t, err)
 	require.Zero(t, index)
 }
 
-// The index of a snapshot is never used again.
+// The index of a snapshot is not used again, even after a restart.
 func TestSnapshotIndexIsDurable(t *testing.T) {
 	path := tempFile(t)
 	kv := openAt(t, path)
@@ -151,8 +151,7 @@ func TestGuardedTransaction(t *testing.T) {
 	require.NoError(t, other.Unlock(theirs))
 }
 
-// A lock does not get another holder while a transaction that it guards is written to the
-// disk.
+// A lock gets no other holder while a transaction that it guards is written to disk.
 func TestGuardHoldsUntilTheCommit(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s, other := newStore(db), newStore(db)
@@ -164,7 +163,7 @@ func TestGuardHoldsUntilTheCommit(t *testing.T) {
 	go func() {
 		committed <- s.Commit(ctx, nil, []driver.Write{{Key: "key", Value: []byte("guarded")}}, []driver.Lease{lease})
 	}()
-	for joined := false; !joined; { // the transaction waits for its commit
+	for joined := false; !joined; { // until the transaction waits for its commit
 		db.mu.Lock()
 		joined = db.next != nil
 		db.mu.Unlock()
@@ -185,9 +184,9 @@ func TestGuardHoldsUntilTheCommit(t *testing.T) {
 	require.NoError(t, next.Release(ctx))
 }
 
-// The values of a snapshot are copies, because the pages of the file that they were read
-// from are overwritten.
-func TestSnapshotValuesLast(t *testing.T) {
+// The values of a snapshot are copies, because bbolt overwrites the pages that they were
+// read from.
+func TestSnapshotValuesAreCopies(t *testing.T) {
 	kv := openAt(t, tempFile(t))
 	value := func(i int) []byte { return bytes.Repeat([]byte{byte(i)}, 8<<10) }
 	for _, consistent := range []bool{false, true} {
@@ -205,8 +204,8 @@ func TestSnapshotValuesLast(t *testing.T) {
 	}
 }
 
-// A file that cannot be written at the moment has consistent snapshots too. Their index is
-// that of the state, and a watch from it gets the later writes.
+// Snapshots are consistent even while the file cannot be written. Their index is that of
+// the state, and a watch from it gets the later writes.
 func TestSnapshotWithoutWrites(t *testing.T) {
 	db := openDatabase(t, tempFile(t))
 	s := newStore(db)

@@ -43,7 +43,7 @@ func TestLockObeysContextWhileDiskStalls(t *testing.T) {
 	resume()
 }
 
-// A transaction that waits for the disk delays the release of its own locks only.
+// A transaction that waits for the disk delays only the release of its own locks.
 func TestUnlockWhileTransactionWaits(t *testing.T) {
 	path := tempFile(t)
 	kv := openAt(t, path)
@@ -74,7 +74,7 @@ func TestUnlockWhileTransactionWaits(t *testing.T) {
 	})
 	resume()
 	require.NoError(t, <-committed)
-	// The Unlock that came too late for its context goes on.
+	// The Unlock whose context ended continues in the background.
 	again, err := kv.LockWithTimeout("guard", "other", 20*time.Second, 0)
 	require.NoError(t, err)
 	require.NoError(t, kv.Unlock(guard), "once more")
@@ -82,7 +82,7 @@ func TestUnlockWhileTransactionWaits(t *testing.T) {
 	require.NoError(t, s.release())
 }
 
-// A write of a view is not made after Close.
+// A write of a view does not take effect after Close.
 func TestCloseEndsWriteOfView(t *testing.T) {
 	path := tempFile(t)
 	other, kv := openAt(t, path), openAt(t, path)
@@ -108,8 +108,8 @@ func TestCloseEndsWriteOfView(t *testing.T) {
 	require.NoError(t, s.release())
 }
 
-// The calls of the Controller end with the instance and the context, too.
-func TestDefragmentIsACall(t *testing.T) {
+// Defragment fails if the instance is closed or the context has ended.
+func TestDefragmentAfterEnd(t *testing.T) {
 	path := tempFile(t)
 	kv, closed := openAt(t, path), openAt(t, path)
 	closeKvdb(t, closed)

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestBaseIsNoWrapper(t *testing.T) {
+func TestBaseIsNotAWrapper(t *testing.T) {
 	b := &BaseKvdb{}
 	require.Equal(t, kvdb.Wrapper_None, b.WrapperName())
 	require.Nil(t, b.WrappedKvdb())
@@ -41,7 +41,7 @@ type report struct {
 	text string
 }
 
-// reports returns a fatal callback and what it was called with.
+// reports returns a fatal callback and a list of its calls.
 func reports() (kvdb.FatalErrorCB, *[]report) {
 	got := &[]report{}
 	return func(err error, format string, args ...interface{}) {
@@ -68,7 +68,7 @@ func TestCheckLockTimeout(t *testing.T) {
 
 func TestSetFatalCb(t *testing.T) {
 	b := &BaseKvdb{}
-	b.LockTimedout("key", time.Second) // logged: there is no callback
+	b.LockTimedout("key", time.Second) // logged, because there is no callback
 	cb, got := reports()
 	b.SetFatalCb(cb)
 	b.LockTimedout("key", time.Second)
@@ -76,7 +76,7 @@ func TestSetFatalCb(t *testing.T) {
 	require.Equal(t, kvdb.ErrLockHoldTimeoutTriggered, (*got)[0].err)
 }
 
-// The callback may use the instance: no lock is held while it runs.
+// The callback may use the instance, because no lock is held while it runs.
 func TestFatalCbCallsBack(t *testing.T) {
 	b := &BaseKvdb{}
 	called := false
@@ -139,7 +139,8 @@ func TestDeserializeGarbage(t *testing.T) {
 	}
 }
 
-// Keys of any bytes survive, and those that are text look as ever.
+// Keys of any bytes are kept, and the encoding of keys that are UTF-8 is that of earlier
+// releases.
 func TestSerializeKeysThatAreNotUTF8(t *testing.T) {
 	b := &BaseKvdb{}
 	pairs := kvdb.KVPairs{{Key: "text", Value: []byte("v")}, {Key: "a\xff\xfeb", TTL: 3}, {Key: "\ufffd"}}
@@ -149,7 +150,7 @@ func TestSerializeKeysThatAreNotUTF8(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, pairs, decoded)
 
-	var older kvdb.KVPairs // as readers see it that know nothing of RawKey
+	var older kvdb.KVPairs // as readers without RawKey see it
 	require.NoError(t, json.Unmarshal(encoded, &older))
 	require.Equal(t, "text", older[0].Key)
 	require.Equal(t, "a\ufffd\ufffdb", older[1].Key)

@@ -38,8 +38,8 @@ func TestQueueKeepsOrder(t *testing.T) {
 	}
 }
 
-// What was taken out is not kept.
-func TestQueueLetsGo(t *testing.T) {
+// The queue keeps no reference to an element that was removed.
+func TestQueueKeepsNoReference(t *testing.T) {
 	q := NewWatchUpdateQueue()
 	for range 3 {
 		q.Enqueue("", &kvdb.KVPair{Value: make([]byte, 1<<10)}, nil)
@@ -52,7 +52,7 @@ func TestQueueLetsGo(t *testing.T) {
 	runtime.KeepAlive(q)
 }
 
-// An empty queue makes Dequeue wait, and one Enqueue lets one go on.
+// Dequeue waits while the queue is empty, and each Enqueue ends the wait of one Dequeue.
 func TestQueueWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := NewWatchUpdateQueue()
@@ -74,7 +74,7 @@ func TestQueueWaits(t *testing.T) {
 	})
 }
 
-// What several producers enqueue comes out once, each one's in its order.
+// Each element of several producers comes out once, those of one producer in order.
 func TestQueueConcurrently(t *testing.T) {
 	const producers, each = 8, 500
 	q := NewWatchUpdateQueue()

@@ -61,7 +61,7 @@ func TestPrunePrefixes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			given := append([]string(nil), c.prefixes...)
 			require.Equal(t, c.want, PrunePrefixes(c.prefixes))
-			require.Equal(t, given, c.prefixes, "the argument was changed")
+			require.Equal(t, given, c.prefixes, "the argument is unchanged")
 		})
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// Each condition alone, on a key with created index 3, modified index 7 and the
-// value "value", and on one that is not there.
+// Each condition is checked for a key with created index 3, modified index 7 and the value
+// "value", and for a key that does not exist.
 func TestCond(t *testing.T) {
 	for name, c := range map[string]struct {
 		cond             Cond
@@ -57,7 +57,7 @@ func TestChildName(t *testing.T) {
 	}
 }
 
-// The value is a copy, whatever its size, and appending to it touches nothing.
+// The value is a copy, whatever its size, and appending to it changes nothing else.
 func TestNewPair(t *testing.T) {
 	for _, n := range []int{0, 1, 31, 32, 33, 64, 65, 128, 129, 1000} {
 		value := make([]byte, n)

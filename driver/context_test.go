@@ -12,9 +12,9 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// The end of a context is the caller's or the library's, and the error of a
-// request says which, whichever is nested in the other.
-func TestWhoEndedTheContext(t *testing.T) {
+// The error of a request shows whether the caller or the library ended its context,
+// whichever context is nested in the other.
+func TestErrorOfEndedContext(t *testing.T) {
 	refused, reason := errors.New("refused"), errors.New("reason")
 	past := time.Now().Add(-time.Second)
 	for name, c := range map[string]struct {
@@ -74,7 +74,7 @@ func TestWhoEndedTheContext(t *testing.T) {
 				for _, want := range c.want[:len(c.want)-1] {
 					require.ErrorIs(t, NotReached(ctx, nil), want, "all but refused")
 				}
-				require.Equal(t, err.Error(), WithCause(ctx, err).Error(), "a cause is told once")
+				require.Equal(t, err.Error(), WithCause(ctx, err).Error(), "a cause is added only once")
 			}
 		})
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/portworx/kvdb/test"
 )
 
-// The cases about outages take only seconds here, so they always run.
+// TestMain makes the cases about outages run always, because they take only seconds here.
 func TestMain(m *testing.M) {
 	if err := flag.Set("kvdb.outages", "true"); err != nil {
 		panic(err)
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// initFor opens instances over stores that connect makes.
+// initFor returns a function that opens instances over stores of connect.
 func initFor(connect func() driver.Store) kvdb.DatastoreInit {
 	return func(domain string, _ []string, options map[string]string, cb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 		if _, err := driver.StaleReads(options); err != nil {
@@ -62,7 +62,8 @@ func TestConformanceOfAPlainStore(t *testing.T) {
 	})
 }
 
-// A store with transactions, slashes that count once, and a history that can be cut.
+// A store with transactions, keys in which repeated slashes count as one, and a history
+// that can be compacted.
 func TestConformanceOfATransactor(t *testing.T) {
 	s := newServer()
 	profile := driver.Profile{

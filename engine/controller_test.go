@@ -36,7 +36,7 @@ func (s silentMembers) UpdateMember(ctx context.Context, _, _, _ string) (map[st
 	return nil, s.wait(ctx)
 }
 
-// ListMembers takes those that do not answer for down.
+// ListMembers reports members that do not answer as down.
 func (s silentMembers) ListMembers(ctx context.Context) (map[uint64]*kvdb.MemberInfo, error) {
 	_ = s.wait(ctx)
 	return map[uint64]*kvdb.MemberInfo{1: {}}, nil
@@ -61,8 +61,8 @@ func controllerCalls(kv kvdb.Kvdb) map[string]func() error {
 	}
 }
 
-// The calls of the Controller end with the view's context, with the instance and,
-// but for Defragment, whose caller sets one, with the store's time limit.
+// The calls of the Controller end with the view's context and with the instance. All except
+// Defragment, whose caller gives a time limit, also end with the store's time limit.
 func TestControllerCallsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 10 * time.Second
@@ -86,7 +86,7 @@ func TestControllerCallsEnd(t *testing.T) {
 	})
 }
 
-// A store without members, and one that embeds their absence.
+// A store without MemberAdmin, and a store that embeds MembersNotSupported.
 func TestMembersNotSupported(t *testing.T) {
 	for _, store := range []driver.Store{&fake{}, struct {
 		*fake

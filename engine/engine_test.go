@@ -15,7 +15,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// A call gets the store's time limit; a lock and a watch limit themselves.
+// A call gets the store's time limit, except Lock and Watch, which have their own.
 func TestTimeLimitOfACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{profile: driver.Profile{OpTimeout: 10 * time.Second}}
@@ -39,7 +39,7 @@ func TestTimeLimitOfACall(t *testing.T) {
 		began = time.Now()
 		_, err = kv.BindContext(ctx).Get("key")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.Equal(t, time.Second, time.Since(began), "the view's limit")
+		require.Equal(t, time.Second, time.Since(began), "the call ends with the view's context")
 
 		_, err = kv.Lock("lock")
 		require.NoError(t, err)
@@ -47,7 +47,7 @@ func TestTimeLimitOfACall(t *testing.T) {
 		began = time.Now()
 		_, err = kv.Get("key")
 		require.ErrorIs(t, err, kvdb.ErrClosed)
-		require.Equal(t, time.Second, time.Since(began), "the instance's life")
+		require.Equal(t, time.Second, time.Since(began), "the call ends with the instance")
 	})
 }
 
@@ -84,7 +84,7 @@ func TestCloseWaitsForCallbacks(t *testing.T) {
 		require.Equal(t, 1, f.closed)
 		close(release)
 		synctest.Wait()
-		require.Equal(t, []error{kvdb.ErrWatchStopped}, ends, "and the second event is not delivered")
+		require.Equal(t, []error{kvdb.ErrWatchStopped}, ends, "the second event is not delivered")
 		require.Equal(t, 1, stream.closed)
 	})
 }
@@ -110,7 +110,7 @@ func TestWatchWhoseCallbackExits(t *testing.T) {
 	})
 }
 
-// A stream that breaks ends its watch with one of the two errors that programs know.
+// The error of a stream ends its watch with one of the two errors for watches.
 func TestStreamThatBreaks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stream := &fakeStream{events: make(chan []*kvdb.KVPair)}
@@ -131,7 +131,7 @@ func TestStreamThatBreaks(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []error{kvdb.ErrWatchStopped}, calls)
 		require.Equal(t, 1, stream.closed)
-		require.Error(t, stream.ctx.Err(), "what the watch held is released")
+		require.Error(t, stream.ctx.Err(), "the context of the stream has ended")
 		require.NoError(t, kv.Close())
 
 		f.watch = func(context.Context, driver.WatchRequest) (driver.Stream, error) { return nil, errors.New("no") }
@@ -177,7 +177,7 @@ func TestRefusedDomain(t *testing.T) {
 	require.Equal(t, 1, f.closed)
 }
 
-// counted is a context that counts the functions that wait for its end.
+// counted is a context that counts the functions registered for its end.
 type counted struct {
 	context.Context
 	done    chan struct{} // never closed
@@ -188,7 +188,7 @@ func newCounted() *counted { return &counted{Context: context.Background(), done
 
 func (c *counted) Done() <-chan struct{} { return c.done }
 
-// AfterFunc is what package context calls.
+// AfterFunc is called by package context.
 func (c *counted) AfterFunc(func()) func() bool {
 	c.waiting++
 	stopped := false
@@ -201,7 +201,7 @@ func (c *counted) AfterFunc(func()) func() bool {
 	}
 }
 
-// After a call through a view no function waits for the contexts that it obeyed.
+// After a call through a view no function is registered with the view's contexts.
 func TestCallsAreForgotten(t *testing.T) {
 	for _, limit := range []time.Duration{0, time.Minute} {
 		f := &fake{profile: driver.Profile{OpTimeout: limit}}
@@ -253,7 +253,7 @@ func TestPagesOfOneMoment(t *testing.T) {
 }
 
 // A watch that starts while Close runs fails, and its stream is closed.
-func TestWatchMeetsClose(t *testing.T) {
+func TestWatchDuringClose(t *testing.T) {
 	stream := &fakeStream{}
 	f := &fake{}
 	kv := open(t, f, nil)
@@ -267,7 +267,8 @@ func TestWatchMeetsClose(t *testing.T) {
 	require.Error(t, stream.ctx.Err())
 }
 
-// Indexes that no pair can have reach the store as NoIndex, which fits a signed integer.
+// Indexes that no pair can have are passed to the store as NoIndex, which fits a signed
+// integer.
 func TestImpossibleIndexes(t *testing.T) {
 	f := &fake{}
 	kv := open(t, f, nil)
@@ -314,7 +315,7 @@ func (a *administered) RevokeAccess(_ context.Context, user string, _ kvdb.Permi
 	return nil
 }
 
-// Access is granted and revoked for keys with the domain in front.
+// Access is granted and revoked for keys that include the domain.
 func TestAccessIsToTheDomain(t *testing.T) {
 	store := &administered{fake: &fake{}}
 	kv := open(t, store, nil)
@@ -327,7 +328,7 @@ func TestAccessIsToTheDomain(t *testing.T) {
 	require.NoError(t, kv.Close())
 }
 
-// A TTL that overflows time.Duration is refused, and no other.
+// Only a TTL that overflows time.Duration is refused.
 func TestTTLBeyondTime(t *testing.T) {
 	kv := open(t, &fake{}, nil)
 	for _, ttl := range []uint64{1<<63/1_000_000_000 + 1, 1 << 55, 1<<64 - 1} {

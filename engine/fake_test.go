@@ -11,8 +11,8 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// fake is a store whose methods call functions that a test sets. A method without one
-// must not be called.
+// fake is a store whose methods call functions that a test sets. A method whose function is
+// not set must not be called.
 type fake struct {
 	driver.Store
 	profile driver.Profile
@@ -49,7 +49,7 @@ func open(t *testing.T, store driver.Store, cb kvdb.FatalErrorCB) *view {
 	return kv.(*view)
 }
 
-// fakeLease is a lease that a test can lose.
+// fakeLease is a lease that a test can mark as lost.
 type fakeLease struct {
 	lost     chan struct{}
 	release  func() error
@@ -67,7 +67,7 @@ func (l *fakeLease) Release(context.Context) error {
 	return l.release()
 }
 
-// fakeStream is a watch's stream that a test feeds.
+// fakeStream is a stream whose events a test sends.
 type fakeStream struct {
 	ctx    context.Context
 	events chan []*kvdb.KVPair

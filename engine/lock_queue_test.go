@@ -28,7 +28,7 @@ func TestLockQueueIsInOrder(t *testing.T) {
 		}
 		entered, err = queue.enter(t.Context(), "other", time.Hour)
 		require.NoError(t, err)
-		require.True(t, entered, "another key")
+		require.True(t, entered, "another key has its own queue")
 		queue.leave("other")
 		require.Empty(t, order)
 		queue.leave("key")
@@ -39,7 +39,7 @@ func TestLockQueueIsInOrder(t *testing.T) {
 }
 
 // A waiter that gives up is passed over, even if its turn comes at that moment.
-func TestLockQueuePassesOverWhoGivesUp(t *testing.T) {
+func TestLockQueueSkipsWaitersThatGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		queue := lockQueue{waiting: map[string][]chan struct{}{}}
 		_, err := queue.enter(t.Context(), "key", time.Hour)
@@ -72,8 +72,8 @@ func TestLockQueuePassesOverWhoGivesUp(t *testing.T) {
 		queue.leave("key")
 		require.Empty(t, queue.waiting)
 
-		// A turn that comes together with the end of the wait is passed on or
-		// taken, and never lost.
+		// A turn that comes at the same time as the end of the wait is taken or passed on,
+		// not lost.
 		for i := range 100 {
 			_, err := queue.enter(t.Context(), "key", time.Hour)
 			require.NoError(t, err)
@@ -89,7 +89,7 @@ func TestLockQueuePassesOverWhoGivesUp(t *testing.T) {
 			if i%2 == 0 {
 				go cancel() // the turn comes first
 			} else {
-				cancel() // and here the end
+				cancel() // the end comes first
 			}
 			queue.leave("key")
 			<-over

@@ -45,7 +45,7 @@ func TestLostLock(t *testing.T) {
 		require.ErrorContains(t, report, "me")
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		require.Empty(t, fatal, "it is not held any more, and so not for too long")
+		require.Empty(t, fatal, "a lost lock does not exceed the hold limit")
 		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
 		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair), "again")
 		require.NoError(t, kv.Close())
@@ -66,14 +66,15 @@ func TestLockHeldForTooLongAndLost(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		require.Empty(t, fatal)
-		require.Zero(t, lease.released, "it stays held")
+		require.Zero(t, lease.released, "the lock is not released")
 		close(lease.lost)
 		require.ErrorIs(t, <-fatal, kvdb.ErrLockRefreshFailed)
 		require.NoError(t, kv.Close())
 	})
 }
 
-// After an Unlock that failed, Unlock is sent again; after one that succeeded it is not.
+// Unlock sends a request again after an Unlock that failed, and none after one that
+// succeeded.
 func TestUnlockAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lease := newFakeLease()
@@ -84,20 +85,19 @@ func TestUnlockAgain(t *testing.T) {
 		require.ErrorIs(t, kv.Unlock(pair), kvdb.ErrNoConnection)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		require.Empty(t, fatal, "it is given up")
+		require.Empty(t, fatal, "a lock whose Unlock failed does not exceed the hold limit")
 		lease.release = func() error { return nil }
 		require.NoError(t, kv.Unlock(pair))
 		require.NoError(t, kv.Unlock(pair))
 		require.Equal(t, 2, lease.released)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		require.Empty(t, fatal, "it is held no more")
+		require.Empty(t, fatal, "a released lock does not exceed the hold limit")
 		require.NoError(t, kv.Close())
 	})
 }
 
-// If Unlock fails and the lock is lost afterwards, that is not reported, because the
-// caller has given the lock up.
+// A loss after a failed Unlock is not reported, because the caller has given up the lock.
 func TestLostAfterUnlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lease := newFakeLease()
@@ -130,8 +130,7 @@ func TestUnlockOfAnotherInstance(t *testing.T) {
 	require.NoError(t, other.Close())
 }
 
-// Only one of the callers that wait for a key waits in the store, with the time that it
-// has left.
+// Only one of the callers that wait for a key waits in the store, for its remaining time.
 func TestOneWaiterInTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var waiting atomic.Int32
@@ -173,8 +172,8 @@ func TestOneWaiterInTheStore(t *testing.T) {
 	})
 }
 
-// The error of a lock that is not obtained names its owner, or says that it is not known.
-func TestOwnerNotFoundOut(t *testing.T) {
+// The error of a lock that is not obtained says that its owner is not known.
+func TestUnknownOwner(t *testing.T) {
 	f := &fake{lock: func(context.Context, string, string, time.Duration) (driver.Lease, error) {
 		return nil, &driver.HeldError{}
 	}}
@@ -186,8 +185,8 @@ func TestOwnerNotFoundOut(t *testing.T) {
 	require.NoError(t, kv.Close())
 }
 
-// A lock that is lost is reported once, also if its holder calls Unlock or Close as soon
-// as Lost is closed.
+// A lost lock is reported once, even if its holder calls Unlock or Close as soon as Lost is
+// closed.
 func TestLostLockIsReportedWhateverComesNext(t *testing.T) {
 	for range 200 { // a select with several ready cases takes any of them
 		for name, next := range map[string]func(kv *view, pair *kvdb.KVPair) error{
@@ -284,7 +283,7 @@ func TestUnlockWhileAnotherRuns(t *testing.T) {
 	case err := <-second:
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	case <-time.After(20 * time.Second):
-		t.Error("Unlock does not return")
+		t.Error("Unlock did not return")
 	}
 	close(end)
 	require.NoError(t, <-first)

@@ -13,15 +13,15 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// remote is a store that is a client of a server, like the network stores. Of the
-// optional interfaces it has snapshots only.
+// remote is a store that is a client of a server, like the network stores. The only
+// optional interface that it implements is driver.Snapshotter.
 type remote struct {
 	*server
 	profile driver.Profile
-	// folded means that a watch gets several updates of one key as one, and does not
-	// get past deletions.
+	// folded means that a watch may get several updates of one key as one event, and gets
+	// no deletions that precede it.
 	folded bool
-	// lockSharesKey means that a key has either a lock or a value.
+	// lockSharesKey means that a key has a lock or a value, not both.
 	lockSharesKey bool
 
 	session interface { // protected by the server's mu
@@ -202,8 +202,8 @@ func (r *remote) Watch(ctx context.Context, request driver.WatchRequest) (driver
 	return s, err
 }
 
-// changedSince returns the latest state of the keys that changed since the index of a
-// watch. The caller holds the server's mu.
+// changedSince returns an event for each key that changed after the index of a watch, with
+// its latest state. The caller holds the server's mu.
 func (r *remote) changedSince(request driver.WatchRequest) (events []*kvdb.KVPair) {
 	r.tree.Scan(request.Key, "", func(key string, record *tree.Record) bool {
 		if record.Modified > request.After && (request.Prefix || key == request.Key) {
@@ -220,7 +220,7 @@ func (r *remote) changedSince(request driver.WatchRequest) (events []*kvdb.KVPai
 	return events
 }
 
-// stream is a watch over the network. It gets nothing during an outage.
+// stream is a watch over the network. It gets no events during an outage.
 type stream struct {
 	driver.Stream
 	remote *remote
@@ -259,7 +259,7 @@ func (s *stream) Next() ([]*kvdb.KVPair, error) {
 	return received, nil
 }
 
-// fold makes one event of a write and the updates that follow it.
+// fold replaces a write and the updates that follow it by one event.
 func fold(events []*kvdb.KVPair) (folded []*kvdb.KVPair) {
 	last := map[string]*kvdb.KVPair{}
 	for _, event := range events {
@@ -307,7 +307,7 @@ func foldPrefix(prefix string) (string, error) {
 	return folded, err
 }
 
-// transactor is a remote with transactions and a history that can be cut.
+// transactor is a remote with transactions and a history that can be compacted.
 type transactor struct{ *remote }
 
 func (t *transactor) Compact(ctx context.Context, index uint64) error {

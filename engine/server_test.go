@@ -21,7 +21,7 @@ const (
 	watchLimit = 4 * time.Second
 )
 
-// server simulates a cluster of three members in this process, which serves while two of
+// server simulates, in this process, a cluster of three members that serves while two of
 // them are up. It is a test.Server.
 type server struct {
 	locks *locktable.Table
@@ -30,11 +30,11 @@ type server struct {
 	mu      sync.Mutex // protects the fields below
 	tree    *tree.Tree
 	index   uint64
-	members [3]func() // what ends its outage; nil: it serves
+	members [3]func() // ends the outage of a member; nil if it serves
 	serving chan struct{}
 	// mute means that requests are executed but not answered.
 	mute    bool
-	timers  []*time.Timer // stop when the outage ends
+	timers  []*time.Timer // stopped when the outage ends
 	clients map[*remote]struct{}
 }
 
@@ -42,7 +42,7 @@ func newServer() *server {
 	s := &server{
 		locks: locktable.New(), log: eventlog.New(math.MaxInt, 0), tree: tree.New(),
 		serving: make(chan struct{}), clients: map[*remote]struct{}{},
-		index: 1, // not 0, because a watch from now on asks for the events after index
+		index: 1, // not 0, because a watch of the events from now on asks for those after index
 	}
 	close(s.serving)
 	return s
@@ -125,8 +125,8 @@ func (s *server) bump(context.Context) (uint64, error) {
 	return s.index, nil
 }
 
-// reach waits until the server serves. If it serves already, the time limits do not
-// count, so that a busy machine does not look like an outage.
+// reach waits until the server serves. If it already serves, reach ignores the time limits,
+// so that a busy machine does not look like an outage.
 func (s *server) reach(ctx context.Context) error {
 	s.mu.Lock()
 	serving := s.serving
@@ -144,14 +144,14 @@ func (s *server) reach(ctx context.Context) error {
 	}
 }
 
-// write runs f as one step. A mute server runs it too.
+// write runs f atomically. A mute server runs it too.
 func (s *server) write(ctx context.Context, f func() error) error {
 	s.mu.Lock()
 	if s.mute && ctx.Err() == nil {
 		err := f()
 		s.mu.Unlock()
 		<-ctx.Done()
-		if err != nil { // it had no effect
+		if err != nil { // the write had no effect
 			return driver.NotReached(ctx, nil)
 		}
 		return fmt.Errorf("%w: %w", kvdb.ErrUnknownOutcome, driver.WithCause(ctx, nil))

@@ -14,8 +14,8 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// The index of a snapshot of a snapshot is larger than that of each of its pairs,
-// also of one that was put.
+// The index of a snapshot of a snapshot is larger than that of each of its pairs, including
+// those of SnapPut.
 func TestSnapshotOfASnapshot(t *testing.T) {
 	for _, modified := range []uint64{6, 7, 8} {
 		store := &snapshotStore{tree: tree.New(), index: 7}
@@ -29,7 +29,7 @@ func TestSnapshotOfASnapshot(t *testing.T) {
 	}
 }
 
-// snapshotting is a fake that remembers what a snapshot was asked of.
+// snapshotting is a fake that records the prefixes of a snapshot.
 type snapshotting struct {
 	*fake
 	prefixes []string
@@ -50,7 +50,7 @@ func TestSnapshotOfOverlappingPrefixes(t *testing.T) {
 	require.NoError(t, kv.Close())
 }
 
-// The pair that SnapPut returns is the caller's.
+// The caller may change the pair that SnapPut returns.
 func TestSnapPutReturnsACopy(t *testing.T) {
 	kv := open(t, &snapshotStore{tree: tree.New()}, nil)
 	given := &kvdb.KVPair{Key: "key", Value: []byte("value")}
@@ -61,7 +61,7 @@ func TestSnapPutReturnsACopy(t *testing.T) {
 	require.NoError(t, kv.Close())
 }
 
-// A snapshot has the pairs as the store gave them, with the TTLs that were left.
+// A snapshot has the pairs of the store, with their remaining TTLs.
 func TestSnapshotOfPairs(t *testing.T) {
 	pairs := kvdb.KVPairs{
 		{Key: "domain/b", Value: []byte("1"), CreatedIndex: 1, ModifiedIndex: 3, KVDBIndex: 5, TTL: math.MaxInt64},
@@ -81,7 +81,7 @@ func TestSnapshotOfPairs(t *testing.T) {
 	require.Equal(t, kvdb.ErrNotSupported, err)
 }
 
-// snapshotOf is a fake that has a snapshot of these pairs.
+// snapshotOf returns a fake whose snapshot has these pairs.
 func snapshotOf(pairs kvdb.KVPairs) driver.Store {
 	return struct {
 		*fake
@@ -95,7 +95,7 @@ func (f fixed) Snapshot(context.Context, []string, bool) (kvdb.KVPairs, uint64, 
 	return kvdb.KVPairs(f), 9, nil
 }
 
-// changing is a store in a tree that a write comes to after each first page.
+// changing is a snapshotStore that is written to after each List.
 type changing struct{ *snapshotStore }
 
 func (c changing) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
@@ -105,8 +105,8 @@ func (c changing) List(ctx context.Context, prefix string, o driver.ListOptions)
 	return page, err
 }
 
-// The first page of an enumeration is of the same moment as the others, also when
-// the store changes before it is copied.
+// All pages of an enumeration show the same state, even if the store changes between the
+// first page and the copy for the others.
 func TestPagesOfAStoreThatChanges(t *testing.T) {
 	store := changing{&snapshotStore{tree: tree.New()}}
 	for i := range 3 {

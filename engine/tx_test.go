@@ -55,12 +55,12 @@ func TestTransactionWithTooManyGuards(t *testing.T) {
 		require.ErrorIs(t, err, kvdb.ErrTooLarge)
 		require.ErrorContains(t, err, "3")
 	}
-	require.Equal(t, kvdb.ErrIllegal, tx.Prepare(), "a Commit that fails is the end too")
+	require.Equal(t, kvdb.ErrIllegal, tx.Prepare(), "a Commit that fails also ends the transaction")
 	require.Equal(t, kvdb.ErrIllegal, tx.Abort())
 	require.NoError(t, kv.Close())
 }
 
-// A transaction whose lock is lost is not sent.
+// A transaction whose lock is lost is not sent to the store.
 func TestTransactionWithALostGuard(t *testing.T) {
 	lease := newFakeLease()
 	f := &fake{}
@@ -76,7 +76,7 @@ func TestTransactionWithALostGuard(t *testing.T) {
 	require.NoError(t, kv.Close())
 }
 
-// The last write to a key in a transaction is the one that counts, its TTL too.
+// The last write to a key in a transaction replaces the earlier ones, including their TTL.
 func TestTransactionReplacesTTL(t *testing.T) {
 	kv := open(t, &fake{}, nil)
 	tx, err := kv.TxNew()

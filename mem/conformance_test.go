@@ -8,7 +8,7 @@ import (
 	"github.com/portworx/kvdb/test"
 )
 
-// traits are what is documented of this backend.
+// traits are the documented traits of this backend.
 var traits = test.Traits{
 	PrivateStore:       true,
 	ExistingPair:       true,

@@ -12,8 +12,7 @@ import (
 	"github.com/portworx/kvdb/mem"
 )
 
-// reference is what a store is meant to be: keys to values. What it is asked for
-// takes a look at every key.
+// reference is a model of a store: it maps keys to values, and each read visits every key.
 type reference map[string]string
 
 func (r reference) keys(match func(key string) bool) []string {
@@ -74,8 +73,8 @@ func keysOf(t *testing.T, pairs kvdb.KVPairs, want reference) []string {
 	return keys
 }
 
-// Any domain, key, prefix and separator means what the documentation says, and
-// none is a panic.
+// Any domain, key, prefix and separator has its documented meaning, and none causes a
+// panic.
 func FuzzKeys(f *testing.F) {
 	f.Add("domain", "a", "a/b", "a/_b", "ab", "a", "/", false)
 	f.Add("", "/", "//", "_", "a//b/", "", "", true)
@@ -110,7 +109,7 @@ func FuzzKeys(f *testing.F) {
 	})
 }
 
-// requireAgree compares all that reads return.
+// requireAgree compares the results of all reads.
 func requireAgree(t *testing.T, kv kvdb.Kvdb, want reference, prefix, sep string) {
 	t.Helper()
 	for key, value := range want {
@@ -150,8 +149,7 @@ func requireAgree(t *testing.T, kv kvdb.Kvdb, want reference, prefix, sep string
 	require.Equal(t, want.keys(func(string) bool { return true }), keysOf(t, pairs, want))
 }
 
-// requireWatched compares the history with what was written, each key once or
-// more.
+// requireWatched compares the history with the keys that were written, each at least once.
 func requireWatched(t *testing.T, kv kvdb.Kvdb, domain string, want reference) {
 	t.Helper()
 	if domain != "" && !strings.HasSuffix(domain, "/") {

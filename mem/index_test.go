@@ -11,8 +11,8 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// Each key that one call changes has an index and an event of its own, in one
-// run; a watch resumed from any of them gets the rest.
+// Each key that one call changes has its own index and event. The indexes are consecutive,
+// and a watch resumed from any of them gets the rest.
 func TestEachKeyOfACallHasAnIndex(t *testing.T) {
 	inBubble(t, func(t *testing.T, kv kvdb.Kvdb) {
 		watch := record(t, kv, "")
@@ -25,8 +25,8 @@ func TestEachKeyOfACallHasAnIndex(t *testing.T) {
 		require.NoError(t, tx.Commit())
 		require.NoError(t, kv.DeleteTree("tree"))
 		want := []string{
-			"1 tree/c 2", "2 tree/a 2", "3 tree/b 2", // KVCreate, as they were put
-			"4 tree/a 8", "5 tree/b 8", "6 tree/c 8", // KVDelete, in order
+			"1 tree/c 2", "2 tree/a 2", "3 tree/b 2", // KVCreate, in the order of the puts
+			"4 tree/a 8", "5 tree/b 8", "6 tree/c 8", // KVDelete, in the order of the keys
 		}
 		short := func(events []kvdb.KVPair) (all []string) {
 			for _, e := range events {
@@ -50,7 +50,7 @@ func TestEachKeyOfACallHasAnIndex(t *testing.T) {
 	})
 }
 
-// The created index stays while the key lives, the modified index grows.
+// The created index stays the same while the key exists, and the modified index grows.
 func TestIndexesOfAKey(t *testing.T) {
 	kv := open(t, nil)
 	require.Equal(t, uint64(1), put(t, kv, "key", "value").CreatedIndex)
@@ -68,7 +68,7 @@ func TestIndexesOfAKey(t *testing.T) {
 	require.Equal(t, uint64(5), get(t, kv, "other").KVDBIndex)
 }
 
-// No reader sees a part of a transaction, or of a DeleteTree.
+// No reader sees part of a transaction or of a DeleteTree.
 func TestCallsAreAtomic(t *testing.T) {
 	for name, options := range modes {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestCallsAreAtomic(t *testing.T) {
 			})
 			whole := func(n int, err error) {
 				if err != nil || n != 0 && n != keys {
-					t.Errorf("a part was seen: %d of %d, %v", n, keys, err)
+					t.Errorf("a reader saw a part: %d of %d, %v", n, keys, err)
 				}
 			}
 			for _, read := range []func(){
@@ -137,9 +137,9 @@ func TestCallsAreAtomic(t *testing.T) {
 	}
 }
 
-// A watch from a consistent snapshot's index delivers what came later, all of it
-// and nothing else, while others write.
-func TestSnapshotAndWatchMeet(t *testing.T) {
+// A watch from the index of a consistent snapshot delivers exactly the later changes,
+// during concurrent writes.
+func TestWatchFromSnapshot(t *testing.T) {
 	for name, options := range modes {
 		t.Run(name, func(t *testing.T) {
 			kv := open(t, options)
@@ -184,7 +184,7 @@ func TestSnapshotAndWatchMeet(t *testing.T) {
 	}
 }
 
-// replica follows a store.
+// replica is a copy of a store that a watch keeps current.
 type replica struct {
 	values map[string]string
 	done   chan struct{} // closed at the key "end"
@@ -201,7 +201,7 @@ func (r *replica) apply(_ string, _ interface{}, pair *kvdb.KVPair, err error) e
 	return nil
 }
 
-// The option for the history says how far back a watch can go.
+// The option for the history bounds how far back a watch can start.
 func TestHistoryOption(t *testing.T) {
 	for limit, options := range map[int]map[string]string{
 		100: {"KvHistory": "100"}, 16384: nil,

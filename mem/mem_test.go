@@ -50,7 +50,7 @@ func TestBadOptions(t *testing.T) {
 	require.Equal(t, mem.ErrSnapWithInterfaceNotSupported, err)
 }
 
-// Presence switches an option on, but a value that says no is heard.
+// The presence of an option switches it on, unless its value is false.
 func TestOptionsOnByPresence(t *testing.T) {
 	for value, on := range map[string]bool{
 		"": true, "true": true, "1": true, "/some/path": true, "false": false, "0": false,

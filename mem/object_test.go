@@ -19,7 +19,7 @@ type volume struct {
 
 func take(v interface{}) interface{} { return v }
 
-// Callbacks get the very object that was put; all else sees its encoding.
+// Callbacks get the same object that was put; all other results have its encoding.
 func TestObjectsAreKept(t *testing.T) {
 	kv := open(t, modes["objects"])
 	v := &volume{"one", 1}
@@ -41,7 +41,7 @@ func TestObjectsAreKept(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, *v, decoded)
 
-	// Through a transaction, and in a snapshot, it is the same.
+	// The same holds for a transaction and a snapshot.
 	tx, err := kv.TxNew()
 	require.NoError(t, err)
 	w := &volume{"two", 2}
@@ -57,8 +57,8 @@ func TestObjectsAreKept(t *testing.T) {
 	}
 }
 
-// Reads, and comparisons of values, encode the object as it is then; events have
-// what was written.
+// Reads and comparisons of values encode the present state of the object; events have the
+// encoding at the time of the write.
 func TestObjectsAreEncodedWhenTheyAreRead(t *testing.T) {
 	kv := open(t, modes["objects"])
 	v := &volume{"one", 1}
@@ -152,8 +152,9 @@ func (c *counting) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]string{"Key": pair.Key})
 }
 
-// A read of an object that cannot be encoded any more is an error. It can be replaced.
-func TestObjectsThatCannotBeEncodedAnyMore(t *testing.T) {
+// A read of an object that can no longer be encoded returns an error, and the object can be
+// replaced.
+func TestObjectsThatCanNoLongerBeEncoded(t *testing.T) {
 	kv := open(t, modes["objects"])
 	object := map[string]interface{}{"a": 1}
 	put(t, kv, "dir/key", object)
@@ -193,7 +194,7 @@ func TestObjectsThatCannotBeEncodedAnyMore(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Of several that compare an object's value and replace it, one wins.
+// Of several concurrent calls that compare an object's value and replace it, one succeeds.
 func TestObjectsAreComparedInOneStep(t *testing.T) {
 	kv := open(t, modes["objects"])
 	put(t, kv, "key", 0)
@@ -227,7 +228,7 @@ func TestObjectsAreComparedInOneStep(t *testing.T) {
 	require.Equal(t, strconv.Itoa(callers*rounds), string(pair.Value))
 }
 
-// Without the option nothing of the caller's is kept.
+// Without the option the store keeps no memory of the caller.
 func TestBytesAreCopied(t *testing.T) {
 	for _, size := range []int{1, 127, 128, 129, 5000} {
 		kv := open(t, nil)
@@ -249,7 +250,7 @@ func TestBytesAreCopied(t *testing.T) {
 		pairs, err := kv.Enumerate("")
 		require.NoError(t, err)
 		_ = append(pairs[0].Value, "XYZ"...)
-		require.Equal(t, "second", string(pairs[1].Value), "values of one result are apart")
+		require.Equal(t, "second", string(pairs[1].Value), "values of one result do not overlap")
 	}
 }
 

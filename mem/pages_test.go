@@ -10,7 +10,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// All pages of one enumeration are the state at the first one.
+// All pages of an enumeration show the state at the first page.
 func TestPagesAreOneMoment(t *testing.T) {
 	for name, options := range modes {
 		t.Run(name, func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestPagesAreOneMoment(t *testing.T) {
 
 			pairs, err := kv.Enumerate("dir/")
 			require.NoError(t, err)
-			require.Len(t, pairs, 2, "what was written meanwhile is in the store")
+			require.Len(t, pairs, 2, "the store has the writes made meanwhile")
 		})
 	}
 }

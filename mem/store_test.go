@@ -15,8 +15,8 @@ import (
 	"github.com/portworx/kvdb/engine"
 )
 
-// Reads do not rely on the timer being on time.
-func TestReadsReapByThemselves(t *testing.T) {
+// Reads do not depend on the timer.
+func TestReadsHideExpiredKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(10)
 		ctx := t.Context()
@@ -33,8 +33,8 @@ func TestReadsReapByThemselves(t *testing.T) {
 	})
 }
 
-// The earliest expiry has the timer, whatever comes and goes.
-func TestTimerIsArmedForTheEarliest(t *testing.T) {
+// The timer is set to the earliest expiry, whatever is written and deleted.
+func TestTimerIsSetToTheEarliest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(10)
 		write := func(key string, ttl time.Duration) {
@@ -63,7 +63,7 @@ func TestTimerIsArmedForTheEarliest(t *testing.T) {
 	})
 }
 
-// A store that nobody uses any more is garbage, though it was never closed.
+// An unused store is collected as garbage, even if it was not closed.
 func TestUnclosedInstanceIsCollected(t *testing.T) {
 	collected := make(chan struct{})
 	func() {
@@ -83,13 +83,13 @@ func TestUnclosedInstanceIsCollected(t *testing.T) {
 		case <-collected:
 			return
 		case <-deadline:
-			t.Fatal("something keeps the store alive")
+			t.Fatal("the store is still reachable")
 		case <-time.After(time.Millisecond):
 		}
 	}
 }
 
-// The engine refuses calls after Close; one that is running already is safe.
+// The engine refuses calls after Close; a call that is already running is safe.
 func TestCallsAfterClose(t *testing.T) {
 	s := &objectStore{newStore(10)}
 	ctx := context.Background()
@@ -123,7 +123,7 @@ func TestCallsAfterClose(t *testing.T) {
 	}
 }
 
-// What a scan has found keeps no record alive when it is given back.
+// The buffer of a scan keeps no reference to records when it is returned to the pool.
 func TestPooledResultsAreEmpty(t *testing.T) {
 	s := newStore(10)
 	for _, key := range []string{"a", "b", "c"} {
@@ -143,7 +143,7 @@ func TestPooledResultsAreEmpty(t *testing.T) {
 	require.False(t, found.more)
 }
 
-// Nobody waits while the pairs of a snapshot are selected.
+// Other calls do not wait while the pairs of a snapshot are selected.
 func TestSnapshotOfPrefixBlocksNobody(t *testing.T) {
 	s := newStore(10)
 	for i := range 50_000 {
@@ -171,7 +171,7 @@ func TestSnapshotOfPrefixBlocksNobody(t *testing.T) {
 			}
 		}
 	}
-	for range 20 { // whoever has the lock may lose the processor
+	for range 20 { // the goroutine that holds the lock may be descheduled
 		if blocked() < 1000 {
 			return
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/portworx/kvdb/mem"
 )
 
-// inBubble runs f with both kinds of store and a clock that is exact.
+// inBubble runs f with both kinds of store in a synctest bubble, whose clock is exact.
 func inBubble(t *testing.T, f func(t *testing.T, kv kvdb.Kvdb)) {
 	for name, options := range modes {
 		t.Run(name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func (r *recorder) add(pair *kvdb.KVPair) {
 	r.events = append(r.events, *pair)
 }
 
-// all returns the events that can have arrived by now, in a bubble.
+// all returns the events so far. It must be called in a synctest bubble.
 func (r *recorder) all() []kvdb.KVPair {
 	synctest.Wait()
 	r.mu.Lock()
@@ -72,8 +72,8 @@ func record(t testing.TB, kv kvdb.Kvdb, prefix string) *recorder {
 	return r
 }
 
-// A key is there until its TTL is over and never after, and goes with an event
-// of its own at that moment.
+// A key exists exactly until the end of its TTL, and its expiry has its own event at that
+// time.
 func TestExpiryIsExact(t *testing.T) {
 	inBubble(t, func(t *testing.T, kv kvdb.Kvdb) {
 		watch := record(t, kv, "")
@@ -97,8 +97,8 @@ func TestExpiryIsExact(t *testing.T) {
 	})
 }
 
-// A pair that was read has the seconds, rounded up, that are left. In a snapshot
-// and on later pages it is what was left when they were taken.
+// A pair that was read has the remaining seconds, rounded up. Pairs of a snapshot and of
+// later pages have those at the time of the copy.
 func TestTTLOfPairsRead(t *testing.T) {
 	inBubble(t, func(t *testing.T, kv kvdb.Kvdb) {
 		put(t, kv, "a", "value")
@@ -144,7 +144,7 @@ func TestTTLOfPairsRead(t *testing.T) {
 	})
 }
 
-// SnapPut keeps the TTL that a pair carries.
+// SnapPut keeps the TTL of the pair.
 func TestTTLOfSnapPut(t *testing.T) {
 	kv := open(t, map[string]string{mem.KvSnap: ""})
 	for i, c := range []struct{ given, want int64 }{{0, 0}, {-1, 0}, {17, 17}, {math.MaxInt64, math.MaxInt64 / int64(time.Second)}} {
@@ -164,8 +164,8 @@ func ttls(pairs kvdb.KVPairs) (ttls []int64) {
 	return ttls
 }
 
-// At the very moment of the expiry, and whatever comes first then, a call or the
-// timer, no call sees the key, and the event comes once.
+// At the time of the expiry no call sees the key, whether a call or the timer runs first,
+// and there is one event.
 func TestNoCallSeesWhatHasExpired(t *testing.T) {
 	key := "dir/key"
 	calls := map[string]func(t *testing.T, kv kvdb.Kvdb){
@@ -246,7 +246,7 @@ func TestNoCallSeesWhatHasExpired(t *testing.T) {
 	}
 }
 
-// What a transaction has read and has expired since is a conflict.
+// A transaction conflicts with the expiry of a key that it has read.
 func TestExpiryConflictsWithTx(t *testing.T) {
 	inBubble(t, func(t *testing.T, kv kvdb.Kvdb) {
 		putTTL(t, kv, "key", 1)
@@ -262,8 +262,8 @@ func TestExpiryConflictsWithTx(t *testing.T) {
 	})
 }
 
-// A later write's TTL replaces the earlier one; none takes it away; a delete
-// ends it.
+// The TTL of a later write replaces the earlier one, a write without a TTL removes it, and
+// so does a delete.
 func TestLaterWriteReplacesTTL(t *testing.T) {
 	inBubble(t, func(t *testing.T, kv kvdb.Kvdb) {
 		for key, again := range map[string]uint64{"longer": 20, "shorter": 5, "none": 0, "same": 10} {
@@ -297,14 +297,14 @@ func TestLaterWriteReplacesTTL(t *testing.T) {
 	})
 }
 
-// Many TTLs in random order: each ends in its second, and the events come in the
-// order of time.
+// Of many TTLs in random order, each ends at its time, and the events come in the order of
+// time.
 func TestManyTTLs(t *testing.T) {
 	inBubble(t, func(t *testing.T, kv kvdb.Kvdb) {
 		began := time.Now()
 		ends := map[string]time.Duration{}
 		for i := range 2000 {
-			key := fmt.Sprint(i % 500) // each is overwritten several times
+			key := fmt.Sprint(i % 500) // each key is overwritten several times
 			seconds := rand.Uint64N(1000) + 1
 			putTTL(t, kv, key, seconds)
 			ends[key] = time.Since(began) + time.Duration(seconds)*time.Second
@@ -351,7 +351,7 @@ func TestLongestTTL(t *testing.T) {
 	})
 }
 
-// An expiry that is still to come when the instance is closed is not delivered.
+// A watch does not get an expiry that is due after Close.
 func TestCloseStopsExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kv := open(t, nil)

@@ -12,7 +12,7 @@ import (
 )
 
 var largeSize = flag.Int("kvdb.keys", 100_000,
-	"the size at which TestWorkDoesNotDependOnSize compares; 1000000 is what is promised")
+	"keys in the large store of TestWorkDoesNotDependOnSize; the documentation promises 1000000")
 
 const perDir = 100 // keys in a directory
 
@@ -36,7 +36,7 @@ func filled(t *testing.T, keys []string) kvdb.Kvdb {
 	return kv
 }
 
-// What a call allocates is bounded, and the same in a small and in a large store.
+// The allocations of a call are bounded, and the same in a small and in a large store.
 func TestWorkDoesNotDependOnSize(t *testing.T) {
 	for _, size := range []int{1_000, *largeSize} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
@@ -44,17 +44,18 @@ func TestWorkDoesNotDependOnSize(t *testing.T) {
 			kv := filled(t, keys)
 			key, dir := keys[size/2], keys[size/2][:len("dir/00000")]
 
-			// One is the copy of a value larger than those that are kept with
-			// their pair.
+			// The one allocation is the copy of a value that is too large to be kept with
+			// its pair.
 			_, err := kv.Put("large", make([]byte, 1000), 0)
 			require.NoError(t, err)
 			for key, most := range map[string]float64{key: 1, "large": 2} {
 				requireAllocations(t, most, func() error { _, err := kv.Get(key); return err })
 			}
-			// The caller's slice becomes an interface, the pair that comes back,
-			// the record; history is allocated a piece at a time.
+			// The allocations are the interface of the caller's slice, the returned pair
+			// and the record. The history is allocated in chunks.
 			requireAllocations(t, 3, func() error { _, err := kv.Put(key, someValue, 0); return err })
-			// A slab of pairs, one of values, the pointers, the visitor.
+			// The allocations are a slab of pairs, a slab of values, the pointers and the
+			// visitor.
 			requireAllocations(t, 4, func() error {
 				pairs, err := kv.Enumerate(dir + "/")
 				return wantLen(len(pairs), perDir, err)
@@ -82,7 +83,7 @@ func wantLen(n, want int, err error) error {
 	return err
 }
 
-// The number of allocations of Enumerate does not grow with what it finds.
+// The number of allocations of Enumerate does not grow with the number of pairs.
 func TestAllocationsDoNotDependOnResult(t *testing.T) {
 	kv := filled(t, manyKeys(10_000))
 	for _, prefix := range []string{"none", "dir/00000/key-00", "dir/00000/", "dir/"} {
@@ -93,7 +94,7 @@ func TestAllocationsDoNotDependOnResult(t *testing.T) {
 func requireAllocations(t *testing.T, most float64, f func() error) {
 	t.Helper()
 	if raceEnabled {
-		return // the race detector makes pools lose things
+		return // the race detector makes pools drop elements
 	}
 	allocations := testing.AllocsPerRun(100, func() {
 		if err := f(); err != nil {
@@ -112,8 +113,8 @@ func requireBytes(t *testing.T, most uint64, f func() error) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, most)
 }
 
-// A write that nobody watches is not passed to anybody, however many watch
-// other keys: it allocates the same.
+// A write that no watch matches allocates the same, however many watches of other keys
+// there are.
 func TestWatchesElsewhereCostNothing(t *testing.T) {
 	for _, watches := range []int{0, 1000} {
 		kv := open(t, nil)

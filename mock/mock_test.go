@@ -22,7 +22,7 @@ var (
 	_ kvdb.Kvdb = (*ubermock.MockKvdb)(nil)
 )
 
-// The committed files are what go generate makes of the present interface.
+// The committed files are the output of go generate for the present interface.
 func TestCurrent(t *testing.T) {
 	for _, dir := range []string{".", "ubermock"} {
 		t.Run(dir, func(t *testing.T) {

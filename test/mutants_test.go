@@ -20,7 +20,7 @@ import (
 	"github.com/portworx/kvdb/test"
 )
 
-// sound is a backend that breaks no rule. Each mutant below breaks one.
+// sound is a backend that follows all rules. Each mutant below breaks one.
 type sound struct{ kvdb.Kvdb }
 
 func (s sound) Close() error { return kvdb.Close(s.Kvdb) }
@@ -65,7 +65,7 @@ func (m createInTwoSteps) Create(key string, value interface{}, ttl uint64) (*kv
 	if _, err := m.Get(key); err == nil {
 		return nil, kvdb.ErrExist
 	}
-	time.Sleep(time.Millisecond) // so that others write in between
+	time.Sleep(time.Millisecond) // so that other clients write meanwhile
 	return m.Put(key, value, ttl)
 }
 
@@ -226,7 +226,7 @@ func (m anyEnd) Get(key string) (*kvdb.KVPair, error) {
 	return pair, err
 }
 
-// mutants are named after the case that must fail.
+// mutants have the names of the cases that must fail.
 var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Reads/SeeEarlierWrites":      func(s sound) kvdb.Kvdb { return staleGet{s, map[string]*kvdb.KVPair{}} },
 	"Ownership/PairsReturned":     func(s sound) kvdb.Kvdb { return sharedPairs{s, &sync.Map{}} },
@@ -251,7 +251,7 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"":                            func(s sound) kvdb.Kvdb { return s },
 }
 
-const mutantVariable = "KVDB_TEST_MUTANT" // environment: the key in mutants
+const mutantVariable = "KVDB_TEST_MUTANT" // environment variable with a key of mutants
 
 // The suite fails on each mutant, in the case with its name. It runs in another process,
 // where it may fail.
@@ -275,7 +275,7 @@ func TestMutantsAreFound(t *testing.T) {
 func TestMutant(t *testing.T) {
 	name, run := os.LookupEnv(mutantVariable)
 	if !run {
-		t.Skip("for another process that TestMutantsAreFound starts")
+		t.Skip("runs in the process that TestMutantsAreFound starts")
 	}
 	test.Conformance(t, test.Harness{
 		Name: "mutant",

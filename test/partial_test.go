@@ -17,11 +17,11 @@ import (
 	"github.com/portworx/kvdb/test"
 )
 
-// partial is a store that refuses the calls of the parts in lacks.
+// partial is a store that refuses the calls of the parts that lacks declares.
 type partial struct {
 	kvdb.Kvdb
 	lacks test.Traits
-	// err is the error of a call that is refused.
+	// err is the error of a refused call.
 	err error
 }
 
@@ -122,8 +122,8 @@ func conform(t *testing.T, name string, p partial, declared test.Traits) {
 	})
 }
 
-// A store without locks, watches, snapshots or transactions passes when that is
-// declared: without each of them, without all, and without all but one.
+// A store without locks, watches, snapshots or transactions passes if it declares that. The
+// test tries stores without each part, without all, and with only one.
 func TestPartialStores(t *testing.T) {
 	for _, lacks := range []test.Traits{
 		{NoLocks: true}, {NoWatches: true}, {NoSnapshots: true}, {NoTx: true},
@@ -150,10 +150,10 @@ func partsOf(lacks test.Traits) (names []string) {
 	return names
 }
 
-const partialVariable = "KVDB_TEST_PARTIAL" // environment: a key in partials
+const partialVariable = "KVDB_TEST_PARTIAL" // environment variable with a key of partials
 
-// partials are stores that differ from their traits. They fail in the case that is named,
-// with a message that says what to do.
+// partials are stores that differ from their traits. The suite fails in the named case,
+// with a message that says what to declare.
 var partials = map[string]struct {
 	store      partial
 	declared   test.Traits
@@ -185,8 +185,8 @@ var partials = map[string]struct {
 		test.Traits{NoLocks: true}, "Locks/Pair", "must return kvdb.ErrNotSupported itself"},
 }
 
-// The message about a store that differs from its traits says what to declare. The suite
-// runs in another process, where it may fail.
+// For a store that differs from its traits, the message of the suite says what to declare.
+// The suite runs in another process, where it may fail.
 func TestPartialStoresMustBeDeclared(t *testing.T) {
 	for name, p := range partials {
 		t.Run(name, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestPartialStoresMustBeDeclared(t *testing.T) {
 			require.Error(t, err)
 			require.Contains(t, string(output), "--- FAIL: TestPartial/bare/"+p.fails)
 			require.Contains(t, strings.Join(strings.Fields(string(output)), " "), p.say)
-			require.NotContains(t, string(output), "a watch ", "there was none, or it is not the point")
+			require.NotContains(t, string(output), "a watch ", "the message must be about the traits, not about a watch")
 			require.NotContains(t, string(output), "panic")
 		})
 	}
@@ -206,7 +206,7 @@ func TestPartialStoresMustBeDeclared(t *testing.T) {
 func TestPartial(t *testing.T) {
 	p, run := partials[os.Getenv(partialVariable)]
 	if !run {
-		t.Skip("for another process that TestPartialStoresMustBeDeclared starts")
+		t.Skip("runs in the process that TestPartialStoresMustBeDeclared starts")
 	}
 	conform(t, "partial", p.store, p.declared)
 }

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The entry points of earlier releases work on a store without a server, with functions
+// The entry points of earlier releases work for a store without a server, with functions
 // that start and stop nothing.
 func TestEntryPoints(t *testing.T) {
 	running := false
@@ -34,10 +34,10 @@ func TestEntryPoints(t *testing.T) {
 	t.Run("RunWatch", func(t *testing.T) { test.RunWatch(withObjects, t, start, stop) })
 	t.Run("RunAuth", func(t *testing.T) { test.RunAuth(mem.New, t) })
 	t.Run("RunControllerTests", func(t *testing.T) { test.RunControllerTests(mem.New, t) })
-	require.False(t, running, "the server is stopped at the end")
+	require.False(t, running, "the server must be stopped at the end")
 }
 
-// Programs compile against these.
+// Programs use these names with these types.
 var (
 	_ func(kvdb.DatastoreInit, *testing.T, test.StartKvdb, test.StopKvdb) = test.Run
 	_ func(kvdb.DatastoreInit, *testing.T, test.StartKvdb, test.StopKvdb) = test.RunBasic

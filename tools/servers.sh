@@ -66,7 +66,7 @@ build_zookeeper() {
 	fi
 	offered=$(apt-cache show --no-all-versions zookeeper | awk '$1 == "Version:" { print $2 }')
 	[ "${offered%%-*}" = "$zookeeper_version" ] ||
-		die "this system's package of ZooKeeper is '${offered:-none}', the tests are made for $zookeeper_version"
+		die "this system's package of ZooKeeper is '${offered:-none}', the tests require $zookeeper_version"
 	mkdir "$1/packages"
 	(cd "$1/packages" && apt-get download -q -o APT::Sandbox::User=root "${zookeeper_packages[@]}" >&2)
 	local package

@@ -73,7 +73,7 @@ func TestLogLevels(t *testing.T) {
 	require.Empty(t, files)
 }
 
-// A log that is off formats nothing: it allocates nothing.
+// A log that is off formats nothing, so it allocates nothing.
 func TestLogOffAllocations(t *testing.T) {
 	store := &readOnly{pair: &kvdb.KVPair{Key: "key", ModifiedIndex: 12345}}
 	kv, err := NewLogWrapper(store, map[string]string{LogLevelOption: LogOff})
@@ -110,7 +110,7 @@ func TestLogConcurrently(t *testing.T) {
 	}
 }
 
-// The duration is that of the operation.
+// The line has the duration of the operation.
 func TestLogDuration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := ubermock.NewMockKvdb(gomock.NewController(t))

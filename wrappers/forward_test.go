@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// secret is a part of every value and password in the tests.
+// secret is part of every value and password in the tests.
 const secret = "the secret"
 
 // operations are the methods of kvdb.Kvdb, without those that stack wrappers.
@@ -85,8 +85,8 @@ func arguments(name string, method reflect.Type) []reflect.Value {
 	return args
 }
 
-// expect makes m expect one call with these arguments, and returns what it will
-// return: samples, and err for an error.
+// expect makes m expect one call with these arguments, and returns the results of that
+// call: samples, and err for an error.
 func expect(m *ubermock.MockKvdb, name string, method reflect.Type, args []reflect.Value, err error) []any {
 	matchers := []reflect.Value{}
 	for _, arg := range args {
@@ -118,11 +118,11 @@ func call(kv kvdb.Kvdb, name string, args []reflect.Value) []any {
 	return results
 }
 
-// errMocked is what the mocked store fails with.
+// errMocked is the error of the mocked store.
 var errMocked = errors.New("mocked failure")
 
-// logOf wraps kv with a log in a temporary folder. The function returned reads
-// its lines.
+// logOf wraps kv with a log in a temporary folder, and returns a function that reads its
+// lines.
 func logOf(t *testing.T, kv kvdb.Kvdb, options map[string]string) (kvdb.Kvdb, func() []string) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	all := map[string]string{kvdb.LogPathOption: path}

@@ -19,7 +19,7 @@ import (
 	"github.com/portworx/kvdb/mock/ubermock"
 )
 
-// openMem returns a store in memory that the test's end closes.
+// openMem returns a store in memory. It is closed at the end of the test.
 func openMem(t testing.TB, options map[string]string) kvdb.Kvdb {
 	kv, err := kvdb.New(mem.Name, "domain", nil, options, nil)
 	require.NoError(t, err)
@@ -27,15 +27,15 @@ func openMem(t testing.TB, options map[string]string) kvdb.Kvdb {
 	return kv
 }
 
-// quiet are the operations that write no line: they read or change a setting
-// of the instance and ask the store nothing.
+// quiet has the operations that write no line, because they only read or change a setting
+// of the instance.
 var quiet = map[string]bool{
 	"String": true, "Capabilities": true, "GetEndpoints": true, "SetFatalCb": true,
 	"SetLockHoldDuration": true, "GetLockTryDuration": true, "GetLockHoldDuration": true,
 }
 
-// Every operation goes to the store as it is, comes back as it is, and writes
-// its line, which has no value and no password.
+// Every operation passes its arguments and results unchanged, and writes one line, which
+// has no value and no password.
 func TestLogForwards(t *testing.T) {
 	for name, method := range operations() {
 		for _, fails := range []error{nil, errMocked} {
@@ -68,7 +68,7 @@ func TestLogForwards(t *testing.T) {
 					return
 				}
 				if in := method.In(0); in == reflect.TypeFor[string]() || in == reflect.TypeFor[*kvdb.KVPair]() {
-					require.Contains(t, line, `="text0"`, "what the operation is about")
+					require.Contains(t, line, `="text0"`, "the key or other subject of the operation")
 				}
 				if method.NumOut() > 0 && method.Out(0) == reflect.TypeFor[*kvdb.KVPair]() {
 					require.Contains(t, line, ` created=101 modified=102 index=103 `)
@@ -126,7 +126,7 @@ func TestLogErrorsThatQuote(t *testing.T) {
 	require.Contains(t, lines()[0], "user exists")
 }
 
-// secretive cannot be encoded, and the error has its value.
+// secretive cannot be encoded, and the error of its encoding has its value.
 type secretive struct{}
 
 func (secretive) MarshalJSON() ([]byte, error) { return nil, errors.New(secret) }
@@ -185,7 +185,7 @@ func TestLogTransaction(t *testing.T) {
 	}
 }
 
-// A transaction that is not a kvdb.TxGuarder is refused behind the wrapper too.
+// The wrapper also refuses to guard a transaction that is not a kvdb.TxGuarder.
 func TestLogTransactionWithoutGuard(t *testing.T) {
 	store := ubermock.NewMockKvdb(gomock.NewController(t))
 	kv, _ := logOf(t, store, nil)
@@ -217,8 +217,8 @@ func TestLogPages(t *testing.T) {
 	require.Contains(t, lines()[1], ` op=EnumeratePages key="a/" count=1 outcome=ok `)
 }
 
-// A store without pages is enumerated in one piece.
-func TestLogPagesOfOther(t *testing.T) {
+// A store that is not a kvdb.Pager is enumerated at once.
+func TestLogPagesWithoutPager(t *testing.T) {
 	store := ubermock.NewMockKvdb(gomock.NewController(t))
 	store.EXPECT().Enumerate("a").Return(kvdb.KVPairs{{Key: "a1"}}, errMocked)
 	kv, lines := logOf(t, store, nil)

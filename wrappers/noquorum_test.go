@@ -16,7 +16,7 @@ import (
 	"github.com/portworx/kvdb/mock/ubermock"
 )
 
-// passedOn are the operations that work without a quorum; all others are
+// passedOn has the operations that work without a quorum; all others return
 // kvdb.ErrNoQuorum.
 var passedOn = map[string]bool{
 	"String": true, "Capabilities": true, "Unlock": true, "UpdateMember": true, "ListMembers": true,
@@ -66,7 +66,7 @@ func TestNoQuorumPages(t *testing.T) {
 	require.Equal(t, 1, calls)
 }
 
-// A watch is registered 20 to 40 s after it was asked for, not always the same.
+// A watch is registered 20 to 40 s after the call, with a random delay.
 func TestNoQuorumWatchDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kv := noQuorum(t, openMem(t, nil))
@@ -86,7 +86,8 @@ func TestNoQuorumWatchDelay(t *testing.T) {
 
 func ignore(string, interface{}, *kvdb.KVPair, error) error { return nil }
 
-// watchLater starts a watch on kv and returns where its error will be.
+// watchLater starts a watch on kv and returns a channel that receives the error of the
+// call.
 func watchLater(kv kvdb.Kvdb) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- kv.WatchKey("a", 0, nil, ignore) }()
@@ -112,16 +113,16 @@ func TestNoQuorumDelayObeysContext(t *testing.T) {
 		cancelOuter()
 		require.ErrorIs(t, <-second, context.Canceled)
 		require.ErrorIs(t, both.WatchTree("", 0, nil, ignore), context.Canceled)
-		require.Equal(t, time.Second, time.Since(start), "somebody waited")
-		require.NoError(t, <-third, "it has no part in either context")
+		require.Equal(t, time.Second, time.Since(start), "a call waited")
+		require.NoError(t, <-third, "the third watch obeys neither context")
 		require.NoError(t, kvdb.Close(kv))
 	})
 }
 
-// A view of a view obeys the outer context, and none obeys that of a sibling.
+// A view of a view also obeys the outer context. No view obeys the context of a sibling.
 func TestNoQuorumDelayOfViewsOfViews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := ubermock.NewMockKvdb(gomock.NewController(t)) // which knows nothing of contexts
+		store := ubermock.NewMockKvdb(gomock.NewController(t)) // a store that does not obey contexts
 		store.EXPECT().WatchKey(gomock.Any(), gomock.Any(), gomock.Any(), gomock.Any()).Return(nil)
 		view, cancels := noQuorum(t, store), []context.CancelFunc{}
 		for range 3 {
@@ -184,7 +185,7 @@ func TestNoQuorumDelayObeysClose(t *testing.T) {
 	})
 }
 
-// The lock settings and Unlock reach the store: a lock can be given up.
+// The lock settings and Unlock reach the store, so a lock can be released.
 func TestNoQuorumUnlock(t *testing.T) {
 	store := openMem(t, nil)
 	lock, err := store.Lock("a")

@@ -11,7 +11,7 @@ func TestConformance(t *testing.T) {
 	test.Conformance(t, test.Harness{
 		Name: backend.Name,
 		Init: backend.New,
-		// Traits are what the store lacks, or does in another way.
+		// Traits declare what the store does not support, or does differently.
 		Traits: test.Traits{PrivateStore: true, NoTTL: true, NoLocks: true, NoWatches: true, NoCompact: true},
 	})
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// One of three daemons leads. When it ends, another one takes over, with a larger token.
+// One of three daemons leads. When it ends, another one leads, with a larger token.
 func TestTakeOver(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	kv, err := kvdb.New(etcdv3.Name, "example/leader", cluster.Endpoints(), nil, nil)

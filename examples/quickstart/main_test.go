@@ -54,7 +54,7 @@ func TestTourOnEtcd(t *testing.T) {
 	require.Contains(t, output, "All as expected")
 }
 
-// A store without transactions over several keys says so, and the tour goes on.
+// The tour reports that a store has no transactions over several keys, and continues.
 func TestTourOnEtcdV2(t *testing.T) {
 	cluster := servers.Etcd35(t, servers.Options{})
 	output, _, err := tourOf(t, t.Context(), "-backend", etcdv2.Name, "-endpoints", strings.Join(cluster.Endpoints(), ","))

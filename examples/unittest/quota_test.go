@@ -58,7 +58,7 @@ func TestReserveReportsALostConnection(t *testing.T) {
 	require.ErrorIs(t, Reserve(kv, "a", 10), kvdb.ErrNoConnection)
 }
 
-// found returns a GetVal that finds q.
+// found returns a function for GetVal that finds q.
 func found(index uint64, q Quota) func(string, interface{}) (*kvdb.KVPair, error) {
 	return func(key string, value interface{}) (*kvdb.KVPair, error) {
 		*value.(*Quota) = q

@@ -15,8 +15,8 @@ import (
 	"github.com/portworx/kvdb/internal/retry"
 )
 
-// sending is an Attempt that fails as errs say in turn, and counts in n how often the
-// request was sent.
+// sending returns an Attempt that fails with errs in turn and then succeeds. It counts the
+// requests in n.
 func sending(n *int, errs ...error) call.Attempt {
 	return func(context.Context, func()) (call.Fate, error) {
 		*n++
@@ -28,13 +28,13 @@ func sending(n *int, errs ...error) call.Attempt {
 	}
 }
 
-// silent is an Attempt without an answer.
+// silent is an Attempt that gets no answer.
 func silent(ctx context.Context, _ func()) (call.Fate, error) {
 	<-ctx.Done()
 	return call.Perhaps, ctx.Err()
 }
 
-// What becomes of a request of each fate.
+// Do sends a request again, or returns an error, according to its Fate and Kind.
 func TestDo(t *testing.T) {
 	fails := func(times int, err error) (errs []error) {
 		for range times {
@@ -64,7 +64,7 @@ func TestDo(t *testing.T) {
 		"the last retry":               {call.Repeatable, 2, fails(2, errSevered), 3, nil},
 		"no more retries, once":        {call.Once, 2, fails(3, errDown), 3, kvdb.ErrNoConnection},
 		"no more retries":              {call.Repeatable, 2, fails(3, errSevered), 3, kvdb.ErrNoConnection},
-		"the last error is told":       {call.Repeatable, 1, []error{errDown, errSevered}, 2, kvdb.ErrNoConnection},
+		"the last error is returned":   {call.Repeatable, 1, []error{errDown, errSevered}, 2, kvdb.ErrNoConnection},
 		"no retries, once":             {call.Once, 0, fails(1, errDown), 1, kvdb.ErrNoConnection},
 		"no retries":                   {call.Repeatable, 0, fails(1, errSevered), 1, kvdb.ErrNoConnection},
 	} {
@@ -77,7 +77,7 @@ func TestDo(t *testing.T) {
 				require.ErrorIs(t, err, c.want)
 				switch c.want {
 				case errNo:
-					require.Equal(t, errNo, err, "the answer as it is")
+					require.Equal(t, errNo, err, "the error is unchanged")
 				case kvdb.ErrUnknownOutcome, kvdb.ErrNoConnection:
 					require.ErrorIs(t, err, c.errs[n-1])
 					require.False(t, errors.Is(err, kvdb.ErrUnknownOutcome) && errors.Is(err, kvdb.ErrNoConnection))
@@ -87,7 +87,7 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// A policy bounds a call and an attempt; a context that ends earlier has the last word.
+// A policy bounds a call and an attempt, unless the context ends earlier.
 func TestLimits(t *testing.T) {
 	const limit, attempt = 10 * time.Second, 3 * time.Second
 	for name, c := range map[string]struct {
@@ -102,7 +102,7 @@ func TestLimits(t *testing.T) {
 			[]error{kvdb.ErrUnknownOutcome, driver.ErrTimeLimit}, kvdb.ErrNoConnection},
 		"the limit of a call": {call.Policy{Limit: limit, Retries: 99}, call.Repeatable, time.Minute, limit,
 			[]error{kvdb.ErrNoConnection, driver.ErrTimeLimit}, kvdb.ErrUnknownOutcome},
-		"that of its attempts": {call.Policy{Limit: limit, AttemptTimeout: attempt, Retries: 1}, call.Repeatable, time.Minute, 2*attempt + time.Second,
+		"the limit of its attempts": {call.Policy{Limit: limit, AttemptTimeout: attempt, Retries: 1}, call.Repeatable, time.Minute, 2*attempt + time.Second,
 			[]error{kvdb.ErrNoConnection}, kvdb.ErrUnknownOutcome},
 		"the caller's, once": {call.Policy{Limit: limit, AttemptTimeout: attempt}, call.Once, time.Second, time.Second,
 			[]error{kvdb.ErrUnknownOutcome, context.DeadlineExceeded}, kvdb.ErrNoConnection},
@@ -128,7 +128,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// An answer that has begun may take its time, unless the time is that of the whole answer.
+// An answer that has begun is not bounded, unless the limit is for the whole answer.
 func TestBegun(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -143,12 +143,13 @@ func TestBegun(t *testing.T) {
 				return
 			}
 			require.ErrorIs(t, err, kvdb.ErrNoConnection)
-			require.ErrorIs(t, err, context.DeadlineExceeded, "the client was told of a deadline")
+			require.ErrorIs(t, err, context.DeadlineExceeded, "the context that the client gets has a deadline")
 		})
 	}
 }
 
-// Where another endpoint may do better, it is asked at once.
+// The next attempt is made at once if AtOnce returns true, because it asks another
+// endpoint.
 func TestAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := call.Policy{
@@ -171,8 +172,8 @@ func TestAtOnce(t *testing.T) {
 	})
 }
 
-// Nothing is sent any more when the context has ended, also when a client sees its deadline
-// before it does.
+// Nothing is sent after the end of the context, even if a client notices the deadline
+// before the context ends.
 func TestEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := call.Policy{Retries: 9, AtOnce: func(int, error) bool { return true }}
@@ -191,8 +192,7 @@ func TestEnd(t *testing.T) {
 	})
 }
 
-// Nothing is sent before the store is ready for it; what says that it is not going to be
-// ends the call.
+// Nothing is sent before Ready returns nil. An error of Ready ends the call.
 func TestReady(t *testing.T) {
 	over := errors.New("over")
 	var before []error

@@ -38,7 +38,8 @@ func newPool(retries int, endpoints ...string) *call.Pool[string] {
 	return p
 }
 
-// asked makes requests fail as errs say in turn, and tells whom they asked.
+// asked returns a Request that fails with errs in turn and then succeeds. It appends the
+// endpoints asked to of.
 func asked(of *[]string, errs ...error) call.Request[string] {
 	return func(_ context.Context, e string, begun func()) (call.Fate, error) {
 		*of = append(*of, e)
@@ -59,16 +60,16 @@ func TestCall(t *testing.T) {
 		want    error
 		asked   []string
 	}{
-		"an answer":                       {call.Once, 9, nil, nil, []string{"a"}},
-		"a refusal":                       {call.Once, 9, []error{errNo}, errNo, []string{"a"}},
-		"a refusal of a read":             {call.Repeatable, 9, []error{errNo}, errNo, []string{"a"}},
-		"one is down":                     {call.Once, 9, []error{errDown}, nil, []string{"a", "b"}},
-		"both are down, for a while":      {call.Once, 9, []error{errDown, errDown, errDown}, nil, []string{"a", "b", "a", "b"}},
-		"a write that may have run":       {call.Once, 9, []error{errSevered}, kvdb.ErrUnknownOutcome, []string{"a"}},
-		"one that may have run after all": {call.Once, 9, []error{errDown, errSevered}, kvdb.ErrUnknownOutcome, []string{"a", "b"}},
-		"a read whose answer is lost":     {call.Repeatable, 9, []error{errSevered, errSevered}, nil, []string{"a", "b", "a"}},
-		"no more retries":                 {call.Repeatable, 2, []error{errDown, errDown, errDown}, kvdb.ErrNoConnection, []string{"a", "b", "a"}},
-		"no retries, with a connection":   {call.Repeatable, 0, []error{errSevered}, kvdb.ErrNoConnection, []string{"a"}},
+		"an answer":                         {call.Once, 9, nil, nil, []string{"a"}},
+		"a refusal":                         {call.Once, 9, []error{errNo}, errNo, []string{"a"}},
+		"a refusal of a read":               {call.Repeatable, 9, []error{errNo}, errNo, []string{"a"}},
+		"one is down":                       {call.Once, 9, []error{errDown}, nil, []string{"a", "b"}},
+		"both are down, for a while":        {call.Once, 9, []error{errDown, errDown, errDown}, nil, []string{"a", "b", "a", "b"}},
+		"a write that may have run":         {call.Once, 9, []error{errSevered}, kvdb.ErrUnknownOutcome, []string{"a"}},
+		"a retried write that may have run": {call.Once, 9, []error{errDown, errSevered}, kvdb.ErrUnknownOutcome, []string{"a", "b"}},
+		"a read whose answer is lost":       {call.Repeatable, 9, []error{errSevered, errSevered}, nil, []string{"a", "b", "a"}},
+		"no more retries":                   {call.Repeatable, 2, []error{errDown, errDown, errDown}, kvdb.ErrNoConnection, []string{"a", "b", "a"}},
+		"no retries, with a connection":     {call.Repeatable, 0, []error{errSevered}, kvdb.ErrNoConnection, []string{"a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var of []string
@@ -79,7 +80,7 @@ func TestCall(t *testing.T) {
 	}
 }
 
-// The endpoint that has answered is asked next time.
+// The endpoint that has answered is asked first next time.
 func TestCurrent(t *testing.T) {
 	p := newPool(9, "a", "b", "c")
 	for _, want := range [][]string{{"a", "b"}, {"b", "c"}, {"c", "a"}} {
@@ -91,12 +92,12 @@ func TestCurrent(t *testing.T) {
 	require.Equal(t, "a", p.Current(), "b is not the current one")
 	var of []string
 	require.Equal(t, errNo, p.Call(t.Context(), call.Repeatable, asked(&of, errNo)))
-	require.Equal(t, "a", p.Current(), "an endpoint that refuses is well")
+	require.Equal(t, "a", p.Current(), "an endpoint that refuses stays the current one")
 	require.Equal(t, []string{"a", "b", "c"}, p.Given())
 	require.ElementsMatch(t, p.Given(), p.All())
 }
 
-// There is a wait after each round of all endpoints.
+// Call waits after each round of all endpoints.
 func TestRounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := call.NewPool[string](call.Policy{Backoff: retry.Backoff{Min: time.Hour, Max: time.Hour}, Retries: 9})
@@ -109,7 +110,7 @@ func TestRounds(t *testing.T) {
 	})
 }
 
-// When the caller gives up, that says nothing about the endpoint.
+// If the caller gives up, the current endpoint stays the same.
 func TestGivenUp(t *testing.T) {
 	cause := errors.New("enough")
 	for name, c := range map[string]struct {
@@ -144,8 +145,8 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
-// The first endpoint that serves is found though others are silent, and answers
-// from then on.
+// First finds an endpoint that serves although others are silent, and makes it the current
+// one.
 func TestFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ask := func(ctx context.Context, e string, _ func()) (call.Fate, error) {
@@ -192,7 +193,7 @@ func TestFirstAgain(t *testing.T) {
 	require.Equal(t, []string{"a", "a", "a"}, of)
 }
 
-// lateContext ends after its deadline, as a busy machine may see it.
+// lateContext ends after its deadline, as happens on a busy machine.
 type lateContext struct {
 	context.Context
 	deadline time.Time
@@ -200,7 +201,7 @@ type lateContext struct {
 
 func (c lateContext) Deadline() (time.Time, bool) { return c.deadline, true }
 
-// A dialer may see the caller's deadline before the context ends.
+// A dialer may notice the caller's deadline before the context ends.
 func TestDialerAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(0, "a", "b")
@@ -217,7 +218,7 @@ func TestDialerAtTheDeadline(t *testing.T) {
 	})
 }
 
-// The error of a call that ran out of time tells what went wrong before that.
+// The error of a call that ran out of time includes the earlier error.
 func TestOutOfTime(t *testing.T) {
 	for _, k := range []call.Kind{call.Once, call.Repeatable} {
 		p := newPool(9, "a", "b")
@@ -236,7 +237,7 @@ func TestOutOfTime(t *testing.T) {
 	}
 }
 
-// So does that of First.
+// The error of a First that ran out of time includes the earlier error.
 func TestFirstOutOfTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := driver.WithTimeLimit(t.Context(), time.Second)
@@ -255,8 +256,8 @@ func TestFirstOutOfTime(t *testing.T) {
 	})
 }
 
-// An endpoint that is silent costs a read a while, and a write all its time. One
-// that has begun to answer may take its time.
+// A silent endpoint delays a read by AttemptTimeout, and a write until its deadline. An
+// answer that has begun may take longer.
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(9, "a", "b")
@@ -289,9 +290,8 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// Callers who have little time find another endpoint all the same when one does not
-// answer any more.
-func TestImpatientCallers(t *testing.T) {
+// Callers with short deadlines find another endpoint if one no longer answers.
+func TestCallersWithShortDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, k := range []call.Kind{call.Once, call.Repeatable} {
 			p := newPool(9, "silent", "b")

@@ -1,5 +1,5 @@
-// Package eventlog is the event history and the watches of a store in this process. All
-// watches share one history. The cost of a write does not depend on the number of
+// Package eventlog implements the event history and the watches of a store in this process.
+// All watches share one history. The cost of a write does not depend on the number of
 // watches of other keys.
 package eventlog
 

@@ -79,7 +79,7 @@ func indexes(events []*kvdb.KVPair) []uint64 {
 	return all
 }
 
-// upTo returns from, from+1, …, to.
+// upTo returns the integers from, from+1, …, to.
 func upTo(from, to uint64) []uint64 {
 	all := []uint64{}
 	for i := from; i <= to; i++ {
@@ -99,11 +99,11 @@ func TestEventFields(t *testing.T) {
 		Key: "k", Value: []byte("old"), Action: kvdb.KVDelete, CreatedIndex: 3, ModifiedIndex: 9, KVDBIndex: 9,
 	}, events[0])
 	events[0].Value[0] = 'X'
-	require.Equal(t, "old", string(value), "the event's value is the receiver's own")
+	require.Equal(t, "old", string(value), "the receiver may change the event's value")
 }
 
-// What one watch got and changes is not what another sees, and values of one
-// batch do not run into each other.
+// A change to an event by one watch is not visible to another, and values of one batch do
+// not overlap.
 func TestReceiversOwnTheirEvents(t *testing.T) {
 	f := newFeed(10)
 	f.writeMany(3, "k")
@@ -112,7 +112,7 @@ func TestReceiversOwnTheirEvents(t *testing.T) {
 	require.NoError(t, err)
 	for i, e := range got {
 		require.Equal(t, strconv.Itoa(i+1), string(e.Value))
-		_ = append(e.Value, 'X') // must not run into the next
+		_ = append(e.Value, 'X') // must not overwrite the next value
 		e.Value[0], e.Key = 'X', "changed"
 	}
 	got, err = read(b, 3)
@@ -136,7 +136,7 @@ func TestWatchSelects(t *testing.T) {
 		}
 		t.Run(fmt.Sprintf("%q prefix=%t", r.Key, r.Prefix), func(t *testing.T) {
 			f := newFeed(100)
-			f.writeMany(1, keys...) // the history has the same rules
+			f.writeMany(1, keys...) // the history selects by the same rules
 			s := watching(t, f.log, r)
 			f.writeMany(1, keys...)
 			if len(want) == 0 {
@@ -152,7 +152,7 @@ func TestWatchSelects(t *testing.T) {
 	}
 }
 
-// waits reports whether an event waits for the watch.
+// waits reports whether the watch has an undelivered event.
 func waits(s driver.Stream) bool {
 	w := s.(*watch)
 	w.mu.Lock()
@@ -160,8 +160,8 @@ func waits(s driver.Stream) bool {
 	return len(w.queue) > 0
 }
 
-// A watch after index N gets everything with a larger index, whether it is past
-// or to come, and one after 0 the history first.
+// A watch after index N gets every past and later event with a larger index. A watch after
+// 0 gets the history first.
 func TestWatchFromThePast(t *testing.T) {
 	for _, after := range []uint64{0, 1, 63, 64, 65, 299, 300} {
 		t.Run(strconv.FormatUint(after, 10), func(t *testing.T) {
@@ -176,12 +176,12 @@ func TestWatchFromThePast(t *testing.T) {
 	}
 }
 
-// A watch that is registered while events are on their way to others has them
-// from the history, and not once more.
-func TestWatchMeetsPendingEvents(t *testing.T) {
+// A watch that is registered while events are being dispatched gets them from the history,
+// and not again.
+func TestWatchDuringDispatch(t *testing.T) {
 	f := newFeed(1000)
 	others := watching(t, f.log, driver.WatchRequest{Key: "k"})
-	f.log.dispatching = true // so that nothing is, until it is said below
+	f.log.dispatching = true // so that nothing is dispatched before the call below
 	f.writeMany(10, "k")
 	s := watching(t, f.log, driver.WatchRequest{Key: "k", After: 3})
 	f.writeMany(10, "k")
@@ -216,7 +216,7 @@ func TestHistoryIsBounded(t *testing.T) {
 		require.Less(t, kept, limit+chunkSize)
 		require.Equal(t, f.log.retained, kept)
 
-		// The oldest index that the log still knows everything after.
+		// The smallest index after which the log has all events.
 		floor := uint64(1000 - kept)
 		events, err := read(watching(t, f.log, driver.WatchRequest{Key: "k", After: floor}), kept)
 		require.NoError(t, err)
@@ -227,12 +227,12 @@ func TestHistoryIsBounded(t *testing.T) {
 		require.Empty(t, events)
 
 		events, err = read(watching(t, f.log, driver.WatchRequest{Key: "k"}), kept)
-		require.NoError(t, err, "without an index there is no gap")
+		require.NoError(t, err, "a watch without an index misses no events")
 		require.Equal(t, upTo(floor+1, 1000), indexes(events))
 	}
 }
 
-// What happened before the log was made is not known to it.
+// The log does not have the events up to the floor.
 func TestFloorOfNew(t *testing.T) {
 	f := &feed{log: New(100, 50), index: 50}
 	f.write("k")
@@ -251,9 +251,9 @@ func TestCompact(t *testing.T) {
 			f := newFeed(1000)
 			f.writeMany(300, "k")
 			f.log.Compact(index)
-			f.log.Compact(index - 1) // never goes back
+			f.log.Compact(index - 1) // has no effect
 			f.write("k")
-			// An event that was not before index is still there.
+			// The events from index on are still available.
 			events, err := read(watching(t, f.log, driver.WatchRequest{Key: "k", After: index - 1}), 302-int(index))
 			require.NoError(t, err)
 			require.Equal(t, upTo(index, 301), indexes(events))
@@ -268,7 +268,7 @@ func TestCompact(t *testing.T) {
 	}
 }
 
-// An index that is not reached yet compacts what is there, not what will be.
+// Compact with an index in the future removes the present events, not later ones.
 func TestCompactBeyondTheEnd(t *testing.T) {
 	for _, written := range []int{0, 10, 64, 100} {
 		f := newFeed(1000)
@@ -283,7 +283,7 @@ func TestCompactBeyondTheEnd(t *testing.T) {
 	}
 }
 
-// A watch that is registered gets all that is left behind by Compact, too.
+// A registered watch also gets the events that Compact removes from the history.
 func TestCompactLeavesRegisteredWatchesAlone(t *testing.T) {
 	f := newFeed(1000)
 	f.writeMany(100, "k")

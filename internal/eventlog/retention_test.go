@@ -13,12 +13,12 @@ import (
 	"github.com/portworx/kvdb/internal/tree"
 )
 
-// onCollected calls f when the record is garbage.
+// onCollected calls f when the record was collected.
 func onCollected(r *tree.Record, f func()) {
 	runtime.AddCleanup(r, func(f func()) { f() }, f)
 }
 
-// requireCollected waits until all is collected.
+// requireCollected waits until all records are collected.
 func requireCollected(t *testing.T, collected *sync.WaitGroup) {
 	t.Helper()
 	done := make(chan struct{})
@@ -30,14 +30,14 @@ func requireCollected(t *testing.T, collected *sync.WaitGroup) {
 		case <-done:
 			return
 		case <-deadline:
-			t.Fatal("something keeps delivered events alive")
+			t.Fatal("delivered events are still reachable")
 		case <-time.After(time.Millisecond):
 		}
 	}
 }
 
-// Events that were delivered or that a watch does not want can be collected:
-// nothing but the history keeps a record alive.
+// Events that were delivered, or that match no watch, can be collected, because only the
+// history refers to a record.
 func TestNothingElseIsRetained(t *testing.T) {
 	f := newFeed(1)
 	slow := watching(t, f.log, driver.WatchRequest{Key: "slow"})
@@ -56,7 +56,7 @@ func TestNothingElseIsRetained(t *testing.T) {
 	}
 	_, err := read(done, others+1)
 	require.NoError(t, err)
-	f.writeMany(2*chunkSize, "last") // drives the others out of the history
+	f.writeMany(2*chunkSize, "last") // removes the others from the history
 	_, err = read(done, 2*chunkSize)
 	require.NoError(t, err)
 	requireCollected(t, &collected)
@@ -65,8 +65,7 @@ func TestNothingElseIsRetained(t *testing.T) {
 	require.Equal(t, []uint64{1}, indexes(events))
 }
 
-// Of what waits for a slow watch, the part that it has got can be collected
-// before the rest is read.
+// The events that a slow watch has read can be collected before it reads the rest.
 func TestReadPartIsNotRetained(t *testing.T) {
 	l := New(1, 0)
 	s := watching(t, l, driver.WatchRequest{Key: "k"})

@@ -17,8 +17,8 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// Watches that come and go while several writers write get every event of
-// theirs once, in order, from the moment they are registered.
+// Watches that start and end during concurrent writes get each matching event once, in
+// order, from their registration on.
 func TestConcurrentWatches(t *testing.T) {
 	const writers, watchers, writes = 4, 8, 5000
 	f := newFeed(writers * writes)
@@ -39,7 +39,7 @@ func TestConcurrentWatches(t *testing.T) {
 				f.mu.Unlock()
 				s, err := f.log.Watch(context.Background(), r)
 				require.NoError(t, err)
-				// The write that is made now must be seen.
+				// The watch must get the following write.
 				var mine uint64
 				switch {
 				case r.Prefix:
@@ -61,7 +61,7 @@ func TestConcurrentWatches(t *testing.T) {
 			}
 		})
 	}
-	// One of everything, from the start, gets every index.
+	// A watch of all keys from the start gets every index.
 	all := watching(t, f.log, driver.WatchRequest{Prefix: true})
 	total := writers*writes + watchers*20
 	events, err := read(all, total)
@@ -90,7 +90,7 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// settle waits until every event is where it has to go.
+// settle waits until every event is dispatched.
 func settle(t *testing.T, l *Log) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -100,15 +100,15 @@ func settle(t *testing.T, l *Log) {
 	}, 20*time.Second, time.Millisecond)
 }
 
-// A watch that does not read is ended when too much waits for it, and keeps
-// nothing alive; nobody else notices.
+// A watch that does not read is ended when too many events wait for it. Other watches are
+// not affected.
 func TestSlowWatch(t *testing.T) {
 	f := newFeed(10)
 	require.Equal(t, MaxLag, f.log.maxLag)
 	f.log.maxLag = 1000
 	slow := watching(t, f.log, driver.WatchRequest{Key: "k"})
 	fast := watching(t, f.log, driver.WatchRequest{Key: "k"})
-	for i := range uint64(100) { // not more at a time than a watch may be behind
+	for i := range uint64(100) { // each batch is smaller than the maximum lag
 		f.writeMany(100, "k")
 		got, err := read(fast, 100)
 		require.NoError(t, err)
@@ -120,7 +120,7 @@ func TestSlowWatch(t *testing.T) {
 	require.Empty(t, got)
 }
 
-// As many events as a watch may be behind are not too many.
+// A watch may be behind by exactly the maximum lag.
 func TestLagIsAllowed(t *testing.T) {
 	f := newFeed(10)
 	f.log.maxLag = 1000
@@ -132,7 +132,7 @@ func TestLagIsAllowed(t *testing.T) {
 	require.Equal(t, upTo(1, 1000), indexes(got))
 }
 
-// What a watch was behind when it was registered does not count as lag.
+// The past events that a watch gets at its registration do not count as lag.
 func TestLongHistoryIsNoLag(t *testing.T) {
 	f := newFeed(5000)
 	f.log.maxLag = 1000
@@ -145,13 +145,13 @@ func TestLongHistoryIsNoLag(t *testing.T) {
 	require.Equal(t, upTo(2, 4000), indexes(got))
 }
 
-// The events to be dispatched are bounded, too: a writer who is far ahead of the
+// The number of events to be dispatched is bounded, so a writer that is far ahead of the
 // dispatcher waits for it.
 func TestWritersWaitForTheDispatcher(t *testing.T) {
 	f := newFeed(10)
 	s := watching(t, f.log, driver.WatchRequest{Key: "k"})
 	const events = 3 * maxPending
-	s.(*watch).mu.Lock() // the dispatcher does not get past this watch
+	s.(*watch).mu.Lock() // stops the dispatcher at this watch
 	written := make(chan struct{})
 	go func() { f.writeMany(events, "k"); close(written) }()
 	require.Eventually(t, func() bool {
@@ -161,7 +161,7 @@ func TestWritersWaitForTheDispatcher(t *testing.T) {
 	}, 20*time.Second, time.Millisecond)
 	select {
 	case <-written:
-		t.Fatal("nothing holds the writer back")
+		t.Fatal("the writer did not wait")
 	default:
 	}
 	s.(*watch).mu.Unlock()
@@ -171,7 +171,7 @@ func TestWritersWaitForTheDispatcher(t *testing.T) {
 	require.Equal(t, upTo(1, events), indexes(got))
 }
 
-// A write that nobody watches wakes nobody: no dispatcher, no watch.
+// A write that no watch matches wakes neither the dispatcher nor a watch.
 func TestOtherWatchesAreNotWoken(t *testing.T) {
 	f := newFeed(10)
 	others := []driver.Stream{}
@@ -184,7 +184,7 @@ func TestOtherWatchesAreNotWoken(t *testing.T) {
 	for _, s := range others {
 		require.False(t, waits(s))
 	}
-	// The cost of finding that out depends on the number of lengths of prefixes.
+	// The cost of this check depends on the number of different lengths of prefixes.
 	require.LessOrEqual(t, len(f.log.watches.lengths), 3)
 }
 
@@ -201,7 +201,7 @@ func TestClosedWatchIsForgotten(t *testing.T) {
 	rand.Shuffle(len(open), func(i, j int) { open[i], open[j] = open[j], open[i] })
 	for i, s := range open {
 		s.Close()
-		s.Close() // again is no harm
+		s.Close() // a second call has no effect
 		rest := 0
 		for _, groups := range []map[string]*group{r.keys, r.prefixes} {
 			for _, g := range groups {

@@ -24,7 +24,7 @@ const (
 
 var _ driver.Lease = (*Lock)(nil)
 
-// answer is what a request to remove a lock returns.
+// answer is the result of a request to remove a lock.
 type answer struct {
 	removed bool
 	err     error
@@ -37,14 +37,14 @@ var (
 	unreached = answer{err: kvdb.ErrNoConnection}
 )
 
-// fake is a store, with the times of the requests to remove a lock.
+// fake is a store that records the times of the requests to remove a lock.
 type fake struct {
 	t     *testing.T
 	life  *life.Group
 	locks *Locks
 
-	mu       sync.Mutex  // protects what is below
-	answers  chan answer // what the next requests return; the last one also all after them
+	mu       sync.Mutex  // protects the fields below
+	answers  chan answer // the results of the next requests; later requests repeat the last one
 	last     answer
 	requests []time.Time
 }
@@ -66,7 +66,8 @@ func (f *fake) remove(ctx context.Context) (bool, error) {
 	return f.last.removed, f.last.err
 }
 
-// sent returns the times of the requests so far, when all goroutines wait.
+// sent waits until all goroutines of the bubble are blocked, and returns the times of the
+// requests so far.
 func (f *fake) sent() []time.Time {
 	synctest.Wait()
 	f.mu.Lock()
@@ -80,7 +81,7 @@ func (f *fake) will(answers ...answer) {
 	}
 }
 
-// lock returns a lock that was obtained by a request of now.
+// lock returns a lock that was obtained by a request sent now.
 func (f *fake) lock(key string) *Lock {
 	l := f.locks.Add(key, 17, f.remove)
 	l.Renewed(time.Now())
@@ -104,13 +105,13 @@ func isLost(l *Lock) bool {
 	}
 }
 
-// test runs f over a store, in a bubble with a clock of its own.
+// test runs f with a store, in a synctest bubble.
 func test(t *testing.T, f func(*testing.T, *fake)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(t, newFake(t)) })
 }
 
-// A lock is lost by margin before its lease can end, counted from when the request was
+// A lock is lost margin before its lease can end. The time counts from when the request was
 // sent, not from its answer.
 func TestLostByTheClock(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
@@ -127,14 +128,14 @@ func TestLostByTheClock(t *testing.T) {
 		require.Error(t, l.Context().Err())
 		require.Equal(t, kvdb.ErrInvalidLock, l.Release(t.Context()))
 		require.Equal(t, kvdb.ErrInvalidLock, l.Release(t.Context()))
-		require.Empty(t, f.sent(), "it may be somebody else's")
+		require.Empty(t, f.sent(), "the lock may have another holder")
 		f.close()
 		require.Empty(t, f.sent())
 	})
 }
 
-// An answer to a request that keeps the lock alive counts from when that was sent, however
-// late it comes.
+// A request that keeps the lock alive counts from when it was sent, however late its answer
+// comes.
 func TestRenewed(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		l := f.lock("key")
@@ -147,7 +148,7 @@ func TestRenewed(t *testing.T) {
 		last := time.Now()
 		l.Renewed(last)
 		time.Sleep(4 * time.Second)
-		l.Renewed(last.Add(-time.Second)) // whose answer was overtaken
+		l.Renewed(last.Add(-time.Second)) // the answers came in the other order
 		time.Sleep(time.Until(last.Add(ttl - margin - time.Nanosecond)))
 		require.False(t, isLost(l))
 		time.Sleep(time.Nanosecond)
@@ -159,8 +160,8 @@ func TestRenewed(t *testing.T) {
 	})
 }
 
-// A lock is lost as soon as an answer comes that was on the way for too long, though the
-// clock had not run meanwhile, because the machine slept for example.
+// A lock is lost when an answer comes too late, even if the clock did not run meanwhile,
+// because the machine was suspended for example.
 func TestRenewedTooLate(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		l := f.locks.Add("key", 17, f.remove)
@@ -170,7 +171,7 @@ func TestRenewedTooLate(t *testing.T) {
 	})
 }
 
-// A lock is released once, and not lost after that.
+// A lock is released once, and not lost afterwards.
 func TestReleaseTwice(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		l := f.lock("key")
@@ -189,8 +190,9 @@ func TestReleaseTwice(t *testing.T) {
 	})
 }
 
-// A lock that is not there when it is to be released was removed by somebody else.
-func TestReleaseOfNothing(t *testing.T) {
+// Release of a lock that is no longer in the store reports it as lost, because another
+// client removed it.
+func TestReleaseOfRemovedLock(t *testing.T) {
 	for name, before := range map[string][]answer{"at once": nil, "after a request that has not run": {unreached}} {
 		t.Run(name, func(t *testing.T) {
 			test(t, func(t *testing.T, f *fake) {
@@ -208,7 +210,8 @@ func TestReleaseOfNothing(t *testing.T) {
 	}
 }
 
-// It is not there after a request of unknown outcome because that has removed it.
+// If the lock is no longer in the store after a request with an unknown outcome, that
+// request removed it, so Release succeeds.
 func TestReleaseOfUnknownOutcome(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		f.will(unknown, unreached, notThere)
@@ -220,13 +223,12 @@ func TestReleaseOfUnknownOutcome(t *testing.T) {
 		require.Len(t, f.sent(), 3)
 		time.Sleep(ttl)
 		require.False(t, isLost(l))
-		require.Len(t, f.sent(), 3, "in the background neither")
+		require.Len(t, f.sent(), 3, "nothing is sent in the background")
 		f.close()
 	})
 }
 
-// What the store shows while a lock is being released says nothing of whether it was
-// lost, but the clock does.
+// While a lock is being released, Gone does not make it lost, but the clock does.
 func TestLostDuringRelease(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		began, answered := time.Now(), make(chan answer)
@@ -238,13 +240,13 @@ func TestLostDuringRelease(t *testing.T) {
 		result := make(chan error, 1)
 		go func() { result <- l.Release(t.Context()) }()
 		synctest.Wait()
-		require.Error(t, l.Context().Err(), "it is not kept alive")
+		require.Error(t, l.Context().Err(), "the lock need not be kept alive")
 		l.Gone()
 		require.False(t, isLost(l))
 		time.Sleep(ttl - margin)
 		require.True(t, isLost(l))
 		answered <- done
-		require.Equal(t, kvdb.ErrInvalidLock, <-result, "as the holder was told")
+		require.Equal(t, kvdb.ErrInvalidLock, <-result, "the lock was reported as lost")
 		require.Equal(t, kvdb.ErrInvalidLock, l.Release(t.Context()))
 		f.close()
 	})
@@ -266,7 +268,7 @@ func TestReleasesAtTheSameTime(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := driver.WithTimeLimit(t.Context(), time.Second)
 		defer cancel()
-		require.ErrorIs(t, l.Release(ctx), kvdb.ErrNoConnection, "it waits no longer than it may")
+		require.ErrorIs(t, l.Release(ctx), kvdb.ErrNoConnection, "Release obeys its context")
 		answered <- done
 		require.NoError(t, <-results)
 		require.NoError(t, <-results)
@@ -275,7 +277,7 @@ func TestReleasesAtTheSameTime(t *testing.T) {
 	})
 }
 
-// Release that does not reach the store goes on in the background, until it does.
+// A Release that does not reach the store continues in the background.
 func TestReleaseLater(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		f.will(unreached, unknown, unreached, notThere)
@@ -294,8 +296,8 @@ func TestReleaseLater(t *testing.T) {
 	})
 }
 
-// It ends when the lock must have expired, which is a loss, and once more it is not
-// released later.
+// A Release in the background ends when the lock must have expired, and the lock is lost. A
+// second Release starts no second goroutine.
 func TestLostWhileItIsReleasedLater(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		f.will(unreached)
@@ -307,15 +309,15 @@ func TestLostWhileItIsReleasedLater(t *testing.T) {
 		require.Equal(t, kvdb.ErrInvalidLock, l.Release(t.Context()))
 		time.Sleep(2 * margin)
 		before := len(f.sent())
-		require.LessOrEqual(t, before, 1+2*int(ttl/time.Second), "of one goroutine")
+		require.LessOrEqual(t, before, 1+2*int(ttl/time.Second), "one goroutine sends requests")
 		time.Sleep(time.Hour)
 		require.Len(t, f.sent(), before)
 		f.close()
 	})
 }
 
-// What the store refuses is tried again as long as the lock is held, because a lock whose
-// lease is kept alive with others would stay.
+// A release that the store refuses is retried while the lock is held, because a lock whose
+// lease is kept alive together with others would not expire.
 func TestReleaseRefused(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		f.will(answer{err: kvdb.ErrPermission}, answer{err: kvdb.ErrPermission}, answer{err: kvdb.ErrPermission}, done)
@@ -329,7 +331,8 @@ func TestReleaseRefused(t *testing.T) {
 	})
 }
 
-// A lock that the store shows to be gone is lost, and so are all when their lease is.
+// A lock that is gone from the store is lost, and all locks are lost with their common
+// lease.
 func TestGoneAndLost(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		first, second, third := f.lock("first"), f.lock("second"), f.lock("third")
@@ -347,8 +350,8 @@ func TestGoneAndLost(t *testing.T) {
 	})
 }
 
-// What a request may have left that was given up is removed when it has arrived, for as
-// long as a lease lives.
+// ReleaseStray removes a lock that a request may have left, and retries until the lease
+// must have ended.
 func TestReleaseStray(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		f.will(unreached, notThere)
@@ -367,12 +370,12 @@ func TestReleaseStray(t *testing.T) {
 	})
 }
 
-// Close loses locks, releases them at once, and waits for that.
+// Close marks locks as lost, releases them at once, and waits for that.
 func TestClose(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		l := f.locks.Add("key", 17, nil)
 		l.remove = func(ctx context.Context) (bool, error) {
-			require.True(t, isLost(l), "before others can have it")
+			require.True(t, isLost(l), "the lock is lost before another client can obtain it")
 			require.NoError(t, ctx.Err())
 			return f.remove(ctx)
 		}
@@ -395,7 +398,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// The error of Close names what is not released, each once.
+// The error of Close names each lock that is not released once.
 func TestCloseNamesLocks(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		var locks []*Lock
@@ -428,24 +431,24 @@ func TestCloseNamesLocks(t *testing.T) {
 	})
 }
 
-// A clock that was stopped runs no more, though an answer may come yet.
+// A stopped clock does not start again when an answer comes.
 func TestExpiryStopped(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
-		e := NewExpiry(ttl, margin, func() { t.Error("it runs") })
+		e := NewExpiry(ttl, margin, func() { t.Error("lose was called") })
 		e.Renewed(time.Now())
 		e.Stop()
 		e.Renewed(time.Now().Add(time.Second))
-		NewExpiry(ttl, margin, nil).Stop() // which never ran
+		NewExpiry(ttl, margin, nil).Stop() // which has not started
 		l := f.lock("key")
 		require.NoError(t, l.Release(t.Context()))
-		require.True(t, l.expiry.stopped, "a released lock leaves no timer")
+		require.True(t, l.expiry.stopped, "the timer of a released lock is stopped")
 		time.Sleep(2 * ttl)
 		f.close()
 	})
 }
 
-// Whoever has a lock twice has lost the earlier one, unless that is being released.
-func TestObtainedAnew(t *testing.T) {
+// If a lock is obtained again, the earlier one is lost, unless it is being released.
+func TestObtainedAgain(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		first := f.lock("key")
 		require.True(t, f.locks.At("key") == first)
@@ -465,7 +468,7 @@ func TestObtainedAnew(t *testing.T) {
 	})
 }
 
-// A lock that lives with others, which are kept alive, is released however late that is.
+// A lock whose lease is kept alive together with others is released however late that is.
 func TestReleaseMuchLater(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		l := f.locks.Add("key", 17, f.remove)

@@ -13,7 +13,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
-// Close waits for what Go has started, and Go starts nothing after it.
+// Close waits for the goroutines of Go, and Go starts none after Close.
 func TestCloseWaitsForGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New()
@@ -21,20 +21,20 @@ func TestCloseWaitsForGoroutines(t *testing.T) {
 			<-g.Context().Done()
 			require.Equal(t, kvdb.ErrClosed, context.Cause(g.Context()))
 			require.NoError(t, g.Late().Err())
-			require.False(t, g.Go(func() { t.Error("it runs") }))
+			require.False(t, g.Go(func() { t.Error("f runs after Close") }))
 			time.Sleep(time.Second)
 		}))
 		began := time.Now()
 		g.Close(t.Context())
 		require.Equal(t, time.Second, time.Since(began))
 		require.Error(t, g.Late().Err())
-		require.False(t, g.Go(func() { t.Error("it runs") }))
+		require.False(t, g.Go(func() { t.Error("f runs after Close") }))
 		_, err := g.Enter()
 		require.Equal(t, kvdb.ErrClosed, err)
 	})
 }
 
-// Work that is late ends when Close has no time left.
+// The context Late ends when the context of Close ends.
 func TestCloseEndsLateWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New()
@@ -50,7 +50,7 @@ func TestCloseEndsLateWork(t *testing.T) {
 	})
 }
 
-// Drain waits for calls, which may still start goroutines, and lets none begin.
+// Drain waits for calls, which may still start goroutines, and refuses new ones.
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New()
@@ -76,7 +76,7 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// Retry goes on while f fails, whatever the reason.
+// Retry repeats f while it fails, whatever the error.
 func TestRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New()
@@ -93,7 +93,7 @@ func TestRetry(t *testing.T) {
 	})
 }
 
-// During Close, Retry goes on for as long as that may take, but not after a refusal.
+// During Close, Retry repeats f until Close ends, but not after a refusal.
 func TestRetryDuringClose(t *testing.T) {
 	for err, took := range map[error]time.Duration{
 		kvdb.ErrNoConnection: time.Minute, kvdb.ErrUnknownOutcome: time.Minute, errors.New("refused"): 0,
@@ -116,7 +116,7 @@ func TestRetryDuringClose(t *testing.T) {
 	}
 }
 
-// The end of Close cuts the delay of Retry short.
+// The end of Close ends the delay of Retry.
 func TestRetryLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New()

@@ -1,4 +1,4 @@
-// Package locktable has the locks of a store in this process.
+// Package locktable implements the locks of a store in this process.
 package locktable
 
 import (
@@ -148,7 +148,7 @@ func (s *Session) Close() {
 	s.closed = true
 	for l := range s.leases {
 		if s.idle(context.Background(), l) != nil {
-			continue // released meanwhile
+			continue // was released meanwhile
 		}
 		close(l.lost)
 		delete(s.leases, l)

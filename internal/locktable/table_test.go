@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// tokens makes fencing tokens as a store does.
+// tokens returns fencing tokens as a store does.
 type tokens struct{ last atomic.Uint64 }
 
 func (t *tokens) next(context.Context) (uint64, error) { return t.last.Add(1), nil }
@@ -30,14 +30,14 @@ func newSession() (*Table, *Session) {
 	return table, table.NewSession(new(tokens).next)
 }
 
-// obtained is how a Lock call ended.
+// obtained is the result of a call of Lock.
 type obtained struct {
 	owner string
 	lease driver.Lease
 	err   error
 }
 
-// lockLater calls Lock on a goroutine, and returns when that waits.
+// lockLater calls Lock on a goroutine, and returns when the call waits.
 func lockLater(ctx context.Context, s *Session, key, owner string, wait time.Duration) <-chan obtained {
 	c := make(chan obtained, 1)
 	go func() {
@@ -91,14 +91,14 @@ func TestOneHolder(t *testing.T) {
 
 	again := lockNow(t, s, "k", "second")
 	require.Greater(t, again.Token(), lease.Token())
-	require.Equal(t, kvdb.ErrInvalidLock, lease.Release(t.Context()), "an old lease frees nobody's lock")
+	require.Equal(t, kvdb.ErrInvalidLock, lease.Release(t.Context()), "a released lease does not release the next holder's lock")
 	owner, _ = table.Owner("k")
 	require.Equal(t, "second", owner)
-	require.False(t, isLost(lease), "a release is no loss")
+	require.False(t, isLost(lease), "a released lock is not lost")
 }
 
-// Waiters of several sessions get the lock in the order they came, each woken by
-// the release before.
+// Waiters of several sessions get the lock in the order of their calls, each at the release
+// of the previous one.
 func TestWaitersInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := New()
@@ -120,7 +120,7 @@ func TestWaitersInOrder(t *testing.T) {
 			require.Greater(t, got.lease.Token(), holder.Token())
 			holder = got.lease
 		}
-		require.Zero(t, time.Since(began), "nobody waits for a timer")
+		require.Zero(t, time.Since(began), "waiters are woken by releases, not by timers")
 		require.NoError(t, holder.Release(t.Context()))
 		require.Empty(t, table.locks)
 	})
@@ -137,7 +137,7 @@ func TestWaitIsOver(t *testing.T) {
 		requireHeldBy(t, got.err, "holder")
 		require.Equal(t, time.Minute, time.Since(began))
 		require.NoError(t, holder.Release(t.Context()))
-		require.NoError(t, (<-late).err, "who gave up is not in the way")
+		require.NoError(t, (<-late).err, "a waiter that gave up is skipped")
 		owner, _ := table.Owner("k")
 		require.Equal(t, "late", owner)
 	})
@@ -146,7 +146,7 @@ func TestWaitIsOver(t *testing.T) {
 func TestCancelledWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, s := newSession()
-		cause := errors.New("not wanted any more")
+		cause := errors.New("cancelled by the test")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		holder := lockNow(t, s, "k", "holder")
 		cancelled := lockLater(ctx, s, "k", "cancelled", time.Hour)
@@ -162,10 +162,10 @@ func TestCancelledWaiter(t *testing.T) {
 	})
 }
 
-// A waiter whose context or wait ends before it could take the lock that it was
-// granted passes it on, or has it: the lock is never left behind.
-func TestGrantMeetsEnd(t *testing.T) {
-	cause := errors.New("not wanted any more")
+// A waiter whose context or wait ends when it is granted the lock either takes the lock or
+// passes it on.
+func TestGrantAtEndOfWait(t *testing.T) {
+	cause := errors.New("cancelled by the test")
 	for name, c := range map[string]struct {
 		wait time.Duration
 		end  func(cancel context.CancelCauseFunc)
@@ -182,8 +182,8 @@ func TestGrantMeetsEnd(t *testing.T) {
 				defer cancel(nil)
 				waiter := lockLater(ctx, s, "k", "waiter", c.wait)
 				next := lockLater(t.Context(), s, "k", "next", time.Hour)
-				// What wakes the waiter is its end. The grant comes before it can
-				// do anything.
+				// The end of its wait wakes the waiter. The grant comes before the waiter
+				// can lock the table.
 				table.mu.Lock()
 				c.end(cancel)
 				table.pass("k")
@@ -223,7 +223,7 @@ func TestSessionClose(t *testing.T) {
 		require.False(t, isLost(released))
 		require.False(t, isLost(theirs))
 		owner, _ := table.Owner("a")
-		require.Equal(t, "other", owner, "the late releases freed nobody's lock")
+		require.Equal(t, "other", owner, "the late releases do not release the next holder's lock")
 		_, held := table.Owner("b")
 		require.False(t, held)
 
@@ -235,24 +235,25 @@ func TestSessionClose(t *testing.T) {
 	})
 }
 
-// A holder is told that its lock is lost before anybody else can get it.
-func TestCloseTellsFirst(t *testing.T) {
+// The loss of a lock is reported before another session can obtain it.
+func TestCloseReportsLossFirst(t *testing.T) {
 	table, s := newSession()
 	l := lockNow(t, s, "k", "me")
-	table.mu.Lock() // nothing is released as long as this is held
+	table.mu.Lock() // no lock is released while this is held
 	closed := make(chan struct{})
 	go func() { s.Close(); close(closed) }()
 	select {
 	case <-l.Lost():
 	case <-time.After(20 * time.Second):
-		t.Error("released first")
+		t.Error("the lock was released before the loss was reported")
 	}
 	table.mu.Unlock()
 	<-closed
 }
 
-// A lock that is granted to a session that was closed meanwhile goes on.
-func TestCloseMeetsGrant(t *testing.T) {
+// A lock that is granted to a session that was closed meanwhile is passed to the next
+// waiter.
+func TestGrantToClosedSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := New()
 		closing, other := table.NewSession(new(tokens).next), table.NewSession(new(tokens).next)
@@ -266,7 +267,7 @@ func TestCloseMeetsGrant(t *testing.T) {
 	})
 }
 
-// A lock for which there is no token is not held.
+// A lock is not held if there is no token for it.
 func TestNoToken(t *testing.T) {
 	table := New()
 	broken := errors.New("no token")
@@ -292,10 +293,10 @@ func TestHeld(t *testing.T) {
 	require.Equal(t, kvdb.ErrInvalidLock, s.Held([]driver.Lease{a, b}, f))
 	s.Close()
 	require.Equal(t, kvdb.ErrInvalidLock, s.Held([]driver.Lease{a}, f))
-	require.Equal(t, 2, calls, "f is not called in vain")
+	require.Equal(t, 2, calls, "f is called only if all locks are held")
 }
 
-// No lock is given up while Held runs its function.
+// No lock is released while Held runs its function.
 func TestHeldKeepsTheLock(t *testing.T) {
 	_, s := newSession()
 	lease := lockNow(t, s, "k", "me")
@@ -309,15 +310,15 @@ func TestHeldKeepsTheLock(t *testing.T) {
 			released <- err == nil && !inside.Load()
 		}()
 		for range 1000 {
-			runtime.Gosched() // a release that does not wait is over by now
+			runtime.Gosched() // lets a Release that does not wait return
 		}
 		return nil
 	}))
 	require.True(t, <-released)
 }
 
-// A Release whose context ends while Held runs is carried out after it, and no
-// other Held begins before.
+// A Release whose context ends while Held runs takes effect after Held, and no other call
+// of Held begins before.
 func TestReleaseGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table, s := newSession()
@@ -343,7 +344,7 @@ func TestReleaseGoesOn(t *testing.T) {
 	})
 }
 
-// A session that is being closed lets no more Held begin.
+// A session that is being closed refuses calls of Held.
 func TestCloseWhileHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table, s := newSession()
@@ -355,7 +356,7 @@ func TestCloseWhileHeld(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, kvdb.ErrInvalidLock, s.Held([]driver.Lease{l}, func() error { return nil }))
 		_, held := table.Owner("k")
-		require.True(t, held, "what Held began relies on it")
+		require.True(t, held, "the lock is held until Held returns")
 		require.False(t, isLost(l))
 		close(end)
 		synctest.Wait()
@@ -365,7 +366,8 @@ func TestCloseWhileHeld(t *testing.T) {
 	})
 }
 
-// At most one holder at a time, also when many come, give up and go; tokens grow.
+// At most one session holds the lock at a time, while many obtain it and give up, and
+// tokens grow.
 func TestExclusion(t *testing.T) {
 	table := New()
 	source := new(tokens)
@@ -391,7 +393,7 @@ func TestExclusion(t *testing.T) {
 				}
 				holders.Add(-1)
 				if i%7 == 0 {
-					s.Close() // releases it too
+					s.Close() // also releases the lock
 					s = table.NewSession(source.next)
 				} else if err := lease.Release(context.Background()); err != nil {
 					t.Error(err)

@@ -1,4 +1,4 @@
-// Package retry has the waits between retries of the whole library.
+// Package retry implements the waits between retries.
 package retry
 
 import (

@@ -13,7 +13,7 @@ import (
 
 var stores = map[string]Store{"etcd v2": Etcd2, "etcd v3": Etcd3, "Consul": Consul, "ZooKeeper": ZooKeeper}
 
-// Without endpoints they are those of the store on this machine.
+// The default endpoints are those of the store on this machine.
 func TestDefaults(t *testing.T) {
 	for name, c := range map[string]struct {
 		store         Store
@@ -65,7 +65,7 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// All stores refuse the same bad endpoints, and name them.
+// All stores refuse the same bad endpoints, and their errors name the endpoint.
 func TestBadEndpoints(t *testing.T) {
 	for _, given := range []string{
 		"", " ", "://", "http://", "https:///", ":1", "/", "//host", "http:host", "http:/host", "http//host",
@@ -103,7 +103,7 @@ func TestBadEndpoints(t *testing.T) {
 	}
 }
 
-// options are pairs of names and values.
+// options returns the options of pairs of names and values.
 func options(pairs ...string) map[string]string {
 	o := map[string]string{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -112,7 +112,7 @@ func options(pairs ...string) map[string]string {
 	return o
 }
 
-// Endpoints and options ask for TLS, or contradict each other.
+// Endpoints and options turn TLS on or off, or contradict each other.
 func TestWhenTLS(t *testing.T) {
 	ca, err := servers.NewCA(t.TempDir())
 	require.NoError(t, err)
@@ -187,7 +187,7 @@ func TestWhenTLS(t *testing.T) {
 	}
 }
 
-// The same value is bad on all stores, with the same words.
+// All stores refuse the same values, with the same texts.
 func TestBadValues(t *testing.T) {
 	for _, c := range []struct{ name, value, text string }{
 		{kvdb.RetryCountKey, "x", `option RetryCount: "x" is not a non-negative integer`},
@@ -245,8 +245,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// FuzzEndpoint: what is accepted means the same when it is read again as it is
-// written.
+// FuzzEndpoint checks that the URL of an accepted endpoint is accepted and has the same
+// meaning.
 func FuzzEndpoint(f *testing.F) {
 	for _, seed := range []string{
 		"", "host", "host:1", "http://host", "HTTPS://host:443/", "[::1]:2379", "::1", "fe80::1%eth0", "http://[fe80::1%25eth0]:1",

@@ -45,7 +45,7 @@ func write(t *testing.T, file string, content []byte) {
 	require.NoError(t, os.WriteFile(file, content, 0o600))
 }
 
-// The one file that is bad is named, alone.
+// The error names only the option of the bad file.
 func TestBadFiles(t *testing.T) {
 	ca := newCA(t)
 	certFile, keyFile := issue(t, ca, "client", servers.Leaf{})
@@ -111,8 +111,8 @@ func words(text string) []string {
 	})
 }
 
-// server accepts connections with TLS and tells of each whose certificate its
-// client has, or why the handshake failed.
+// server accepts TLS connections. For each it reports the name in the client's certificate,
+// or the error of the handshake.
 type server struct {
 	address string
 	names   chan string
@@ -147,7 +147,8 @@ func serve(t *testing.T, config *tls.Config) *server {
 	return s
 }
 
-// dial makes a connection and returns the name in the client's certificate.
+// dial makes a connection and returns the name of the client's certificate that the server
+// received.
 func (s *server) dial(t *testing.T, secured *TLS) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -171,8 +172,8 @@ func (s *server) dial(t *testing.T, secured *TLS) (string, error) {
 	}
 }
 
-// config is that of a server with a certificate of ca, which knows its clients by
-// clients, if that is not nil.
+// config returns the configuration of a server with a certificate of ca. If clients is not
+// nil, the server requires clients to have a certificate of it.
 func config(t *testing.T, ca, clients *servers.CA, leaf servers.Leaf) *tls.Config {
 	t.Helper()
 	certFile, keyFile := issue(t, ca, "server", leaf)
@@ -186,8 +187,8 @@ func config(t *testing.T, ca, clients *servers.CA, leaf servers.Leaf) *tls.Confi
 	return c
 }
 
-// A certificate that is renewed is used from the next handshake on. While one of
-// its files is missing, half written or of another pair, the last good one is.
+// A renewed certificate is used from the next handshake on. While one of its files is
+// missing, incomplete or of another pair, the last usable certificate is used.
 func TestRenewedPair(t *testing.T) {
 	ca := newCA(t)
 	s := serve(t, config(t, ca, ca, servers.Leaf{}))
@@ -224,8 +225,8 @@ func TestRenewedPair(t *testing.T) {
 	uses("first", "and back")
 }
 
-// Authorities that are replaced count from the next handshake on. While their file
-// is missing, empty or half written, the last good ones do.
+// Replaced authorities are used from the next handshake on. While their file is missing,
+// empty or incomplete, the last usable ones are used.
 func TestRotatedAuthorities(t *testing.T) {
 	oldCA, newerCA := newCA(t), newCA(t)
 	older, newer := serve(t, config(t, oldCA, nil, servers.Leaf{})), serve(t, config(t, newerCA, nil, servers.Leaf{}))
@@ -261,8 +262,8 @@ func TestRotatedAuthorities(t *testing.T) {
 	trusts(false, true, "the new one alone")
 }
 
-// CAAuthAddress is the name that must be in the certificate, with a port or without,
-// and InsecureSkipVerify asks for no name and no authority.
+// CAAuthAddress, with or without a port, is the name that must be in the certificate.
+// InsecureSkipVerify requires no name and no authority.
 func TestServerName(t *testing.T) {
 	ca := newCA(t)
 	s := serve(t, config(t, ca, nil, servers.Leaf{Hosts: []string{"server.example", "::1"}}))
@@ -294,8 +295,8 @@ func TestServerName(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A server that keeps silent in the handshake is not taken for a caller who has
-// given up.
+// The error of a server that does not answer in the handshake is not that of a caller who
+// has given up.
 func TestSilentHandshake(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -1,5 +1,5 @@
-// Package testing has the tools of development in its folders. No program that uses kvdb
-// links them.
+// Package testing has the development tools in its folders. No program that uses kvdb links
+// them.
 //
 //	bench         measures kvdb against the raw stores; writes BENCHMARKS.md
 //	faults        loads a cluster while its members die, freeze and are cut off

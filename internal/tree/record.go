@@ -14,8 +14,8 @@ type Record struct {
 	Expires           int64 // in ns, on the store's clock; 0 means never
 }
 
-// TTL returns the rest of the record's TTL in seconds, rounded up, at the time now on the
-// store's clock. It is at least 1, because the record exists, and 0 without a TTL.
+// TTL returns the remaining seconds of the record's TTL, rounded up, at the time now on the
+// store's clock. It returns at least 1, because the record exists, and 0 without a TTL.
 func (r *Record) TTL(now int64) int64 {
 	if r.Expires == 0 {
 		return 0

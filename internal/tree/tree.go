@@ -15,8 +15,8 @@ import (
 type entry struct{ record *Record }
 
 // point is an element of the map. It repeats the record of the entry, and shows whether the
-// entry may be changed, so that a read or write of one key need not load the entry: the time
-// of these is that of accesses to memory.
+// entry may be changed, so that a read or write of one key need not load the entry.
+// Accesses to memory dominate the time of these.
 type point struct {
 	entry      *entry
 	record     *Record

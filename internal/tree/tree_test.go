@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// model is what a Tree is meant to be.
+// model is a simple implementation of Tree.
 type model map[string]*Record
 
 func (m model) scan(prefix, from string) (keys []string, records []*Record) {
@@ -40,7 +40,7 @@ func (m model) children(dir, sep string) []string {
 	return slices.AppendSeq([]string{}, slices.Values(slices.Sorted(maps.Keys(names))))
 }
 
-// firstName is up to the next sep that is not at the beginning.
+// firstName returns rest up to the first sep that is not at the beginning.
 func firstName(rest, sep string) string {
 	if rest == "" {
 		return ""
@@ -58,8 +58,8 @@ func scan(t *Tree, prefix, from string) (keys []string, records []*Record) {
 	return keys, records
 }
 
-// randomKey has few characters, so that keys meet, share prefixes and nest. One
-// of them is the last byte there is.
+// randomKey returns a key of few different characters, so that keys repeat, share prefixes
+// and nest. One of the characters is 0xff, the largest byte.
 func randomKey(r *rand.Rand) string {
 	b := make([]byte, r.IntN(6))
 	for i := range b {
@@ -89,8 +89,8 @@ func requireSame(t *testing.T, r *rand.Rand, tree *Tree, m model) {
 	}
 }
 
-// Trees, and copies of them, and copies of copies, each agree with a map of
-// their own, whatever is written to the others.
+// Trees, their copies, and copies of copies each agree with their own model, whatever is
+// written to the others.
 func TestAgainstModel(t *testing.T) {
 	for seed := range uint64(6) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -130,7 +130,7 @@ func TestAgainstModel(t *testing.T) {
 	}
 }
 
-// Load is Set, for keys in order and for others, new ones and old ones.
+// Load has the same effect as Set, for keys in order or not, new or existing.
 func TestLoad(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, tree := range []*Tree{New(), NewOrdered()} {
@@ -205,8 +205,8 @@ func TestScanStops(t *testing.T) {
 	require.Equal(t, []string{"a", "b"}, seen)
 }
 
-// A copy is read without a lock while its origin is written to, and the other
-// way round. The race detector is the judge.
+// A copy is read without a lock while its origin is written to, and the other way round.
+// The race detector reports shared writes.
 func TestCopyIsReadWhileOriginIsWritten(t *testing.T) {
 	const keys = 5000
 	origin := New()
@@ -266,9 +266,9 @@ func full(dirs, perDir int) *Tree {
 }
 
 var largeSize = flag.Int("kvdb.keys", 100_000,
-	"the size at which TestWorkDoesNotDependOnSize compares; 1000000 is what is promised")
+	"keys in the large tree of TestWorkDoesNotDependOnSize; the documentation promises 1000000")
 
-// What an operation does is the same in a small and in a large tree.
+// The work of an operation is the same in a small and in a large tree.
 func TestWorkDoesNotDependOnSize(t *testing.T) {
 	const fewNodes = 32 << 10 // bytes
 	for _, size := range []int{1_000, *largeSize} {
@@ -277,22 +277,22 @@ func TestWorkDoesNotDependOnSize(t *testing.T) {
 		visits := 0
 		visit := func(string, *Record) bool { visits++; return true }
 		tree.Scan("0000/", "", visit)
-		require.Equal(t, 100, visits, "a scan visits what it finds and no more")
+		require.Equal(t, 100, visits, "a scan visits only the keys that it finds")
 		require.LessOrEqual(t, testing.AllocsPerRun(10, func() { tree.Scan("0000/", "", visit) }), 1.0)
 
 		record := &Record{}
 		overwrite := func() { tree.Set("0000/00050", record) }
-		require.Zero(t, testing.AllocsPerRun(100, overwrite), "an overwrite leaves the order alone")
+		require.Zero(t, testing.AllocsPerRun(100, overwrite), "an overwrite does not change the btree")
 
 		var c *Tree
 		require.Less(t, allocated(func() { c = tree.Copy() }), uint64(fewNodes))
 		require.Less(t, allocated(overwrite), uint64(fewNodes))
 		require.Less(t, allocated(func() { c.Delete("0000/00050") }), uint64(fewNodes))
-		require.Zero(t, testing.AllocsPerRun(100, overwrite), "only the first write after a copy is more than that")
+		require.Zero(t, testing.AllocsPerRun(100, overwrite), "only the first write after a copy changes the btree")
 	}
 }
 
-// The work of Children depends on the names and not on what is below them.
+// The work of Children depends on the number of names, not on the keys below them.
 func TestChildrenSkipsWhatIsBelow(t *testing.T) {
 	const dirs = 100
 	for _, perDir := range []int{1, maxSteps, 1000} {
@@ -329,9 +329,9 @@ func TestNewRecord(t *testing.T) {
 		for i := range value {
 			value[i] = 'X'
 		}
-		require.Equal(t, strings.Repeat("v", size), string(r.Value), "the record has its own copy")
+		require.Equal(t, strings.Repeat("v", size), string(r.Value), "the record has a copy of the value")
 		if size <= 128 {
-			require.Equal(t, size, cap(r.Value), "an append does not run into what is behind")
+			require.Equal(t, size, cap(r.Value), "an append must copy the value")
 			require.LessOrEqual(t, testing.AllocsPerRun(10, func() { kept = NewRecord(value) }), 1.0)
 		}
 	}

@@ -78,7 +78,7 @@ func (r *rawBolt) put(keys ...string) error {
 	})
 }
 
-// commitGroups commits together the writes that come while it is busy.
+// commitGroups commits together the writes that arrive during a commit.
 func (r *rawBolt) commitGroups() {
 	for first := range r.writes {
 		group := []write{first}

@@ -19,15 +19,15 @@ func consulSuites() []suite {
 	return []suite{{"Consul, one server", openConsul}}
 }
 
-// consulBench is a server, and both clients of it.
+// consulBench has a server and both clients of it.
 type consulBench struct {
 	server    *servers.Cluster
 	transport *http.Transport
 	raw       *api.Client
-	session   string       // of raw's locks
+	session   string       // of the raw client's locks
 	kvs       [2]kvdb.Kvdb // two, because the waiter for a lock is not its holder
 	ctx       context.Context
-	stop      func() // ends ctx: the watch of raw
+	stop      func() // ends ctx, and so the watch of the raw client
 	q         *api.QueryOptions
 	data      data
 }
@@ -226,7 +226,7 @@ func (b *consulBench) lists() []row {
 	}
 }
 
-// lock obtains a lock of raw's, and waits for it by a blocking query.
+// lock obtains a lock with the raw client, and waits for it by a blocking query.
 func (b *consulBench) lock(_ int, name string) (unlock func() error, err error) {
 	key := "raw/" + name
 	q := b.q.WithContext(b.ctx)
@@ -249,7 +249,7 @@ func (b *consulBench) lock(_ int, name string) (unlock func() error, err error) 
 	}
 }
 
-// watches measure a write until its event.
+// watches measures the time from a write to its event.
 func (b *consulBench) watches() ([]row, error) {
 	raws, ours := make(chan struct{}, 1<<16), make(chan struct{}, 1<<16)
 	go func() {
@@ -271,7 +271,7 @@ func (b *consulBench) watches() ([]row, error) {
 			return err
 		}
 	}
-	// The pairs exist before, so that each query has a result.
+	// The pairs must exist, so that each query has a result.
 	if err := errors.Join(put("raw/watched")(-1), put("bench/watched")(-1)); err != nil {
 		return nil, err
 	}

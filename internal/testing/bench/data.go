@@ -13,7 +13,7 @@ const (
 // value is the value of every write.
 var value = make([]byte, valueSize)
 
-// data is the keys of a suite.
+// data has the keys of a suite.
 type data struct {
 	keys     []string // in order
 	shuffled []string
@@ -35,8 +35,8 @@ func newData(n int) data {
 	return d
 }
 
-// key returns the i-th of the shuffled keys, starting again after the last.
+// key returns the i-th of the shuffled keys, modulo their number.
 func (d data) key(i int) string { return d.shuffled[i%len(d.shuffled)] }
 
-// dir is key for directories.
+// dir is like key, for directories.
 func (d data) dir(i int) string { return d.dirs[i%len(d.dirs)] }

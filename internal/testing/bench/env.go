@@ -11,7 +11,7 @@ import (
 type env struct {
 	dir    string           // for its files
 	server *servers.Cluster // the server that it has started, or nil
-	// ctx ends before the suite is closed. It ends everything that waits.
+	// ctx ends before the suite is closed, and ends all waits.
 	ctx     context.Context
 	waiting sync.WaitGroup
 }
@@ -26,7 +26,7 @@ func (e *env) start(kind servers.Kind) (*servers.Cluster, error) {
 	return server, server.Start()
 }
 
-// requests is the number of requests that the server gets for one operation.
+// requests has the numbers of requests that the server gets for one operation of each side.
 type requests struct{ raw, ours float64 }
 
 // count counts the requests of n operations of both sides of a row, if there is a

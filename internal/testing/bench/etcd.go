@@ -19,7 +19,7 @@ func etcdSuites() []suite {
 	return []suite{{"etcd v3, one member", openEtcd}}
 }
 
-// etcdBench is a server, and both clients of it.
+// etcdBench has a server and both clients of it.
 type etcdBench struct {
 	ctx    context.Context
 	server *servers.Cluster
@@ -105,8 +105,8 @@ func (b *etcdBench) close() (err error) {
 	return err
 }
 
-// pairs are the operations on one key. Those that create or delete take turns,
-// so that each succeeds.
+// pairs returns the rows of operations on one key. Operations that create a key alternate
+// with those that delete it, so that each succeeds.
 func (b *etcdBench) pairs() []row {
 	kv, ctx, large := b.kvs[0], b.ctx, strings.Repeat("x", 64<<10)
 	key := func(i int) string { return "raw/" + b.data.key(i) }
@@ -142,7 +142,7 @@ func (b *etcdBench) pairs() []row {
 	}, b.conditionalWrites()...)
 }
 
-// conditionalWrites are the writes that are transactions of etcd.
+// conditionalWrites returns the rows of writes that are transactions of etcd.
 func (b *etcdBench) conditionalWrites() []row {
 	kv, ctx := b.kvs[0], b.ctx
 	key := func(i int) string { return "raw/" + b.data.key(i) }
@@ -191,7 +191,7 @@ func want(ok bool) error {
 	return nil
 }
 
-// lists are the operations on many keys.
+// lists returns the rows of operations on many keys.
 func (b *etcdBench) lists() []row {
 	kv, ctx := b.kvs[0], b.ctx
 	list := func(prefix string, n int, o ...clientv3.OpOption) error {
@@ -237,7 +237,8 @@ func (b *etcdBench) lock(client int, name string) (unlock func() error, err erro
 	return func() error { return m.Unlock(b.ctx) }, m.Lock(b.ctx)
 }
 
-// watches measure a write until its event, and many writes until the last event.
+// watches measures the time from a write to its event, and from the first of many writes to
+// the last event.
 func (b *etcdBench) watches() ([]row, error) {
 	raws, ours := make(chan struct{}, 1<<16), make(chan struct{}, 1<<16)
 	go func() {

@@ -19,7 +19,7 @@ func etcdV2Suites() []suite {
 	return []suite{{"etcd v2, one member", openEtcdV2}}
 }
 
-// etcdV2Bench is a server, and both clients of it, which share the data.
+// etcdV2Bench has a server and both clients of it, which share the data.
 type etcdV2Bench struct {
 	ctx       context.Context
 	stop      func() // ends ctx
@@ -74,7 +74,7 @@ func (b *etcdV2Bench) close() (err error) {
 	return err
 }
 
-// path is the node of the i-th key.
+// path returns the node of the i-th key.
 func (b *etcdV2Bench) path(i int) string { return "/bench/" + b.data.key(i) }
 
 // set writes the value to a node.
@@ -108,8 +108,8 @@ func (b *etcdV2Bench) pairs() []row {
 	}
 }
 
-// conditions are the operations with conditions. Those that create or delete a key alternate,
-// so that each succeeds.
+// conditions returns the rows of operations with conditions. Operations that create a key
+// alternate with those that delete it, so that each succeeds.
 func (b *etcdV2Bench) conditions() []row {
 	kv := b.kvs[0]
 	ourPair := func(i int) *kvdb.KVPair { return &kvdb.KVPair{Key: b.data.key(i), Value: value} }
@@ -156,7 +156,7 @@ func (b *etcdV2Bench) conditions() []row {
 	}
 }
 
-// lists are the operations on many keys.
+// lists returns the rows of operations on many keys.
 func (b *etcdV2Bench) lists() []row {
 	kv := b.kvs[0]
 	list := func(dir string) (*client.Response, error) {
@@ -202,7 +202,7 @@ func (b *etcdV2Bench) lists() []row {
 	}
 }
 
-// lock waits for raw's lock.
+// lock obtains a lock with the raw client.
 func (b *etcdV2Bench) lock(of int, name string) (unlock func() error, err error) {
 	path, owner := "/bench/raw-"+name, fmt.Sprint("client-", of)
 	for {
@@ -223,9 +223,9 @@ func (b *etcdV2Bench) lock(of int, name string) (unlock func() error, err error)
 	}
 }
 
-// watches measure a write until its event, and many writes until the last event. They begin
-// only when they are needed, because the server's history is short: a watch that has to
-// connect again ends if 1000 events have passed.
+// watches measures the time from a write to its event, and from the first of many writes to
+// the last event. The watches start when they are needed, because the server's history is
+// short: a watch that connects again after 1000 events ends.
 func (b *etcdV2Bench) watches() []row {
 	const rawPath, ourPath = "/bench/raw-watched", "/bench/watched"
 	raws, ours := make(chan struct{}, 1<<16), make(chan struct{}, 1<<16)

@@ -10,13 +10,14 @@ import (
 )
 
 const (
-	// handOverWait is the time that a waiter waits for a lock before it is released.
+	// handOverWait is the time for which a waiter waits before the holder releases the
+	// lock.
 	handOverWait = 20 * time.Millisecond
 	// lockWaiters is the number of waiters for one lock.
 	lockWaiters = 100
 )
 
-// locker obtains a lock for one of two clients, and waits for it if need be.
+// locker obtains a lock for one of two clients. It waits while the lock is held.
 type locker func(client int, name string) (unlock func() error, err error)
 
 // lockRows compares locks. goal is the goal for a lock that nobody waits for.
@@ -64,8 +65,8 @@ func handOver(lock locker) work {
 	})
 }
 
-// oneOfEach is lock for many waiters of two clients. Only one waiter of each client asks the
-// store, because some stores would wake all waiters at each release.
+// oneOfEach returns a locker for many waiters of two clients, of which only one of each
+// client calls lock, because some stores would wake all waiters at each release.
 func oneOfEach(lock locker) locker {
 	var queues [2]sync.Mutex
 	return func(client int, name string) (func() error, error) {
@@ -79,8 +80,8 @@ func oneOfEach(lock locker) locker {
 	}
 }
 
-// turns is work in which waiters obtain a lock one after the other: each releases it and
-// waits for it again behind the others.
+// turns returns work in which waiters obtain a lock one after the other. Each releases it
+// and then waits for it again behind the others.
 func (e *env) turns(lock locker) work {
 	next, over := make(chan struct{}), make(chan error)
 	start := sync.OnceFunc(func() {
@@ -110,7 +111,7 @@ func (e *env) turns(lock locker) work {
 			select {
 			case next <- struct{}{}:
 				err = <-over
-			case err = <-over: // one did not get the lock
+			case err = <-over: // a waiter failed to obtain the lock
 			}
 			if err != nil {
 				return err

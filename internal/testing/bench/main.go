@@ -28,12 +28,12 @@ type work func(n int) error
 // row is one line of the table.
 type row struct {
 	operation string
-	reference string // the operations of raw
-	goal      string // for the ratio, or for ours
+	reference string // the operations of the raw client
+	goal      string // of the ratio, or of our side
 	raw, ours work
 }
 
-// suite is rows that share a store.
+// suite has rows that share a store.
 type suite struct {
 	name string
 	// open prepares the store. close releases it.

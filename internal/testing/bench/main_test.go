@@ -16,8 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestSuitesRun runs each operation of the small suites, not to measure it but
-// to see that it does what it says.
+// TestSuitesRun runs each operation of the small suites, to check that it succeeds.
 func TestSuitesRun(t *testing.T) {
 	m := measurer{rounds: 2, slice: time.Nanosecond, least: 1}
 	for _, s := range suites() {
@@ -89,7 +88,7 @@ func TestInterruptedSuiteLeavesNothing(t *testing.T) {
 
 func TestParallelDoesEachOperationOnce(t *testing.T) {
 	const n = 1000
-	var done [n]bool // of different goroutines, but each element of one
+	var done [n]bool // each element is written by one goroutine
 	require.NoError(t, parallel(64, func(i int) error {
 		if done[i] {
 			return errors.New("done twice")

@@ -13,14 +13,14 @@ import (
 type measurer struct {
 	rounds int
 	slice  time.Duration // about how long a measurement takes
-	least  int           // operations in it
+	least  int           // the minimum number of operations in a measurement
 }
 
 // sample is the cost of one operation.
 type sample struct{ ns, allocs float64 }
 
-// result is the medians of a row's samples. The ratio is the median of the
-// rounds' ratios, low and high are their quartiles.
+// result has the medians of a row's samples. ratio is the median of the ratios of the
+// rounds, and low and high are their quartiles.
 type result struct {
 	row
 	suite            string
@@ -66,7 +66,7 @@ func (m measurer) measure(ctx context.Context, r row) (result, error) {
 }
 
 // calibrate returns the number of operations that take about m.slice, and warms up. It
-// measures again before it believes that a number takes too long.
+// repeats a measurement before it accepts that a number takes too long.
 func (m measurer) calibrate(w work) (int, error) {
 	for n := m.least; ; n *= 2 {
 		best := time.Duration(math.MaxInt64)
@@ -110,7 +110,7 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[int(q*float64(len(sorted)-1)+0.5)]
 }
 
-// each is work that makes one operation after the other. i grows with each call.
+// each returns work that runs one operation after the other. i grows with each call.
 func each(do func(i int) error) work {
 	i := 0
 	return func(n int) error {
@@ -124,7 +124,7 @@ func each(do func(i int) error) work {
 	}
 }
 
-// parallel is work that goroutines share.
+// parallel returns work whose operations are shared by goroutines.
 func parallel(goroutines int, do func(i int) error) work {
 	return func(n int) error {
 		errs := make([]error, goroutines)

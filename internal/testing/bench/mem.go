@@ -51,8 +51,8 @@ func (m *rawMap) put(key string, value []byte) {
 	m.mu.Unlock()
 }
 
-// pairMap is a rawMap that does more of what kvdb does: it keeps the indexes, and returns a
-// copy of the pair.
+// pairMap is a rawMap that also keeps the indexes, and returns a copy of the pair, as kvdb
+// does.
 type pairMap struct {
 	mu     sync.RWMutex // protects the fields below
 	pairs  map[string]*kvdb.KVPair

@@ -47,10 +47,10 @@ server has received for one operation, by its own count, signs of life included.
 	return err
 }
 
-// tenths shows a number with one digit behind the point, unless that is 0.
+// tenths formats a number with one digit after the point, without that digit if it is 0.
 func tenths(n float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", n), ".0") }
 
-// duration shows three digits of a time given in ns.
+// duration formats a time in ns with three digits.
 func duration(ns float64) string {
 	for _, unit := range []struct {
 		name string
@@ -63,7 +63,7 @@ func duration(ns float64) string {
 	return fmt.Sprintf("%.3g ns", ns)
 }
 
-// cpu returns the name of the processor, if the system has it.
+// cpu returns the name of the processor, or "" if the system does not provide it.
 func cpu() string {
 	file, err := os.Open("/proc/cpuinfo")
 	if err != nil {
@@ -78,8 +78,8 @@ func cpu() string {
 	return "unknown CPU"
 }
 
-// load returns the load average of the last 15 minutes, if the system has it.
-// If it is larger than the number of cores, the machine was busy.
+// load returns the load average of the last 15 minutes, or "" if the system does not
+// provide it. If it is larger than the number of cores, the machine was busy.
 func load() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if fields := strings.Fields(string(text)); err == nil && len(fields) > 2 {

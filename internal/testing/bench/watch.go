@@ -10,7 +10,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// watchSuite measures the cost of watches for the writers of a store. open makes an empty
+// watchSuite measures the cost of watches for the writers of a store. open returns an empty
 // store.
 func watchSuite(name string, open func(dir string) (kvdb.Kvdb, error)) suite {
 	return suite{name, func(e *env) ([]row, func() error, error) {
@@ -42,7 +42,7 @@ func watchSuite(name string, open func(dir string) (kvdb.Kvdb, error)) suite {
 	}}
 }
 
-// deliverySuite measures how fast watches are served.
+// deliverySuite measures the time that deliveries to watches take.
 func deliverySuite(name string, open func() (kvdb.Kvdb, error)) suite {
 	return suite{name, func(*env) ([]row, func() error, error) {
 		kv, err := open()
@@ -62,14 +62,14 @@ func deliverySuite(name string, open func() (kvdb.Kvdb, error)) suite {
 	}}
 }
 
-// busyKey is written to, and watched by fanOut's watches.
+// busyKey is the key that fanOut writes and watches.
 const busyKey = "busy/key"
 
 func putOne(kv kvdb.Kvdb) func(i int) error {
 	return func(int) error { _, err := kv.Put(busyKey, value, 0); return err }
 }
 
-// sleep makes n watches, of keys and of trees, that get no events.
+// sleep starts n watches, of keys and of trees, that get no events.
 func sleep(kv kvdb.Kvdb, n int) error {
 	ignore := func(string, interface{}, *kvdb.KVPair, error) error { return nil }
 	for i := range n {
@@ -132,7 +132,7 @@ func fanOut(kv kvdb.Kvdb) (work, error) {
 	return func(n int) error { return c.deliver(n, func() error { return put(0) }) }, nil
 }
 
-// rawFanOut sends to channels, from each of which a goroutine receives.
+// rawFanOut sends to channels, each of which has a goroutine that receives.
 func rawFanOut() (work, context.CancelFunc) {
 	c := newCounter()
 	ctx, stop := context.WithCancel(context.Background())

@@ -17,7 +17,7 @@ func zookeeperSuites() []suite {
 	return []suite{{"ZooKeeper, one server", openZooKeeper}}
 }
 
-// zookeeperBench is a server, and both clients of it, which share the data.
+// zookeeperBench has a server and both clients of it, which share the data.
 type zookeeperBench struct {
 	server *servers.Cluster
 	// Two of each, because the waiter for a lock is not the client that holds it. raw and
@@ -90,7 +90,7 @@ func (b *zookeeperBench) close() (err error) {
 	return err
 }
 
-// path is the znode of the i-th key.
+// path returns the znode of the i-th key.
 func (b *zookeeperBench) path(i int) string { return "/bench/" + b.data.key(i) }
 
 func (b *zookeeperBench) pairs() []row {
@@ -160,7 +160,7 @@ func (b *zookeeperBench) conditions() []row {
 	}
 }
 
-// rawList reads a directory with 64 gets at a time, rawKeys with as many exists.
+// rawList reads a directory with 64 concurrent gets, rawKeys with 64 concurrent exists.
 func (b *zookeeperBench) rawList(i int) error {
 	return b.rawRead(i, func(path string) error { _, _, err := b.raw.Get(path); return err })
 }

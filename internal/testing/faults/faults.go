@@ -17,16 +17,17 @@ import (
 type Config struct {
 	// Cluster has three members.
 	Cluster *servers.Cluster
-	// Open returns one more instance, all with one domain, that the end of the test
-	// closes.
+	// Open returns a new instance, which is closed at the end of the test. All have the
+	// same domain.
 	Open func() kvdb.Kvdb
 	// Duration is the approximate duration of the test.
 	Duration time.Duration
 	// CallBound is the time limit of a call. Recovery is the time within which the
-	// instances must work again when there is a leader.
+	// instances must work again after there is a leader.
 	CallBound, Recovery time.Duration
-	// Pace is the time that each client waits between two writes. It is for stores with a
-	// short history, which must last until a watch notices that its member is gone.
+	// Pace is the time that each client waits between two writes. Stores with a short
+	// history need it, so that a watch notices that its member is gone before the history
+	// is lost.
 	Pace time.Duration
 	// Whole makes each fault wait until all members serve, for servers that may lose writes
 	// if a member dies while another one catches up.
@@ -36,7 +37,7 @@ type Config struct {
 // patience is the time within which every awaited event must happen.
 const patience = 30 * time.Second
 
-// fault happens to one member, or to two.
+// fault is something that happens to one member, or to two.
 type fault struct {
 	name       string
 	begin, end func(*servers.Member) error
@@ -96,7 +97,7 @@ func Run(t *testing.T, c Config) {
 		l.calls, l.failed, l.slowest, len(l.acked), len(l.unknown), l.locks, l.counted.Load())
 }
 
-// wait lets time pass, for example for the effects of a fault.
+// wait waits for d, for example for the effects of a fault.
 func wait(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

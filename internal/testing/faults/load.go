@@ -33,7 +33,7 @@ type load struct {
 	holders map[*kvdb.KVPair]struct{}
 	locks   int
 	token   uint64 // the largest so far
-	ended   error  // why the watch is over
+	ended   error  // the error that ended the watch
 }
 
 func newLoad(t *testing.T, ctx context.Context, bound, pace time.Duration) *load {
@@ -129,11 +129,11 @@ func (l *load) count(kv kvdb.Kvdb) {
 		at = nil
 		_ = l.call("CompareAndSet", func() error {
 			pair, err := kv.CompareAndSet(&next, kvdb.KVModifiedIndex, nil)
-			if errors.Is(err, kvdb.ErrModified) && unknown == next.ModifiedIndex { // an earlier step came late
+			if errors.Is(err, kvdb.ErrModified) && unknown == next.ModifiedIndex { // an earlier step took effect late
 				return nil
 			}
 			if errors.Is(err, kvdb.ErrModified) {
-				l.t.Errorf("the count was changed, and no earlier step came late")
+				l.t.Errorf("the count was changed, and no earlier step took effect late")
 				return nil
 			}
 			if errors.Is(err, kvdb.ErrUnknownOutcome) {
@@ -180,7 +180,7 @@ func only(pairs kvdb.KVPairs, err error) (*kvdb.KVPair, error) {
 }
 
 // lock obtains and releases the lock repeatedly, and asserts that no other client holds it,
-// unless that one knows that it has lost it.
+// unless that client knows that it lost it.
 func (l *load) lock(kv kvdb.Kvdb, owner string) {
 	for l.ctx.Err() == nil {
 		wait(l.ctx, l.pace)
@@ -232,27 +232,27 @@ func (l *load) enter(pair *kvdb.KVPair, owner string) {
 // check asserts that the watch delivered each write once and in order, and that the store has
 // every acknowledged write.
 func (l *load) check(kv kvdb.Kvdb, stream <-chan *kvdb.KVPair) {
-	require.Positive(l.t, l.counted.Load(), "nobody counted")
+	require.Positive(l.t, l.counted.Load(), "no count was acknowledged")
 	require.Positive(l.t, l.locks, "nobody had the lock")
 	require.NotEmpty(l.t, l.acked, "nothing was written")
 	counter, err := kv.Get("counter")
 	require.NoError(l.t, err)
 	count, err := strconv.ParseInt(string(counter.Value), 10, 64)
 	require.NoError(l.t, err)
-	require.GreaterOrEqual(l.t, count, l.counted.Load(), "the count went back")
+	require.GreaterOrEqual(l.t, count, l.counted.Load(), "the count decreased")
 	end, err := kv.Put("keys/end", "keys/end", 0)
 	require.NoError(l.t, err)
 	l.acked["keys/end"] = end.ModifiedIndex
 	seen := map[string]uint64{}
 	for last := uint64(0); last < end.ModifiedIndex; {
 		event := l.receive(stream)
-		require.Zero(l.t, seen[event.Key], "%s was told twice", event.Key)
+		require.Zero(l.t, seen[event.Key], "%s was delivered twice", event.Key)
 		require.Greater(l.t, event.ModifiedIndex, last)
 		last = event.ModifiedIndex
 		seen[event.Key] = last
 	}
 	var pairs kvdb.KVPairs
-	for pair, err := range kvdb.Pairs(kv, "keys/") { // more than a call can read in its time on a busy machine
+	for pair, err := range kvdb.Pairs(kv, "keys/") { // in pages, because one call may exceed its time limit on a busy machine
 		require.NoError(l.t, err)
 		if pair.ModifiedIndex > end.ModifiedIndex { // a delayed request
 			require.True(l.t, l.unknown[pair.Key], "%s was written after the last one", pair.Key)
@@ -264,7 +264,7 @@ func (l *load) check(kv kvdb.Kvdb, stream <-chan *kvdb.KVPair) {
 	for _, pair := range pairs {
 		require.Equal(l.t, pair.ModifiedIndex, seen[pair.Key], pair.Key)
 		if l.acked[pair.Key] == 0 {
-			require.True(l.t, l.unknown[pair.Key], "%s was refused, and is there", pair.Key)
+			require.True(l.t, l.unknown[pair.Key], "%s was refused, but exists", pair.Key)
 		}
 	}
 	for key, index := range l.acked {
@@ -281,11 +281,11 @@ func (l *load) receive(stream <-chan *kvdb.KVPair) *kvdb.KVPair {
 		if event == nil {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			require.NoError(l.t, l.ended, "the watch is over")
+			require.NoError(l.t, l.ended, "the watch ended")
 		}
 		return event
 	case <-timer.C:
-		require.FailNow(l.t, "waited in vain for an event")
+		require.FailNow(l.t, "no event in time")
 		return nil
 	}
 }

@@ -17,23 +17,24 @@ import (
 	"github.com/portworx/kvdb/mem"
 )
 
-// mutants are stores that break one rule each. Their names are the messages of the load.
+// mutants are stores that break one rule each. Their names are the messages of the load
+// that must appear.
 var mutants = map[string]func(kvdb.Kvdb) kvdb.Kvdb{
-	"is over":                   func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, endsEarly} },
-	"should have":               func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, withAGap} },
-	"was told twice":            func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, twice} },
-	"is not greater":            func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, outOfOrder()} },
-	"Get saw":                   func(kv kvdb.Kvdb) kvdb.Kvdb { return &staleReads{Kvdb: kv} },
-	"Enumerate saw":             func(kv kvdb.Kvdb) kvdb.Kvdb { return &staleLists{Kvdb: kv} },
-	"another one too":           func(kv kvdb.Kvdb) kvdb.Kvdb { return &sharedLocks{Kvdb: kv} },
-	"the token":                 func(kv kvdb.Kvdb) kvdb.Kvdb { return oldTokens{kv} },
-	"nobody had the lock":       func(kv kvdb.Kvdb) kvdb.Kvdb { return noLocks{kv} },
-	"Lock: out of order":        func(kv kvdb.Kvdb) kvdb.Kvdb { return &brokenLocks{Kvdb: kv} },
-	"nothing was written":       func(kv kvdb.Kvdb) kvdb.Kvdb { return noCreates{kv} },
-	"keys/":                     func(kv kvdb.Kvdb) kvdb.Kvdb { return &lostWrites{Kvdb: kv} },
-	"Create: Key already":       func(kv kvdb.Kvdb) kvdb.Kvdb { return &createsTwice{Kvdb: kv} },
-	"no earlier step came late": func(kv kvdb.Kvdb) kvdb.Kvdb { return &setsTwice{Kvdb: kv} },
-	"":                          func(kv kvdb.Kvdb) kvdb.Kvdb { return kv },
+	"is over":                          func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, endsEarly} },
+	"should have":                      func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, withAGap} },
+	"was delivered twice":              func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, twice} },
+	"is not greater":                   func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, outOfOrder()} },
+	"Get saw":                          func(kv kvdb.Kvdb) kvdb.Kvdb { return &staleReads{Kvdb: kv} },
+	"Enumerate saw":                    func(kv kvdb.Kvdb) kvdb.Kvdb { return &staleLists{Kvdb: kv} },
+	"another one too":                  func(kv kvdb.Kvdb) kvdb.Kvdb { return &sharedLocks{Kvdb: kv} },
+	"the token":                        func(kv kvdb.Kvdb) kvdb.Kvdb { return oldTokens{kv} },
+	"nobody had the lock":              func(kv kvdb.Kvdb) kvdb.Kvdb { return noLocks{kv} },
+	"Lock: out of order":               func(kv kvdb.Kvdb) kvdb.Kvdb { return &brokenLocks{Kvdb: kv} },
+	"nothing was written":              func(kv kvdb.Kvdb) kvdb.Kvdb { return noCreates{kv} },
+	"keys/":                            func(kv kvdb.Kvdb) kvdb.Kvdb { return &lostWrites{Kvdb: kv} },
+	"Create: Key already":              func(kv kvdb.Kvdb) kvdb.Kvdb { return &createsTwice{Kvdb: kv} },
+	"no earlier step took effect late": func(kv kvdb.Kvdb) kvdb.Kvdb { return &setsTwice{Kvdb: kv} },
+	"":                                 func(kv kvdb.Kvdb) kvdb.Kvdb { return kv },
 }
 
 type watches struct {
@@ -88,7 +89,7 @@ func outOfOrder() func(cb kvdb.WatchCB) kvdb.WatchCB {
 	}
 }
 
-// stale returns its first result of a read again later.
+// stale repeats its first result of a read later.
 type stale[T any] struct {
 	some
 	old atomic.Pointer[T]
@@ -117,7 +118,7 @@ func (m *staleLists) Enumerate(prefix string) (kvdb.KVPairs, error) {
 	return m.read(m.Kvdb.Enumerate(prefix))
 }
 
-// some makes every second call go wrong.
+// some selects every second call.
 type some struct{ calls atomic.Int64 }
 
 func (m *some) now() bool { return m.calls.Add(1)%2 == 0 }
@@ -218,7 +219,7 @@ func (m *lostWrites) Create(key string, value interface{}, ttl uint64) (*kvdb.KV
 	return pair, err
 }
 
-const mutantVariable = "KVDB_FAULTS_MUTANT" // environment: the key in mutants
+const mutantVariable = "KVDB_FAULTS_MUTANT" // environment variable with a key of mutants
 
 // The load fails on each mutant, with the message that is its name. It runs in another
 // process, where it may fail.
@@ -242,7 +243,7 @@ func TestMutantsAreFound(t *testing.T) {
 func TestMutant(t *testing.T) {
 	says, run := os.LookupEnv(mutantVariable)
 	if !run {
-		t.Skip("for another process that TestMutantsAreFound starts")
+		t.Skip("runs in the process that TestMutantsAreFound starts")
 	}
 	sound, err := mem.New("faults", nil, nil, nil)
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-// Package modeltest checks the stores in process against models of what
-// kvdb.Kvdb promises: concurrent histories for linearizability, sequential ones
-// for equality. It has tests only.
+// Package modeltest compares the stores in process with models of kvdb.Kvdb: it checks that
+// concurrent histories are linearizable, and that sequential ones have equal results. It
+// has only tests.
 package modeltest

@@ -28,11 +28,11 @@ const (
 )
 
 var rounds = flag.Int("kvdb.rounds", 100,
-	"histories of 240 operations that TestLinearizable checks on each store; 425, which make 102000 operations, are what is promised")
+	"histories of 240 operations that TestLinearizable checks on each store; the documentation promises 425, which are 102000 operations")
 
-// TestLinearizable runs random operations of several goroutines against a store
-// and has porcupine look for an order in which the model allows them. Time is
-// synctest's, so that TTLs cost nothing.
+// TestLinearizable runs random operations of several goroutines on a store, and lets
+// porcupine search an order in which the model allows them. It uses synctest, so that TTLs
+// take no real time.
 func TestLinearizable(t *testing.T) {
 	for _, store := range []struct {
 		name string
@@ -73,7 +73,7 @@ func openBolt(t *testing.T) kvdb.Kvdb {
 	return kv
 }
 
-// runRound returns what clients did to a store, and whether the model allows it.
+// runRound returns the history of operations on a store, and whether the model allows it.
 func runRound(t *testing.T, open func(t *testing.T) kvdb.Kvdb, seed uint64) (history []porcupine.Operation, linearizable bool) {
 	synctest.Test(t, func(t *testing.T) {
 		kv := open(t)
@@ -85,7 +85,7 @@ func runRound(t *testing.T, open func(t *testing.T) kvdb.Kvdb, seed uint64) (his
 	return history, linearizable
 }
 
-// record has clients call random operations.
+// record runs clients that call random operations.
 func record(kv kvdb.Kvdb, seed uint64) (history []porcupine.Operation) {
 	var clock atomic.Int64 // orders calls and returns
 	histories := make([][]porcupine.Operation, clients)
@@ -93,7 +93,7 @@ func record(kv kvdb.Kvdb, seed uint64) (history []porcupine.Operation) {
 	for c := range clients {
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(seed, uint64(c)))
-			seen := map[int]uint64{} // the ModifiedIndex this client last saw of a key
+			seen := map[int]uint64{} // the last ModifiedIndex of each key that this client saw
 			for range opsPerClient {
 				if random.IntN(8) == 0 {
 					time.Sleep(time.Duration(random.IntN(1500)) * time.Millisecond)
@@ -115,7 +115,7 @@ func record(kv kvdb.Kvdb, seed uint64) (history []porcupine.Operation) {
 	return slices.Concat(histories...)
 }
 
-// keyCount is small, for conflicts.
+// keyCount is small, so that operations conflict.
 const keyCount = 3
 
 func keyName(key int) string { return fmt.Sprintf("dir/k%d", key) }
@@ -142,20 +142,20 @@ type input struct {
 	key      int
 	value    string
 	ttl      uint64 // seconds
-	modified uint64 // for comparisons; for a transaction unused
+	modified uint64 // for comparisons; transactions do not use it
 	other    int    // a transaction's second key
-	at       int64  // when it was called, Unix ns
+	at       int64  // the time of the call, in Unix ns
 }
 
-// output is what an operation returned.
+// output is the result of an operation.
 type output struct {
 	err               error
 	created, modified uint64
 	value             string
 	pairs             [keyCount]pair // of enumerate
-	read              pair           // of transaction: what it read at key
+	read              pair           // of transaction: the pair that it read at key
 	key               int
-	at                int64 // when it returned, Unix ns
+	at                int64 // the time of the return, in Unix ns
 }
 
 func (o output) seen() map[int]uint64 {
@@ -219,7 +219,7 @@ func (in input) run(kv kvdb.Kvdb) output {
 	return out
 }
 
-// transact reads key and writes what it read, marked, to key and to other.
+// transact reads key, and writes the value of in to key and to other.
 func (in input) transact(kv kvdb.Kvdb) (pair, error) {
 	tx, err := kv.TxNew()
 	if err != nil {

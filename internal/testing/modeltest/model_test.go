@@ -10,7 +10,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// pair is what the model knows of a key. Its zero value is a key that does not
+// pair is the state of a key in the model. Its zero value is that of a key that does not
 // exist.
 type pair struct {
 	value             string
@@ -19,20 +19,20 @@ type pair struct {
 
 func toPair(p *kvdb.KVPair) pair { return pair{string(p.Value), p.CreatedIndex, p.ModifiedIndex} }
 
-// entry is a key of the model. Its pair expires at some time from earliest to
-// latest, Unix ns; both are 0 without a TTL. unknown are the indexes that a
-// transaction gave it, which nobody was told.
+// entry is a key of the model. Its pair expires at some time from earliest to latest, in
+// Unix ns; both are 0 without a TTL. unknown means that its indexes are not known, because
+// a transaction, which does not return them, wrote it.
 type entry struct {
 	pair
 	earliest, latest int64
 	unknown          bool
-	floor            uint64 // unknown indexes are larger
+	floor            uint64 // the unknown index is larger
 }
 
-// state is comparable, as porcupine wants it.
+// state is the state of the model. It is comparable, as porcupine requires.
 type state struct {
 	entries [keyCount]entry
-	// last is the largest index known: later writes have larger ones.
+	// last is the largest known index. Later writes have larger ones.
 	last uint64
 }
 
@@ -46,8 +46,8 @@ var model = porcupine.Model{
 	},
 }
 
-// step reports whether an operation may have had this outcome, and the state
-// behind it. Where expiry leaves open whether a key exists the outcome decides.
+// step reports whether an operation may have had this outcome, and returns the state after
+// it. If a key may or may not have expired, the outcome decides.
 func (s state) step(in input, out output) (bool, state) {
 	if in.kind == enumerate {
 		return s.enumerate(in, out)
@@ -86,8 +86,8 @@ func (s state) step(in input, out output) (bool, state) {
 
 func (e entry) present() bool { return e.modified != 0 || e.unknown }
 
-// saysPresent reports whether the outcome shows that the key existed; nil when it
-// does not show it.
+// saysPresent returns whether the key existed, according to the outcome. It never returns
+// nil.
 func (s state) saysPresent(in input, out output) *bool {
 	yes, no := true, false
 	switch {
@@ -101,15 +101,15 @@ func (s state) saysPresent(in input, out output) *bool {
 		present := out.created != out.modified
 		return &present
 	case out.err != nil && in.modified == 0 && in.kind == compareAndSet:
-		return &yes // it must not exist, and does
+		return &yes // the key must not exist, but does
 	case out.err == nil:
 		return &yes
 	}
-	return &yes // ErrModified: it is there with another index
+	return &yes // ErrModified: the key exists with another index
 }
 
-// settle lets the key expire if that is due, or if it may be and the outcome
-// says so.
+// settle removes the key if it must have expired, or if it may have expired and the outcome
+// shows that it has.
 func (s *state) settle(in input, out output, key int, saysPresent *bool) {
 	e := &s.entries[key]
 	if e.latest == 0 || out.at < e.earliest {
@@ -120,10 +120,10 @@ func (s *state) settle(in input, out output, key int, saysPresent *bool) {
 	}
 }
 
-// errEither: success and ErrModified are both possible.
+// errEither means that success and ErrModified are both possible.
 var errEither = errors.New("either")
 
-// expected is the error of an operation on a key that is present or not.
+// expected returns the error of an operation on a key, which exists if present.
 func (s state) expected(in input, present bool) error {
 	e := s.entries[in.key]
 	switch in.kind {
@@ -153,8 +153,8 @@ func (s state) expected(in input, present bool) error {
 	return nil
 }
 
-// learn compares a pair that was read with the key's, or takes its indexes over
-// where they are not known.
+// learn reports whether a pair that was read may be that of key. If the indexes of key are
+// unknown, it sets them to those of the pair.
 func (s *state) learn(key int, read pair) bool {
 	e := &s.entries[key]
 	if !e.unknown {
@@ -168,7 +168,7 @@ func (s *state) learn(key int, read pair) bool {
 	return true
 }
 
-// write puts what a successful write wrote, and checks its indexes.
+// write applies a successful write, and reports whether its indexes are possible.
 func (s *state) write(in input, out output, present bool) bool {
 	e := &s.entries[in.key]
 	if out.modified <= s.last || out.value != in.value {
@@ -195,7 +195,7 @@ func (s *state) timed(in input, out output, p pair) entry {
 	return e
 }
 
-// enumerate compares every key.
+// enumerate compares the pairs of every key.
 func (s state) enumerate(in input, out output) (bool, state) {
 	if out.err != nil {
 		return false, s
@@ -210,8 +210,8 @@ func (s state) enumerate(in input, out output) (bool, state) {
 	return true, s
 }
 
-// transaction allows a conflict always: what it read may have changed between
-// its read and its commit, and the order of operations does not tell.
+// transaction always allows a conflict, because a key may have changed between the read and
+// the commit, which the order of operations does not show.
 func (s state) transaction(in input, out output) (bool, state) {
 	if out.err != nil {
 		return errors.Is(out.err, kvdb.ErrModified), s
@@ -225,7 +225,7 @@ func (s state) transaction(in input, out output) (bool, state) {
 		e := &s.entries[key]
 		created := e.created
 		if !e.present() || e.latest != 0 {
-			created = math.MaxUint64 // not known: it is new, or may be
+			created = math.MaxUint64 // not known, because the key is new or may have expired
 		}
 		*e = s.timed(in, out, pair{in.value, created, 0})
 		e.unknown, e.floor = true, s.last

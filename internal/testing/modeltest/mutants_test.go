@@ -12,7 +12,7 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// createInTwoSteps lets another client between its look and its write.
+// createInTwoSteps lets another client write between its read and its write.
 type createInTwoSteps struct{ kvdb.Kvdb }
 
 func (m createInTwoSteps) Create(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
@@ -36,7 +36,7 @@ func (m setInTwoSteps) CompareAndSet(pair *kvdb.KVPair, flags kvdb.KVFlags, prev
 	return m.Put(pair.Key, pair.Value, uint64(pair.TTL))
 }
 
-// staleGet misses the latest write of a key, now and then.
+// staleGet sometimes misses the latest write of a key.
 type staleGet struct {
 	kvdb.Kvdb
 	last *sync.Map // key → pair
@@ -66,8 +66,8 @@ func (m treeKeyByKey) DeleteTree(prefix string) error {
 	return nil
 }
 
-// A store that is not linearizable is found out in fewer histories than
-// TestLinearizable checks.
+// A store that is not linearizable is detected in fewer histories than TestLinearizable
+// checks.
 func TestMutantsAreFound(t *testing.T) {
 	for name, mutant := range map[string]func(kvdb.Kvdb) kvdb.Kvdb{
 		"create in two steps": func(kv kvdb.Kvdb) kvdb.Kvdb { return createInTwoSteps{kv} },

@@ -13,8 +13,8 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-// plain is the plainest store there can be: a map, a counter and a list of
-// events. It says what the operations of a step return, as text.
+// plain is a model of a store: a map, a counter and a list of events. It returns the
+// results of the operations of a step as text.
 type plain struct {
 	pairs  map[string]plainPair
 	index  uint64
@@ -23,12 +23,13 @@ type plain struct {
 
 type plainPair struct {
 	pair
-	expires time.Time // zero: never
+	expires time.Time // zero means never
 }
 
 func newPlain() *plain { return &plain{pairs: map[string]plainPair{}} }
 
-// expire lets go what is due, in the order of time and of writing.
+// expire removes the pairs that have expired, in the order of their expiry and then of
+// their last write.
 func (p *plain) expire() {
 	now := time.Now()
 	due := slices.DeleteFunc(slices.Collect(maps.Keys(p.pairs)), func(key string) bool {
@@ -44,7 +45,7 @@ func (p *plain) expire() {
 	}
 }
 
-// ttl is what is left, in seconds rounded up.
+// ttl returns the remaining seconds, rounded up.
 func (p plainPair) ttl() uint64 {
 	if p.expires.IsZero() {
 		return 0
@@ -111,7 +112,7 @@ func (p *plain) enumerate(keys []string, index uint64) string {
 	return strings.Join(lines, "\n")
 }
 
-// apply does what step says and describes what it returns.
+// apply performs a step and describes its result.
 func (p *plain) apply(s step) string {
 	p.expire()
 	old, exists := p.pairs[s.key]
@@ -185,7 +186,7 @@ func (p *plain) written(s step, action kvdb.KVAction) string {
 	return describe(action, s.key, now, s.ttl, p.index)
 }
 
-// compare follows the text of the rules for CompareAndSet.
+// compare follows the documented rules for CompareAndSet.
 func (p *plain) compare(s step, old pair, exists bool) error {
 	mustNotExist := s.flags&kvdb.KVModifiedIndex != 0 && s.modified == 0
 	if !exists {
@@ -221,7 +222,7 @@ func (p *plain) compareDelete(s step, old pair, exists bool) error {
 	return nil
 }
 
-// names follows the text of the rules for Keys.
+// names follows the documented rules for Keys.
 func (p *plain) names(dir, separator string) string {
 	if separator == "" {
 		separator = "/"
@@ -242,7 +243,7 @@ func (p *plain) names(dir, separator string) string {
 	return strings.Join(slices.Sorted(maps.Keys(names)), " ")
 }
 
-// errorText is what apply returns for an error.
+// errorText returns the text of apply for an error.
 func errorText(err error) string {
 	for _, sentinel := range []error{kvdb.ErrNotFound, kvdb.ErrExist, kvdb.ErrModified, kvdb.ErrValueMismatch} {
 		if errors.Is(err, sentinel) && err == sentinel {

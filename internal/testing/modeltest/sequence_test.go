@@ -57,7 +57,7 @@ var (
 	stepValues     = []string{"", "0", "1", "\x00\xff"}
 )
 
-// steps reads a sequence from fuzzed bytes: the same bytes, the same sequence.
+// steps returns the sequence of steps that fuzzed bytes determine.
 func steps(data []byte) []step {
 	var sequence []step
 	next := func() int {
@@ -96,8 +96,8 @@ func steps(data []byte) []step {
 	return sequence
 }
 
-// current replaces the small indexes of a comparison: odd ones become those of
-// the pair that is there, if there is one.
+// current replaces the small indexes of a comparison: odd ones become those of the existing
+// pair, if there is one.
 func (s step) current(p *plain) step {
 	if old, exists := p.pairs[s.key]; exists {
 		if s.created%2 == 1 {
@@ -110,8 +110,8 @@ func (s step) current(p *plain) step {
 	return s
 }
 
-// FuzzSequence runs the same steps on mem, bolt and the plain model: each must
-// return the same, and in the end have told its watch the same.
+// FuzzSequence runs the same steps on mem, bolt and the plain model. All must return the
+// same results and deliver the same events.
 func FuzzSequence(f *testing.F) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 20 {
@@ -141,7 +141,7 @@ func compareStores(t *testing.T, sequence []step) {
 			require.Equal(t, want, apply(t, kv, s), "%s, step %d: %+v", name, i, s)
 		}
 	}
-	time.Sleep(10 * time.Second) // every TTL is over
+	time.Sleep(10 * time.Second) // until every TTL has ended
 	expected.expire()
 	for name, kv := range stores {
 		require.Equal(t, expected.events, watched(t, kv, len(expected.events)), name)
@@ -149,8 +149,7 @@ func compareStores(t *testing.T, sequence []step) {
 	}
 }
 
-// watched returns the events of a watch from the beginning: as many as are
-// wanted, or more if there are.
+// watched returns the events of a watch from the beginning: at least want of them.
 func watched(t *testing.T, kv kvdb.Kvdb, want int) []string {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -169,7 +168,7 @@ func watched(t *testing.T, kv kvdb.Kvdb, want int) []string {
 	return got
 }
 
-// apply runs a step on a store and describes what it returns.
+// apply runs a step on a store and describes its result.
 func apply(t *testing.T, kv kvdb.Kvdb, s step) string {
 	var p *kvdb.KVPair
 	var err error

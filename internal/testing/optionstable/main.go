@@ -1,5 +1,5 @@
-// Optionstable writes the table of options into docs/options.md, from what the
-// backends and wrappers declare.
+// Optionstable writes the table of options into docs/options.md, from the declarations of
+// the backends and wrappers.
 package main
 
 import (
@@ -35,8 +35,8 @@ func main() {
 	}
 }
 
-// table returns a row for each option, sorted by name. Owners for which it is the
-// same share a row.
+// table returns a row for each option, sorted by name. Owners with the same description
+// share a row.
 func table(declared []settings.Options) string {
 	owners := map[settings.Option][]string{}
 	for _, o := range declared {

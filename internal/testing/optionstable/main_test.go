@@ -37,7 +37,7 @@ func TestPageIsCurrent(t *testing.T) {
 	require.Equal(t, current, string(page))
 }
 
-// Each option whose name the root package exports is declared by somebody.
+// Each option whose name the root package exports is declared by a backend or a wrapper.
 func TestExportedOptionsAreDeclared(t *testing.T) {
 	source, err := os.ReadFile("../../../options.go")
 	require.NoError(t, err)

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sources calls visit with the packages that programs can import: their folder, from
-// the root, and their files. Test files are in it if tests is true.
+// sources calls visit with the folder, relative to the root, and the files of each package
+// that programs can import. It includes test files if tests is true.
 func sources(t *testing.T, tests bool, visit func(folder string, set *token.FileSet, files []*ast.File)) {
 	fset := token.NewFileSet()
 	require.NoError(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -59,10 +59,10 @@ func sources(t *testing.T, tests bool, visit func(folder string, set *token.File
 	}))
 }
 
-// Every exported name has a comment: functions, methods of exported types, types,
-// their fields and methods, constants and variables. In a group of constants or
-// variables that of the group is enough. A comment of a field is also for those on the
-// lines right below. Error and String need none.
+// Every exported name has a comment: functions, types, their fields and methods, constants
+// and variables. The comment of a group covers its constants or variables, and that of a
+// field also covers the fields on the lines directly below. Error and String need no
+// comment.
 func TestExportedNamesHaveComments(t *testing.T) {
 	var missing []*ast.Ident
 	needs := func(name *ast.Ident, comments ...*ast.CommentGroup) {
@@ -150,7 +150,7 @@ func receiver(method *ast.FuncDecl) *ast.Ident {
 	}
 }
 
-// Every link of a comment to a name of the root package leads to one.
+// Every link in a comment to a name of the root package has a target.
 func TestDocLinks(t *testing.T) {
 	names := map[string]bool{}
 	sources(t, false, func(folder string, _ *token.FileSet, files []*ast.File) {
@@ -179,7 +179,7 @@ func TestDocLinks(t *testing.T) {
 	require.Greater(t, checked, 100, "links found")
 }
 
-// docLinkPattern matches a link to a name of the root package, or in it to any.
+// docLinkPattern matches a link to an exported name, with or without the package name kvdb.
 var docLinkPattern = regexp.MustCompile(`\[(kvdb\.)?([A-Z]\w*)(?:\.\w+)?\]`)
 
 // isNew reports whether f opens an instance of a backend.

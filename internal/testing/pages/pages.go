@@ -1,5 +1,5 @@
-// Package pages writes the generated parts of the repository's pages. Its tests
-// check all pages: their links, their lines, and the Go code in them.
+// Package pages writes the generated parts of the repository's pages. Its tests check the
+// links, the lines and the Go code of all pages.
 package pages
 
 import (
@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Write replaces the part of a page with that name, which is between the lines
-// <!-- name:begin --> and <!-- name:end -->, by content.
+// Write replaces the named part of a page, which is between the lines <!-- name:begin -->
+// and <!-- name:end -->, by content.
 func Write(file, name, content string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -22,7 +22,7 @@ func Write(file, name, content string) error {
 	return os.WriteFile(file, []byte(replaced), 0o644)
 }
 
-// Replace returns text with its part of that name replaced by content.
+// Replace returns text with its named part replaced by content.
 func Replace(text, name, content string) (string, error) {
 	begin, end := "<!-- "+name+":begin -->\n", "<!-- "+name+":end -->\n"
 	before, rest, opened := strings.Cut(text, begin)

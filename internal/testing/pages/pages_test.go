@@ -16,11 +16,11 @@ import (
 
 const (
 	root = "../../.."
-	// maxColumns is for all lines but those of tables and of generated parts.
+	// maxColumns bounds all lines except those of tables and generated parts.
 	maxColumns     = 100
 	maxCell        = 120
 	maxReadmeLines = 150
-	// benchmarks is a page that is generated as a whole.
+	// benchmarks is a page that is generated completely.
 	benchmarks = "BENCHMARKS.md"
 )
 
@@ -38,7 +38,7 @@ type line struct {
 	code, table, generated bool
 }
 
-// snippet is the content of a block of Go code that begins behind a line.
+// snippet is the content of a block of Go code, and the number of the line before it.
 type snippet struct {
 	line int
 	code string
@@ -51,7 +51,7 @@ var (
 	schemePattern  = regexp.MustCompile(`^[a-z]+:`)
 )
 
-// readPages returns all pages of the repository by their path.
+// readPages returns all pages of the repository by their paths.
 func readPages(t *testing.T) map[string]*page {
 	pages := map[string]*page{}
 	require.NoError(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -137,8 +137,8 @@ func TestAnchor(t *testing.T) {
 	require.Equal(t, "1-an-engine-and", anchor("1. An engine, and"))
 }
 
-// Every relative link leads to a file or folder of the repository, and to a
-// heading of it where it names one.
+// Every relative link leads to a file or folder of the repository, and to an existing
+// heading if it names one.
 func TestLinks(t *testing.T) {
 	pages := readPages(t)
 	checked := 0
@@ -220,7 +220,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// The page about errors has all that the root package exports.
+// The page about errors has every error that the root package exports.
 func TestErrorsAreDocumented(t *testing.T) {
 	source, err := os.ReadFile(filepath.Join(root, "errors.go"))
 	require.NoError(t, err)

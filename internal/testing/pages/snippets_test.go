@@ -11,7 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	// What snippets import: so a change of it runs the test again.
+	// The packages that snippets import, so that a change of them invalidates the cached
+	// result of the test.
 	_ "github.com/portworx/kvdb/bolt"
 	_ "github.com/portworx/kvdb/consul"
 	_ "github.com/portworx/kvdb/etcd/v2"
@@ -21,13 +22,13 @@ import (
 	_ "github.com/portworx/kvdb/zookeeper"
 )
 
-// packages are those that a snippet without a package clause may use.
+// packages are the packages that a snippet without a package clause may use.
 var packages = []string{
 	"context", "errors", "fmt", "log", "testing", "time",
 	"github.com/portworx/kvdb", "github.com/portworx/kvdb/mem", "github.com/portworx/kvdb/test",
 }
 
-// All Go code in the pages compiles, in a module of its own as a reader's is.
+// All Go code in the pages compiles in a separate module, as in a reader's program.
 func TestSnippetsCompile(t *testing.T) {
 	dir := t.TempDir()
 	here, err := filepath.Abs(root)
@@ -51,7 +52,7 @@ func TestSnippetsCompile(t *testing.T) {
 		}
 	}
 	require.Greater(t, n, 10, "snippets found")
-	// A snippet that returns is followed by the return of the function around it.
+	// A snippet may end with a return, which makes the added return unreachable.
 	vet := exec.Command("go", "vet", "-mod=mod", "-unreachable=false", "./...")
 	vet.Dir = dir
 	vet.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOPROXY=off")
@@ -59,8 +60,8 @@ func TestSnippetsCompile(t *testing.T) {
 	require.NoError(t, err, string(output))
 }
 
-// program returns code, whose first line is at position, with what it lacks to be
-// a file: a package, imports, a function around statements.
+// program completes code, whose first line is at position, to a file: with a package
+// clause, imports, and a function around statements.
 func program(position, code string) string {
 	if strings.HasPrefix(code, "package ") {
 		return code

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// lifetime is how long the first certificate of a client is valid: long enough for
-	// New and a few calls.
+	// lifetime is the validity of a client's first certificate. It is long enough for New
+	// and a few calls.
 	lifetime = 8 * time.Second
-	// patience is how long a test waits for an event that must happen.
+	// patience is the time that a test waits for an event that must happen.
 	patience = 30 * time.Second
 )
 
@@ -27,7 +27,7 @@ const (
 // place, and when the servers move to another authority. start starts the servers.
 func Renewal(t *testing.T, init kvdb.DatastoreInit, start func(testing.TB, servers.Options) *servers.Cluster) {
 	t.Run("client certificate", func(t *testing.T) {
-		t.Parallel() // It mostly waits.
+		t.Parallel() // because it mostly waits
 		clientCertificate(t, init, start(t, servers.Options{ClientCertAuth: true}))
 	})
 	t.Run("authorities", func(t *testing.T) {
@@ -58,7 +58,7 @@ func clientCertificate(t *testing.T, init kvdb.DatastoreInit, cluster *servers.C
 
 	_, _, err = cluster.CA.Issue("client", servers.Leaf{CommonName: "client"})
 	require.NoError(t, err)
-	<-time.After(time.Until(expiry.Add(time.Second))) // a certificate counts seconds
+	<-time.After(time.Until(expiry.Add(time.Second))) // the end of a certificate is in whole seconds
 	cut(t, cluster)
 	write(t, kv, "with the second one")
 	await(t, values, "with the second one")
@@ -104,7 +104,7 @@ func read(t *testing.T, file string) []byte {
 	return content
 }
 
-// cut ends all connections of clients, so that they make new ones.
+// cut closes all connections of clients, so that they open new ones.
 func cut(t *testing.T, cluster *servers.Cluster) {
 	t.Helper()
 	for _, m := range cluster.All() {
@@ -113,8 +113,8 @@ func cut(t *testing.T, cluster *servers.Cluster) {
 	}
 }
 
-// write writes a value and reads it. It reads first, so that the read, which may be
-// sent again, finds the connections that are gone.
+// write writes a value and reads it. A read before the write finds the closed connections,
+// because a read may be sent again.
 func write(t *testing.T, kv kvdb.Kvdb, value string) {
 	t.Helper()
 	if _, err := kv.Get("key"); err != nil {

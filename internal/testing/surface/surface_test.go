@@ -28,8 +28,8 @@ func run(t *testing.T, dir string, env []string, args ...string) string {
 	return string(output)
 }
 
-// The programs in testdata compile in a module of their own, which knows of
-// this one by a replace.
+// The programs in testdata compile in a separate module, which refers to this one by a
+// replace directive.
 func TestProgramsOutside(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata")))
@@ -39,11 +39,11 @@ func TestProgramsOutside(t *testing.T) {
 	module := fmt.Sprintf("module example.com/outside\n\ngo 1.26.0\n\nrequire github.com/portworx/kvdb v0.0.0\n\n"+
 		"replace github.com/portworx/kvdb => %q\n", root(t))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte(module), 0o600))
-	run(t, dir, []string{"GOFLAGS=-mod=mod", "GOWORK=off"}, "list", "-export", "./...") // which compiles, and links nothing
+	run(t, dir, []string{"GOFLAGS=-mod=mod", "GOWORK=off"}, "list", "-export", "./...") // compiles without linking
 }
 
-// needs has the modules outside the standard library that a program's build
-// gets for importing a package, and those packages only.
+// needs has, for each package, the modules that the build of a program that imports only
+// this package needs.
 var needs = map[string][]string{
 	"":          {"github.com/sirupsen/logrus", "golang.org/x/sys"},
 	"/common":   {"github.com/sirupsen/logrus", "golang.org/x/sys"},
@@ -55,17 +55,17 @@ var needs = map[string][]string{
 	"/etcd/common": {"github.com/sirupsen/logrus", "golang.org/x/sys", "go.etcd.io/etcd/client/pkg/v3", "go.uber.org/zap",
 		"go.uber.org/multierr"},
 	"/etcd/v2": {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree",
-		"go.etcd.io/etcd/client/v2", "go.etcd.io/etcd/client/pkg/v3", "go.etcd.io/etcd/api/v3", // and what these need:
+		"go.etcd.io/etcd/client/v2", "go.etcd.io/etcd/client/pkg/v3", "go.etcd.io/etcd/api/v3", // and their dependencies:
 		"github.com/coreos/go-semver", "github.com/json-iterator/go", "github.com/modern-go/concurrent",
 		"github.com/modern-go/reflect2", "go.uber.org/zap", "go.uber.org/multierr"},
 	"/etcd/v3": {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree",
-		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/pkg/v3", "go.etcd.io/etcd/api/v3", // and what these need:
+		"go.etcd.io/etcd/client/v3", "go.etcd.io/etcd/client/pkg/v3", "go.etcd.io/etcd/api/v3", // and their dependencies:
 		"github.com/coreos/go-semver", "github.com/coreos/go-systemd/v22", "github.com/gogo/protobuf",
 		"github.com/golang/protobuf", "github.com/grpc-ecosystem/grpc-gateway/v2", "go.uber.org/zap", "go.uber.org/multierr",
 		"golang.org/x/net", "golang.org/x/text", "google.golang.org/genproto/googleapis/api",
 		"google.golang.org/genproto/googleapis/rpc", "google.golang.org/grpc", "google.golang.org/protobuf"},
 	"/consul": {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree",
-		"github.com/hashicorp/consul/api", // and what it needs:
+		"github.com/hashicorp/consul/api", // and its dependencies:
 		"github.com/armon/go-metrics", "github.com/fatih/color", "github.com/go-viper/mapstructure/v2",
 		"github.com/hashicorp/errwrap", "github.com/hashicorp/go-cleanhttp", "github.com/hashicorp/go-hclog",
 		"github.com/hashicorp/go-immutable-radix", "github.com/hashicorp/go-metrics", "github.com/hashicorp/go-multierror",
@@ -79,8 +79,8 @@ var needs = map[string][]string{
 	"/api/bootstrap/k8s": nil,
 }
 
-// A program that uses one package does not get what others need, nor what our
-// tests and generators need.
+// The build of a program that uses one package needs no modules of other packages, tests or
+// generators.
 func TestBuildNeeds(t *testing.T) {
 	const module = "github.com/portworx/kvdb"
 	for path, want := range needs {

@@ -1,4 +1,4 @@
-// What package bolt exports.
+// This program uses everything that package bolt exports.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// What package api/bootstrap exports; it is named api.
+// This program uses everything that package api/bootstrap exports. The package is named
+// api.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// What package common exports, used as a backend of a program's own does.
+// This program uses everything that package common exports, as a backend outside of this
+// module does.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// What package consul exports.
+// This program uses everything that package consul exports.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// What package driver exports.
+// This program uses everything that package driver exports.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// What package engine exports.
+// This program uses everything that package engine exports.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// What package etcd/common exports.
+// This program uses everything that package etcd/common exports.
 package main
 
 import (

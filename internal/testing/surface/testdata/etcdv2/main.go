@@ -1,4 +1,4 @@
-// What package etcd/v2 exports; it is named etcdv2.
+// This program uses everything that package etcd/v2 exports. The package is named etcdv2.
 package main
 
 import (

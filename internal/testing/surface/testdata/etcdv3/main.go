@@ -1,4 +1,4 @@
-// What package etcd/v3 exports; it is named etcdv3.
+// This program uses everything that package etcd/v3 exports. The package is named etcdv3.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// What package api/bootstrap/k8s exports.
+// This program uses everything that package api/bootstrap/k8s exports.
 package main
 
 import "github.com/portworx/kvdb/api/bootstrap/k8s"

@@ -1,4 +1,4 @@
-// What the root package exports.
+// This program uses everything that the root package exports.
 package main
 
 import (
@@ -49,7 +49,7 @@ const (
 	_ kvdb.KVFlags     = kvdb.KVTTL
 )
 
-// These have no type: they go into any integer.
+// These constants have no type, so they can be assigned to any integer.
 const (
 	_ kvdb.PermissionType = kvdb.ReadPermission
 	_ kvdb.PermissionType = kvdb.WritePermission
@@ -97,7 +97,7 @@ var (
 	_                                                                                         = string(kvdb.WrapperName(""))
 )
 
-// The interfaces have these methods and no others: programs implement them.
+// The interfaces have exactly these methods, because programs implement them.
 
 type controller interface {
 	AddMember(nodeIP, nodePeerPort, nodeName string) (map[string][]string, error)
@@ -187,7 +187,7 @@ var (
 	_ kvdb.UpdatesCollector = collector(nil)
 )
 
-// A struct is converted only to one with the same fields in the same order.
+// The conversions compile only if the structs have the same fields in the same order.
 var (
 	_ = kvdb.KVPair(struct {
 		Key           string
@@ -218,7 +218,7 @@ var (
 	}{})
 )
 
-// What came after the reference.
+// Names that earlier releases do not have.
 const (
 	_ string = kvdb.WrappersOption
 	_ string = kvdb.ReadConsistency

@@ -1,4 +1,4 @@
-// What package mem exports.
+// This program uses everything that package mem exports.
 package main
 
 import (

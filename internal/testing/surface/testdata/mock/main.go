@@ -1,4 +1,4 @@
-// What package mock exports.
+// This program uses everything that package mock exports.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// What package test exports to other releases' callers.
+// This program uses the names of package test that programs written for earlier releases
+// use.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// What package ubermock exports.
+// This program uses everything that package ubermock exports.
 package main
 
 import (

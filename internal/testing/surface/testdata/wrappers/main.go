@@ -1,4 +1,4 @@
-// What package wrappers exports.
+// This program uses everything that package wrappers exports.
 package main
 
 import (

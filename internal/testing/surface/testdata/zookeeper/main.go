@@ -1,4 +1,4 @@
-// What package zookeeper exports.
+// This program uses everything that package zookeeper exports.
 package main
 
 import (
