@@ -243,12 +243,12 @@ func ExampleKvdb_snapshot() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println("what came later:", event.Key)
+		fmt.Println("written later:", event.Key)
 		break
 	}
 	// Output:
 	// in the snapshot: 1
-	// what came later: b
+	// written later: b
 }
 
 func ExampleEvents() {

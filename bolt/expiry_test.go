@@ -236,7 +236,7 @@ func TestExpiryWhileClosed(t *testing.T) {
 }
 
 // A deletion of expired keys that fails is retried.
-func TestExpiryTriedAgain(t *testing.T) {
+func TestExpiryIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := openDatabase(t, tempFile(t))
 		s := newStore(db)
@@ -308,7 +308,7 @@ func TestExpiryCost(t *testing.T) {
 }
 
 // The timer is set to the shortest TTL of a commit, at whatever position in the commit.
-func TestEarliestOfACommit(t *testing.T) {
+func TestShortestTTLOfACommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(openDatabase(t, tempFile(t)))
 		began := time.Now()

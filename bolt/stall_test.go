@@ -22,8 +22,8 @@ func stall(t *testing.T, path string) (resume func()) {
 	}
 }
 
-// soon returns a view whose context ends soon.
-func soon(t *testing.T, kv kvdb.Kvdb) kvdb.Kvdb {
+// expiring returns a view whose context ends after a short time.
+func expiring(t *testing.T, kv kvdb.Kvdb) kvdb.Kvdb {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	t.Cleanup(cancel)
 	return kvdb.WithContext(ctx, kv)
@@ -34,7 +34,7 @@ func TestLockObeysContextWhileDiskStalls(t *testing.T) {
 	kv := openAt(t, path)
 	resume := stall(t, path)
 	within(t, 20*time.Second, func() {
-		_, err := soon(t, kv).Lock("lock")
+		_, err := expiring(t, kv).Lock("lock")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 	held, _, err := kv.IsKeyLocked("lock")
@@ -70,14 +70,14 @@ func TestUnlockWhileTransactionWaits(t *testing.T) {
 	require.Eventually(t, waiting, 20*time.Second, time.Millisecond)
 	within(t, 20*time.Second, func() {
 		require.NoError(t, kv.Unlock(other))
-		require.ErrorIs(t, soon(t, kv).Unlock(guard), context.DeadlineExceeded)
+		require.ErrorIs(t, expiring(t, kv).Unlock(guard), context.DeadlineExceeded)
 	})
 	resume()
 	require.NoError(t, <-committed)
 	// The Unlock whose context ended continues in the background.
 	again, err := kv.LockWithTimeout("guard", "other", 20*time.Second, 0)
 	require.NoError(t, err)
-	require.NoError(t, kv.Unlock(guard), "once more")
+	require.NoError(t, kv.Unlock(guard), "a second Unlock")
 	require.NoError(t, kv.Unlock(again))
 	require.NoError(t, s.release())
 }
@@ -127,7 +127,7 @@ func TestDefragmentObeysContext(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- closed.Defragment("", 0) }()
 	within(t, 20*time.Second, func() {
-		require.ErrorIs(t, soon(t, kv).Defragment("", 0), context.DeadlineExceeded)
+		require.ErrorIs(t, expiring(t, kv).Defragment("", 0), context.DeadlineExceeded)
 	})
 	closeKvdb(t, closed)
 	within(t, 20*time.Second, func() { require.ErrorIs(t, <-done, kvdb.ErrClosed) })

@@ -72,7 +72,7 @@ func TestErrorOfEndedContext(t *testing.T) {
 			require.Equal(t, slices.Contains(c.want, context.Canceled), errors.Is(err, context.Canceled))
 			if ctx.Err() != nil {
 				for _, want := range c.want[:len(c.want)-1] {
-					require.ErrorIs(t, NotReached(ctx, nil), want, "all but refused")
+					require.ErrorIs(t, NotReached(ctx, nil), want, "the error must have every cause except refused")
 				}
 				require.Equal(t, err.Error(), WithCause(ctx, err).Error(), "a cause is added only once")
 			}

@@ -202,7 +202,7 @@ func (c *counted) AfterFunc(func()) func() bool {
 }
 
 // After a call through a view no function is registered with the view's contexts.
-func TestCallsAreForgotten(t *testing.T) {
+func TestCallsLeaveNoFunctions(t *testing.T) {
 	for _, limit := range []time.Duration{0, time.Minute} {
 		f := &fake{profile: driver.Profile{OpTimeout: limit}}
 		kv := open(t, f, nil)
@@ -316,7 +316,7 @@ func (a *administered) RevokeAccess(_ context.Context, user string, _ kvdb.Permi
 }
 
 // Access is granted and revoked for keys that include the domain.
-func TestAccessIsToTheDomain(t *testing.T) {
+func TestAccessIncludesDomain(t *testing.T) {
 	store := &administered{fake: &fake{}}
 	kv := open(t, store, nil)
 	require.NoError(t, kv.GrantUserAccess("user", kvdb.ReadPermission, "tree"))
@@ -329,7 +329,7 @@ func TestAccessIsToTheDomain(t *testing.T) {
 }
 
 // Only a TTL that overflows time.Duration is refused.
-func TestTTLBeyondTime(t *testing.T) {
+func TestTTLOverflow(t *testing.T) {
 	kv := open(t, &fake{}, nil)
 	for _, ttl := range []uint64{1<<63/1_000_000_000 + 1, 1 << 55, 1<<64 - 1} {
 		_, err := kv.Put("key", "", ttl)

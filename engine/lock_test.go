@@ -187,7 +187,7 @@ func TestUnknownOwner(t *testing.T) {
 
 // A lost lock is reported once, even if its holder calls Unlock or Close as soon as Lost is
 // closed.
-func TestLostLockIsReportedWhateverComesNext(t *testing.T) {
+func TestLostLockIsReportedOnce(t *testing.T) {
 	for range 200 { // a select with several ready cases takes any of them
 		for name, next := range map[string]func(kv *view, pair *kvdb.KVPair) error{
 			"nothing":        func(*view, *kvdb.KVPair) error { return nil },

@@ -73,7 +73,7 @@ func TestObjectsAreEncodedWhenTheyAreRead(t *testing.T) {
 		t.Helper()
 		require.NoError(t, err)
 		require.Equal(t, want, string(pair.Value))
-		require.Equal(t, written.ModifiedIndex, pair.ModifiedIndex, "a change of an object is no write")
+		require.Equal(t, written.ModifiedIndex, pair.ModifiedIndex, "a change of an object is not a write")
 	}
 	pair, err := kv.Get("volumes/1")
 	is(now, pair, err)

@@ -11,7 +11,7 @@ import (
 )
 
 // All pages of an enumeration show the state at the first page.
-func TestPagesAreOneMoment(t *testing.T) {
+func TestPagesShowOneState(t *testing.T) {
 	for name, options := range modes {
 		t.Run(name, func(t *testing.T) {
 			kv := open(t, options)

@@ -144,7 +144,7 @@ func TestPooledResultsAreEmpty(t *testing.T) {
 }
 
 // Other calls do not wait while the pairs of a snapshot are selected.
-func TestSnapshotOfPrefixBlocksNobody(t *testing.T) {
+func TestSnapshotOfPrefixDoesNotBlock(t *testing.T) {
 	s := newStore(10)
 	for i := range 50_000 {
 		_, err := s.Put(t.Context(), driver.Write{Key: fmt.Sprintf("dir/%06d", i)})

@@ -166,7 +166,7 @@ func ttls(pairs kvdb.KVPairs) (ttls []int64) {
 
 // At the time of the expiry no call sees the key, whether a call or the timer runs first,
 // and there is one event.
-func TestNoCallSeesWhatHasExpired(t *testing.T) {
+func TestNoCallSeesExpiredKeys(t *testing.T) {
 	key := "dir/key"
 	calls := map[string]func(t *testing.T, kv kvdb.Kvdb){
 		"Get": func(t *testing.T, kv kvdb.Kvdb) { requireGone(t, kv, key) },

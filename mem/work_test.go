@@ -115,7 +115,7 @@ func requireBytes(t *testing.T, most uint64, f func() error) {
 
 // A write that no watch matches allocates the same, however many watches of other keys
 // there are.
-func TestWatchesElsewhereCostNothing(t *testing.T) {
+func TestWatchesOfOtherKeysCostNothing(t *testing.T) {
 	for _, watches := range []int{0, 1000} {
 		kv := open(t, nil)
 		for i := range watches {

@@ -63,7 +63,7 @@ func TestTourOnEtcdV2(t *testing.T) {
 	require.Contains(t, output, "All as expected")
 }
 
-func TestTourLeavesOnlyWhatWasThere(t *testing.T) {
+func TestTourKeepsExistingKeys(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mine.db")
 	open := func(domain string) kvdb.Kvdb {
 		kv, err := kvdb.New(bolt.Name, domain, nil, map[string]string{bolt.Path: file}, nil)

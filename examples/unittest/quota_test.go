@@ -66,7 +66,7 @@ func found(index uint64, q Quota) func(string, interface{}) (*kvdb.KVPair, error
 	}
 }
 
-func TestReserveStartsAgainWhenSomebodyElseWrites(t *testing.T) {
+func TestReserveRetriesAfterAConflict(t *testing.T) {
 	kv := ubermock.NewMockKvdb(gomock.NewController(t))
 	read := func(index uint64, q Quota) *gomock.Call {
 		return kv.EXPECT().GetVal("quota/a", gomock.Any()).DoAndReturn(found(index, q))

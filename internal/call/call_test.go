@@ -129,7 +129,7 @@ func TestLimits(t *testing.T) {
 }
 
 // An answer that has begun is not bounded, unless the limit is for the whole answer.
-func TestBegun(t *testing.T) {
+func TestAnswerThatHasBegun(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			p := call.Policy{AttemptTimeout: call.AttemptTimeout, Whole: whole}
@@ -174,7 +174,7 @@ func TestAtOnce(t *testing.T) {
 
 // Nothing is sent after the end of the context, even if a client notices the deadline
 // before the context ends.
-func TestEnd(t *testing.T) {
+func TestNothingIsSentAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := call.Policy{Retries: 9, AtOnce: func(int, error) bool { return true }}
 		deadline := time.Now().Add(time.Second)

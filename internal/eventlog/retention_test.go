@@ -38,7 +38,7 @@ func requireCollected(t *testing.T, collected *sync.WaitGroup) {
 
 // Events that were delivered, or that match no watch, can be collected, because only the
 // history refers to a record.
-func TestNothingElseIsRetained(t *testing.T) {
+func TestOnlyHistoryRetainsEvents(t *testing.T) {
 	f := newFeed(1)
 	slow := watching(t, f.log, driver.WatchRequest{Key: "slow"})
 	done := watching(t, f.log, driver.WatchRequest{Prefix: true})

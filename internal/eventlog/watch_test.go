@@ -90,8 +90,8 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// settle waits until every event is dispatched.
-func settle(t *testing.T, l *Log) {
+// awaitDispatch waits until every event is dispatched.
+func awaitDispatch(t *testing.T, l *Log) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		l.mu.Lock()
@@ -114,7 +114,7 @@ func TestSlowWatch(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, upTo(100*i+1, 100*i+100), indexes(got))
 	}
-	settle(t, f.log)
+	awaitDispatch(t, f.log)
 	got, err := read(slow, 1)
 	require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)
 	require.Empty(t, got)
@@ -126,20 +126,20 @@ func TestLagIsAllowed(t *testing.T) {
 	f.log.maxLag = 1000
 	s := watching(t, f.log, driver.WatchRequest{Key: "k"})
 	f.writeMany(1000, "k")
-	settle(t, f.log)
+	awaitDispatch(t, f.log)
 	got, err := read(s, 1000)
 	require.NoError(t, err)
 	require.Equal(t, upTo(1, 1000), indexes(got))
 }
 
 // The past events that a watch gets at its registration do not count as lag.
-func TestLongHistoryIsNoLag(t *testing.T) {
+func TestHistoryIsNotLag(t *testing.T) {
 	f := newFeed(5000)
 	f.log.maxLag = 1000
 	f.writeMany(3000, "k")
 	s := watching(t, f.log, driver.WatchRequest{Key: "k", After: 1})
 	f.writeMany(1000, "k")
-	settle(t, f.log)
+	awaitDispatch(t, f.log)
 	got, err := read(s, 3999)
 	require.NoError(t, err)
 	require.Equal(t, upTo(2, 4000), indexes(got))

@@ -253,7 +253,7 @@ func TestLostDuringRelease(t *testing.T) {
 }
 
 // One request at a time removes a lock: the second call has the result of the first.
-func TestReleasesAtTheSameTime(t *testing.T) {
+func TestConcurrentReleases(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		answered, requests := make(chan answer), 0
 		l := f.locks.Add("key", 17, func(context.Context) (bool, error) {
@@ -298,7 +298,7 @@ func TestReleaseLater(t *testing.T) {
 
 // A Release in the background ends when the lock must have expired, and the lock is lost. A
 // second Release starts no second goroutine.
-func TestLostWhileItIsReleasedLater(t *testing.T) {
+func TestLostDuringLaterRelease(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
 		f.will(unreached)
 		l := f.lock("key")

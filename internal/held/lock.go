@@ -27,7 +27,7 @@ type Lock struct {
 	remove Remove
 	expiry *Expiry // of this lock; it does not run if the lock is kept alive together with others
 	lost   chan struct{}
-	// ctx ends when the lock need not be kept alive any more.
+	// ctx ends when the lock need no longer be kept alive.
 	ctx context.Context
 	end context.CancelFunc
 	// removing has an element while a request to remove the lock runs. It protects

@@ -36,7 +36,7 @@ func NewLocks(g *life.Group, ttl, margin time.Duration) *Locks {
 	return &Locks{life: g, ttl: ttl, margin: margin, held: map[string]*Lock{}}
 }
 
-// Add adds a lock that was obtained. An earlier lock with the same key is gone.
+// Add adds a lock that was obtained. It calls Gone on an earlier lock with the same key.
 func (s *Locks) Add(key string, token uint64, remove Remove) *Lock {
 	l := &Lock{
 		locks: s, key: key, token: token, remove: remove,

@@ -17,7 +17,7 @@ type Table struct {
 	locks map[string]*lock
 }
 
-// lock is the lock on a key. It exists while somebody holds it.
+// lock is the lock on a key. It exists while the lock is held.
 type lock struct {
 	holder  *waiter
 	waiters []*waiter // in the order in which they came
@@ -31,7 +31,7 @@ type waiter struct {
 // New returns a table without locks.
 func New() *Table { return &Table{locks: map[string]*lock{}} }
 
-// Owner returns the owner of the lock on key, and false if nobody holds it.
+// Owner returns the owner of the lock on key, and false if the lock is not held.
 func (t *Table) Owner(key string) (string, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -257,7 +257,7 @@ func (s *Session) unguard(leases []*lease) {
 			continue
 		}
 		close(l.unguarded)
-		if _, held := s.leases[l]; held && l.releasing { // even if Release does not wait any more
+		if _, held := s.leases[l]; held && l.releasing { // even if Release no longer waits
 			l.passed = true
 			l.release()
 		}

@@ -319,7 +319,7 @@ func TestHeldKeepsTheLock(t *testing.T) {
 
 // A Release whose context ends while Held runs takes effect after Held, and no other call
 // of Held begins before.
-func TestReleaseGoesOn(t *testing.T) {
+func TestReleaseAfterHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table, s := newSession()
 		l := lockNow(t, s, "k", "me")

@@ -1,7 +1,7 @@
 // Package settings reads the arguments of New: endpoints, and the options that several
 // backends have. The rules are the same for all stores; a Store has the differences.
 //
-// An error names the option or the endpoint, and says what would be right. It never
+// An error names the option or the endpoint, and the values that are right. It never
 // contains a password.
 package settings
 

@@ -293,7 +293,7 @@ func TestWorkDoesNotDependOnSize(t *testing.T) {
 }
 
 // The work of Children depends on the number of names, not on the keys below them.
-func TestChildrenSkipsWhatIsBelow(t *testing.T) {
+func TestChildrenSkipsKeysBelow(t *testing.T) {
 	const dirs = 100
 	for _, perDir := range []int{1, maxSteps, 1000} {
 		tree := full(dirs, perDir)

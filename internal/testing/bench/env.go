@@ -16,7 +16,7 @@ type env struct {
 	waiting sync.WaitGroup
 }
 
-// start starts a server. The suite closes it, also after an error.
+// start starts a server. The suite closes it, even after an error.
 func (e *env) start(kind servers.Kind) (*servers.Cluster, error) {
 	server, err := servers.New(kind, e.dir, servers.Options{})
 	if err != nil {

@@ -186,7 +186,7 @@ func (b *etcdBench) conditionalWrites() []row {
 
 func want(ok bool) error {
 	if !ok {
-		return errors.New("an operation did not do what it should")
+		return errors.New("an operation had the wrong result")
 	}
 	return nil
 }

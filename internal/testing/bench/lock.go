@@ -20,7 +20,7 @@ const (
 // locker obtains a lock for one of two clients. It waits while the lock is held.
 type locker func(client int, name string) (unlock func() error, err error)
 
-// lockRows compares locks. goal is the goal for a lock that nobody waits for.
+// lockRows compares locks. goal is the goal for a lock without waiters.
 func (e *env) lockRows(kvs [2]kvdb.Kvdb, reference, goal string, raw locker) []row {
 	ours := func(client int, name string) (func() error, error) {
 		pair, err := kvs[client].LockWithTimeout(name, "bench", time.Hour, 0)
@@ -31,7 +31,7 @@ func (e *env) lockRows(kvs [2]kvdb.Kvdb, reference, goal string, raw locker) []r
 		{fmt.Sprintf("Lock handed over to who waits for %v (that included)", handOverWait), reference, "≤ 1.2",
 			handOver(raw), handOver(ours)},
 		{fmt.Sprintf("Lock that %d wait for, a turn", lockWaiters), "the same, behind a mutex for each client", "≤ 1.5",
-			e.turns(oneOfEach(raw)), e.turns(ours)},
+			e.takeTurns(oneOfEach(raw)), e.takeTurns(ours)},
 	}
 }
 
@@ -80,9 +80,9 @@ func oneOfEach(lock locker) locker {
 	}
 }
 
-// turns returns work in which waiters obtain a lock one after the other. Each releases it
+// takeTurns returns work in which waiters obtain a lock one after the other. Each releases it
 // and then waits for it again behind the others.
-func (e *env) turns(lock locker) work {
+func (e *env) takeTurns(lock locker) work {
 	next, over := make(chan struct{}), make(chan error)
 	start := sync.OnceFunc(func() {
 		for i := range lockWaiters {

@@ -91,7 +91,7 @@ func (l *load) call(what string, f func() error) error {
 	return err
 }
 
-// write creates keys that nobody else writes.
+// write creates keys that no other client writes.
 func (l *load) write(kv kvdb.Kvdb, writer int) {
 	for i := 0; l.ctx.Err() == nil; i++ {
 		wait(l.ctx, l.pace)

@@ -60,7 +60,7 @@ func (s state) step(in input, out output) (bool, state) {
 		return s.transaction(in, out)
 	}
 	e := &s.entries[in.key]
-	s.settle(in, out, in.key, s.saysPresent(in, out))
+	s.expire(in, out, in.key, s.existed(in, out))
 	present := e.present()
 	want := s.expected(in, present)
 	if want == errEither {
@@ -86,9 +86,8 @@ func (s state) step(in input, out output) (bool, state) {
 
 func (e entry) present() bool { return e.modified != 0 || e.unknown }
 
-// saysPresent returns whether the key existed, according to the outcome. It never returns
-// nil.
-func (s state) saysPresent(in input, out output) *bool {
+// existed returns whether the key existed, according to the outcome.
+func (s state) existed(in input, out output) *bool {
 	yes, no := true, false
 	switch {
 	case errors.Is(out.err, kvdb.ErrNotFound):
@@ -108,14 +107,14 @@ func (s state) saysPresent(in input, out output) *bool {
 	return &yes // ErrModified: the key exists with another index
 }
 
-// settle removes the key if it must have expired, or if it may have expired and the outcome
+// expire removes the key if it must have expired, or if it may have expired and the outcome
 // shows that it has.
-func (s *state) settle(in input, out output, key int, saysPresent *bool) {
+func (s *state) expire(in input, out output, key int, existed *bool) {
 	e := &s.entries[key]
 	if e.latest == 0 || out.at < e.earliest {
 		return
 	}
-	if in.at > e.latest || saysPresent != nil && !*saysPresent {
+	if in.at > e.latest || existed != nil && !*existed {
 		*e = entry{}
 	}
 }
@@ -202,7 +201,7 @@ func (s state) enumerate(in input, out output) (bool, state) {
 	}
 	for key, read := range out.pairs {
 		there := read != pair{}
-		s.settle(in, out, key, &there)
+		s.expire(in, out, key, &there)
 		if there != s.entries[key].present() || there && !s.learn(key, read) {
 			return false, s
 		}
@@ -217,7 +216,7 @@ func (s state) transaction(in input, out output) (bool, state) {
 		return errors.Is(out.err, kvdb.ErrModified), s
 	}
 	there := out.read != pair{}
-	s.settle(in, out, in.key, &there)
+	s.expire(in, out, in.key, &there)
 	if there != s.entries[in.key].present() || there && !s.learn(in.key, out.read) {
 		return false, s
 	}

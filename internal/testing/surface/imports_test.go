@@ -65,14 +65,14 @@ func TestImportsPointDown(t *testing.T) {
 		importer := strings.TrimPrefix(p.ImportPath, module)
 		for _, path := range p.Imports {
 			if imported, ours := strings.CutPrefix(path, module); ours && !mayImport(importer, imported) {
-				t.Errorf("%s must not import %s: the table layers has what it may import", p.ImportPath, path)
+				t.Errorf("%s must not import %s: see the table layers", p.ImportPath, path)
 			}
 		}
 	}
 }
 
 func mayImport(importer, imported string) bool {
-	layer := "" // also of a package that the table does not have
+	layer := "" // the row of the root package counts for packages without a row
 	for path := range layers {
 		if isBelow(importer, path) && len(path) > len(layer) {
 			layer = path
@@ -89,7 +89,7 @@ func mayImport(importer, imported string) bool {
 // isBelow reports whether path is dir or below it.
 func isBelow(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
-// The table refuses what the layers exclude.
+// The table forbids imports that the layers exclude.
 func TestForbiddenImports(t *testing.T) {
 	for importer, imported := range map[string]string{
 		"": "/internal/tree", "/driver": "/engine", "/engine": "/mem", "/etcd/v3": "/etcd/v2", "/consul": "/zookeeper",
