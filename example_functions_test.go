@@ -1,12 +1,14 @@
 package kvdb_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/mem"
@@ -230,4 +232,38 @@ func ExampleLogFatalErrorCB() {
 	}
 	fmt.Println(kvdb.Close(kv))
 	// Output: <nil>
+}
+
+func ExamplePing() {
+	kv, err := kvdb.New(mem.Name, "my/app", nil, nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ready := func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return kvdb.Ping(ctx, kv) == nil
+	}
+	fmt.Println(ready())
+	if err := kvdb.Close(kv); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ready())
+	// Output:
+	// true
+	// false
+}
+
+func ExampleKVPair_String() {
+	kv, err := kvdb.New(mem.Name, "my/app", nil, nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer kvdb.Close(kv)
+	pair, err := kv.Put("volumes/1", "a value", 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(pair)
+	// Output: "volumes/1": "a value", set, created 1, modified 1, index 1
 }

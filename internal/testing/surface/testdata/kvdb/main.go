@@ -236,6 +236,7 @@ var (
 	_ = []error{kvdb.ErrTooLarge, kvdb.ErrUnknownOutcome, kvdb.ErrClosed}
 
 	_ func(kvdb.Kvdb) error                                                                    = kvdb.Close
+	_ func(context.Context, kvdb.Kvdb) error                                                   = kvdb.Ping
 	_ func(context.Context, kvdb.Kvdb) kvdb.Kvdb                                               = kvdb.WithContext
 	_ func(kvdb.Kvdb, string) iter.Seq2[*kvdb.KVPair, error]                                   = kvdb.Pairs
 	_ func(context.Context, kvdb.Kvdb, string, uint64) (iter.Seq2[*kvdb.KVPair, error], error) = kvdb.Events
@@ -244,6 +245,7 @@ var (
 	_ func(kvdb.Kvdb, string) ([]kvdb.Typed[int], error)                                       = kvdb.EnumerateAs[int]
 	_ func(kvdb.Kvdb, string, func(value int, exists bool) (int, error)) (*kvdb.KVPair, error) = kvdb.ModifyAs[int]
 	_                                                                                          = kvdb.Typed[int]{Pair: (*kvdb.KVPair)(nil), Value: 1}
+	_                                                                                          = []interface{ String() string }{kvdb.KVSet, kvdb.PermissionType(kvdb.ReadPermission), kvdb.KVPair{}, &kvdb.KVPair{}}
 	_ held                                                                                     = kvdb.HeldLock(nil)
 	_ kvdb.HeldLock                                                                            = held(nil)
 	_ interface{ Guard(*kvdb.KVPair) error }                                                   = kvdb.TxGuarder(nil)
