@@ -25,6 +25,7 @@ func calls(kv kvdb.Kvdb) map[string]func() error {
 	var value string
 	return map[string]func() error{
 		"Get":         func() error { _, err := kv.Get("key"); return err },
+		"Ping":        func() error { return kvdb.Ping(context.Background(), kv) },
 		"GetVal":      func() error { _, err := kv.GetVal("key", &value); return err },
 		"GetWithCopy": func() error { _, err := kv.GetWithCopy("key", same); return err },
 		"Put":         func() error { _, err := kv.Put("key", "x", 0); return err },

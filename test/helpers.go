@@ -9,12 +9,13 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-var helperGroup = group{name: "Helpers", calls: "kvdb.Pairs, Events, GetAs, EnumerateAs, ModifyAs, WrappersOption", cases: []testCase{
+var helperGroup = group{name: "Helpers", calls: "kvdb.Pairs, Events, GetAs, EnumerateAs, ModifyAs, Ping, WrappersOption", cases: []testCase{
 	{name: "Pairs", run: helpersPairs},
 	{name: "PairsWhileOthersWrite", run: helpersPairsWhileOthersWrite},
 	{name: "Events", run: helpersEvents, needs: []*part{watchPart}},
 	{name: "Typed", run: helpersTyped},
 	{name: "ModifyAs", run: helpersModifyAs},
+	{name: "Ping", run: helpersPing},
 	{name: "WrappersOption", run: helpersWrappersOption},
 }}
 
@@ -205,4 +206,15 @@ func helpersWrappersOption(e *env) {
 	e.ErrorIs(err, kvdb.ErrNotSupported)
 	e.ErrorContains(err, kvdb.WrappersOption)
 	e.ErrorContains(err, "Wrapper_Unknown")
+}
+
+// Ping needs nothing to be in the store, and leaves nothing there.
+func helpersPing(e *env) {
+	e.NoError(kvdb.Ping(context.Background(), e.kv))
+	pairs, err := e.kv.Enumerate("")
+	e.NoError(err)
+	e.Empty(pairs)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	e.ErrorIs(kvdb.Ping(ctx, e.kv), context.Canceled)
 }

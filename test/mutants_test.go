@@ -226,6 +226,21 @@ func (m anyEnd) Get(key string) (*kvdb.KVPair, error) {
 	return pair, err
 }
 
+// unborn is a backend whose Get cannot read what was never written.
+type unborn struct{ sound }
+
+func (m unborn) Get(key string) (*kvdb.KVPair, error) {
+	pair, err := m.Kvdb.Get(key)
+	if errors.Is(err, kvdb.ErrNotFound) {
+		err = kvdb.ErrNoConnection
+	}
+	return pair, err
+}
+
+func (m unborn) BindContext(ctx context.Context) kvdb.Kvdb {
+	return unborn{sound{kvdb.WithContext(ctx, m.Kvdb)}}
+}
+
 // mutants have the names of the cases that must fail.
 var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Reads/SeeEarlierWrites":      func(s sound) kvdb.Kvdb { return staleGet{s, map[string]*kvdb.KVPair{}} },
@@ -247,6 +262,7 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Snapshots/Content":           func(s sound) kvdb.Kvdb { return earlySnapshots{s} },
 	"Traits/AsDeclared":           func(s sound) kvdb.Kvdb { return noCompact{s} },
 	"Contexts/Ended":              func(s sound) kvdb.Kvdb { return noContexts{s} },
+	"Helpers/Ping":                func(s sound) kvdb.Kvdb { return unborn{s} },
 	"Contexts/EndsInTheMiddle":    func(s sound) kvdb.Kvdb { return anyEnd{s, nil} },
 	"":                            func(s sound) kvdb.Kvdb { return s },
 }
