@@ -72,3 +72,21 @@ func TestMocks(t *testing.T) {
 		require.Same(t, want, got)
 	}
 }
+
+// A transaction can be mocked with the store. Close of a mock calls nothing that a test
+// would have to expect.
+func TestMockTxAndClose(t *testing.T) {
+	oldCtrl, currentCtrl := gomock.NewController(t), ubergomock.NewController(t)
+	oldTx, currentTx := mock.NewMockTx(oldCtrl), ubermock.NewMockTx(currentCtrl)
+	oldTx.EXPECT().Commit().Return(kvdb.ErrModified)
+	currentTx.EXPECT().Commit().Return(kvdb.ErrModified)
+	old, current := mock.NewMockKvdb(oldCtrl), ubermock.NewMockKvdb(currentCtrl)
+	old.EXPECT().TxNew().Return(oldTx, nil)
+	current.EXPECT().TxNew().Return(currentTx, nil)
+	for _, kv := range []kvdb.Kvdb{old, current} {
+		tx, err := kv.TxNew()
+		require.NoError(t, err)
+		require.Equal(t, kvdb.ErrModified, tx.Commit())
+		require.NoError(t, kvdb.Close(kv))
+	}
+}

@@ -1,5 +1,5 @@
-// Package ubermock has a mock of kvdb.Kvdb for programs that test with
+// Package ubermock has mocks of kvdb.Kvdb and kvdb.Tx for programs that test with
 // go.uber.org/mock.
 package ubermock
 
-//go:generate go tool -modfile=../../tools/mock/go.mod go.uber.org/mock/mockgen -write_package_comment=false -package=ubermock -write_command_comment=false -destination=mock.go github.com/portworx/kvdb Kvdb
+//go:generate go tool -modfile=../../tools/mock/go.mod go.uber.org/mock/mockgen -write_package_comment=false -package=ubermock -write_command_comment=false -destination=mock.go github.com/portworx/kvdb Kvdb,Tx

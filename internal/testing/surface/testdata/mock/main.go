@@ -2,6 +2,8 @@
 package main
 
 import (
+	"io"
+
 	"github.com/golang/mock/gomock"
 
 	"github.com/portworx/kvdb"
@@ -13,6 +15,9 @@ var (
 	_ func(*mock.MockKvdb) *mock.MockKvdbMockRecorder    = (*mock.MockKvdb).EXPECT
 	_ func(*mock.MockKvdbMockRecorder, any) *gomock.Call = (*mock.MockKvdbMockRecorder).Get
 	_ kvdb.Kvdb                                          = (*mock.MockKvdb)(nil)
+	_ func(*gomock.Controller) *mock.MockTx              = mock.NewMockTx
+	_ kvdb.Tx                                            = (*mock.MockTx)(nil)
+	_ io.Closer                                          = (*mock.MockKvdb)(nil)
 )
 
 func main() {}

@@ -2,6 +2,8 @@
 package main
 
 import (
+	"io"
+
 	"go.uber.org/mock/gomock"
 
 	"github.com/portworx/kvdb"
@@ -13,6 +15,9 @@ var (
 	_ func(*ubermock.MockKvdb) *ubermock.MockKvdbMockRecorder = (*ubermock.MockKvdb).EXPECT
 	_ func(*ubermock.MockKvdbMockRecorder, any) *gomock.Call  = (*ubermock.MockKvdbMockRecorder).Get
 	_ kvdb.Kvdb                                               = (*ubermock.MockKvdb)(nil)
+	_ func(*gomock.Controller) *ubermock.MockTx               = ubermock.NewMockTx
+	_ kvdb.Tx                                                 = (*ubermock.MockTx)(nil)
+	_ io.Closer                                               = (*ubermock.MockKvdb)(nil)
 )
 
 func main() {}
