@@ -12,7 +12,7 @@ import (
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
 
-// What an error says about whether its request has run.
+// The error of a request shows whether the request has run.
 func TestFateOf(t *testing.T) {
 	for want, errs := range map[call.Fate][]error{
 		call.Refused: {

@@ -11,7 +11,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Close in the middle of an election releases the locks when that is over.
+// Close during an election releases the locks when the election is over.
 func TestCloseDuringElection(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd35(t, servers.Options{Members: 3})
@@ -35,8 +35,8 @@ func TestCloseDuringElection(t *testing.T) {
 	}
 }
 
-// Close during an outage goes on as long as it may, and names the locks that it could not
-// release.
+// Close during an outage tries until its time is over. Its error names the locks that it
+// could not release.
 func TestCloseDuringOutage(t *testing.T) {
 	t.Parallel()
 	cluster, short, long := servers.Etcd35(t, servers.Options{}), &network{}, &network{}

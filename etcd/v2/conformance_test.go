@@ -11,7 +11,7 @@ import (
 
 var all = flag.Bool("kvdb.all", false, "run the suite in all variations, each bare and behind the log wrapper")
 
-// traits are what is documented of this backend.
+// traits are the documented properties of this backend.
 var traits = test.Traits{
 	FoldedSlashes: true, Directories: true, HiddenUnlisted: true, NoLearners: true,
 	IllegalKeys: []string{"./a", "a/..", "a/../b", "a/./b", "a\xffb"},
@@ -28,8 +28,9 @@ var traits = test.Traits{
 
 func TestConformanceChild(t *testing.T) { test.Child(t, New) }
 
-// The suite passes on one member and on three, plain, and with TLS and a user.
-// Without -kvdb.all it runs on the least and the most of that.
+// The suite passes on one member and on three, without security, and with TLS and a
+// user. Without -kvdb.all it runs only on the first and the last of these, and
+// without wrappers.
 func TestConformance(t *testing.T) {
 	for _, v := range []struct {
 		name    string

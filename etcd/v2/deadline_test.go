@@ -13,8 +13,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A call whose caller gives up says so, and not that there is no connection; and
-// it is no reason to leave the endpoint that answers.
+// When the caller of a call gives up, the error wraps the caller's, and not
+// kvdb.ErrNoConnection. The instance keeps using the endpoint.
 func TestCallersDeadline(t *testing.T) {
 	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{Members: 3}), &network{}
@@ -78,7 +78,7 @@ func TestCallersDeadline(t *testing.T) {
 	require.Zero(t, n.count(func(r *http.Request) bool { return r.URL.Host != first && !isHeartbeat(r) }))
 }
 
-// So it is when the caller waits: for a lock that is held, or during an outage.
+// The same holds when the call waits for a lock that is held, or for the end of an outage.
 func TestCallerGivesUpWaiting(t *testing.T) {
 	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}

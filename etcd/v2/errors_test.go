@@ -12,7 +12,7 @@ import (
 	"github.com/portworx/kvdb/internal/call"
 )
 
-// What an error says about whether its request has run.
+// The error of a request shows whether the request has run.
 func TestFateOf(t *testing.T) {
 	failed := func(code int, message, cause string) error {
 		return &serverError{http.StatusInternalServerError, client.Error{Code: code, Message: message, Cause: cause}}

@@ -21,8 +21,9 @@ func TestFaults(t *testing.T) {
 		Duration:  *faultTime,
 		CallBound: driver.CallTimeout + 3*time.Second, // a busy machine is no fault
 		Recovery:  5 * time.Second,
-		// A watch may take three heartbeats and an answer that stays away, 9 s, which are less
-		// than 1000 events then: four writers, four who lock and unlock, and one who counts.
+		// A watch may be disconnected for 9 s: three heartbeats and a lost answer. In that
+		// time there must be less than 1000 events, by four writers, four clients that lock
+		// and unlock, and one that counts.
 		Pace: 150 * time.Millisecond,
 	})
 }

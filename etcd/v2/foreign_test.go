@@ -14,8 +14,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// What other programs have left in the domain stops no list, watch or snapshot, and what
-// those hand out can be read.
+// Keys of other programs in the domain disturb no list, watch or snapshot, and the keys that
+// those return can be read.
 func TestForeignKeys(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd35(t, servers.Options{})
@@ -78,11 +78,11 @@ func TestForeignKeys(t *testing.T) {
 		_, err := kv.Put(key, "value", 0)
 		require.ErrorIs(t, err, kvdb.ErrIllegal)
 	}
-	_, err = kv.Enumerate("a\xc3") // the beginning of a key may end in a character
+	_, err = kv.Enumerate("a\xc3") // a prefix may end inside a character
 	require.NoError(t, err)
 }
 
-// The keys in a directory that expires are told of, one by one.
+// A watch reports each key in a directory that expires.
 func TestForeignDirectories(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd35(t, servers.Options{})
@@ -94,7 +94,7 @@ func TestForeignDirectories(t *testing.T) {
 		require.NoError(t, err)
 	}
 	_, err = kv.Put("dir", "value", 0)
-	require.ErrorIs(t, err, kvdb.ErrIllegal, "it has keys")
+	require.ErrorIs(t, err, kvdb.ErrIllegal, "the directory has keys")
 	_, err = kv.Get("dir")
 	require.True(t, err == kvdb.ErrNotFound)
 	_, err = kv.Delete("dir")
@@ -111,9 +111,9 @@ func TestForeignDirectories(t *testing.T) {
 	require.Equal(t, event(kvdb.KVExpire, "dir/a", expired.ModifiedIndex), receive(t, all))
 	require.Equal(t, event(kvdb.KVExpire, "dir/b/c", expired.ModifiedIndex), receive(t, all))
 	_, err = kv.Put("dir", "value", 0)
-	require.NoError(t, err, "it is gone")
+	require.NoError(t, err, "the directory is gone")
 
-	// A directory that is empty, or has such, is not in the way.
+	// A directory without keys can be replaced by a key.
 	_, err = keys.Set(t.Context(), "/foreign/empty/of/keys", "", &client.SetOptions{Dir: true})
 	require.NoError(t, err)
 	_, err = kv.Put("empty", "value", 0)

@@ -36,27 +36,27 @@ func receive[T any](t *testing.T, c <-chan T) T {
 	case v := <-c:
 		return v
 	case <-time.After(await):
-		require.FailNow(t, "waited in vain")
+		require.FailNow(t, "nothing was received in time")
 		panic("not reached")
 	}
 }
 
-// told is a call of a watch callback.
-type told struct {
+// watchCall is a call of a watch callback.
+type watchCall struct {
 	what string
 	err  error
 }
 
-func event(action kvdb.KVAction, key string, index uint64) told {
-	return told{what: fmt.Sprintf("%v %s at %d", action, key, index)}
+func event(action kvdb.KVAction, key string, index uint64) watchCall {
+	return watchCall{what: fmt.Sprintf("%v %s at %d", action, key, index)}
 }
 
-func watch(t *testing.T, kv kvdb.Kvdb, prefix string, after uint64) <-chan told {
+func watch(t *testing.T, kv kvdb.Kvdb, prefix string, after uint64) <-chan watchCall {
 	t.Helper()
-	c := make(chan told, 10_000)
+	c := make(chan watchCall, 10_000)
 	require.NoError(t, kv.WatchTree(prefix, after, nil, func(_ string, _ interface{}, pair *kvdb.KVPair, err error) error {
 		if err != nil {
-			c <- told{err: err}
+			c <- watchCall{err: err}
 			return errors.New("over")
 		}
 		c <- event(pair.Action, pair.Key, pair.ModifiedIndex)
@@ -71,13 +71,14 @@ type network struct {
 
 	mu       sync.Mutex // protects what is below
 	requests []*http.Request
-	// refuse reports whether a request does not get through, and lose whether its
-	// answer does not; nil: all do.
+	// refuse reports whether to drop a request, and lose whether to drop its answer.
+	// nil drops none.
 	refuse, lose func(*http.Request) bool
-	// status and body are the answer to all requests; 0: that of the server.
+	// status and body replace all answers of the server, unless status is 0.
 	status int
 	body   string
-	// gated tells which answers can be read only after gate was closed; nil: none.
+	// gated reports whether the answer to a request can be read only after gate is
+	// closed. nil: none.
 	gated  func(*http.Request) bool
 	gate   <-chan struct{}
 	bodies []io.Closer // of the answers
@@ -119,14 +120,14 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	return reply, nil
 }
 
-// hold makes answers to come unreadable until gate is closed.
+// hold makes later answers unreadable until gate is closed.
 func (n *network) hold(which func(*http.Request) bool, gate <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.gated, n.gate = which, gate
 }
 
-// cut refuses requests, and ends the answers that are under way.
+// cut drops requests, and ends the answers that are under way.
 func (n *network) cut(refuse func(*http.Request) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -136,7 +137,7 @@ func (n *network) cut(refuse func(*http.Request) bool) {
 	}
 }
 
-// loseAnswers loses the answers to requests.
+// loseAnswers drops answers.
 func (n *network) loseAnswers(to func(*http.Request) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -158,7 +159,7 @@ func (n *network) mend() {
 	n.refuse, n.lose, n.status = nil, nil, 0
 }
 
-// count is how many requests there were of a kind.
+// count returns the number of requests of a kind so far.
 func (n *network) count(kind func(*http.Request) bool) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -181,7 +182,7 @@ func everything(*http.Request) bool { return true }
 
 func isHeartbeat(r *http.Request) bool { return r.URL.Path == "/v2/keys"+pingKey }
 
-// gated is a body that can be read when a gate is open.
+// gated is a body that can be read after gate is closed.
 type gated struct {
 	io.ReadCloser
 	givenUp, gate <-chan struct{}
@@ -196,7 +197,7 @@ func (g gated) Read(p []byte) (int, error) {
 	return g.ReadCloser.Read(p)
 }
 
-// eventually waits until condition holds that no event tells of.
+// eventually polls until condition holds. It is for conditions that no event reports.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	eventuallyWithin(t, await, what, condition)

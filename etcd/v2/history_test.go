@@ -10,11 +10,11 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// The suite has the cases of a store whose index is smaller than before, or whose keys
-// were written again. These are others.
+// The suite covers a store whose index is smaller than before, and one whose keys were
+// written again. These tests cover other cases.
 
-// A wiped store whose index has passed the old one, by writes of other keys, has no
-// event where there was one.
+// A watch ends when the store was wiped, even if writes of other keys have raised the
+// index above the old one.
 func TestHistoryPassedByOthers(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd35(t, servers.Options{})
@@ -37,10 +37,10 @@ func TestHistoryPassedByOthers(t *testing.T) {
 		}
 		return nil
 	}))
-	require.Equal(t, told{err: kvdb.ErrWatchRevisionCompacted}, receive(t, idle))
+	require.Equal(t, watchCall{err: kvdb.ErrWatchRevisionCompacted}, receive(t, idle))
 }
 
-// Another cluster has another history.
+// Watches end and locks are lost when the endpoints change to those of another cluster.
 func TestAnotherCluster(t *testing.T) {
 	t.Parallel()
 	first, second := servers.Etcd35(t, servers.Options{}), servers.Etcd35(t, servers.Options{})
@@ -58,12 +58,12 @@ func TestAnotherCluster(t *testing.T) {
 	pair, err := kv.Get("key")
 	require.NoError(t, err)
 	require.Equal(t, "49", string(pair.Value))
-	require.Equal(t, told{err: kvdb.ErrWatchRevisionCompacted}, receive(t, events))
+	require.Equal(t, watchCall{err: kvdb.ErrWatchRevisionCompacted}, receive(t, events))
 	receive(t, lostOf(t, lock))
 	require.True(t, kv.Unlock(lock) == kvdb.ErrInvalidLock)
 }
 
-// A server that comes back as it was has the same history.
+// Watches and locks survive a restart of the server.
 func TestSameHistory(t *testing.T) {
 	t.Parallel()
 	cluster, index := servers.Etcd35(t, servers.Options{}), index(t)
@@ -96,7 +96,7 @@ func TestSameHistory(t *testing.T) {
 			return err == nil
 		})
 		got := receive(t, events)
-		if name != "more writes than are remembered" || got.err == nil { // the watch may be too new to be known to be quiet
+		if name != "more writes than are remembered" || got.err == nil { // the watch may be too new to know that it has missed nothing
 			require.Equal(t, event(kvdb.KVSet, "dir/key", updated), got, name)
 		}
 		require.NoError(t, kv.Unlock(lock), name)

@@ -30,8 +30,8 @@ func lostOf(t *testing.T, pair *kvdb.KVPair) <-chan struct{} {
 	return held.Lost()
 }
 
-// When the answer to the request for a lock is lost, there is one holder still, and
-// he has it for a whole TTL from now on.
+// When the answers to requests for a lock are lost, Lock obtains the lock nevertheless,
+// with a fresh TTL.
 func TestLockAnswerLost(t *testing.T) {
 	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
@@ -50,15 +50,15 @@ func TestLockAnswerLost(t *testing.T) {
 	reply, err := raw(t, cluster).Get(t.Context(), lockPath("lost/key"), nil)
 	require.NoError(t, err)
 	require.Equal(t, reply.Node.CreatedIndex, pair.ModifiedIndex)
-	require.GreaterOrEqual(t, reply.Node.TTL, int64((lockTTL-6*time.Second)/time.Second), "what is left of it, in seconds")
+	require.GreaterOrEqual(t, reply.Node.TTL, int64((lockTTL-6*time.Second)/time.Second), "the rest of the TTL in seconds")
 	require.NoError(t, kv.Unlock(pair))
 	locked, _, err := kv.IsKeyLocked("key")
 	require.NoError(t, err)
 	require.False(t, locked)
 }
 
-// A waiter for a lock sends no requests meanwhile, except heartbeats, and gets it
-// when it is released.
+// A waiter for a lock sends only heartbeats until the lock is released. Then it gets
+// the lock.
 func TestLockWaitsForTheEvent(t *testing.T) {
 	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
@@ -84,7 +84,7 @@ func TestLockWaitsForTheEvent(t *testing.T) {
 	require.NoError(t, waiter.Unlock(next))
 }
 
-// Lock goes on over an outage, however long, until its try duration is over.
+// Lock continues during an outage until its try duration is over.
 func TestLockOutlastsOutage(t *testing.T) {
 	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
@@ -120,7 +120,8 @@ func TestLockOutlastsOutage(t *testing.T) {
 	require.NoError(t, receive(t, obtained["held"]))
 }
 
-// A holder whose lock somebody has removed learns it, and does the next one no harm.
+// A holder is notified when its lock is removed by force, and does not disturb the next
+// holder.
 func TestLockRemovedByForce(t *testing.T) {
 	t.Parallel()
 	cluster, fatal := servers.Etcd35(t, servers.Options{}), make(chan error, 1)
@@ -143,8 +144,8 @@ func TestLockRemovedByForce(t *testing.T) {
 	require.NoError(t, other.Unlock(next))
 }
 
-// An Unlock that meets an outage comes into effect when that is over, long before
-// the lock expires.
+// An Unlock during an outage takes effect when the outage is over, long before the
+// lock expires.
 func TestUnlockDuringOutage(t *testing.T) {
 	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
@@ -158,7 +159,7 @@ func TestUnlockDuringOutage(t *testing.T) {
 	next, err := other.LockWithTimeout("key", "other", await, 0)
 	require.NoError(t, err)
 	require.Less(t, time.Since(began), lockTTL/2)
-	require.NoError(t, kv.Unlock(pair), "once more")
+	require.NoError(t, kv.Unlock(pair), "the second Unlock")
 	require.NoError(t, other.Unlock(next))
 }
 
@@ -183,8 +184,7 @@ func TestCloseEndsLock(t *testing.T) {
 	require.NoError(t, other.Unlock(lock))
 }
 
-// A lock is lost in time when the store cannot be reached: before others can get
-// it.
+// When the store cannot be reached, a lock is lost before others can get it.
 func TestLockLostInTime(t *testing.T) {
 	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
@@ -197,7 +197,7 @@ func TestLockLostInTime(t *testing.T) {
 	select {
 	case <-lostOf(t, pair):
 	default:
-		require.Fail(t, "somebody else has a lock that is not lost")
+		require.Fail(t, "two holders")
 	}
 	require.Greater(t, next.ModifiedIndex, pair.ModifiedIndex)
 	n.mend()

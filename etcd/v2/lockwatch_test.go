@@ -14,12 +14,12 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// prompt is how long a holder may take to learn that his lock was removed. The requests
-// that keep the lock, one each 2 s, would tell of the removals below too late.
+// prompt bounds the time from the removal of a lock to its loss. The requests that keep
+// a lock, one each 2 s, would show the removals too late.
 const prompt = 500 * time.Millisecond
 
-// removeOneByOne removes the nodes of locks by force, and checks that each holder
-// learns it at once, and no sooner.
+// removeOneByOne removes the nodes of locks by force, and asserts that each lock is lost
+// at once, and not before.
 func removeOneByOne(t *testing.T, cluster *servers.Cluster, root map[string]string, domain string, locks []*kvdb.KVPair) {
 	t.Helper()
 	s, err := open("", cluster.Endpoints(), root, nil)
@@ -28,7 +28,7 @@ func removeOneByOne(t *testing.T, cluster *servers.Cluster, root map[string]stri
 	for i, lock := range locks {
 		select {
 		case <-lostOf(t, lock):
-			require.Fail(t, "a lock is lost that is there", "number %d", i)
+			require.Fail(t, "a lock is lost before its removal", "number %d", i)
 		default:
 		}
 		_, err := s.remove(t.Context(), lockPath(domain+lock.Key), client.DeleteOptions{})
@@ -55,8 +55,8 @@ func watchesLocks(r *http.Request) bool {
 	return streams(r) && strings.HasPrefix(r.URL.Path, "/v2/keys/"+locksDir)
 }
 
-// A holder whose lock is removed learns it at once, also when the watch has lost its
-// connection before. One stream is enough for many locks, and for one after another.
+// A lock that is removed is lost at once, even if the watch has lost its connection
+// before. One stream watches many locks, together or one after the other.
 func TestLocksAreWatched(t *testing.T) {
 	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
@@ -85,18 +85,18 @@ func TestLocksAreWatched(t *testing.T) {
 	removeOneByOne(t, cluster, nil, "watched/", locks[17:])
 }
 
-// One that is removed before it is watched is found when the watch begins.
+// The removal of a lock before it is watched is noticed when the watch begins.
 func TestLockRemovedBeforeItIsWatched(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd35(t, servers.Options{})
 	kv := instance(t, cluster, "early", nil, nil)
-	for i := range 8 { // the first begins the watch, the others find it
+	for i := range 8 { // the first lock begins the watch, the others use it
 		removeOneByOne(t, cluster, nil, "early/", lockAll(t, kv, fmt.Sprint("key", i), 1))
 	}
 }
 
-// The locks of keys are watched that the server hides from lists, and those of a user
-// who may not read the locks of others.
+// A lock has a watch of its own if the server hides its key from lists, or if the user
+// may not read the locks of others.
 func TestLocksAreWatchedAlone(t *testing.T) {
 	t.Parallel()
 	t.Run("hidden", func(t *testing.T) {

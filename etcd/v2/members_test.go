@@ -10,9 +10,9 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// The endpoints of a removed member leave those of the instance. When there are no
-// others, those of the other members take their place.
-func TestRemovedMembersEndpointsLeave(t *testing.T) {
+// An instance drops the endpoints of a removed member. If there are no others, it uses
+// those of the other members.
+func TestEndpointsOfRemovedMember(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd35(t, servers.Options{Members: 3})
 	all, removed := cluster.Endpoints(), cluster.All()[2]
@@ -26,11 +26,11 @@ func TestRemovedMembersEndpointsLeave(t *testing.T) {
 	members, err := kv.ListMembers()
 	require.NoError(t, err)
 	remove := func(kv kvdb.Kvdb, name string) {
-		// Members take no changes until they have been connected for a while.
+		// Members refuse changes until they have been connected for a while.
 		eventually(t, "a member is not removed", func() bool { return kv.RemoveMember(name, "") == nil })
 	}
-	// The others elect a leader when the one that is removed was it. A write that meets
-	// that is over with an error.
+	// If the removed member was the leader, the others elect a new one. A write during the
+	// election fails.
 	writes := func(kv kvdb.Kvdb) {
 		eventually(t, "no write succeeds", func() bool {
 			_, err := kv.Put("key", "value", 0)
@@ -45,11 +45,11 @@ func TestRemovedMembersEndpointsLeave(t *testing.T) {
 		}
 		id, err := strconv.ParseUint(m.ID, 16, 64)
 		require.NoError(t, err)
-		require.NoError(t, kv.RemoveMemberByID(id), "once more")
+		require.NoError(t, kv.RemoveMemberByID(id), "it was removed before")
 	}
 	writes(kv)
 
-	// The instance that knows the removed member alone removes another one.
+	// The instance that knew only the removed member removes another one.
 	require.NoError(t, cluster.Remove(removed))
 	require.NoError(t, alone.SetEndpoints(all[1:2]))
 	remove(alone, cluster.All()[1].Name())

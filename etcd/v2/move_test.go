@@ -36,8 +36,8 @@ func TestPageShowsMove(t *testing.T) {
 	require.Contains(t, string(page), "\nfunc move("+code+"\n}\n")
 }
 
-// A tree moves from the v2 API to the v3 API of the same cluster, which keeps both
-// apart, and of another one.
+// A tree moves from the v2 API to the v3 API of the same cluster, which keeps the two
+// apart, and to that of another cluster.
 func TestMoveToV3(t *testing.T) {
 	t.Parallel()
 	old := servers.Etcd35(t, servers.Options{})

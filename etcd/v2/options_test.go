@@ -27,8 +27,8 @@ func TestRegistered(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Bad options are named, and fail before anything is sent. What is the same for
-// both APIs is tested there.
+// New fails with an error that names a bad option, before it sends a request. The
+// tests of etcd/common and etcd/v3 have more options.
 func TestBadOptions(t *testing.T) {
 	good := []string{"http://127.0.0.1:1"}
 	began := time.Now()
@@ -55,7 +55,7 @@ func TestBadOptions(t *testing.T) {
 	require.Less(t, time.Since(began), 5*time.Second)
 }
 
-// What does not answer as etcd's v2 API does is an error of New that says so.
+// New fails when the server does not speak the etcd v2 API.
 func TestNoServer(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,8 +84,8 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// An answer that is none of etcd's is an error that shows it. A write may have run
-// then, a read has no result; watches and locks go on when the server is well.
+// An answer that is not etcd's is an error with the text of the answer. A write may
+// have run then. Watches and locks continue when the server answers again.
 func TestBrokenAnswers(t *testing.T) {
 	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
@@ -98,13 +98,13 @@ func TestBrokenAnswers(t *testing.T) {
 		status     int
 		body, text string
 	}{
-		"a page":            {http.StatusOK, "<html>", "json"},
-		"nothing":           {http.StatusOK, "", "empty"},
-		"other JSON":        {http.StatusOK, `{"a":1}`, "no node"},
-		"half an answer":    {http.StatusOK, `{"action":"get","node":{"key":"/broken/`, "json"},
-		"a proxy's trouble": {http.StatusBadGateway, "bad gateway", "bad gateway"},
-		"a cut-off":         {http.StatusServiceUnavailable, "upstream connect error", "upstream"},
-		"etcd's trouble":    {http.StatusInternalServerError, `{"errorCode":300,"message":"Raft Internal Error","cause":"timed out"}`, "timed out"},
+		"a page":          {http.StatusOK, "<html>", "json"},
+		"nothing":         {http.StatusOK, "", "empty"},
+		"other JSON":      {http.StatusOK, `{"a":1}`, "no node"},
+		"half an answer":  {http.StatusOK, `{"action":"get","node":{"key":"/broken/`, "json"},
+		"a proxy's error": {http.StatusBadGateway, "bad gateway", "bad gateway"},
+		"a cut-off":       {http.StatusServiceUnavailable, "upstream connect error", "upstream"},
+		"etcd's error":    {http.StatusInternalServerError, `{"errorCode":300,"message":"Raft Internal Error","cause":"timed out"}`, "timed out"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n.answer(c.status, c.body)
@@ -123,7 +123,7 @@ func TestBrokenAnswers(t *testing.T) {
 			require.Error(t, err)
 		})
 	}
-	// etcd's own proxy sends nothing when it knows no member.
+	// etcd's own proxy does not forward a request when it knows no member.
 	n.answer(http.StatusServiceUnavailable, `{"message":"httpproxy: zero endpoints currently available"}`)
 	_, err = kv.Put("key", "value", 0)
 	require.ErrorIs(t, err, kvdb.ErrNoConnection)
@@ -134,7 +134,7 @@ func TestBrokenAnswers(t *testing.T) {
 	if pair.CreatedIndex == pair.ModifiedIndex {
 		last = event(kvdb.KVCreate, "key", pair.ModifiedIndex)
 	}
-	for e := (told{}); e != last; e = receive(t, events) {
+	for e := (watchCall{}); e != last; e = receive(t, events) {
 		require.NoError(t, e.err)
 	}
 	lock, err := kv.LockWithTimeout("lock", "me", await, 0)
@@ -142,8 +142,8 @@ func TestBrokenAnswers(t *testing.T) {
 	require.NoError(t, kv.Unlock(lock))
 }
 
-// Some endpoints may be down, or silent: New asks them side by side, and the first call
-// asks the one that has answered.
+// Some endpoints may be down or silent, because New tries them side by side. The first call
+// uses the endpoint that has answered.
 func TestSomeEndpointsDown(t *testing.T) {
 	t.Parallel()
 	cluster, away := servers.Etcd35(t, servers.Options{}), servers.Etcd35(t, servers.Options{})

@@ -23,7 +23,7 @@ func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.base.RoundTrip(r)
 }
 
-// What each operation costs in requests.
+// The number of requests of each operation.
 func TestRequests(t *testing.T) {
 	cluster := servers.Etcd35(t, servers.Options{})
 	requests := &counter{}
@@ -90,8 +90,8 @@ func TestRequests(t *testing.T) {
 		{"IsKeyLocked", 1, nil, func() error { _, _, err := kv.IsKeyLocked("lock"); return err }},
 		{"Unlock", 1, nil, func() error { return kv.Unlock(pair) }},
 		{"Put of a new key again", 2, nil, func() error { _, err := kv.Put("last", "value", 0); return err }},
-		// The store's last event is one of what is copied: a marker is written and
-		// removed.
+		// The store's last event is that of a key in the snapshot, so a marker is
+		// written and removed.
 		{"Snapshot right after a write", 3, nil, func() error { _, _, err := kv.Snapshot(nil, true); return err }},
 	} {
 		requests.count.Store(0)

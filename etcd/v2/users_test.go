@@ -15,9 +15,9 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// withUsers starts a server that checks who a client is, by password or
-// certificate, and returns the options of its root, who has the latter: the server
-// takes a tenth of a second to check a password, with each request.
+// withUsers starts a server with users, who log in with a password or a
+// certificate. It returns the options of the user root, with a certificate, because
+// with a password the server takes a tenth of a second for each request.
 func withUsers(t *testing.T, members int) (*servers.Cluster, map[string]string) {
 	t.Helper()
 	cluster := servers.Etcd35(t, servers.Options{Members: members, ClientCertAuth: true})
@@ -42,8 +42,8 @@ func withUsers(t *testing.T, members int) (*servers.Cluster, map[string]string) 
 	return cluster, options
 }
 
-// logins returns a function that makes options for a user of those of root. A
-// certificate counts for those without a password only.
+// logins returns a function that makes options for a user from those of root. The
+// server ignores the certificate of a user with a password.
 func logins(t *testing.T, cluster *servers.Cluster, options map[string]string) func(user, password string) map[string]string {
 	t.Helper()
 	certFile, keyFile, err := cluster.CA.Issue("nobody", servers.Leaf{CommonName: "nobody"})
@@ -57,8 +57,8 @@ func logins(t *testing.T, cluster *servers.Cluster, options map[string]string) f
 	}
 }
 
-// A user that was added or removed by half can be removed, and added again.
-func TestHalfAUser(t *testing.T) {
+// A user whose addition or removal was interrupted can be removed and added again.
+func TestInterruptedUserChange(t *testing.T) {
 	t.Parallel()
 	cluster, options := withUsers(t, 1)
 	n := &network{}
@@ -99,8 +99,8 @@ func TestHalfAUser(t *testing.T) {
 	}
 }
 
-// A user may do in a subtree what was granted, all that is done in it, until it is
-// revoked or he is removed.
+// A user can do in a subtree all that was granted, until it is revoked or the user is
+// removed.
 func TestUsers(t *testing.T) {
 	t.Parallel()
 	cluster, options := withUsers(t, 1)
@@ -161,12 +161,12 @@ func TestUsers(t *testing.T) {
 	m := s.pool.Current()
 	index, err = m.ask(t.Context(), true)
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, index, pair.ModifiedIndex, "how far a member is")
+	require.GreaterOrEqual(t, index, pair.ModifiedIndex, "the index of a member")
 	require.NoError(t, s.Close(t.Context()))
 	_, err = kv.Put("dirt", "value", 0)
 	require.Error(t, err, "a name that begins like the subtree's")
 	_, err = kv.Lock("lock")
-	require.Error(t, err, "the lock of another key")
+	require.Error(t, err, "the lock of a key outside of the subtree")
 	require.Error(t, kv.DeleteTree(""))
 	require.NoError(t, kv.DeleteTree("dir"))
 	_, err = root.Put("dir/key", "value", 0)
@@ -191,7 +191,7 @@ func TestUsers(t *testing.T) {
 	require.ErrorIs(t, root.RemoveUser("user"), kvdb.ErrNotFound)
 }
 
-// An instance that has a user works on when users are turned on.
+// An instance with a user continues to work when authentication is turned on.
 func TestUsersTurnedOn(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd35(t, servers.Options{})
@@ -215,12 +215,12 @@ func TestUsersTurnedOn(t *testing.T) {
 	after := watch(t, kv, "dir/", 0)
 	pair, err := kv.Put("dir/key", "value", 0)
 	require.NoError(t, err)
-	for _, events := range []<-chan told{before, after} {
+	for _, events := range []<-chan watchCall{before, after} {
 		require.Equal(t, event(kvdb.KVSet, "dir/key", pair.ModifiedIndex), receive(t, events))
 	}
 	require.NoError(t, kv.Unlock(lock))
 	lock, err = kv.Lock("dir/lock")
 	require.NoError(t, err)
 	require.NoError(t, kv.Unlock(lock))
-	require.Error(t, kv.AddUser("another", "password"), "he is checked")
+	require.Error(t, kv.AddUser("another", "password"), "permissions are checked")
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Text is kept as it is, for other programs; whatever is written is read.
+// Text is stored as it is, so that other programs can read it. Each value is read as it
+// was written.
 func TestValues(t *testing.T) {
 	for _, text := range []string{"", "text", "ä\x00\n<>&\u2028", "\uFFFD"} {
 		require.Equal(t, text, encode([]byte(text)))
@@ -24,10 +25,10 @@ func TestValues(t *testing.T) {
 		require.NotEqual(t, binary, encode([]byte(binary)))
 		require.Equal(t, binary, string(decode(encode([]byte(binary)))))
 	}
-	require.Equal(t, encodedMark+"?", string(decode(encodedMark+"?")), "written by somebody else")
+	require.Equal(t, encodedMark+"?", string(decode(encodedMark+"?")), "a value of another program")
 }
 
-// The longest TTL is one that the server can express.
+// The longest TTL is the longest one that the server can express.
 func TestLongTTL(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd35(t, servers.Options{})
@@ -63,8 +64,8 @@ func TestKeys(t *testing.T) {
 	require.NotEqual(t, lockPath("a/b"), lockPath("a%2Fb"))
 }
 
-// Pairs that are read, one by one, in a list or in pages, have the seconds that are left
-// of their TTL, rounded up.
+// Pairs that are read one by one, in a list or in pages have the rest of their TTL in
+// seconds, rounded up.
 func TestTTLOfPairs(t *testing.T) {
 	cluster := servers.Etcd35(t, servers.Options{})
 	kv := instance(t, cluster, "ttl", nil, nil)
@@ -101,7 +102,7 @@ func TestTTLOfPairs(t *testing.T) {
 		require.NoError(t, err)
 		check(pair)
 	}
-	// As long as it can be read it has time left.
+	// A pair that can be read has time left.
 	eventually(t, "it does not expire", func() bool {
 		pair, err := kv.Get("dir/short")
 		if err == nil {
@@ -111,8 +112,8 @@ func TestTTLOfPairs(t *testing.T) {
 	})
 }
 
-// What the server takes can be written, and what it does not take is refused before it is
-// sent: the server would cut the connection. In a form some bytes take three.
+// The largest value that the server accepts can be written. A larger one is refused before
+// it is sent, because the server would close the connection. Some bytes are sent as three.
 func TestLargeValues(t *testing.T) {
 	t.Parallel()
 	cluster, n := servers.Etcd35(t, servers.Options{Members: 3}), &network{}

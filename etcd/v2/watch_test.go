@@ -17,7 +17,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// index is that of a write or a delete.
+// index returns a function that returns the index of a write or a delete.
 func index(t *testing.T) func(*kvdb.KVPair, error) uint64 {
 	return func(pair *kvdb.KVPair, err error) uint64 {
 		t.Helper()
@@ -26,8 +26,8 @@ func index(t *testing.T) func(*kvdb.KVPair, error) uint64 {
 	}
 }
 
-// More events of other keys than the server remembers are no reason to end a
-// watch, also when its connection breaks after them.
+// A watch does not end after more events of other keys than the server remembers, even
+// if its connection breaks then.
 func TestQuietWatch(t *testing.T) {
 	t.Parallel()
 	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
@@ -40,7 +40,7 @@ func TestQuietWatch(t *testing.T) {
 		}
 	}
 	noise()
-	settles(t, n)
+	awaitHeartbeats(t, n)
 	noise()
 	require.NoError(t, cluster.All()[0].Kill())
 	require.NoError(t, cluster.All()[0].Start())
@@ -53,11 +53,11 @@ func TestQuietWatch(t *testing.T) {
 		return err == nil
 	})
 	require.Equal(t, event(kvdb.KVSet, "quiet/key", updated), receive(t, quiet))
-	require.Equal(t, told{err: kvdb.ErrWatchRevisionCompacted}, receive(t, watch(t, kv, "quiet/", start)))
+	require.Equal(t, watchCall{err: kvdb.ErrWatchRevisionCompacted}, receive(t, watch(t, kv, "quiet/", start)))
 }
 
-// A watch that was cut off for more events than the server remembers says so:
-// there may have been some that left no trace.
+// A watch that was disconnected during more events than the server remembers ends with an
+// error, because events of its keys may have left no trace.
 func TestCutOffWatch(t *testing.T) {
 	t.Parallel()
 	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
@@ -68,7 +68,7 @@ func TestCutOffWatch(t *testing.T) {
 	n.cut(waits)
 	updated := index(kv.Put("dir/key", "value", 0))
 	n.mend()
-	for _, events := range []<-chan told{short, long} {
+	for _, events := range []<-chan watchCall{short, long} {
 		require.Equal(t, event(kvdb.KVSet, "dir/key", updated), receive(t, events))
 	}
 	n.cut(waits)
@@ -78,27 +78,28 @@ func TestCutOffWatch(t *testing.T) {
 		index(kv.Put("noise", "value", 0))
 	}
 	n.mend()
-	for _, events := range []<-chan told{short, long} {
-		require.Equal(t, told{err: kvdb.ErrWatchRevisionCompacted}, receive(t, events))
+	for _, events := range []<-chan watchCall{short, long} {
+		require.Equal(t, watchCall{err: kvdb.ErrWatchRevisionCompacted}, receive(t, events))
 	}
 }
 
-// settles waits for as many heartbeats as a watch needs.
-func settles(t *testing.T, n *network) {
+// awaitHeartbeats waits for as many heartbeats as a watch needs to know that it has missed nothing.
+func awaitHeartbeats(t *testing.T, n *network) {
 	t.Helper()
 	seen := n.count(isHeartbeat)
 	eventuallyWithin(t, settleTime+await, "no heartbeat", func() bool { return n.count(isHeartbeat) >= seen+settleBeats+2 })
 }
 
-// lose makes a watch whose connection is dead while the heartbeats succeed. What f does is
-// lost with it. The watch gets another connection after later.
-func lose(t *testing.T, n *network, watch, f, later func()) {
+// loseEvents calls watch, which opens watches, and f, whose events are lost because the connections
+// of the watches deliver nothing while the heartbeats succeed. Then it ends these connections,
+// calls later, and lets the watches connect again.
+func loseEvents(t *testing.T, n *network, watch, f, later func()) {
 	t.Helper()
 	gate := make(chan struct{})
 	n.hold(streams, gate)
 	watch()
 	f()
-	settles(t, n)
+	awaitHeartbeats(t, n)
 	n.hold(nil, nil)
 	n.cut(waits)
 	close(gate)
@@ -106,23 +107,23 @@ func lose(t *testing.T, n *network, watch, f, later func()) {
 	n.mend()
 }
 
-// Events that were lost with a dead connection are told all the same.
+// A watch delivers events that were lost with a dead connection.
 func TestDeadWatch(t *testing.T) {
 	t.Parallel()
 	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
 	kv := instance(t, cluster, "dead", nil, n.wrap)
 	put := func() uint64 { return index(kv.Put("dir/key", "value", 0)) }
 	put()
-	var events <-chan told
+	var events <-chan watchCall
 	var updated, later uint64
-	lose(t, n, func() { events = watch(t, kv, "dir/", 0) }, func() { updated = put() }, func() { later = put() })
+	loseEvents(t, n, func() { events = watch(t, kv, "dir/", 0) }, func() { updated = put() }, func() { later = put() })
 	require.Equal(t, event(kvdb.KVSet, "dir/key", updated), receive(t, events))
 	require.Equal(t, event(kvdb.KVSet, "dir/key", later), receive(t, events))
 }
 
-// When the server does not remember them either, the watch says so, as soon as what is
-// there or the next event shows it. (If a heartbeat came late, on a slow machine, the watch
-// had another connection in time.)
+// When the server does not remember the lost events, the watch ends with an error as soon as
+// the state of the keys or the next event shows that events are missing. (If a heartbeat is
+// late, on a slow machine, the watch reconnects in time and delivers the lost event.)
 func TestDeadWatchWithoutHistory(t *testing.T) {
 	t.Parallel()
 	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
@@ -134,7 +135,7 @@ func TestDeadWatchWithoutHistory(t *testing.T) {
 		lost   func(key string) uint64
 		action kvdb.KVAction
 		later  func(key string) uint64
-		events <-chan told
+		events <-chan watchCall
 		at     uint64
 	}{
 		{lost: put, action: kvdb.KVSet, later: nothing},
@@ -147,7 +148,7 @@ func TestDeadWatchWithoutHistory(t *testing.T) {
 	for i := range cases {
 		put(key(i))
 	}
-	lose(t, n, func() {
+	loseEvents(t, n, func() {
 		for i := range cases {
 			cases[i].events = watch(t, kv, fmt.Sprint(i, "/"), 0)
 		}
@@ -164,12 +165,12 @@ func TestDeadWatchWithoutHistory(t *testing.T) {
 		}
 	})
 	for i, c := range cases {
-		require.Contains(t, []told{{err: kvdb.ErrWatchRevisionCompacted}, event(c.action, key(i), c.at)}, receive(t, c.events))
+		require.Contains(t, []watchCall{{err: kvdb.ErrWatchRevisionCompacted}, event(c.action, key(i), c.at)}, receive(t, c.events))
 	}
 }
 
-// An answer about the past that stays away for long after its header is no sign that
-// nothing happened.
+// The answer to a request for past events may come long after its header. A watch does not
+// conclude from that that there were no events.
 func TestLateHistory(t *testing.T) {
 	t.Parallel()
 	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
@@ -183,7 +184,7 @@ func TestLateHistory(t *testing.T) {
 	eventually(t, "no heartbeat", func() bool { return n.count(isHeartbeat) >= 4 })
 	close(gate)
 	again := index(kv.Put("dir/key", "value", 0))
-	for _, want := range []told{
+	for _, want := range []watchCall{
 		event(kvdb.KVSet, "dir/key", updated), event(kvdb.KVDelete, "dir/key", deleted), event(kvdb.KVCreate, "dir/key", again),
 	} {
 		require.Equal(t, want, receive(t, events))
@@ -196,10 +197,11 @@ func TestCatchUp(t *testing.T) {
 	cluster, index := servers.Etcd35(t, servers.Options{TLS: true}), index(t)
 	kv := instance(t, cluster, "past", map[string]string{kvdb.TrustedCAFileKey: cluster.CA.File}, nil)
 	start := index(kv.Put("dir/key", "value", 0))
-	// The watch is never further behind than the server remembers, however slow the
-	// machine is: so far ahead of it writers wait.
+	// Writers wait when they are ahead of the watch by as many events as the constant
+	// ahead. So the watch is never further behind than the server remembers, however slow
+	// the machine is.
 	const writers, past, later, ahead = 6, 40, 500, 600
-	behind := make(chan struct{}, ahead) // has an element for each event to come
+	behind := make(chan struct{}, ahead) // has an element for each event that was not received yet
 	var mu sync.Mutex                    // protects written
 	var written []uint64
 	write := func(each int) {
@@ -231,7 +233,7 @@ func TestCatchUp(t *testing.T) {
 		defer close(done)
 		write(later)
 	}()
-	var seen []told
+	var seen []watchCall
 	for range writers * (past + later) {
 		e := receive(t, events)
 		require.NoError(t, e.err)
@@ -245,7 +247,7 @@ func TestCatchUp(t *testing.T) {
 	}
 }
 
-// The server leaves out events when a hundred wait to be read. They are asked for.
+// When a hundred events wait to be read the server drops others. The watch asks for them.
 func TestUnsentEvents(t *testing.T) {
 	t.Parallel()
 	cluster, index, n := servers.Etcd35(t, servers.Options{}), index(t), &network{}
@@ -255,7 +257,7 @@ func TestUnsentEvents(t *testing.T) {
 	events := watch(t, slow, "dir/", 0)
 	eventually(t, "no watch", func() bool { return n.count(waits) > 0 })
 	large, written := strings.Repeat("x", 64<<10), []uint64{}
-	for range 250 { // more than the connection holds, too
+	for range 250 { // more than the connection's buffers hold, too
 		written = append(written, index(kv.Put("dir/key", large, 0)))
 	}
 	close(gate)
@@ -268,8 +270,8 @@ func TestUnsentEvents(t *testing.T) {
 	}
 }
 
-// The event of a deleted directory does not name its keys. A watch from before
-// tells of each that was there at the time.
+// The event of a deleted directory does not name its keys. A watch from an earlier index
+// reports the deletion of each key that existed then.
 func TestPastDeleteTree(t *testing.T) {
 	cluster, index := servers.Etcd35(t, servers.Options{}), index(t)
 	kv := instance(t, cluster, "past", nil, nil)
@@ -284,7 +286,7 @@ func TestPastDeleteTree(t *testing.T) {
 	again := index(kv.Put("dir/old", "again", 0))
 	past := watch(t, kv, "", start)
 	end := went + 1
-	for _, want := range []told{
+	for _, want := range []watchCall{
 		event(kvdb.KVCreate, "dir/new", created),
 		event(kvdb.KVDelete, "dir/went", went),
 		event(kvdb.KVDelete, "dir/deep/older", end),
@@ -296,8 +298,8 @@ func TestPastDeleteTree(t *testing.T) {
 	}
 }
 
-// A watch whose callback does not return is told in the end that events are missing,
-// and does not keep all of them until then.
+// A watch whose callback does not return keeps only some of the events, and ends with an
+// error after those.
 func TestSlowCallback(t *testing.T) {
 	t.Parallel()
 	cluster, index := servers.Etcd35(t, servers.Options{}), index(t)
@@ -322,7 +324,7 @@ func TestSlowCallback(t *testing.T) {
 	require.Less(t, size, maxQueued*3/2)
 }
 
-// A gap that was not skipped after all belies nothing.
+// When a watch fails to skip a gap, later events from the gap do not contradict the store.
 func TestGapNotSkipped(t *testing.T) {
 	cluster, n := servers.Etcd35(t, servers.Options{}), &network{}
 	s, err := open("gap", cluster.Endpoints(), nil, n.wrap)
@@ -335,7 +337,7 @@ func TestGapNotSkipped(t *testing.T) {
 	n.cut(everything)
 	require.ErrorIs(t, w.skip(), kvdb.ErrNoConnection)
 	n.mend()
-	// The next member asked still remembers, and tells.
+	// Another member still remembers the events.
 	node := func(index uint64) *client.Node {
 		return &client.Node{Key: "/dir/key", Value: "v", CreatedIndex: 5, ModifiedIndex: index}
 	}
@@ -343,10 +345,10 @@ func TestGapNotSkipped(t *testing.T) {
 	require.NoError(t, w.take(&client.Response{Action: "set", Node: node(25), PrevNode: node(15)}))
 }
 
-// However small they are.
+// The number of events in memory is limited, however small they are.
 func TestSmallEvents(t *testing.T) {
 	w := &stream{store: newStore(&pool{}, false), request: driver.WatchRequest{Key: "d/", Prefix: true}, known: known{}, events: newQueue[*kvdb.KVPair]()}
-	for i := range uint64(1 << 20) { // as many as on mem and bolt
+	for i := range uint64(1 << 20) { // the limit of mem and bolt
 		err := w.take(&client.Response{Action: "set", Node: &client.Node{Key: "/d/key", ModifiedIndex: i + 1}})
 		if err != nil {
 			require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/portworx/kvdb/internal/call"
 )
 
-// What an error says about whether its request has run.
+// The error of a request shows whether the request has run.
 func TestFateOf(t *testing.T) {
 	for _, c := range []struct {
 		err  error
