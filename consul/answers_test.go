@@ -13,7 +13,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// brokenAnswers are replies that may come instead of Consul's.
+// brokenAnswers are replies that a client may get instead of Consul's.
 var brokenAnswers = map[string]func(o *observer, w http.ResponseWriter, r *http.Request){
 	"a page": func(_ *observer, w http.ResponseWriter, r *http.Request) {
 		answer(w, r, http.StatusOK, "<html>Welcome</html>")
@@ -40,8 +40,8 @@ var brokenAnswers = map[string]func(o *observer, w http.ResponseWriter, r *http.
 	},
 }
 
-// The error names an endpoint that answers, but not as Consul does. Requests that may be
-// sent twice go to another endpoint.
+// The error names an endpoint whose answer is not Consul's. Requests that may be sent twice
+// go to another endpoint.
 func TestBrokenAnswers(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -71,7 +71,7 @@ func TestBrokenAnswers(t *testing.T) {
 		_, _, err = kvdb.WithContext(ctx, kv).Snapshot([]string{"a"}, true)
 		cancel()
 		require.Error(t, err, name)
-		if name != "page not found" { // a write is refused by that
+		if name != "page not found" { // it means that a write was refused
 			for call, f := range map[string]func() error{
 				"Put":        func() error { _, err := kv.Put("key", "value", 0); return err },
 				"Create":     func() error { _, err := kv.Create("new", "value", 0); return err },
@@ -79,7 +79,7 @@ func TestBrokenAnswers(t *testing.T) {
 				"DeleteTree": func() error { return kv.DeleteTree("dir") },
 			} {
 				if call == "DeleteTree" && name == "an object" {
-					continue // there is nothing more in Consul's answer
+					continue // Consul's answer is no longer than that
 				}
 				err := f()
 				require.ErrorIs(t, err, kvdb.ErrUnknownOutcome, "%s: %s", name, call)

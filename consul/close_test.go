@@ -12,7 +12,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Close during the election of a leader goes on until the locks are released.
+// Close during the election of a leader continues until the locks are released.
 func TestCloseDuringElection(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{Members: 3})
@@ -74,7 +74,7 @@ func TestNewWithSilentEndpoints(t *testing.T) {
 	_, err := kv.Put("key", "value", 0)
 	require.NoError(t, err)
 
-	// When all fail the error has the causes, and comes in time.
+	// When all fail, New returns an error with the causes in time.
 	refused, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, refused.Close())

@@ -11,7 +11,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// Autopilot knows a server some seconds later than raft does.
+// Raft knows a new server some seconds before autopilot does.
 func TestMembersOfUnknownHealth(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -21,7 +21,7 @@ func TestMembersOfUnknownHealth(t *testing.T) {
 		if r.URL.Path != "/v1/operator/autopilot/health" {
 			return false
 		}
-		answer(w, r, http.StatusTooManyRequests, `{"Healthy": false, "Servers": []}`) // so it says that not all are well
+		answer(w, r, http.StatusTooManyRequests, `{"Healthy": false, "Servers": []}`) // Consul's status when not all servers are healthy
 		return true
 	})
 	members, err := kv.ListMembers()
@@ -47,7 +47,7 @@ func TestMembers(t *testing.T) {
 		endpoints[m.Name()] = m.Endpoint()
 	}
 	var before map[uint64]*kvdb.MemberInfo
-	eventually(t, "autopilot does not find all well", func() bool {
+	eventually(t, "autopilot does not report that all servers are healthy", func() bool {
 		before, err = kv.ListMembers()
 		require.NoError(t, err)
 		well := len(before) == 3
@@ -72,7 +72,7 @@ func TestMembers(t *testing.T) {
 	}
 	require.NoError(t, dead.Kill())
 	var id uint64
-	eventually(t, "autopilot does not notice", func() bool {
+	eventually(t, "autopilot does not report the dead server", func() bool {
 		now, err := kv.ListMembers()
 		require.NoError(t, err)
 		for i, member := range now {
@@ -89,7 +89,7 @@ func TestMembers(t *testing.T) {
 		go func() { removed <- kv.RemoveMemberByID(id) }()
 	}
 	for range cap(removed) {
-		require.NoError(t, <-removed, "all of them find it gone, whoever has removed it")
+		require.NoError(t, <-removed, "one of several removals at the same time")
 	}
 	after, err := kv.ListMembers()
 	require.NoError(t, err)
@@ -97,6 +97,6 @@ func TestMembers(t *testing.T) {
 	require.NotContains(t, after, id)
 	require.NoError(t, kv.RemoveMember(dead.Name(), ""), "it was removed before")
 	for i := range after {
-		require.Contains(t, before, i, "the numbers stay")
+		require.Contains(t, before, i, "the IDs of the others have changed")
 	}
 }

@@ -27,7 +27,7 @@ func TestCallersDeadline(t *testing.T) {
 	require.NoError(t, err)
 	other.take()
 	slow.intercept(func(_ http.ResponseWriter, r *http.Request) bool {
-		_, _ = io.Copy(io.Discard, r.Body) // else the end of the request is not noticed
+		_, _ = io.Copy(io.Discard, r.Body) // otherwise the server does not notice the end of the request
 		<-r.Context().Done()
 		return true
 	})
@@ -83,6 +83,6 @@ func TestCallersDeadline(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, kv.Unlock(held))
 	for _, request := range other.take() {
-		require.Contains(t, request, "/v1/session/destroy/", "the instance has left a server that is well")
+		require.Contains(t, request, "/v1/session/destroy/", "the instance has left a healthy server")
 	}
 }

@@ -50,7 +50,7 @@ func TestLocksOfEarlierReleases(t *testing.T) {
 	}
 }
 
-// What a lock leaves behind is not a value that can be changed or deleted.
+// The key that a released lock leaves behind is not a value that can be changed or deleted.
 func TestNoValueInFreeLock(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

@@ -52,7 +52,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 				if r.URL.Path != "/v1/txn" {
 					return false
 				}
-				if call == "Tx" && writes.Load() == 0 { // looks at the keys first
+				if call == "Tx" && writes.Load() == 0 { // it reads the keys first
 					writes.Add(1)
 					return false
 				}
@@ -110,9 +110,9 @@ func TestUnlockKeepsEndpoint(t *testing.T) {
 		defer o.mu.Unlock()
 		return o.blocking > 0
 	}
-	eventually(t, "nobody watches the lock", watched)
+	eventually(t, "the lock is not watched", watched)
 	require.NoError(t, kv.Unlock(lock))
-	eventually(t, "the lock is watched still", func() bool { return !watched() })
+	eventually(t, "the lock is still watched", func() bool { return !watched() })
 	for range 10 { // the client may learn a little later that its query has ended
 		_, err = kv.Put("key", "value", 0)
 		require.NoError(t, err)
@@ -120,7 +120,7 @@ func TestUnlockKeepsEndpoint(t *testing.T) {
 	require.Empty(t, other.take())
 }
 
-// After SetEndpoints, watches go on at the new endpoints.
+// After SetEndpoints, watches continue at the new endpoints.
 func TestSetEndpoints(t *testing.T) {
 	cluster := servers.Consul(t, servers.Options{Members: 3})
 	all := cluster.Endpoints()

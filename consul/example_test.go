@@ -7,7 +7,7 @@ import (
 	"github.com/portworx/kvdb/consul"
 )
 
-// The servers check a certificate, and who the client is.
+// The servers require a client certificate and a token.
 func ExampleNew() {
 	options := map[string]string{
 		kvdb.ACLTokenKey:      "11111111-2222-3333-4444-555555555555",

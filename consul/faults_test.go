@@ -20,7 +20,7 @@ func TestFaults(t *testing.T) {
 		Open:      func() kvdb.Kvdb { return open(t, "faults", cluster.Endpoints(), nil) },
 		Duration:  *faultTime,
 		CallBound: driver.CallTimeout + 3*time.Second,
-		// Consul needs some seconds to elect a leader, which is slow at first.
+		// Consul needs some seconds to elect a leader, and the leader is slow at first.
 		Recovery: 20 * time.Second,
 	})
 }

@@ -51,10 +51,10 @@ func TestLocksOfOtherPrograms(t *testing.T) {
 		obtained <- err
 	}()
 	require.NoError(t, theirs.Unlock())
-	require.NoError(t, receive(t, obtained, "the lock that they gave up"))
+	require.NoError(t, receive(t, obtained, "the lock that was released"))
 	require.NoError(t, kv.Unlock(pair))
 
-	// What their lock leaves behind is a free lock, not a value.
+	// The key that their lock leaves behind is a free lock, not a value.
 	leave := func(value string) {
 		t.Helper()
 		left := &api.KVPair{Key: "locks/left", Value: []byte(value), Flags: api.LockFlagValue, Session: newSession(t, client, api.SessionBehaviorRelease)}
@@ -79,7 +79,7 @@ func TestLocksOfOtherPrograms(t *testing.T) {
 	require.Equal(t, value.ModifiedIndex, value.CreatedIndex)
 }
 
-// A key that a session holds is a lock even without the flags of one, and is not written.
+// A key that a session holds is a lock even without a lock's flags, and cannot be written.
 func TestHeldWithoutFlags(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

@@ -113,8 +113,8 @@ type observer struct {
 
 	mu       sync.Mutex // protects what is below
 	requests []string   // that have arrived: method and path, and "?index" when it blocks
-	blocking int        // of them, blocking queries under way
-	most     int        // the most that blocking was
+	blocking int        // number of blocking queries under way
+	most     int        // the largest value of blocking
 	// before is called with each request, unless nil. It returns true if it has answered
 	// the request.
 	before func(w http.ResponseWriter, r *http.Request) bool
@@ -135,7 +135,7 @@ func observe(t *testing.T, target string) *observer {
 
 func (o *observer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/v1/kv/"+conn.PingKey || strings.HasPrefix(r.URL.Path, "/v1/session/renew/") {
-		o.proxy.ServeHTTP(w, r) // in the background, at any time
+		o.proxy.ServeHTTP(w, r) // these come at any time, so they are not recorded
 		return
 	}
 	blocks := r.URL.Query().Has("index")

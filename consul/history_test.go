@@ -25,11 +25,11 @@ func TestFactContradicts(t *testing.T) {
 		{10, 31}: false, // written
 		{31, 31}: false, // deleted and written
 		{31, 40}: false,
-		{10, 30}: true, // it was not so at 30
+		{10, 30}: true, // not the state at 30
 		{10, 15}: true,
 		{5, 5}:   true,
 		{15, 20}: true,
-		{15, 40}: true, // created before 30, and was another key then
+		{15, 40}: true, // created before 30, but the key at 30 was created at 10
 		{30, 31}: true,
 	} {
 		require.Equal(t, want, f.contradicts(&api.KVPair{CreateIndex: now.created, ModifyIndex: now.modified}), now)
@@ -37,7 +37,7 @@ func TestFactContradicts(t *testing.T) {
 }
 
 // A store is restored while connections remain open, and written to until its index is
-// larger than before. Watches and locks of the changed keys notice that nevertheless.
+// larger than before. The watches and locks of the changed keys end nevertheless.
 func TestRestoredUnderConnections(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -90,8 +90,8 @@ func TestRestoredUnderConnections(t *testing.T) {
 	require.Equal(t, kvdb.ErrInvalidLock, holder.Unlock(held))
 }
 
-// A watch with a slow callback does not know yet that its key was deleted. Other watches
-// make no additional requests because of that.
+// A watch with a slow callback does not know yet that its key was deleted. That causes no
+// additional requests of other watches.
 func TestProbesWhileCallbackRuns(t *testing.T) {
 	t.Parallel()
 	const probes = 4
@@ -124,9 +124,9 @@ func TestProbesWhileCallbackRuns(t *testing.T) {
 	require.NotContains(t, made, "GET /v1/kv/probes/quiet/")
 }
 
-// A watch that cannot verify the history in time tries again, and does not continue
-// without it.
-func TestVerifyInVain(t *testing.T) {
+// A watch that cannot verify the history in time tries again, and does not continue before
+// it has succeeded.
+func TestVerifyFails(t *testing.T) {
 	t.Parallel()
 	s := storeOf(t, servers.Consul(t, servers.Options{}))
 	h := s.history.Load()
@@ -151,8 +151,8 @@ func TestVerifyLongKeys(t *testing.T) {
 	require.NoError(t, s.verify(t.Context(), h))
 }
 
-// An answer that comes after the end of its history says nothing about the next one.
-func TestAnswerFromHistoryThatIsOver(t *testing.T) {
+// An answer that comes after the end of its history is no evidence about the next one.
+func TestAnswerFromAnOldHistory(t *testing.T) {
 	t.Parallel()
 	s := storeOf(t, servers.Consul(t, servers.Options{}))
 	m := s.mark()
@@ -186,7 +186,7 @@ func TestStaleReadAheadOfLeader(t *testing.T) {
 	}
 	_, err = kv.Get("none")
 	require.Equal(t, kvdb.ErrNotFound, err)
-	_, err = kv.CompareAndSet(&kvdb.KVPair{Key: "none"}, 0, []byte("value")) // asks the leader
+	_, err = kv.CompareAndSet(&kvdb.KVPair{Key: "none"}, 0, []byte("value")) // reads from the leader
 	require.Equal(t, kvdb.ErrNotFound, err)
 	notLost(t, held)
 	require.NoError(t, kv.Unlock(held))
@@ -212,9 +212,8 @@ func TestIdleWatchOfRestoredStore(t *testing.T) {
 	require.Equal(t, kvdb.ErrWatchRevisionCompacted, receive(t, ends, "the end of the watch"))
 }
 
-// When a token gains or loses permission to read some keys, that is not taken for another
-// history.
-func TestRightsChangeNoHistory(t *testing.T) {
+// When a token gains or loses the permission to read keys, the history stays the same.
+func TestPermissionsDoNotChangeHistory(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{ACL: true})
 	client, management := raw(t, cluster.All()[0]), &api.WriteOptions{Token: cluster.Token}
@@ -234,11 +233,11 @@ func TestRightsChangeNoHistory(t *testing.T) {
 	require.NoError(t, err)
 	stream := events(t, kv, "own/", 0)
 	for _, rules := range []string{own + more, own} {
-		events(t, kv, "", 0) // ends, or learns of deletions
+		events(t, kv, "", 0) // ends, or reports deletions
 		policy.Rules = rules
 		_, _, err = client.ACL().PolicyUpdate(policy, management)
 		require.NoError(t, err)
-		for range 3 { // blocking queries end with the rights that they began with
+		for range 3 { // a blocking query keeps the permissions that it began with
 			written, err := admin.Put("own/key", "value", 0)
 			require.NoError(t, err)
 			event := receive(t, stream, "the event of the write")

@@ -26,7 +26,7 @@ func TestCheckKey(t *testing.T) {
 		require.Equal(t, want, got)
 		again, err := checkKey(got)
 		require.NoError(t, err, key)
-		require.Equal(t, got, again, "once is enough")
+		require.Equal(t, got, again, "a second call changes the key")
 		require.Equal(t, key == want, takes(key), key)
 		require.True(t, takes(got), key)
 	}
@@ -44,8 +44,8 @@ func TestCheckKey(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Prefixes that end in the middle of a component, or in dots, are string prefixes like
-// all others.
+// Prefixes that end in the middle of a component or in dots are string prefixes like all
+// others.
 func TestPrefixes(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -86,8 +86,8 @@ func TestPrefixes(t *testing.T) {
 	require.Equal(t, []string{".more", "hidden", "x/y"}, names)
 }
 
-// Other programs have written keys in the domain. Lists, watches and snapshots return those
-// that Get accepts and leave out the others, which disturb nothing.
+// Of the keys that other programs have written in the domain, lists, watches and snapshots
+// return those that Get accepts, and leave out the others.
 func TestKeysOfOtherPrograms(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -187,7 +187,7 @@ func TestLargeSnapshots(t *testing.T) {
 	require.Len(t, pairs, 300)
 	keys, err := kv.Keys("", "")
 	require.NoError(t, err)
-	require.Len(t, keys, 5, "no mark is left")
+	require.Len(t, keys, 5, "the marker is left")
 }
 
 // Prepare accepts and refuses what Commit does.
@@ -223,7 +223,7 @@ func TestPrepare(t *testing.T) {
 		}
 		require.NoError(t, kv.DeleteTree(""))
 	}
-	// Only the server knows how many bytes are too many.
+	// Only the server knows its limit in bytes.
 	tx := fill(2, 197_000, 0)
 	require.NoError(t, tx.Prepare())
 	err := tx.Commit()
@@ -235,7 +235,7 @@ func TestPrepare(t *testing.T) {
 	require.Empty(t, ttlSessions(sessions(t, raw(t, cluster.All()[0])), 64))
 }
 
-// A write over an existing key takes more operations, as docs/stores/consul.md says.
+// A write to an existing key takes more operations, as docs/stores/consul.md says.
 func TestTxOverTheSame(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})

@@ -20,8 +20,8 @@ func large(text string) []byte {
 	return append([]byte(text), bytes.Repeat([]byte("x"), 500<<10-len(text))...)
 }
 
-// A value that is too large for a transaction, but not for Consul, is written under all
-// conditions, and the pair that is returned has its indexes.
+// A value that is too large for a transaction, but not for Consul, can be written under all
+// conditions, and the returned pair has the indexes of the write.
 func TestLargeValues(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -63,7 +63,7 @@ func TestLargeValues(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(large("5"), gone.Value))
 
-	// Over a lock, and over what a lock has left behind.
+	// At a key that is a lock, or that a lock has left behind.
 	lock, err := kv.Lock("lock")
 	require.NoError(t, err)
 	_, err = kv.Put("lock", large("6"), 0)
@@ -79,7 +79,7 @@ func TestLargeValues(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, pair.CreatedIndex, pair.ModifiedIndex)
 
-	// A TTL needs a transaction, whose limit the error names.
+	// A TTL needs a transaction. The error names the limit of a transaction.
 	_, err = kv.Put("ttl", "value", 60)
 	require.NoError(t, err)
 	for _, ttl := range []uint64{0, 60} {

@@ -116,16 +116,16 @@ func TestLocksOfABusyServer(t *testing.T) {
 		next, err = waiter.LockWithTimeout("key", "waiter", await, 0)
 		obtained <- err
 	}()
-	eventually(t, "nobody asks again", func() bool { return refused.Load() > 12 })
-	require.Greater(t, time.Since(began), 500*time.Millisecond, "asked without a pause")
+	eventually(t, "the requests are not retried", func() bool { return refused.Load() > 12 })
+	require.Greater(t, time.Since(began), 500*time.Millisecond, "retried without a pause")
 	o.intercept(nil)
 	notLost(t, held)
 	require.NoError(t, holder.Unlock(held))
-	require.NoError(t, receive(t, obtained, "the lock that was given up"))
+	require.NoError(t, receive(t, obtained, "the lock that was released"))
 	require.NoError(t, waiter.Unlock(next))
 }
 
-// The lock is lost at once when its key is removed or its session has ended.
+// A lock is lost at once when its key is removed or its session has ended.
 func TestLostByForce(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -176,7 +176,7 @@ func TestLockOfUnknownOutcome(t *testing.T) {
 	o := observe(t, cluster.Endpoints()[0])
 	kv := open(t, "locks", []string{o.URL}, nil)
 	other := open(t, "locks", cluster.Endpoints(), nil)
-	held, err := kv.Lock("held") // keeps the session
+	held, err := kv.Lock("held") // keeps the session alive
 	require.NoError(t, err)
 	for _, late := range []bool{false, true} {
 		delayed := make(chan struct{})
@@ -221,7 +221,7 @@ func TestLockOfUnknownOutcome(t *testing.T) {
 
 // Lock tries again when connections are lost, until its try duration is over. Locks that the
 // lost requests have obtained are released.
-func TestLockGoesOn(t *testing.T) {
+func TestLockRetries(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	o := observe(t, cluster.Endpoints()[0])
@@ -341,8 +341,8 @@ func TestUnlockRefused(t *testing.T) {
 	})
 	began := time.Now()
 	require.ErrorContains(t, kv.Unlock(lock), "ACL not found")
-	eventually(t, "nobody tries again", func() bool { return refused.Load() > 6 })
-	require.Greater(t, time.Since(began), 500*time.Millisecond, "tried without a pause")
+	eventually(t, "Unlock is not retried", func() bool { return refused.Load() > 6 })
+	require.Greater(t, time.Since(began), 500*time.Millisecond, "retried without a pause")
 	o.intercept(nil)
 	lock, err = other.LockWithTimeout("key", "other", await, 0)
 	require.NoError(t, err)
@@ -367,7 +367,7 @@ func TestUnlockDuringOutage(t *testing.T) {
 	require.NoError(t, link.Heal())
 	next, err := other.LockWithTimeout("key", "next", 5*time.Second, 0)
 	require.NoError(t, err)
-	require.NoError(t, kv.Unlock(pair), "once more")
+	require.NoError(t, kv.Unlock(pair), "the second Unlock")
 	notLost(t, keep)
 	locked, owner, err := other.IsKeyLocked("key")
 	require.NoError(t, err)

@@ -71,7 +71,7 @@ func TestUnreachable(t *testing.T) {
 	require.Less(t, time.Since(began), driver.CallTimeout)
 }
 
-// The environment of the process does not matter.
+// The environment of the process has no influence.
 func TestEnvironment(t *testing.T) {
 	cluster := servers.Consul(t, servers.Options{ACL: true})
 	for name, value := range map[string]string{
@@ -87,7 +87,8 @@ func TestEnvironment(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// The error says that Consul does not know the token, or no longer, and does not contain it.
+// The error says that Consul does not know the token, or does not know it any more. It does
+// not contain the token.
 func TestWrongToken(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{ACL: true})
@@ -121,8 +122,8 @@ func TestWrongToken(t *testing.T) {
 	}
 }
 
-// A token has no permission in the domain. Consul silently leaves the keys that it may not
-// read out of lists.
+// A token has no permission in the domain. Consul silently leaves out of lists the keys that
+// the token may not read.
 func TestDenied(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{ACL: true})

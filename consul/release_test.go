@@ -24,7 +24,7 @@ func TestTwoRequestsForALock(t *testing.T) {
 	o := observe(t, cluster.Endpoints()[0])
 	kv := open(t, "locks", []string{o.URL}, nil)
 	other := open(t, "locks", cluster.Endpoints(), nil)
-	_, err := kv.Lock("another") // with which the session lives on
+	_, err := kv.Lock("another") // keeps the session alive
 	require.NoError(t, err)
 	asked, severed := make(chan struct{}), make(chan struct{})
 	executed, reply := make(chan struct{}), make(chan struct{})
@@ -78,7 +78,7 @@ func TestTwoRequestsForALock(t *testing.T) {
 	receive(t, executed, "the request of b")
 	close(severed)
 	require.Error(t, receive(t, first, "a").err)
-	eventually(t, "the key stays that a may have got", func() bool {
+	eventually(t, "the key that the call of a may have obtained is not released", func() bool {
 		pair, _, err := client.KV().Get("locks/key", &api.QueryOptions{RequireConsistent: true})
 		require.NoError(t, err)
 		return pair == nil

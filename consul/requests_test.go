@@ -11,7 +11,7 @@ import (
 
 const txn = "PUT /v1/txn"
 
-// Each operation of an instance in use sends these requests.
+// Each operation of an instance that is in use sends these requests.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -85,7 +85,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// A write over a value with a TTL reads the session and ends it.
+// A write over a value with a TTL reads the TTL's session and ends it.
 func TestRequestsOverTTL(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -131,7 +131,7 @@ func TestRequestsOfAWaiter(t *testing.T) {
 	}()
 	get := "GET /v1/kv/requests/key"
 	var made []string
-	eventually(t, "nobody waits", func() bool {
+	eventually(t, "there is no waiter", func() bool {
 		made = append(made, o.take()...)
 		return len(made) >= 3
 	})

@@ -18,7 +18,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// However a lock or a TTL ends, its session does too.
+// When a lock or a TTL ends, in whatever way, its session ends too.
 func TestSessionsAreNotLeaked(t *testing.T) {
 	t.Parallel()
 	const n = 500
@@ -107,14 +107,14 @@ func TestCloseEndsWriteWithTTL(t *testing.T) {
 	})
 	done := make(chan error, 1)
 	go func() { _, err := kv.Put("key", "again", 3600); done <- err }()
-	receive(t, asked, "the look at what is there")
+	receive(t, asked, "the read before the write")
 	require.NoError(t, kvdb.Close(kv))
 	require.ErrorIs(t, receive(t, done, "Put"), kvdb.ErrClosed)
 	require.Len(t, ttlSessions(sessions(t, client), 0), 1)
 }
 
 // The session of an idle instance ends.
-func TestUselessSessionEnds(t *testing.T) {
+func TestUnusedSessionEnds(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	client := raw(t, cluster.All()[0])
@@ -128,18 +128,18 @@ func TestUselessSessionEnds(t *testing.T) {
 	idle, err := s.writer.session(t.Context())
 	require.NoError(t, err)
 	began := time.Now()
-	eventually(t, "it is used for a while", func() bool {
+	eventually(t, "the session is not used long enough", func() bool {
 		used, err := s.writer.session(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, idle.id, used.id, "the session of one that has something to do")
+		require.Equal(t, idle.id, used.id, "a session that is in use was replaced")
 		return time.Since(began) > 2*s.writer.idle
 	})
-	receive(t, idle.ctx.Done(), "the end of a session that nobody uses")
-	eventually(t, "Consul has it still", func() bool { return len(sessions(t, client)) == 1 })
+	receive(t, idle.ctx.Done(), "the end of the unused session")
+	eventually(t, "the unused session still exists in Consul", func() bool { return len(sessions(t, client)) == 1 })
 	held, err := s.locks.session(t.Context())
 	require.NoError(t, err)
 	held.retire()
-	receive(t, held.ctx.Done(), "the end of a session that was retired")
+	receive(t, held.ctx.Done(), "the end of the retired session")
 	again, err := s.locks.session(t.Context())
 	require.NoError(t, err)
 	require.NotEqual(t, held.id, again.id)
@@ -168,7 +168,7 @@ func TestPlainValue(t *testing.T) {
 	_, err := kv.Put("key", "value", 0)
 	require.NoError(t, err)
 	isPlain()
-	// A write of the same value is a write nevertheless.
+	// A write of the same value is also a write.
 	for call, again := range map[string]func() (*kvdb.KVPair, error){
 		"Put":    func() (*kvdb.KVPair, error) { return kv.Put("key", "value", 0) },
 		"Update": func() (*kvdb.KVPair, error) { return kv.Update("key", "value", 0) },
@@ -202,7 +202,7 @@ func TestPlainValue(t *testing.T) {
 	_, err = kv.Update("key", "value", 0)
 	require.NoError(t, err)
 	isPlain()
-	// It is not deleted with its former session.
+	// The value is not deleted with its former session.
 	_, err = client.Session().Destroy(session, nil)
 	require.NoError(t, err)
 	isPlain()
@@ -220,7 +220,7 @@ func TestExpiryOfALateWrite(t *testing.T) {
 		o.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Path == "/v1/txn" {
 				o.intercept(nil)
-				time.Sleep(late) // Consul takes its time
+				time.Sleep(late) // Consul is slow
 			}
 			return false
 		})

@@ -11,8 +11,8 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A user who may only read gets a consistent snapshot with the index of its state:
-// each pair has that index or a lower one, and a watch from it gets what came later.
+// A user who may only read gets a consistent snapshot with the index of its state.
+// No pair has a larger index, and a watch from that index gets the later changes.
 func TestSnapshotByReader(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{ACL: true})

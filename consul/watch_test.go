@@ -16,7 +16,7 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// A watch makes one query for each change, and one at a time.
+// A watch makes one query for each change, and only one at a time.
 func TestWatchRequests(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -42,8 +42,8 @@ func TestWatchRequests(t *testing.T) {
 	require.Equal(t, 1, o.most, "queries at a time")
 }
 
-// A watch of a missing key does not make a query for each write to other keys.
-func TestWatchOfNothing(t *testing.T) {
+// A watch of a missing key makes no query for each write to other keys.
+func TestWatchOfAMissingKey(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	o := observe(t, cluster.Endpoints()[0])
@@ -63,7 +63,7 @@ func TestWatchOfNothing(t *testing.T) {
 	require.Equal(t, "none/key", receive(t, stream, "an event").Key)
 }
 
-// There is an event for each deleted key, also for one that was created again since.
+// A watch reports each deleted key, even one that was created again since.
 func TestDeletedKeysAreNamed(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
@@ -137,7 +137,7 @@ func TestWatchOfABusyServer(t *testing.T) {
 			return true
 		})
 		began := time.Now()
-		for i := 0; refused.Load() < 5; i++ { // each event makes the watch ask anew
+		for i := 0; refused.Load() < 5; i++ { // after each event the watch sends a new query
 			_, err := kv.Put("dir/key", strconv.Itoa(i), 0)
 			require.NoError(t, err)
 			if i == 0 {

@@ -103,7 +103,7 @@ func TestBrokenAnswers(t *testing.T) {
 		"other JSON":      {http.StatusOK, `{"a":1}`, "no node"},
 		"half an answer":  {http.StatusOK, `{"action":"get","node":{"key":"/broken/`, "json"},
 		"a proxy's error": {http.StatusBadGateway, "bad gateway", "bad gateway"},
-		"a cut-off":       {http.StatusServiceUnavailable, "upstream connect error", "upstream"},
+		"a proxy's text":  {http.StatusServiceUnavailable, "upstream connect error", "upstream"},
 		"etcd's error":    {http.StatusInternalServerError, `{"errorCode":300,"message":"Raft Internal Error","cause":"timed out"}`, "timed out"},
 	} {
 		t.Run(name, func(t *testing.T) {
