@@ -85,7 +85,7 @@ func TestRestoredUnderConnections(t *testing.T) {
 	event := receive(t, stream, "the deletion")
 	require.Equal(t, "new/key", event.Key)
 	require.Equal(t, kvdb.KVDelete, event.Action)
-	receive(t, lost(held), "the news that the lock is lost")
+	receive(t, lost(held), "the loss of the lock")
 	require.NoError(t, receive(t, obtained, "the lock"))
 	require.Equal(t, kvdb.ErrInvalidLock, holder.Unlock(held))
 }

@@ -147,7 +147,7 @@ func TestLostByForce(t *testing.T) {
 		require.NoError(t, err)
 		began := time.Now()
 		require.NoError(t, force(held))
-		receive(t, lost(pair), "the news that the lock is lost")
+		receive(t, lost(pair), "the loss of the lock")
 		require.Less(t, time.Since(began), 5*time.Second)
 		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
 		_ = kv.Unlock(other)

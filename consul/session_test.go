@@ -307,7 +307,7 @@ func TestNoLockDelay(t *testing.T) {
 		require.NoError(t, err)
 		_, err = client.Session().Destroy(taken.Session, nil)
 		require.NoError(t, err)
-		receive(t, lock.Lock.(kvdb.HeldLock).Lost(), "the news that the lock is lost")
+		receive(t, lock.Lock.(kvdb.HeldLock).Lost(), "the loss of the lock")
 		lock, err = kv.LockWithTimeout("lock", "me", time.Second, 0)
 		require.NoError(t, err)
 		require.NoError(t, kv.Unlock(lock))

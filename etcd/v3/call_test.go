@@ -138,7 +138,7 @@ func TestIdleConnection(t *testing.T) {
 			return true
 		}
 	}
-	eventually(t, "the connection does not calm down", func() bool { return silent(time.Second) })
+	eventually(t, "the connection does not become idle", func() bool { return silent(time.Second) })
 	require.True(t, silent(pingSilence+2*time.Second), "a ping was sent")
 	_, err = kv.Get("key")
 	require.NoError(t, err)

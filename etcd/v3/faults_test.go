@@ -19,7 +19,7 @@ func TestFaults(t *testing.T) {
 		Cluster:   cluster,
 		Open:      func() kvdb.Kvdb { return instance(t, cluster, "faults", nil) },
 		Duration:  *faultTime,
-		CallBound: driver.CallTimeout + 3*time.Second, // a busy machine is no fault
+		CallBound: driver.CallTimeout + 3*time.Second, // more than the limit, because the machine may be busy
 		Recovery:  5 * time.Second,
 	})
 }

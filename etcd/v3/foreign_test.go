@@ -133,8 +133,8 @@ func TestForeignKeys(t *testing.T) {
 	require.Empty(t, reply.Kvs, "DeleteTree leaves something")
 }
 
-// withoutIndex sets the KVDBIndex of pairs to that of the pairs that they are
-// compared with.
+// withoutIndex sets the KVDBIndex of pairs to that of others, with which they are
+// compared.
 func withoutIndex(pairs, others kvdb.KVPairs) kvdb.KVPairs {
 	for i, pair := range pairs {
 		pair.KVDBIndex = others[i].KVDBIndex

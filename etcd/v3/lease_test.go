@@ -110,7 +110,7 @@ type taken struct {
 	client  *clientv3.Client
 	failing bool
 	asked   atomic.Int64
-	ended   chan struct{} // has an element for each look at a lease, or its end
+	ended   chan struct{} // has an element for each read or revocation of a lease
 }
 
 func (l *taken) LeaseGrant(ctx context.Context, r *pb.LeaseGrantRequest, opts ...grpc.CallOption) (*pb.LeaseGrantResponse, error) {
@@ -155,7 +155,7 @@ func TestLeaseOfTheSameID(t *testing.T) {
 		_, err = s.Put(ctx, driver.Write{Key: "ours", TTL: time.Minute})
 		require.Equal(t, failing, err != nil)
 		cancel()
-		receive(t, l.ended, "a look at the lease")
+		receive(t, l.ended, "the read of the lease")
 		require.NoError(t, s.Close(t.Context()))
 		reply, err := client.Get(t.Context(), "theirs")
 		require.NoError(t, err)
@@ -242,7 +242,7 @@ func TestLeaseExpiresBeforeItsWrite(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 1000, ttl.GrantedTTL)
 	}
-	eventually(t, "a lease stays that was not made use of", func() bool { return leases(t, client) == 4 })
+	eventually(t, "an unused lease stays", func() bool { return leases(t, client) == 4 })
 }
 
 // unaware replies as a leader that was suspended: it reports no keys under a lease.
@@ -276,7 +276,7 @@ func TestLeaseOfSeveralKeys(t *testing.T) {
 	}
 	_, err = s.Delete(t.Context(), "b", driver.Cond{})
 	require.NoError(t, err)
-	require.NoError(t, s.Close(t.Context())) // when all is revoked
+	require.NoError(t, s.Close(t.Context())) // returns when all leases are revoked
 	reply, err := client.Get(t.Context(), "", clientv3.WithPrefix())
 	require.NoError(t, err)
 	keys := []string{}
@@ -284,7 +284,7 @@ func TestLeaseOfSeveralKeys(t *testing.T) {
 		keys = append(keys, string(kv.Key))
 	}
 	require.Equal(t, []string{"a", "alone", "c", "kept", "other"}, keys)
-	require.Equal(t, 2, leases(t, client), "of a, b and c, and of another program")
+	require.Equal(t, 2, leases(t, client), "the lease of a, b and c, and that of another program")
 	kept, err := client.TimeToLive(t.Context(), granted.ID)
 	require.NoError(t, err)
 	require.Positive(t, kept.TTL, "the lease of another program")
@@ -353,5 +353,5 @@ func TestLongLeases(t *testing.T) {
 	pair, err := kv.Lock("key")
 	require.NoError(t, err)
 	require.NoError(t, kv.Unlock(pair))
-	eventually(t, "a lease stays but for that of locks", func() bool { return leases(t, client) == 1 })
+	eventually(t, "a lease other than that of the locks stays", func() bool { return leases(t, client) == 1 })
 }

@@ -133,7 +133,7 @@ func TestCompactedAllTheTime(t *testing.T) {
 		pairs, err := kv.Enumerate("many/")
 		require.NoError(t, err)
 		require.Len(t, pairs, keys)
-		require.LessOrEqual(t, requests.take()["Range"], 3+3+1, "two tries in pages, one in whole")
+		require.LessOrEqual(t, requests.take()["Range"], 3+3+1, "two attempts in pages, one without")
 		names, err := kv.Keys("many", "")
 		require.NoError(t, err)
 		require.Len(t, names, keys)
@@ -153,5 +153,5 @@ func TestCompactedAllTheTime(t *testing.T) {
 		require.NotNil(t, receive(t, stream, "the event"), "watch %d is over", i)
 	}
 	stop()
-	require.NoError(t, receive(t, compacting, "who compacts"))
+	require.NoError(t, receive(t, compacting, "the end of the compactions"))
 }

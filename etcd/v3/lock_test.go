@@ -60,8 +60,8 @@ func TestUnlockDuringOutage(t *testing.T) {
 	began := time.Now()
 	next, err := other.LockWithTimeout("key", "next", patience, 0)
 	require.NoError(t, err)
-	require.Less(t, time.Since(began), 8*time.Second, "that was not the end of the lease")
-	require.NoError(t, kv.Unlock(pair), "it is released")
+	require.Less(t, time.Since(began), 8*time.Second, "the lock was free only when its lease ended")
+	require.NoError(t, kv.Unlock(pair), "the second Unlock")
 	require.NoError(t, other.Unlock(next))
 }
 
@@ -70,7 +70,7 @@ func TestLockAttemptGivenUp(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Etcd(t, servers.Options{})
 	kv := instance(t, cluster, "d", nil)
-	first, err := kv.Lock("first") // there is a lease, and a connection
+	first, err := kv.Lock("first") // makes a lease and a connection
 	require.NoError(t, err)
 	member := cluster.All()[0]
 	require.NoError(t, member.Clients().Blackhole())
@@ -89,8 +89,8 @@ func TestLockAttemptGivenUp(t *testing.T) {
 	require.NoError(t, kv.Unlock(first))
 }
 
-// late holds the first transaction, whose caller gets an error, until release is
-// closed.
+// late delays the first transaction until release is closed. Its caller gets an
+// error at once.
 type late struct {
 	kept             atomic.Bool
 	release, arrived chan struct{}
@@ -111,7 +111,7 @@ func (l *late) intercept(ctx context.Context, method string, req, reply any, cc 
 		<-l.release
 		_ = invoke(late, method, req, &pb.TxnResponse{}, cc)
 	}()
-	// The client must have sent a request.
+	// The client must have sent a request, so that the error counts as its answer.
 	if err := invoke(ctx, read, &pb.RangeRequest{Key: []byte("key")}, &pb.RangeResponse{}, cc, opts...); err != nil {
 		return err
 	}
@@ -127,19 +127,19 @@ func TestLockRequestArrivesLate(t *testing.T) {
 	s, err := open("d", cluster.Endpoints(), nil, grpc.WithChainUnaryInterceptor(l.intercept))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close(t.Context())) }()
-	receive(t, l.looks, "the one of open")
+	receive(t, l.looks, "the read of open")
 	lock, err := s.Lock(t.Context(), "d/key", "me", time.Second)
 	require.NoError(t, err)
 	for range 3 {
-		receive(t, l.looks, "a look for a lock that nobody holds")
+		receive(t, l.looks, "a search for stray locks")
 	}
-	require.NoError(t, lock.Release(t.Context()), "it was held until now")
+	require.NoError(t, lock.Release(t.Context()), "the lock was lost")
 	close(l.release)
 	receive(t, l.arrived, "the first request")
 	other := instance(t, cluster, "d", nil)
 	began := time.Now()
 	pair, err := other.LockWithTimeout("key", "other", patience, 0)
 	require.NoError(t, err)
-	require.Less(t, time.Since(began), 8*time.Second, "it was not kept alive")
+	require.Less(t, time.Since(began), 8*time.Second, "the stray lock was kept alive")
 	require.NoError(t, other.Unlock(pair))
 }

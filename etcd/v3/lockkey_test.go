@@ -169,8 +169,8 @@ func keysOf(pairs kvdb.KVPairs) []string {
 }
 
 // Of two nested domains, the outer one sees the locks of the inner one as keys,
-// because they cannot be told from data with a TTL for certain. When it deletes them,
-// their holders are told.
+// because they cannot be distinguished from data with a TTL for certain. When it
+// deletes them, their holders are notified.
 func TestLocksOfAnInnerDomain(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	outer, inner := instance(t, cluster, "a", nil), instance(t, cluster, "a/b", nil)
@@ -181,6 +181,6 @@ func TestLocksOfAnInnerDomain(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"b/a/b/lock"}, keysOf(pairs))
 	require.NoError(t, outer.DeleteTree("b"))
-	receive(t, lostOf(t, pair), "the news that the lock is removed")
+	receive(t, lostOf(t, pair), "the loss of the removed lock")
 	require.Equal(t, kvdb.ErrInvalidLock, inner.Unlock(pair))
 }

@@ -51,7 +51,7 @@ func TestLockExcludesEarlierReleases(t *testing.T) {
 	pair, err := kv.LockWithID("dir/key", "same")
 	require.NoError(t, err)
 	_, obtained := legacyLock(t, client)
-	require.False(t, obtained, "ours is held")
+	require.False(t, obtained, "two holders")
 	reply, err := client.Get(t.Context(), legacyLockKey)
 	require.NoError(t, err)
 	require.Len(t, reply.Kvs, 1)
@@ -65,7 +65,7 @@ func TestLockExcludesEarlierReleases(t *testing.T) {
 	require.NoError(t, kv.Unlock(pair))
 
 	_, obtained = legacyLock(t, client)
-	require.True(t, obtained, "ours is released")
+	require.True(t, obtained, "the lock of this release was released")
 	locked, owner, err := kv.IsKeyLocked("dir/key")
 	require.NoError(t, err)
 	require.True(t, locked)

@@ -16,8 +16,8 @@ func lostOf(t *testing.T, pair *kvdb.KVPair) <-chan struct{} {
 	return held.Lost()
 }
 
-// A holder is told when another client removes or overwrites its lock, and does not
-// touch the key afterwards.
+// A holder is notified when another client removes or overwrites its lock, and does
+// not change the key afterwards.
 func TestLockRemovedByForce(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
@@ -32,15 +32,15 @@ func TestLockRemovedByForce(t *testing.T) {
 	require.NoError(t, err)
 	_, err = client.Put(t.Context(), "d/d/overwritten", `{"LockerID":"thief"}`)
 	require.NoError(t, err)
-	receive(t, lostOf(t, removed), "the news that the lock is removed")
-	receive(t, lostOf(t, overwritten), "the news that the lock is overwritten")
+	receive(t, lostOf(t, removed), "the loss of the removed lock")
+	receive(t, lostOf(t, overwritten), "the loss of the overwritten lock")
 	require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(removed))
 	require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(overwritten))
 	_, owner, err := kv.IsKeyLocked("overwritten")
 	require.NoError(t, err)
 	require.Equal(t, "thief", owner)
 
-	// Also before the holder is told.
+	// The same holds before the holder is notified.
 	young, err := kv.Lock("young")
 	require.NoError(t, err)
 	_, err = client.Delete(t.Context(), "d/d/young")
@@ -55,13 +55,13 @@ func TestLockRemovedByForce(t *testing.T) {
 
 	select {
 	case <-lostOf(t, kept):
-		require.Fail(t, "the loss of one lock is not that of another")
+		require.Fail(t, "another lock of the instance is lost")
 	default:
 	}
 	require.NoError(t, kv.Unlock(kept))
 }
 
-// The holder is also told when the history is compacted before its watch begins.
+// The holder is also notified when the history is compacted before its watch begins.
 func TestLockRemovedByForceAfterCompaction(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)
@@ -79,7 +79,7 @@ func TestLockRemovedByForceAfterCompaction(t *testing.T) {
 	for key, lock := range map[string]*kvdb.KVPair{"first": first, "second": second} {
 		_, err = client.Delete(t.Context(), "d/d/"+key)
 		require.NoError(t, err)
-		receive(t, lostOf(t, lock), "the news that the lock is removed")
+		receive(t, lostOf(t, lock), "the loss of the removed lock")
 		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(lock))
 	}
 }
@@ -103,7 +103,7 @@ func TestLeaseLost(t *testing.T) {
 	again, err := kv.LockWithTimeout("a", "again", patience, 0)
 	require.NoError(t, err)
 	for _, pair := range pairs {
-		receive(t, lostOf(t, pair), "the news that the lease is gone")
+		receive(t, lostOf(t, pair), "the loss of the lock whose lease is gone")
 		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
 	}
 	require.NoError(t, kv.Unlock(again))

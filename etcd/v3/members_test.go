@@ -62,7 +62,7 @@ func TestMembership(t *testing.T) {
 	require.Len(t, urls, 2)
 	require.Equal(t, []string{"http://" + ip + ":" + port}, urls[second.Name()])
 	require.Contains(t, urls, cluster.All()[0].Name())
-	list, err := kv.ListMembers() // what the first one knows by itself
+	list, err := kv.ListMembers() // what the only running member knows
 	require.NoError(t, err)
 	require.Len(t, list, 2)
 	for _, info := range list {
@@ -134,7 +134,7 @@ func TestMembership(t *testing.T) {
 
 	require.NoError(t, kv.RemoveMember(third.Name(), ""))
 	require.NoError(t, cluster.Remove(third))
-	require.Equal(t, cluster.Endpoints(), kv.GetEndpoints(), "those of the member have left")
+	require.Equal(t, cluster.Endpoints(), kv.GetEndpoints(), "the endpoints of the removed member remain")
 	require.NoError(t, kv.RemoveMember(third.Name(), "192.0.2.200"), "it was removed before")
 	require.NoError(t, kv.RemoveMemberByID(id), "it was removed before")
 	require.Nil(t, infoOf(t, kv, third))

@@ -90,7 +90,7 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// fails asserts that New fails in time with an error that says why.
+// fails asserts that New fails in time with an error that contains texts.
 func fails(t *testing.T, endpoints []string, options map[string]string, texts ...string) error {
 	t.Helper()
 	began := time.Now()

@@ -47,7 +47,7 @@ func TestLockBehindProxy(t *testing.T) {
 	select {
 	case <-pair.Lock.(kvdb.HeldLock).Lost():
 		t.Fatal("the lock is lost")
-	case <-time.After(20 * time.Second): // its lease has 16 s
+	case <-time.After(20 * time.Second): // the TTL of its lease is 16 s
 	}
 	require.NoError(t, kv.Unlock(pair))
 }
@@ -123,7 +123,7 @@ func TestWipedWhileIdle(t *testing.T) {
 			case err := <-ended:
 				require.Equal(t, kvdb.ErrWatchRevisionCompacted, err)
 			case <-time.After(30 * time.Second):
-				t.Fatal("the watch is deaf")
+				t.Fatal("the watch does not notice")
 			}
 		})
 	}

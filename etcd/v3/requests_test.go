@@ -83,8 +83,8 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// An operation allocates hardly more than the client library does for the same
-// request without a time limit.
+// An operation allocates hardly more memory than the client library does for the
+// same request without a time limit.
 func TestAllocations(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	client := raw(t, cluster)

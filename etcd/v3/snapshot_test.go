@@ -13,11 +13,11 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
-// showsMoments asserts that consistent snapshots show single moments while change
-// changes two trees in turn, until it returns io.EOF. The trees differ by one step at
-// most, no pair is newer than the snapshot's index, and a watch from that index
-// delivers the later changes.
-func showsMoments(t *testing.T, reader kvdb.Kvdb, change func(i int) error) {
+// assertSnapshots asserts that consistent snapshots show single moments while change
+// changes two trees in turn, until it returns io.EOF. In a snapshot the trees differ by
+// one step at most, and no pair is newer than the snapshot's index. A watch from that
+// index delivers the later changes.
+func assertSnapshots(t *testing.T, reader kvdb.Kvdb, change func(i int) error) {
 	t.Helper()
 	stop, stopped := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -67,7 +67,7 @@ func showsMoments(t *testing.T, reader kvdb.Kvdb, change func(i int) error) {
 	state, now := modified(first), modified(reader)
 	later := events(t, reader, "", index)
 	for !maps.Equal(state, now) {
-		event := receive(t, later, "what came after the snapshot")
+		event := receive(t, later, "a change after the snapshot")
 		require.NotNil(t, event)
 		require.Greater(t, event.ModifiedIndex, index)
 		index = event.ModifiedIndex
@@ -88,7 +88,7 @@ func TestSnapshotWithoutWritePermission(t *testing.T) {
 	reader := instance(t, cluster, "d", as("reader", "secret"))
 	_, err := reader.Put("key", "value", 0)
 	require.ErrorIs(t, err, kvdb.ErrPermission)
-	showsMoments(t, reader, func(i int) error {
+	assertSnapshots(t, reader, func(i int) error {
 		_, err := admin.Create([]string{"left/", "right/"}[i%2]+strings.Repeat("x", i/2), "value", 0)
 		return err
 	})
@@ -116,7 +116,7 @@ func TestNoSpace(t *testing.T) {
 	}
 	require.ErrorIs(t, err, rpctypes.ErrNoSpace)
 
-	showsMoments(t, kv, func(i int) error {
+	assertSnapshots(t, kv, func(i int) error {
 		if i >= 400 {
 			return io.EOF
 		}

@@ -165,7 +165,7 @@ func TestUserRequestFails(t *testing.T) {
 			if !strings.HasSuffix(m, "/"+method) {
 				return invoke(ctx, m, req, reply, cc, opts...)
 			}
-			const other = "/etcdserverpb.Auth/AuthStatus" // the server is asked something, and answers
+			const other = "/etcdserverpb.Auth/AuthStatus" // a request that the server answers
 			if err := invoke(ctx, other, &pb.AuthStatusRequest{}, &pb.AuthStatusResponse{}, cc, opts...); err != nil {
 				return err
 			}
@@ -224,7 +224,7 @@ func TestWriteWhileUsersChange(t *testing.T) {
 			return invoke(ctx, m, req, reply, cc, opts...)
 		}
 		refused++
-		const other = "/etcdserverpb.Auth/AuthStatus" // the server is asked something, and answers
+		const other = "/etcdserverpb.Auth/AuthStatus" // a request that the server answers
 		if err := invoke(ctx, other, &pb.AuthStatusRequest{}, &pb.AuthStatusResponse{}, cc, opts...); err != nil {
 			return err
 		}

@@ -177,7 +177,7 @@ func TestQuietWatchOverCompaction(t *testing.T) {
 			return quiet.next
 		}
 		began := put("busy")
-		eventually(t, "it is not told how far it has come", func() bool { return put("busy") > 0 && next() > began+10 })
+		eventually(t, "the watch gets no progress notification", func() bool { return put("busy") > 0 && next() > began+10 })
 		require.NoError(t, s.Compact(t.Context(), uint64(next()-1)))
 		require.NoError(t, cluster.All()[0].Clients().Cut())
 		require.NoError(t, cluster.All()[0].Clients().Heal())
