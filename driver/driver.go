@@ -37,8 +37,9 @@ type Store interface {
 	// seconds, rounded up. If there is no pair, the error is kvdb.ErrNotFound.
 	Get(ctx context.Context, key string) (*kvdb.KVPair, error)
 
-	// List returns the pairs whose keys have the string prefix, sorted by key, all as they
-	// were at one moment. It sets Key and the fields that Get sets.
+	// List returns the pairs whose keys have the string prefix, in the byte order of the
+	// keys, all as they were at one moment. It sets Key and the fields that Get
+	// sets. No read returns a pair that has expired, also before the store has removed it.
 	List(ctx context.Context, prefix string, o ListOptions) (Page, error)
 
 	// Put writes one pair in one atomic step if w.Cond holds, and returns its indexes. If
@@ -75,7 +76,7 @@ type Store interface {
 	// Close releases what the store holds. It closes Lost of each lease that is still held,
 	// and then releases the lease. ctx has a deadline; the error names the locks that could
 	// not be released before ctx ended. The engine calls Close once, after all streams are
-	// closed. Other calls may still be running, and return an error.
+	// closed. Other calls may still be running, and return kvdb.ErrClosed, as later ones do.
 	Close(ctx context.Context) error
 }
 
@@ -167,8 +168,9 @@ type WatchRequest struct {
 	// Prefix selects every key with the string prefix Key.
 	Prefix bool
 	// After selects every event with a larger index. If the store no longer has all of
-	// them, the stream ends with kvdb.ErrWatchRevisionCompacted. 0 selects the events from
-	// now on; a store that keeps its history in memory delivers that history first.
+	// them, Watch returns a Stream whose Next returns kvdb.ErrWatchRevisionCompacted. 0
+	// selects the events from now on; a store may deliver its history first, and declares
+	// that to the suite (test.Traits.HistoryFirst).
 	After uint64
 }
 
@@ -178,7 +180,8 @@ type Stream interface {
 	// with the domain; Action: KVCreate, KVSet, KVDelete or KVExpire; Value; CreatedIndex;
 	// and, to the index of the event, ModifiedIndex and KVDBIndex. Next connects again if
 	// the connection is lost. An error ends the stream: kvdb.ErrWatchRevisionCompacted if
-	// events were missed, or any other error. Next returns when the ctx of Watch ends.
+	// events were missed, or any other error. Compact does not end a stream: a store in
+	// process queues the events for each. Next returns when the ctx of Watch ends.
 	Next() ([]*kvdb.KVPair, error)
 	// Close releases what the stream holds. The engine calls it once, from the
 	// goroutine that calls Next.

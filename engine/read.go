@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"slices"
 
@@ -22,12 +23,26 @@ func (kv *view) Get(key string) (*kvdb.KVPair, error) {
 		return nil, err
 	}
 	defer cancel()
-	pair, err := kv.store.Get(ctx, full)
+	pair, err := kv.get(ctx, full)
 	if err != nil {
 		return nil, err
 	}
 	kv.found(pair, full)
 	return pair, nil
+}
+
+// get calls the store, and returns an error if that breaks the rule for a missing key.
+func (i *instance) get(ctx context.Context, full string) (*kvdb.KVPair, error) {
+	pair, err := i.store.Get(ctx, full)
+	if pair == nil && err == nil {
+		err = i.broken("Get of a missing key must return kvdb.ErrNotFound")
+	}
+	return pair, err
+}
+
+// broken returns the error of a call whose store breaks a rule of its contract.
+func (i *instance) broken(rule string) error {
+	return fmt.Errorf("the backend %s is wrong: %s", i.name, rule)
 }
 
 // found completes a pair that a store's read returned.
@@ -71,7 +86,7 @@ func (kv *view) GetWithCopy(key string, copySelect kvdb.CopySelect) (interface{}
 		object, err = objects.GetObject(ctx, full)
 	} else {
 		var pair *kvdb.KVPair
-		if pair, err = kv.store.Get(ctx, full); err == nil {
+		if pair, err = kv.get(ctx, full); err == nil {
 			object = pair.Value
 		}
 	}
@@ -141,6 +156,9 @@ func (kv *view) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPa
 			page, err := kv.listFrom(from, full, o)
 			if err == nil && page.More && o.From == "" {
 				from, page, err = kv.frozen(full, o, page)
+			}
+			if err == nil && len(page.Pairs) > 0 && kv.prefix+page.Pairs[0].Key < o.From {
+				err = kv.broken("List must return keys from ListOptions.From on")
 			}
 			if err != nil {
 				yield(nil, err)

@@ -233,7 +233,7 @@ func (t *tx) commitOne(ctx context.Context) error {
 
 // checkRead commits a transaction that only read one key.
 func (t *tx) checkRead(ctx context.Context, key string, modified uint64) error {
-	pair, err := t.kv.store.Get(ctx, key)
+	pair, err := t.kv.get(ctx, key)
 	switch {
 	case errors.Is(err, kvdb.ErrNotFound):
 		if modified != 0 {

@@ -199,6 +199,9 @@ func (kv *view) delete(key string, cond driver.Cond) (*kvdb.KVPair, error) {
 	}
 	defer cancel()
 	pair, err := kv.store.Delete(ctx, full, cond)
+	if pair == nil && err == nil {
+		err = kv.broken("Delete of a missing key must return kvdb.ErrNotFound")
+	}
 	if err != nil {
 		return nil, err
 	}
