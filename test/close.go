@@ -85,7 +85,8 @@ func closeWhileInUse(e *env) {
 		}()
 		wait(e, running, "a call runs")
 		e.close(kv)
-		e.NoError(wait(e, done, "the calls that run when the instance is closed return"))
+		err := wait(e, done, "the calls that run when the instance is closed return")
+		e.NoError(err, "a call that runs during Close must succeed, or return kvdb.ErrClosed")
 	}
 }
 

@@ -58,10 +58,13 @@ func Conformance(t *testing.T, h Harness) *Report {
 		})
 	}
 	report.save(t)
+	if !t.Failed() {
+		h.note(t)
+	}
 	return report
 }
 
-// check fails t if the harness is not valid, and logs which cases it leaves out.
+// check fails t if the harness is not valid.
 func (h Harness) check(t *testing.T) {
 	t.Helper()
 	require.True(t, h.Init != nil, "Harness.Init is nil; it must be the New function of the backend")
@@ -69,17 +72,22 @@ func (h Harness) check(t *testing.T) {
 		known := slices.ContainsFunc(groups, func(g group) bool { return g.name == name })
 		require.True(t, known, "Harness.Groups has %q, which is not the name of a group", name)
 	}
+}
+
+// note logs which cases did not run.
+func (h Harness) note(t *testing.T) {
+	t.Helper()
 	switch {
 	case h.Server == nil:
-		t.Log("cases about outages do not run, because Harness.Server is nil. Only a store in this process may leave it nil")
+		t.Log("note: the cases about outages did not run, because Harness.Server is nil. Only a store in this process may leave it nil")
 	case !*outages:
-		t.Log("cases about outages do not run; -args -kvdb.outages runs them")
+		t.Log("note: the cases about outages did not run; -args -kvdb.outages runs them")
 	}
 	if h.Server != nil && h.History == nil {
-		t.Log("cases about a store that is restored to an earlier state do not run, because Harness.History is nil")
+		t.Log("note: the cases about a store that is restored to an earlier state did not run, because Harness.History is nil")
 	}
 	if h.Groups != nil {
-		t.Logf("only the groups of cases in Harness.Groups run: %q", h.Groups)
+		t.Logf("note: only the groups of cases in Harness.Groups ran: %q", h.Groups)
 	}
 }
 

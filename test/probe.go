@@ -32,10 +32,13 @@ func (e *env) probe() Traits {
 	var t Traits
 	e.probeParts(&t)
 	t.FoldedUpdates = e.kv.Capabilities()&kvdb.KVCapabilityOrderedUpdates == 0
-	e.put("key", "value")
 	other := e.open(e.domain)
-	_, err := other.Get("key")
-	t.PrivateStore = err == kvdb.ErrNotFound
+	_, err := other.Put("peer", "value", 0)
+	e.NoError(err)
+	_, there := e.kv.Get("peer")
+	e.put("key", "value")
+	_, here := other.Get("key")
+	t.PrivateStore = there == kvdb.ErrNotFound || here == kvdb.ErrNotFound
 	e.close(other)
 	existing, err := e.kv.Create("key", "value", 0)
 	e.is(kvdb.ErrExist, err)
@@ -234,7 +237,8 @@ func (e *env) probeReopen(t *Traits) {
 	e.close(e.kv)
 	e.kv = e.open(e.domain)
 	r := e.watchKey("reopen", start.ModifiedIndex)
-	t.VolatileHistory = r.call().err == kvdb.ErrWatchRevisionCompacted
+	c := r.callOrFail(patience, "a watch from an index before the reopen must deliver what came since, or end with kvdb.ErrWatchRevisionCompacted; see Traits.VolatileHistory")
+	t.VolatileHistory = c.err == kvdb.ErrWatchRevisionCompacted
 }
 
 // probeExpiry finds out the Action of the event of an expiry, and TTLSlack. It takes as

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -137,6 +138,10 @@ func (e *env) watches(call string, r *recorder, err error) *recorder {
 		e.refused(watchPart, call, err)
 		return nil
 	}
+	if errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
+		e.FailNow(call + " returned kvdb.ErrWatchRevisionCompacted; WatchKey and WatchTree must return nil, and the callback gets the error " +
+			"(in a driver, Watch returns a Stream whose Next returns it)")
+	}
 	e.NoError(err)
 	e.recorders = append(e.recorders, r)
 	return r
@@ -150,12 +155,18 @@ func (r *recorder) call() event {
 
 func (r *recorder) callWithin(limit time.Duration) event {
 	r.e.t.Helper()
+	return r.callOrFail(limit, "a call of the watch callback, with an event or the end of the watch")
+}
+
+// callOrFail waits for the next call of the callback. what says what must happen.
+func (r *recorder) callOrFail(limit time.Duration, what string) event {
+	r.e.t.Helper()
 	deadline := time.Now().Add(limit)
 	for {
 		if c, ok := r.take(); ok {
 			return c
 		}
-		waitFor(r.e, r.arrived, time.Until(deadline), "a call of the watch callback, with an event or the end of the watch")
+		waitFor(r.e, r.arrived, time.Until(deadline), what)
 	}
 }
 
@@ -163,7 +174,8 @@ func (r *recorder) callWithin(limit time.Duration) event {
 func (r *recorder) next() *kvdb.KVPair {
 	r.e.t.Helper()
 	c := r.call()
-	r.e.NoError(c.err, "the watch ended while an event was expected")
+	r.e.False(c.err == kvdb.ErrWatchRevisionCompacted, "the watch ended with kvdb.ErrWatchRevisionCompacted where an event must come: a watch that is running must survive Compact, and a watch from an index must deliver what came since, as far back as Traits.History, NoCompact and VolatileHistory declare")
+	r.e.NoError(c.err, "the watch ended where an event must come")
 	return c.pair
 }
 

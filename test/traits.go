@@ -19,7 +19,13 @@ func traitsAsDeclared(e *env) {
 	found.RestoredIndexGrows = declared.RestoredIndexGrows
 	found.CallTimeout, found.WatchTimeout = declared.CallTimeout, declared.WatchTimeout
 	differences := declared.differences(found)
-	e.Empty(differences, "Harness.Traits differs from what the suite found by trying:\n%s", strings.Join(differences, "\n"))
+	if found.PrivateStore && !declared.PrivateStore {
+		differences = append(differences, "Instances opened with the same endpoints do not share one store: declare Traits.PrivateStore, or give Harness.Endpoints that lead to one store")
+	}
+	if len(differences) > 0 {
+		e.FailNow("Harness.Traits differs from what the suite found by trying:\n" + strings.Join(differences, "\n") +
+			"\nCorrect the traits first: the other cases rely on them.")
+	}
 }
 
 // differences returns a message for each field that differs from the one found.
