@@ -117,6 +117,31 @@ func (m noTTL) Put(key string, value interface{}, _ uint64) (*kvdb.KVPair, error
 	return m.Kvdb.Put(key, value, 0)
 }
 
+// lateLists is a backend whose lists have a pair for a second after Get says that it expired.
+type lateLists struct {
+	sound
+	ends *sync.Map // the time at which Get stops to find a key
+}
+
+func (m lateLists) Put(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
+	if ttl == 0 {
+		return m.Kvdb.Put(key, value, 0)
+	}
+	m.ends.Store(key, time.Now().Add(time.Duration(ttl)*time.Second))
+	pair, err := m.Kvdb.Put(key, value, ttl+1)
+	if err == nil {
+		pair.TTL--
+	}
+	return pair, err
+}
+
+func (m lateLists) Get(key string) (*kvdb.KVPair, error) {
+	if end, known := m.ends.Load(key); known && time.Now().After(end.(time.Time)) {
+		return nil, kvdb.ErrNotFound
+	}
+	return m.Kvdb.Get(key)
+}
+
 // watches is a mutant that wraps the callbacks of watches.
 type watches struct {
 	sound
@@ -252,6 +277,7 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Keys/Hidden":                 func(s sound) kvdb.Kvdb { return keysWithoutHidden{s} },
 	"Conditions/CompareAndSet":    func(s sound) kvdb.Kvdb { return setWithoutPrevValue{s} },
 	"TTL/Refused":                 func(s sound) kvdb.Kvdb { return noTTL{s} },
+	"TTL/Expiry":                  func(s sound) kvdb.Kvdb { return lateLists{s, &sync.Map{}} },
 	"Watches/Order":               func(s sound) kvdb.Kvdb { return watches{s, withGaps} },
 	"Watches/ManyWatchesAgree":    func(s sound) kvdb.Kvdb { return watches{s, twice} },
 	"Watches/CallbackError":       func(s sound) kvdb.Kvdb { return watches{s, wrappedEnd} },

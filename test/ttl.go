@@ -1,6 +1,8 @@
 package test
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -158,6 +160,10 @@ func ttlExpiry(e *env) {
 
 	r := e.watchTree("x-", 0)
 	began, expiring := time.Now(), []string{}
+	_, err := e.kv.Put("list/key", "value", ttl)
+	e.NoError(err)
+	unlisted := make(chan error, 1)
+	go func() { unlisted <- e.expiresEverywhere("list/") }()
 	for call, write := range e.withTTL() {
 		key := "x-" + call
 		if call != "Create" {
@@ -194,6 +200,7 @@ func ttlExpiry(e *env) {
 		expired[event.Key] = event
 	}
 	e.LessOrEqual(time.Since(began), 2*least+e.traits.TTLSlack+patience)
+	e.NoError(wait(e, unlisted, "a key with a TTL expires"))
 	e.missing(expiring...)
 	e.Empty(e.enumerate("x-"))
 	slices.Sort(stay)
@@ -205,6 +212,36 @@ func ttlExpiry(e *env) {
 			e.Greater(again.ModifiedIndex, expired[key].ModifiedIndex, "the ModifiedIndex of a write after the expiry, which has an index of its own")
 		}
 	}
+}
+
+// expiresEverywhere waits until Get no longer finds the key "key" of dir, and returns an error
+// if another read still has it then.
+func (e *env) expiresEverywhere(dir string) error {
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for _, err := e.kv.Get(dir + "key"); err != kvdb.ErrNotFound; _, err = e.kv.Get(dir + "key") {
+		if err != nil {
+			return err
+		}
+		<-ticker.C
+	}
+	pairs, err := e.kv.Enumerate(dir)
+	names, keysErr := e.kv.Keys(dir, "")
+	if err = errors.Join(err, keysErr); err == nil && len(pairs)+len(names) > 0 {
+		err = fmt.Errorf("Get says that a pair has expired, and Enumerate returns %d pairs and Keys %q; a pair that has expired must be gone from every read at once", len(pairs), names)
+	}
+	if err != nil || e.lacks(snapshotPart) {
+		return err
+	}
+	snapshot, _, err := e.kv.Snapshot([]string{dir}, true)
+	if err != nil {
+		return err
+	}
+	pairs, err = snapshot.Enumerate("")
+	if err == nil && len(pairs) > 0 {
+		err = errors.New("Get says that a pair has expired, and a later Snapshot has it; a pair that has expired must be gone from every read at once")
+	}
+	return errors.Join(err, kvdb.Close(snapshot))
 }
 
 // expires waits until key has expired, on a store without watches. It asserts that this is
