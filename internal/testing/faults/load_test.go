@@ -20,7 +20,7 @@ import (
 // mutants are stores that break one rule each. Their names are the messages of the load
 // that must appear.
 var mutants = map[string]func(kvdb.Kvdb) kvdb.Kvdb{
-	"is over":                          func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, endsEarly} },
+	"the watch ended":                  func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, endsEarly} },
 	"should have":                      func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, withAGap} },
 	"was delivered twice":              func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, twice} },
 	"is not greater":                   func(kv kvdb.Kvdb) kvdb.Kvdb { return watches{kv, outOfOrder()} },
