@@ -2,8 +2,10 @@ package test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/portworx/kvdb"
 )
@@ -24,6 +26,28 @@ type condition struct {
 	created    string // the CreatedIndex given: "match", "other" or "zero"
 	prev       []byte // the prevValue, or the value of a CompareAndDelete
 	deleteOnly bool
+}
+
+// String returns the condition in words.
+func (c condition) String() string {
+	var words []string
+	if c.flags&kvdb.KVPrevExists != 0 {
+		words = append(words, "KVPrevExists")
+	}
+	if c.flags&kvdb.KVCreatedIndex != 0 {
+		words = append(words, "KVCreatedIndex (index: "+c.created+")")
+	}
+	if c.flags&kvdb.KVModifiedIndex != 0 {
+		words = append(words, "KVModifiedIndex (index: "+c.mod+")")
+	}
+	if c.prev != nil {
+		words = append(words, fmt.Sprintf("previous value %q", c.prev))
+	}
+	key := "a key that does not exist"
+	if c.exists {
+		key = `a key with the value "present"`
+	}
+	return fmt.Sprintf("[%s] for %s", strings.Join(words, ", "), key)
 }
 
 // failures returns the errors that c may fail with, none if it holds. It states the rules of
@@ -107,7 +131,7 @@ func (e *env) try(c condition, key string, f func(c condition, key string, given
 // fails asserts that err is one of the failures, and that nothing was written.
 func (e *env) fails(c condition, key string, err error) {
 	e.t.Helper()
-	e.True(slices.Contains(c.failures(), err), "CompareAndSet or CompareAndDelete with %+v returned %v; it must be one of %v itself", c, err, c.failures())
+	e.True(slices.Contains(c.failures(), err), "CompareAndSet or CompareAndDelete with the conditions %v returned %v; it must be one of %v itself", c, err, c.failures())
 	if c.exists {
 		e.holds(key, "present")
 	} else {
@@ -124,16 +148,16 @@ func conditionsCompareAndSet(e *env) {
 			e.fails(c, key, err)
 			return
 		}
-		e.NoError(err, "%+v", c)
+		e.NoError(err, "with the conditions %v", c)
 		now := e.holds(key, "written")
-		e.Equal(now.ModifiedIndex, pair.ModifiedIndex)
-		e.Equal(now.CreatedIndex, pair.CreatedIndex)
+		e.Equal(now.ModifiedIndex, pair.ModifiedIndex, "the ModifiedIndex in the pair that CompareAndSet returned must be that of the pair in the store (%v)", c)
+		e.Equal(now.CreatedIndex, pair.CreatedIndex, "the CreatedIndex in the pair that CompareAndSet returned must be that of the pair in the store (%v)", c)
 		if before == nil {
-			e.Equal(pair.ModifiedIndex, pair.CreatedIndex)
+			e.Equal(pair.ModifiedIndex, pair.CreatedIndex, "the CreatedIndex of a new key must be its ModifiedIndex (%v)", c)
 			return
 		}
-		e.Greater(pair.ModifiedIndex, before.ModifiedIndex)
-		e.Equal(before.CreatedIndex, pair.CreatedIndex)
+		e.Greater(pair.ModifiedIndex, before.ModifiedIndex, indexesGrow+" (%v)", c)
+		e.Equal(before.CreatedIndex, pair.CreatedIndex, createdStays+" (%v)", c)
 	})
 }
 
@@ -145,8 +169,8 @@ func conditionsCompareAndDelete(e *env) {
 			e.fails(c, key, err)
 			return
 		}
-		e.NoError(err, "%+v", c)
-		e.Equal("present", string(pair.Value))
+		e.NoError(err, "with the conditions %v", c)
+		e.Equal("present", string(pair.Value), "the pair that CompareAndDelete returned must have the last value (%v)", c)
 		e.missing(key)
 	})
 }
@@ -192,6 +216,15 @@ func conditionsOneWins(e *env) {
 	}
 }
 
+// counted asserts the number at key, to which n callers have added one. how says how none of
+// them is lost.
+func (e *env) counted(key string, n int, how string) {
+	e.t.Helper()
+	pair, err := e.kv.Get(key)
+	e.NoError(err)
+	e.Equal(strconv.Itoa(n), string(pair.Value), "the number of %d increments that the store has; none must be lost: %s", n, how)
+}
+
 // No update is lost among callers that each read a key and write it if it is unchanged.
 func conditionsCounter(e *env) {
 	const callers, increments = 6, 8
@@ -228,6 +261,7 @@ func conditionsCounter(e *env) {
 		}
 		return nil
 	})
-	e.holds("index", strconv.Itoa(callers*increments))
-	e.holds("value", strconv.Itoa(callers*increments))
+	for _, key := range []string{"index", "value"} {
+		e.counted(key, callers*increments, "CompareAndSet must compare the "+key+" and write in one step")
+	}
 }

@@ -210,11 +210,11 @@ func lockTryDuration(e *env) {
 	for _, kv := range []kvdb.Kvdb{e.kv, e.peer()} {
 		began := time.Now()
 		_, err := kv.LockWithTimeout("key", "me", try, 0)
-		e.GreaterOrEqual(time.Since(began), try)
-		e.Less(time.Since(began), try+patience/2)
-		e.ErrorIs(err, kvdb.ErrExist)
-		e.ErrorContains(err, "key")
-		e.ErrorContains(err, "the holder")
+		e.GreaterOrEqual(time.Since(began), try, "LockWithTimeout must try for the whole try duration before it fails")
+		e.Less(time.Since(began), try+patience/2, "LockWithTimeout must give up after the try duration")
+		e.ErrorIs(err, kvdb.ErrExist, "the error of LockWithTimeout for a lock that another holds")
+		e.ErrorContains(err, "key", "the error must name the key of the lock")
+		e.ErrorContains(err, "the holder", "the error must name the owner of the lock")
 		e.isLocked("key", "the holder")
 	}
 	e.NoError(e.kv.Unlock(pair))

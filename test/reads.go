@@ -27,9 +27,9 @@ func readsSorted(e *env) {
 	pairs, err := e.kv.Enumerate("")
 	e.NoError(err)
 	slices.Sort(keys)
-	e.Equal(keys, keysOf(pairs))
+	e.Equal(keys, keysOf(pairs), "Enumerate must return pairs sorted by key, in byte order")
 	for _, pair := range pairs {
-		e.Equal("value of "+pair.Key, string(pair.Value))
+		e.Equal("value of "+pair.Key, string(pair.Value), "the value of %q in the list", pair.Key)
 	}
 }
 
@@ -57,10 +57,10 @@ func readsSeeEarlierWrites(e *env) {
 		e.NoError(err)
 		pairs, err := peer.Enumerate("")
 		e.NoError(err)
-		e.Len(pairs, i+2)
+		e.Len(pairs, i+2, "a list must show every write that has returned, whoever made it")
 		names, err := peer.Keys("", "")
 		e.NoError(err)
-		e.Len(names, i+2)
+		e.Len(names, i+2, "Keys must show every write that has returned, whoever made it")
 	}
 }
 
@@ -91,7 +91,7 @@ func readsEnumerateIsOneMoment(e *env) {
 	e.during(e.counting(), 200, func(int) {
 		pairs, err := e.kv.Enumerate("")
 		e.NoError(err)
-		e.Equal([]string{"1-late", "2-early"}, keysOf(pairs))
+		e.Equal([]string{"1-late", "2-early"}, keysOf(pairs), "the keys of the list")
 		late, err := strconv.Atoi(string(pairs[0].Value))
 		e.NoError(err)
 		early, err := strconv.Atoi(string(pairs[1].Value))
@@ -131,11 +131,11 @@ func readsKeysIsOneMoment(e *env) {
 	e.during(move, 200, func(int) {
 		names, err := e.kv.Keys("dir", "")
 		e.NoError(err)
-		e.NotEmpty(names)
+		e.NotEmpty(names, "Keys must show one moment, and at every moment there is a name")
 		first, err := strconv.Atoi(names[0])
 		e.NoError(err)
 		if len(names) > 1 {
-			e.Equal([]string{strconv.Itoa(first), strconv.Itoa(first + 1)}, names)
+			e.Equal([]string{strconv.Itoa(first), strconv.Itoa(first + 1)}, names, "the names must be those of one moment")
 		}
 	})
 }
@@ -154,7 +154,7 @@ func readsMany(e *env) {
 	e.NoError(err)
 	e.Len(pairs, writers*each)
 	for i, pair := range pairs {
-		e.Equal(manyKey(i), pair.Key)
+		e.Equal(manyKey(i), pair.Key, "Enumerate must return pairs sorted by key, in byte order")
 		e.Equal(manyKey(i), string(pair.Value))
 	}
 	names, err := e.kv.Keys("many", "")

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +21,8 @@ var resumeGroup = group{name: "Resume", calls: "watches from an index", needs: [
 	{name: "Collector", run: resumeCollector},
 }}
 
+const everyLater = "a watch from an index must deliver every event with a larger index, past and future, in order"
+
 // A watch from index N gets every event with a larger index, past and future.
 func resumeFromAnIndex(e *env) {
 	var indexes []uint64
@@ -35,17 +38,17 @@ func resumeFromAnIndex(e *env) {
 	for from, r := range watches {
 		for i := from + 1; i < len(indexes); i++ {
 			event := r.next()
-			e.Equal("dir/"+strconv.Itoa(i), event.Key)
-			e.Equal(indexes[i], event.ModifiedIndex)
-			e.Equal(kvdb.KVCreate, event.Action)
+			e.Equal("dir/"+strconv.Itoa(i), event.Key, everyLater)
+			e.Equal(indexes[i], event.ModifiedIndex, everyLater)
+			e.acted(kvdb.KVCreate, event, "the event of "+event.Key+", which a write created,")
 		}
 	}
 	old, err := e.kv.Delete("dir/10")
 	e.NoError(err)
 	for _, r := range watches {
 		event := r.next()
-		e.Equal(kvdb.KVDelete, event.Action)
-		e.Equal(old.KVDBIndex, event.ModifiedIndex)
+		e.acted(kvdb.KVDelete, event, "the event of a delete")
+		e.Equal(old.KVDBIndex, event.ModifiedIndex, "the ModifiedIndex in the event of a delete, which is the index of the delete")
 	}
 }
 
@@ -59,21 +62,21 @@ func resumeOneKey(e *env) {
 	if e.traits.FoldedUpdates {
 		event := r.next()
 		for event.ModifiedIndex < indexes[4] {
-			e.Greater(event.ModifiedIndex, indexes[1])
+			e.Greater(event.ModifiedIndex, indexes[1], everyLater)
 			event = r.next()
 		}
-		e.Equal("4", string(event.Value))
+		e.Equal("4", string(event.Value), "the last event must have the last value")
 	} else {
 		for i := 2; i < 5; i++ {
 			event := r.next()
-			e.Equal(indexes[i], event.ModifiedIndex)
-			e.Equal(strconv.Itoa(i), string(event.Value))
-			e.Equal(kvdb.KVSet, event.Action)
-			e.Equal(indexes[0], event.CreatedIndex)
+			e.Equal(indexes[i], event.ModifiedIndex, everyLater)
+			e.Equal(strconv.Itoa(i), string(event.Value), "the Value in the event must be that of its write")
+			e.acted(kvdb.KVSet, event, "the event of a write of a key that exists")
+			e.Equal(indexes[0], event.CreatedIndex, createdStays)
 		}
 	}
 	e.put("key", "live")
-	e.Equal("live", string(r.next().Value))
+	e.Equal("live", string(r.next().Value), everyLater)
 }
 
 func resumePastDeletion(e *env) {
@@ -85,13 +88,13 @@ func resumePastDeletion(e *env) {
 	event := r.next()
 	if e.traits.NoPastDeletions {
 		e.except("past deletions are not known")
-		e.Equal("end", event.Key)
+		e.Equal("end", event.Key, "the key of the next event, because Traits.NoPastDeletions is set")
 		return
 	}
-	e.Equal("key", event.Key)
-	e.Equal(kvdb.KVDelete, event.Action)
-	e.Equal(old.KVDBIndex, event.ModifiedIndex)
-	e.Equal("end", r.next().Key)
+	e.Equal("key", event.Key, "the key of the next event, which must be the deletion after the wait index; see Traits.NoPastDeletions")
+	e.acted(kvdb.KVDelete, event, "the event of a past delete")
+	e.Equal(old.KVDBIndex, event.ModifiedIndex, "the ModifiedIndex in the event of a delete, which is the index of the delete")
+	e.Equal("end", r.next().Key, everyLater)
 }
 
 // A list and a watch from the index of the list together have every write.
@@ -102,7 +105,7 @@ func resumeFromARead(e *env) {
 	e.NoError(err)
 	later := e.put("dir/key", "2")
 	for _, index := range []uint64{pair.KVDBIndex, pairs[0].KVDBIndex} {
-		e.Equal(later.ModifiedIndex, e.watchTree("dir/", index).next().ModifiedIndex)
+		e.Equal(later.ModifiedIndex, e.watchTree("dir/", index).next().ModifiedIndex, "a watch from the KVDBIndex of a read must begin with the first write after the read")
 	}
 
 	type read struct {
@@ -154,7 +157,7 @@ func resumeRecreated(e *env) {
 	live := e.record(func(int, event) error { <-released; return nil })
 	e.NoError(e.kv.WatchTree("dir/", start.ModifiedIndex, nil, live.callback))
 	e.put("dir/key", "seen")
-	e.Equal("dir/key", live.next().Key)
+	e.Equal("dir/key", live.next().Key, everyLater)
 	actions := []kvdb.KVAction{kvdb.KVCreate}
 	for range 3 {
 		_, err := e.kv.Delete("dir/key")
@@ -175,10 +178,10 @@ func resumeRecreated(e *env) {
 			seen = append(seen, event.Action)
 		}
 		if !e.traits.FoldedUpdates {
-			e.Equal(want, seen)
+			e.Equal(fmt.Sprint(want), fmt.Sprint(seen), "the Actions of the events of a key that is deleted and created again")
 			continue
 		}
-		e.Equal(last, events[len(events)-2].ModifiedIndex)
+		e.Equal(last, events[len(events)-2].ModifiedIndex, "the last event of a key must have the index of its last write")
 		if r == live {
 			e.Contains(seen, kvdb.KVDelete, "the events must include the deletion of a key that the watch has seen")
 		}
@@ -198,11 +201,11 @@ func resumeFromNow(e *env) {
 			e.except("wait index 0 gives the retained history first")
 			for _, action := range []kvdb.KVAction{kvdb.KVCreate, kvdb.KVSet, kvdb.KVDelete} {
 				event := r.next()
-				e.Equal(action, event.Action)
-				e.Less(event.ModifiedIndex, live.ModifiedIndex)
+				e.acted(action, event, "an event of the history, which comes first because Traits.HistoryFirst is set,")
+				e.Less(event.ModifiedIndex, live.ModifiedIndex, "the ModifiedIndex of an event of the history must be smaller than that of a later write")
 			}
 		}
-		e.Equal(live.ModifiedIndex, r.next().ModifiedIndex)
+		e.Equal(live.ModifiedIndex, r.next().ModifiedIndex, "a watch with the wait index 0 must begin with the first write after the call, unless Traits.HistoryFirst is set")
 	}
 }
 
@@ -212,7 +215,7 @@ func resumeFromTheFuture(e *env) {
 	r := e.watchKey("key", future)
 	for i := 1; ; i++ {
 		if put := e.put("key", strconv.Itoa(i)); put.ModifiedIndex > future {
-			e.Equal(put.ModifiedIndex, r.next().ModifiedIndex)
+			e.Equal(put.ModifiedIndex, r.next().ModifiedIndex, "a watch with a future wait index must begin with the first write that has a larger index")
 			return
 		}
 	}
@@ -265,7 +268,7 @@ func resumeCollector(e *env) {
 		version, err := collector.ReplayUpdates([]kvdb.ReplayCb{{
 			Prefix: prefix, WaitIndex: waitIndex, Opaque: "mine",
 			WatchCB: func(_ string, opaque interface{}, pair *kvdb.KVPair, err error) error {
-				e.Equal("mine", opaque)
+				e.Equal("mine", opaque, "the opaque argument must be that of the ReplayCb")
 				seen = append(seen, pair.ModifiedIndex)
 				return err
 			},
@@ -277,8 +280,8 @@ func resumeCollector(e *env) {
 	collects := func(prefix string, waitIndex uint64, want ...uint64) {
 		e.t.Helper()
 		seen, version := replay(prefix, waitIndex)
-		e.Equal(want, seen)
-		e.Equal(third, version)
+		e.Equal(want, seen, "the indexes of the updates that ReplayUpdates replays")
+		e.Equal(third, version, "the version that ReplayUpdates returns, which is the index of the last update")
 	}
 	collects("", 0, first, second, third)
 	collects("dir/", first, second, third)

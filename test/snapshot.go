@@ -65,12 +65,12 @@ func snapshotContent(e *env) {
 	e.put("new", "later")
 	_, err := e.kv.Delete("z")
 	e.NoError(err)
-	e.Len(before, len(e.listed(keys...)))
-	e.Equal(before, e.content(snapshot))
+	e.Len(before, len(e.listed(keys...)), "the pairs of Serialize")
+	e.Equal(before, e.content(snapshot), "the snapshot must have the pairs of its moment, with their indexes")
 	for _, pair := range before {
-		e.Less(pair.ModifiedIndex, index)
+		e.Less(pair.ModifiedIndex, index, "the index of the snapshot must be larger than the ModifiedIndex of each pair")
 	}
-	e.Less(index, e.put("after", "value").ModifiedIndex)
+	e.Less(index, e.put("after", "value").ModifiedIndex, "the index of the snapshot must be smaller than that of a later write")
 }
 
 func snapshotPrefixes(e *env) {

@@ -191,9 +191,9 @@ func ttlExpiry(e *env) {
 		e.GreaterOrEqual(time.Since(began), least-50*time.Millisecond, "%s expired early", event.Key)
 		if e.traits.ExpiryTold {
 			e.except("an expiry comes as KVExpire")
-			e.Equal(kvdb.KVExpire, event.Action)
+			e.acted(kvdb.KVExpire, event, "the event of an expiry (Traits.ExpiryTold)")
 		} else {
-			e.Equal(kvdb.KVDelete, event.Action)
+			e.acted(kvdb.KVDelete, event, "the event of an expiry (Traits.ExpiryTold is not set)")
 		}
 		_, err := e.kv.Get(event.Key)
 		e.is(kvdb.ErrNotFound, err)

@@ -34,8 +34,8 @@ func (e *env) txHolds(tx kvdb.Tx, key, value string) {
 	e.t.Helper()
 	pair, err := tx.Get(key)
 	e.NoError(err)
-	e.Equal(key, pair.Key)
-	e.Equal(value, string(pair.Value))
+	e.Equal(key, pair.Key, "the Key in the pair that Tx.Get returned")
+	e.Equal(value, string(pair.Value), "the Value that Tx.Get returned for %q", key)
 }
 
 func (e *env) txWrites(tx kvdb.Tx, key string, value interface{}) {
@@ -85,12 +85,12 @@ func txCommit(e *env) {
 	e.txWrites(tx, "key", "2")
 	e.NoError(tx.Commit())
 	now := e.holds("key", "2")
-	e.Equal(created.CreatedIndex, now.CreatedIndex)
+	e.Equal(created.CreatedIndex, now.CreatedIndex, createdStays)
 	if r != nil {
 		event := r.next()
-		e.Equal("2", string(event.Value))
-		e.Equal(kvdb.KVSet, event.Action)
-		e.Equal(now.ModifiedIndex, event.ModifiedIndex)
+		e.Equal("2", string(event.Value), "the Value in the event of a transaction, which must be the last that it wrote")
+		e.acted(kvdb.KVSet, event, "the event of a transaction that wrote a key that exists")
+		e.Equal(now.ModifiedIndex, event.ModifiedIndex, "the ModifiedIndex in the event of a transaction must be that of the pair")
 	}
 	e.put("key", "end")
 	r.seesValue("end")
@@ -121,9 +121,9 @@ func txSeveralKeys(e *env) {
 	}
 	actions := map[string]kvdb.KVAction{}
 	for _, event := range r.until("dir/end") {
-		e.NotContains(actions, event.Key, "a second event")
+		e.NotContains(actions, event.Key, "a transaction must be one event for each key")
 		actions[event.Key] = event.Action
-		e.Equal(e.holds(event.Key, string(event.Value)).ModifiedIndex, event.ModifiedIndex)
+		e.Equal(e.holds(event.Key, string(event.Value)).ModifiedIndex, event.ModifiedIndex, "the ModifiedIndex in the event of a transaction must be that of the pair")
 	}
 	e.Equal(map[string]kvdb.KVAction{
 		"dir/new": kvdb.KVCreate, "dir/old": kvdb.KVSet, "dir/_h": kvdb.KVCreate, "dir/end": kvdb.KVCreate,
@@ -161,7 +161,7 @@ func txConflict(e *env) {
 			before := e.content(e.kv)
 			err := tx.Commit()
 			e.True(err == kvdb.ErrModified, "%s: Commit returned %v; it must be kvdb.ErrModified itself", c.name, err)
-			e.Equal(before, e.content(e.kv), c.name)
+			e.Equal(before, e.content(e.kv), "%s: a Commit that failed must write nothing", c.name)
 		}
 	}
 }

@@ -46,7 +46,7 @@ func txCounter(e *env) {
 		}
 		return nil
 	})
-	e.holds("key", strconv.Itoa(callers*increments))
+	e.counted("key", callers*increments, "Commit must check what the transaction read and write in one step")
 }
 
 // Two transactions read the same keys, and each writes another one of them. The second to
@@ -70,7 +70,8 @@ func txReadsAreChecked(e *env) {
 			txs = append(txs, tx)
 		}
 		errs := concurrently(2, func(i int) error { return txs[i].Commit() })
-		e.ElementsMatch([]error{nil, kvdb.ErrModified}, errs)
+		e.ElementsMatch([]error{nil, kvdb.ErrModified}, errs, "each of two transactions writes a key that the other read: one Commit must succeed, and the other return kvdb.ErrModified itself, "+
+			"because keys that a transaction only read are checked too")
 	}
 }
 

@@ -36,15 +36,19 @@ func watchEvents(e *env) {
 		}
 		for _, r := range []*recorder{key, tree} {
 			event := r.next()
-			e.Equal("key", event.Key)
-			e.Equal(action, event.Action)
-			e.Equal(index, event.ModifiedIndex)
+			of := "the event of the write of \"" + value + "\""
+			if action == kvdb.KVDelete {
+				of = "the event of the delete of \"" + value + "\""
+			}
+			e.Equal("key", event.Key, "the Key in %s", of)
+			e.acted(action, event, of)
+			e.Equal(index, event.ModifiedIndex, "the ModifiedIndex in %s must be the index of the call", of)
 			if action == kvdb.KVDelete && !e.traits.DeletedValue {
 				e.Empty(event.Value, "the Value in the event of a delete, unless Traits.DeletedValue is set")
 				continue
 			}
-			e.Equal(value, string(event.Value))
-			e.Equal(created, event.CreatedIndex)
+			e.Equal(value, string(event.Value), "the Value in %s", of)
+			e.Equal(created, event.CreatedIndex, "in %s; "+createdStays, of)
 		}
 	}
 	pair, err := e.kv.Create("key", "1", 0)
@@ -88,16 +92,16 @@ func watchKeyOrTree(e *env) {
 	}
 	e.put("a/end", "value")
 	for _, want := range e.sideBySide("a/b", "a/b/c", "a/end") {
-		e.Equal(want, dir.next().Key)
+		e.Equal(want, dir.next().Key, "the key of the next event of a watch of the tree a/")
 	}
 	for _, want := range e.sideBySide("ab", "a/b", "b/a", "a/b/c", "a", "a/end") {
-		e.Equal(want, all.next().Key)
+		e.Equal(want, all.next().Key, "the key of the next event of a watch of all keys")
 	}
 	if e.traits.Directories {
 		e.NoError(e.kv.DeleteTree("a"))
 		e.put("a", "value")
 	}
-	e.Equal("a", key.next().Key)
+	e.Equal("a", key.next().Key, "the key of the next event of a watch of the key a")
 	e.put("a", "last")
 	e.Equal("last", string(key.next().Value))
 }
@@ -116,8 +120,8 @@ func watchArguments(e *env) {
 		}
 		c := r.call()
 		e.NoError(c.err)
-		e.Same(opaque, c.opaque)
-		e.Equal(e.domain+"/"+name, c.prefix)
+		e.Same(opaque, c.opaque, "the opaque argument must be that of the watch call")
+		e.Equal(e.domain+"/"+name, c.prefix, "the prefix argument, which has the domain before the key or prefix that is watched; see Traits.ChangedKeyAsPrefix")
 	}
 	e.close(e.kv)
 	for r := range watched {
@@ -132,6 +136,7 @@ func watchArguments(e *env) {
 func watchRegisteredOnReturn(e *env) {
 	kvs := []kvdb.Kvdb{e.kv, e.peer()}
 	last := e.put("storm/before", "value")
+	const missedWrite = "the next event must be that of the write that started after the watch call returned"
 	for round := range 30 {
 		written := make(chan error, 1)
 		go func() {
@@ -147,16 +152,16 @@ func watchRegisteredOnReturn(e *env) {
 		marker := "storm/marker" + strconv.Itoa(round)
 		key, tree, busy := e.watchKey(marker, 0), e.watchTree(marker, 0), e.watchTree("storm/", last.ModifiedIndex)
 		last = e.put(marker, "value")
-		e.Equal(last.ModifiedIndex, key.next().ModifiedIndex)
-		e.Equal(last.ModifiedIndex, tree.next().ModifiedIndex)
+		e.Equal(last.ModifiedIndex, key.next().ModifiedIndex, missedWrite)
+		e.Equal(last.ModifiedIndex, tree.next().ModifiedIndex, missedWrite)
 		events := busy.until(marker)
-		e.Equal(last.ModifiedIndex, events[len(events)-1].ModifiedIndex)
+		e.Equal(last.ModifiedIndex, events[len(events)-1].ModifiedIndex, missedWrite)
 		e.NoError(wait(e, written, "the other writers return, whatever the callback of a watch does"))
 	}
 }
 
 func watchOrder(e *env) {
-	e.Equal(!e.traits.FoldedUpdates, e.kv.Capabilities()&kvdb.KVCapabilityOrderedUpdates != 0)
+	e.Equal(!e.traits.FoldedUpdates, e.kv.Capabilities()&kvdb.KVCapabilityOrderedUpdates != 0, "Capabilities must have KVCapabilityOrderedUpdates, unless Traits.FoldedUpdates is set")
 	r := e.watchTree("storm/", 0)
 	e.follow(r, e.startStorm()())
 }
@@ -183,11 +188,11 @@ func watchAtomicWrites(e *env) {
 	deleted := []string{}
 	for _, event := range r.until("end") {
 		if event.Key != "end" {
-			e.Equal(kvdb.KVDelete, event.Action)
+			e.acted(kvdb.KVDelete, event, "the event of "+event.Key+", which DeleteTree deleted,")
 			deleted = append(deleted, event.Key)
 		}
 	}
-	e.ElementsMatch(e.listed("dir/a", "dir/b/c", "dir/_d"), deleted)
+	e.ElementsMatch(e.listed("dir/a", "dir/b/c", "dir/_d"), deleted, "DeleteTree must be one event for each key")
 }
 
 var errEnough = errors.New("enough")

@@ -21,13 +21,25 @@ var writeGroup = group{name: "Writes", calls: "Put, Create, Update, Delete, Dele
 	{name: "NilPairs", run: writesNilPairs},
 }}
 
+// Rules that several cases assert.
+const (
+	indexesGrow  = "each write must get a larger index than all writes before"
+	createdStays = "the CreatedIndex must stay that of the write that created the key"
+)
+
+// acted asserts the Action of a pair or an event. of says which it is.
+func (e *env) acted(want kvdb.KVAction, pair *kvdb.KVPair, of string) {
+	e.t.Helper()
+	e.True(want == pair.Action, "the Action in %s must be %v, not %v", of, want, pair.Action)
+}
+
 // pairIs asserts the fields of the pair that a call returned.
 func (e *env) pairIs(call string, pair *kvdb.KVPair, key, value string, action kvdb.KVAction, created, modified uint64) {
 	e.t.Helper()
-	e.Equal(key, pair.Key, call)
-	e.Equal(value, string(pair.Value), call)
-	e.Equal(action, pair.Action, "the Action in the pair that %s returned", call)
-	e.Equal(created, pair.CreatedIndex, "the CreatedIndex in the pair that %s returned", call)
+	e.Equal(key, pair.Key, "the Key in the pair that %s returned", call)
+	e.Equal(value, string(pair.Value), "the Value in the pair that %s returned", call)
+	e.acted(action, pair, "the pair that "+call+" returned")
+	e.Equal(created, pair.CreatedIndex, "the CreatedIndex in the pair that %s returned; "+createdStays, call)
 	e.Equal(modified, pair.ModifiedIndex, "the ModifiedIndex in the pair that %s returned", call)
 	e.GreaterOrEqual(pair.KVDBIndex, pair.ModifiedIndex, "the KVDBIndex in the pair that %s returned", call)
 }
@@ -47,7 +59,7 @@ func writesPairs(e *env) {
 	} {
 		pair, err := write("by " + call)
 		e.NoError(err)
-		e.Greater(pair.ModifiedIndex, last, call)
+		e.Greater(pair.ModifiedIndex, last, "the ModifiedIndex in the pair that %s returned; "+indexesGrow, call)
 		e.pairIs(call, pair, "key", "by "+call, kvdb.KVSet, created.CreatedIndex, pair.ModifiedIndex)
 		e.Zero(pair.TTL)
 		last = pair.ModifiedIndex
@@ -60,12 +72,12 @@ func writesPairs(e *env) {
 	e.NoError(err)
 	e.pairIs("Delete", old, "key", "last", kvdb.KVDelete, created.CreatedIndex, put.ModifiedIndex)
 	e.Greater(old.KVDBIndex, put.ModifiedIndex, "the KVDBIndex in the pair that Delete returned, which is the index of the delete")
-	e.Greater(e.put("key", "again").ModifiedIndex, old.KVDBIndex)
+	e.Greater(e.put("key", "again").ModifiedIndex, old.KVDBIndex, indexesGrow)
 	put = e.put("other", "y")
 	old, err = e.kv.CompareAndDelete(&kvdb.KVPair{Key: "other", Value: []byte("y")}, 0)
 	e.NoError(err)
 	e.pairIs("CompareAndDelete", old, "other", "y", kvdb.KVDelete, first.CreatedIndex, put.ModifiedIndex)
-	e.Greater(old.KVDBIndex, put.ModifiedIndex)
+	e.Greater(old.KVDBIndex, put.ModifiedIndex, "the KVDBIndex in the pair that CompareAndDelete returned, which is the index of the delete")
 }
 
 func writesPairsOfReads(e *env) {
@@ -127,11 +139,11 @@ func writesExistingPair(e *env) {
 		existing, err := kv.Create("key", "new", 0)
 		e.is(kvdb.ErrExist, err)
 		if !e.traits.ExistingPair {
-			e.Nil(existing)
+			e.Nil(existing, "Create of a key that exists must return no pair, unless Traits.ExistingPair is set")
 			continue
 		}
 		e.pairIs("Create", existing, "key", "2", kvdb.KVGet, created.CreatedIndex, put.ModifiedIndex)
-		e.GreaterOrEqual(existing.KVDBIndex, later.ModifiedIndex)
+		e.GreaterOrEqual(existing.KVDBIndex, later.ModifiedIndex, "the KVDBIndex in the pair that Create returned, which is the index of the store at the reply")
 		existing.Value[0] = '!'
 		e.holds("key", "2")
 	}
@@ -146,7 +158,7 @@ func writesIndexesGrow(e *env) {
 	grows := func(index uint64, err error) {
 		e.t.Helper()
 		e.NoError(err)
-		e.Greater(index, last)
+		e.Greater(index, last, indexesGrow)
 		last = index
 	}
 	for i := range 10 {
@@ -183,33 +195,33 @@ func writesIndexesOfConcurrentWrites(e *env) {
 		return nil
 	})
 	for i, own := range indexes {
-		e.IsIncreasing(own)
+		e.IsIncreasing(own, indexesGrow)
 		for j, index := range own {
-			e.NotContains(values, index, "two writes with one index")
+			e.NotContains(values, index, "two writes have one index; "+indexesGrow)
 			values[index] = strconv.Itoa(i*writes + j)
 		}
 	}
 	pair, err := e.kv.Get("key")
 	e.NoError(err)
-	e.Equal(values[pair.ModifiedIndex], string(pair.Value))
-	e.Equal(slices.Max(slices.Concat(indexes...)), pair.ModifiedIndex)
-	e.Equal(slices.Min(slices.Concat(indexes...)), pair.CreatedIndex)
+	e.Equal(values[pair.ModifiedIndex], string(pair.Value), "the value must be that of the write with the ModifiedIndex")
+	e.Equal(slices.Max(slices.Concat(indexes...)), pair.ModifiedIndex, "the write with the largest index must be the last")
+	e.Equal(slices.Min(slices.Concat(indexes...)), pair.CreatedIndex, createdStays)
 }
 
 func writesCreatedIndexOfANewLife(e *env) {
 	first := e.put("key", "1")
 	e.put("key", "2")
-	e.Equal(first.CreatedIndex, e.holds("key", "2").CreatedIndex)
+	e.Equal(first.CreatedIndex, e.holds("key", "2").CreatedIndex, createdStays)
 	old, err := e.kv.Delete("key")
 	e.NoError(err)
-	e.Equal(first.CreatedIndex, old.CreatedIndex)
+	e.Equal(first.CreatedIndex, old.CreatedIndex, "in the pair that Delete returned; "+createdStays)
 	second := e.put("key", "3")
-	e.Greater(second.CreatedIndex, old.KVDBIndex)
-	e.Equal(second.CreatedIndex, e.holds("key", "3").CreatedIndex)
+	e.Greater(second.CreatedIndex, old.KVDBIndex, indexesGrow+"; a key that is created after a delete has a new CreatedIndex")
+	e.Equal(second.CreatedIndex, e.holds("key", "3").CreatedIndex, createdStays)
 	e.put("dir/key", "1")
 	e.NoError(e.kv.DeleteTree("dir"))
 	third := e.put("dir/key", "2")
-	e.Equal(third.ModifiedIndex, third.CreatedIndex)
+	e.Equal(third.ModifiedIndex, third.CreatedIndex, "the CreatedIndex of a key that is created after DeleteTree must be the index of that write")
 }
 
 // wins asserts that one of the callers of f succeeded and the others got want.
@@ -274,7 +286,7 @@ func writesUpdateNeverCreates(e *env) {
 				e.is(kvdb.ErrNotFound, err)
 				continue
 			}
-			e.Less(pair.CreatedIndex, pair.ModifiedIndex)
+			e.Less(pair.CreatedIndex, pair.ModifiedIndex, "an update must not create the key: its CreatedIndex must be smaller than its ModifiedIndex")
 		}
 	})
 	e.missing("key")
