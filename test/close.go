@@ -29,7 +29,7 @@ func closeEveryCallAfterwards(e *env) {
 	e.close(e.kv)
 	e.NoError(kvdb.Close(e.kv), "a second Close must do nothing")
 	for call, f := range e.supported(calls(e.kv)) {
-		e.ErrorIs(f(), kvdb.ErrClosed, call)
+		e.ErrorIs(f(), kvdb.ErrClosed, "%s of a closed instance must return kvdb.ErrClosed", call)
 	}
 	e.Error(e.kv.Unlock(pair))
 	_, err := e.kv.TxNew()

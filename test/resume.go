@@ -154,8 +154,8 @@ func resumeRecreated(e *env) {
 	released := make(chan struct{})
 	release := sync.OnceFunc(func() { close(released) })
 	defer release()
-	live := e.record(func(int, event) error { <-released; return nil })
-	e.NoError(e.kv.WatchTree("dir/", start.ModifiedIndex, nil, live.callback))
+	live := e.newRecorder(func(int, event) error { <-released; return nil })
+	e.watches("WatchTree", live, e.kv.WatchTree("dir/", start.ModifiedIndex, nil, live.callback))
 	e.put("dir/key", "seen")
 	e.Equal("dir/key", live.next().Key, everyLater)
 	actions := []kvdb.KVAction{kvdb.KVCreate}
@@ -228,13 +228,13 @@ func resumeWithoutGapOrRepeat(e *env) {
 	index := e.holds("before", "value").ModifiedIndex
 	finish := e.startStorm()
 	for n := 1; ; n = n%7 + 1 {
-		piece := e.record(func(calls int, _ event) error {
+		piece := e.newRecorder(func(calls int, _ event) error {
 			if calls == n {
 				return errEnough
 			}
 			return nil
 		})
-		e.NoError(e.kv.WatchTree("storm/", index, nil, piece.callback))
+		e.watches("WatchTree", piece, e.kv.WatchTree("storm/", index, nil, piece.callback))
 		end := false
 		for range n {
 			event := piece.next()
