@@ -267,3 +267,46 @@ func ExampleKVPair_String() {
 	fmt.Println(pair)
 	// Output: "volumes/1": "a value", set, created 1, modified 1, index 1
 }
+
+// failures is a hook that prints the operations that fail.
+type failures struct{}
+
+func (failures) OnOperationStart(ctx context.Context, _ kvdb.Operation) context.Context { return ctx }
+
+func (failures) OnOperationEnd(_ context.Context, op kvdb.Operation, outcome kvdb.Outcome, err error, _ time.Duration) {
+	if !outcome.IsAnswer() {
+		fmt.Println(op.Name, outcome, err)
+	}
+}
+
+func ExampleAddHooks() {
+	kv, err := kvdb.New(mem.Name, "my/app", nil, nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer kvdb.Close(kv)
+	if err := kvdb.AddHooks(kv, failures{}); err != nil {
+		log.Fatal(err)
+	}
+	_, _ = kv.Get("missing") // an answer, not a failure
+}
+
+func ExampleRemoveHooks() {
+	kv, err := kvdb.New(mem.Name, "my/app", nil, nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer kvdb.Close(kv)
+	if err := kvdb.AddHooks(kv, failures{}); err != nil {
+		log.Fatal(err)
+	}
+	kvdb.RemoveHooks(kv, failures{})
+}
+
+func ExampleOutcomeOf() {
+	fmt.Println(kvdb.OutcomeOf(kvdb.ErrNotFound))
+	fmt.Println(kvdb.OutcomeOf(kvdb.ErrNotFound).IsAnswer())
+	// Output:
+	// not_found
+	// true
+}

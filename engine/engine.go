@@ -34,6 +34,8 @@ type Config struct {
 	Store driver.Store
 	// FatalCb is the caller's fatal callback. If it is nil, fatal errors are logged.
 	FatalCb kvdb.FatalErrorCB
+	// Hooks are the hooks that Store calls. It may be nil.
+	Hooks *driver.Hooks
 }
 
 // view implements kvdb.Kvdb. Every call through a view of an instance obeys ctx.
@@ -49,6 +51,7 @@ var (
 	_ kvdb.Kvdb          = (*view)(nil)
 	_ kvdb.Pager         = (*view)(nil)
 	_ kvdb.ContextBinder = (*view)(nil)
+	_ kvdb.HookAdder     = (*view)(nil)
 )
 
 // instance is what all views share.
@@ -59,6 +62,7 @@ type instance struct {
 	store   driver.Store
 	members driver.MemberAdmin
 	profile driver.Profile
+	hooks   *driver.Hooks
 	// prefix goes in front of the keys that the store gets, domain in front of the
 	// keys that watch callbacks get. Both are "" or end in a slash.
 	prefix, domain string
@@ -75,7 +79,10 @@ type instance struct {
 // New returns an instance over cfg.Store, which it owns from now on. When it
 // fails the store is closed.
 func New(cfg Config) (kvdb.Kvdb, error) {
-	i := &instance{name: cfg.Name, store: cfg.Store, profile: cfg.Store.Profile()}
+	i := &instance{name: cfg.Name, store: cfg.Store, profile: cfg.Store.Profile(), hooks: cfg.Hooks}
+	if i.hooks == nil {
+		i.hooks = &driver.Hooks{}
+	}
 	i.FatalCb = cfg.FatalCb
 	i.lockQueue.waiting = map[string][]chan struct{}{}
 	i.members = driver.MembersNotSupported{}
@@ -104,6 +111,12 @@ func (i *instance) String() string { return i.name }
 
 // Capabilities returns the KVCapability bits of the backend.
 func (i *instance) Capabilities() int { return i.profile.Capabilities }
+
+// AddHooks implements kvdb.HookAdder.
+func (i *instance) AddHooks(hooks ...kvdb.Hook) { i.hooks.Add(hooks...) }
+
+// RemoveHooks implements kvdb.HookAdder.
+func (i *instance) RemoveHooks(hooks ...kvdb.Hook) { i.hooks.Remove(hooks...) }
 
 // BindContext implements kvdb.ContextBinder.
 func (kv *view) BindContext(ctx context.Context) kvdb.Kvdb {
