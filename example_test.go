@@ -251,6 +251,60 @@ func ExampleKvdb_snapshot() {
 	// written later: b
 }
 
+func ExampleWatchBatches() {
+	kv := open()
+	defer kvdb.Close(kv)
+	done := make(chan struct{})
+	err := kvdb.WatchBatches(kv, "jobs/", 0, func(events kvdb.KVPairs, err error) error {
+		for _, event := range events {
+			fmt.Println(event.Key)
+		}
+		if err == nil && events[len(events)-1].Key == "jobs/2" {
+			close(done)
+		}
+		return err
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, key := range []string{"jobs/1", "jobs/2"} {
+		if _, err := kv.Create(key, "run", 0); err != nil {
+			log.Fatal(err)
+		}
+	}
+	<-done
+	// Output:
+	// jobs/1
+	// jobs/2
+}
+
+func ExampleEventBatches() {
+	kv := open()
+	defer kvdb.Close(kv)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	batches, err := kvdb.EventBatches(ctx, kv, "jobs/", 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, key := range []string{"jobs/1", "jobs/2"} {
+		if _, err := kv.Create(key, "run", 0); err != nil {
+			log.Fatal(err)
+		}
+	}
+	seen := 0
+	for events, err := range batches {
+		if err != nil { // the watch is over
+			log.Fatal(err)
+		}
+		if seen += len(events); seen == 2 {
+			break // stops the watch
+		}
+	}
+	fmt.Println(seen, "events")
+	// Output: 2 events
+}
+
 func ExampleEvents() {
 	kv := open()
 	defer kvdb.Close(kv)

@@ -53,12 +53,22 @@ func Pairs(kv Kvdb, prefix string) iter.Seq2[*KVPair, error] {
 // start the loop must cancel ctx. [Close] of the instance waits until the loop has taken
 // its event, so do not call it in the loop.
 func Events(ctx context.Context, kv Kvdb, prefix string, waitIndex uint64) (iter.Seq2[*KVPair, error], error) {
+	return iterate(ctx, kv, func(kv Kvdb, deliver func(*KVPair, error) error) error {
+		return kv.WatchTree(prefix, waitIndex, nil, func(_ string, _ interface{}, pair *KVPair, err error) error {
+			return deliver(pair, err)
+		})
+	})
+}
+
+// iterate returns what a watch delivers as an iterator; see [Events]. watch starts the watch
+// on the given view of kv.
+func iterate[T any](ctx context.Context, kv Kvdb, watch func(kv Kvdb, deliver func(T, error) error) error) (iter.Seq2[T, error], error) {
 	ctx, cancel := context.WithCancel(ctx)
-	pairs := make(chan *KVPair)
+	delivered := make(chan T)
 	// over has the error that ended the watch. It is buffered so that Close need not
 	// wait for the loop.
 	over := make(chan error, 1)
-	deliver := func(_ string, _ interface{}, pair *KVPair, err error) error {
+	deliver := func(event T, err error) error {
 		if err != nil {
 			select {
 			case over <- err:
@@ -67,29 +77,30 @@ func Events(ctx context.Context, kv Kvdb, prefix string, waitIndex uint64) (iter
 			return err
 		}
 		select {
-		case pairs <- pair:
+		case delivered <- event:
 			return nil
 		case <-ctx.Done():
 			return ErrWatchStopped
 		}
 	}
-	if err := WithContext(ctx, kv).WatchTree(prefix, waitIndex, nil, deliver); err != nil {
+	if err := watch(WithContext(ctx, kv), deliver); err != nil {
 		cancel()
 		return nil, err
 	}
-	return func(yield func(*KVPair, error) bool) {
+	return func(yield func(T, error) bool) {
 		defer cancel()
+		var none T
 		for {
 			select {
-			case pair := <-pairs:
-				if !yield(pair, nil) {
+			case event := <-delivered:
+				if !yield(event, nil) {
 					return
 				}
 			case err := <-over:
-				yield(nil, err)
+				yield(none, err)
 				return
 			case <-ctx.Done():
-				yield(nil, ErrWatchStopped)
+				yield(none, ErrWatchStopped)
 				return
 			}
 		}

@@ -190,6 +190,50 @@ func TestEventsWithoutWatch(t *testing.T) {
 	require.Error(t, kv.ctx.Err(), "the context of the watch has ended")
 }
 
+// A plain Kvdb delivers batches of one event, and one with batches all that have arrived.
+func TestEventBatches(t *testing.T) {
+	kv := newMem(t, nil)
+	put(t, kv, "before", "a/1", "b/1", "a/2")
+	for sizes, kv := range map[int]kvdb.Kvdb{1: &bare{kv}, 2: kv} {
+		batches, err := kvdb.EventBatches(t.Context(), kv, "a/", 1)
+		require.NoError(t, err)
+		seen := []string{}
+		for batch, err := range batches {
+			require.NoError(t, err)
+			require.Len(t, batch, sizes)
+			for _, event := range batch {
+				seen = append(seen, event.Key)
+			}
+			if len(seen) == 2 {
+				break
+			}
+		}
+		require.Equal(t, []string{"a/1", "a/2"}, seen)
+	}
+}
+
+// A watch with batches ends like a plain one.
+func TestWatchBatchesEnd(t *testing.T) {
+	kv := newMem(t, map[string]string{mem.KvHistory: "1"})
+	for range 1000 {
+		put(t, kv, "a")
+	}
+	for _, kv := range []kvdb.Kvdb{&bare{kv}, kv} {
+		require.ErrorIs(t, kvdb.WatchBatches(kv, "a", 1, nil), kvdb.ErrIllegal)
+		for index, want := range map[uint64]error{1: kvdb.ErrWatchRevisionCompacted, 999: kvdb.ErrWatchStopped} {
+			over := make(chan error, 1)
+			require.NoError(t, kvdb.WatchBatches(kv, "a", index, func(events kvdb.KVPairs, err error) error {
+				if err != nil {
+					require.Empty(t, events)
+					over <- err
+				}
+				return errors.New("enough")
+			}))
+			require.Equal(t, want, <-over)
+		}
+	}
+}
+
 // binding is a store that records the context of its view.
 type binding struct {
 	kvdb.Kvdb

@@ -50,6 +50,7 @@ type view struct {
 var (
 	_ kvdb.Kvdb          = (*view)(nil)
 	_ kvdb.Pager         = (*view)(nil)
+	_ kvdb.BatchWatcher  = (*view)(nil)
 	_ kvdb.ContextBinder = (*view)(nil)
 	_ kvdb.HookAdder     = (*view)(nil)
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
@@ -15,7 +16,7 @@ func (kv *view) WatchKey(key string, waitIndex uint64, opaque interface{}, watch
 	if err != nil {
 		return err
 	}
-	return kv.watch(driver.WatchRequest{Key: full, After: waitIndex}, key, opaque, watchCB)
+	return kv.watch(driver.WatchRequest{Key: full, After: waitIndex}, kv.eachEvent(key, opaque, watchCB))
 }
 
 // WatchTree watches every key with the string prefix prefix.
@@ -24,10 +25,54 @@ func (kv *view) WatchTree(prefix string, waitIndex uint64, opaque interface{}, w
 	if err != nil {
 		return err
 	}
-	return kv.watch(driver.WatchRequest{Key: full, Prefix: true, After: waitIndex}, prefix, opaque, watchCB)
+	return kv.watch(driver.WatchRequest{Key: full, Prefix: true, After: waitIndex}, kv.eachEvent(prefix, opaque, watchCB))
 }
 
-func (kv *view) watch(r driver.WatchRequest, name string, opaque interface{}, cb kvdb.WatchCB) error {
+// WatchBatches implements kvdb.BatchWatcher.
+func (kv *view) WatchBatches(prefix string, waitIndex uint64, batchCB kvdb.WatchBatchCB) error {
+	full, err := kv.stringPrefix(prefix)
+	if err != nil {
+		return err
+	}
+	var cb batchFunc
+	if batchCB != nil {
+		cb = func(_ context.Context, events kvdb.KVPairs, err error) error { return batchCB(events, err) }
+	}
+	return kv.watch(driver.WatchRequest{Key: full, Prefix: true, After: waitIndex}, cb)
+}
+
+// batchFunc is a callback that gets the events that have arrived, or the error that ended
+// the watch. ctx is the context of the watch.
+type batchFunc func(ctx context.Context, events kvdb.KVPairs, err error) error
+
+// eachEvent returns a callback that calls cb with each event, or nil if cb is nil. name is
+// the watched key or prefix.
+func (kv *view) eachEvent(name string, opaque interface{}, cb kvdb.WatchCB) batchFunc {
+	if cb == nil {
+		return nil
+	}
+	watched := kv.domain + name
+	return func(ctx context.Context, events kvdb.KVPairs, err error) error {
+		if err != nil {
+			return cb(watched, opaque, nil, err)
+		}
+		for _, event := range events {
+			if ctx.Err() != nil {
+				return kvdb.ErrWatchStopped
+			}
+			prefix := watched
+			if kv.profile.EventKeyAsPrefix {
+				prefix = kv.domain + event.Key
+			}
+			if err := cb(prefix, opaque, event, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func (kv *view) watch(r driver.WatchRequest, cb batchFunc) error {
 	if cb == nil {
 		return fmt.Errorf("%w: no watch callback given", kvdb.ErrIllegal)
 	}
@@ -40,11 +85,11 @@ func (kv *view) watch(r driver.WatchRequest, name string, opaque interface{}, cb
 		cancel()
 		return err
 	}
-	w := &watcher{kv.instance, ctx, cancel, stream, kv.domain + name, opaque, cb}
+	w := &watcher{kv.instance, ctx, cancel, stream, cb}
 	run := func() {
 		final := w.deliver()
 		// The watch is over, so the result of this call is ignored.
-		_ = cb(w.watched, opaque, nil, final)
+		_ = cb(ctx, nil, final)
 	}
 	if !kv.launch(run) {
 		stream.Close()
@@ -57,35 +102,25 @@ func (kv *view) watch(r driver.WatchRequest, name string, opaque interface{}, cb
 // watcher hands a stream's events to a callback.
 type watcher struct {
 	*instance
-	ctx     context.Context
-	cancel  context.CancelFunc
-	stream  driver.Stream
-	watched string // the domain and the watched key or prefix
-	opaque  interface{}
-	cb      kvdb.WatchCB
+	ctx    context.Context
+	cancel context.CancelFunc
+	stream driver.Stream
+	cb     batchFunc
 }
 
-// deliver calls the callback with each event, and returns the error that ended the watch.
+// deliver calls the callback with the events, and returns the error that ended the watch.
 // It releases the watch even if the callback ends the goroutine, as t.FailNow does.
 func (w *watcher) deliver() error {
 	defer w.cancel()
 	defer w.stream.Close()
 	for {
 		events, err := w.stream.Next()
-		for _, event := range events {
-			if w.ctx.Err() != nil {
-				return kvdb.ErrWatchStopped
-			}
-			if event.Key = w.relative(event.Key); isForeign(event.Key) {
-				continue
-			}
-			prefix := w.watched
-			if w.profile.EventKeyAsPrefix {
-				prefix = w.domain + event.Key
-			}
-			if w.cb(prefix, w.opaque, event, nil) != nil {
-				return kvdb.ErrWatchStopped
-			}
+		events = slices.DeleteFunc(events, func(event *kvdb.KVPair) bool {
+			event.Key = w.relative(event.Key)
+			return isForeign(event.Key)
+		})
+		if len(events) > 0 && (w.ctx.Err() != nil || w.cb(w.ctx, events, nil) != nil) {
+			return kvdb.ErrWatchStopped
 		}
 		if errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
 			return kvdb.ErrWatchRevisionCompacted

@@ -189,6 +189,22 @@ func withoutEnd(cb kvdb.WatchCB) kvdb.WatchCB {
 	}
 }
 
+// lossyBatches delivers in batches, and loses the last event of a large one.
+type lossyBatches struct{ sound }
+
+func (m lossyBatches) BindContext(ctx context.Context) kvdb.Kvdb {
+	return lossyBatches{sound{kvdb.WithContext(ctx, m.Kvdb)}}
+}
+
+func (m lossyBatches) WatchBatches(prefix string, waitIndex uint64, cb kvdb.WatchBatchCB) error {
+	return kvdb.WatchBatches(m.Kvdb, prefix, waitIndex, func(events kvdb.KVPairs, err error) error {
+		if n := len(events); n > 2 && events[n-1].Key != "end" {
+			events = events[:n-1]
+		}
+		return cb(events, err)
+	})
+}
+
 type sharedLocks struct {
 	sound
 	n atomic.Int64
@@ -280,6 +296,7 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"TTL/Expiry":                  func(s sound) kvdb.Kvdb { return lateLists{s, &sync.Map{}} },
 	"Watches/Order":               func(s sound) kvdb.Kvdb { return watches{s, withGaps} },
 	"Watches/ManyWatchesAgree":    func(s sound) kvdb.Kvdb { return watches{s, twice} },
+	"Watches/Batches":             func(s sound) kvdb.Kvdb { return lossyBatches{s} },
 	"Watches/CallbackError":       func(s sound) kvdb.Kvdb { return watches{s, wrappedEnd} },
 	"Watches/KeyOrTree":           func(s sound) kvdb.Kvdb { return watches{s, withoutEnd} },
 	"Locks/OneHolder":             func(s sound) kvdb.Kvdb { return &sharedLocks{sound: s} },

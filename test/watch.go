@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"sync"
@@ -16,6 +17,7 @@ var watchGroup = group{name: "Watches", calls: "WatchKey, WatchTree", needs: []*
 	{name: "Order", run: watchOrder},
 	{name: "ManyWatchesAgree", run: watchManyAgree},
 	{name: "AtomicWritesOfSeveralKeys", run: watchAtomicWrites},
+	{name: "Batches", run: watchBatches},
 	{name: "CallbackError", run: watchCallbackError},
 	{name: "CallbackErrorOnTheEnd", run: watchCallbackErrorOnTheEnd},
 	{name: "SlowCallback", run: watchSlowCallback},
@@ -193,6 +195,47 @@ func watchAtomicWrites(e *env) {
 		}
 	}
 	e.ElementsMatch(e.listed("dir/a", "dir/b/c", "dir/_d"), deleted, "DeleteTree must be one event for each key")
+}
+
+// A watch with batches delivers the events of a plain watch, and events with the same index
+// are in one batch.
+func watchBatches(e *env) {
+	const trees, keys = 20, 5
+	r := e.watchTree("", e.index())
+	ctx, cancel := context.WithCancel(e.t.Context())
+	defer cancel()
+	batches, err := kvdb.EventBatches(ctx, e.kv, "", e.index())
+	e.NoError(err)
+	for range trees {
+		for i := range keys {
+			e.put("dir/"+strconv.Itoa(i), "value")
+		}
+		e.NoError(e.kv.DeleteTree("dir"))
+	}
+	e.put("end", "value")
+	var events kvdb.KVPairs
+	last := uint64(0) // the largest index in the batches before
+	for batch, err := range batches {
+		e.NoError(err)
+		e.NotEmpty(batch, "a batch of events")
+		if !e.traits.FoldedUpdates {
+			e.Greater(batch[0].ModifiedIndex, last, "the index of the first event of a batch, which must be larger than those in the batch before")
+		}
+		events = append(events, batch...)
+		if last = batch[len(batch)-1].ModifiedIndex; batch[len(batch)-1].Key == "end" {
+			break
+		}
+	}
+	if !e.traits.FoldedUpdates {
+		var want, got []kvdb.KVPair
+		for _, event := range r.until("end")[1:] { // without the write of e.index
+			want = append(want, *event)
+		}
+		for _, event := range events {
+			got = append(got, *event)
+		}
+		e.Equal(want, got, "the events in batches must be those of a plain watch")
+	}
 }
 
 var errEnough = errors.New("enough")

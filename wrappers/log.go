@@ -35,6 +35,7 @@ type logWrapper struct {
 }
 
 var (
+	_ kvdb.BatchWatcher  = (*logWrapper)(nil)
 	_ kvdb.ContextBinder = (*logWrapper)(nil)
 	_ kvdb.Pager         = (*logWrapper)(nil)
 	_ kvdb.TxGuarder     = (*logTx)(nil)
@@ -196,6 +197,23 @@ func (w *logWrapper) WatchKey(key string, waitIndex uint64, opaque interface{}, 
 func (w *logWrapper) WatchTree(prefix string, waitIndex uint64, opaque interface{}, watchCB kvdb.WatchCB) error {
 	return w.run("WatchTree", func() error {
 		return w.Kvdb.WatchTree(prefix, waitIndex, opaque, w.reportEnd("WatchTreeEnd", prefix, watchCB))
+	}, field{"key", prefix}, field{"waitIndex", waitIndex})
+}
+
+// WatchBatches implements [kvdb.BatchWatcher].
+func (w *logWrapper) WatchBatches(prefix string, waitIndex uint64, batchCB kvdb.WatchBatchCB) error {
+	start := w.log.start()
+	cb := batchCB
+	if cb != nil {
+		cb = func(events kvdb.KVPairs, err error) error {
+			if err != nil {
+				w.log.write("WatchBatchesEnd", start, err, field{"key", prefix})
+			}
+			return batchCB(events, err)
+		}
+	}
+	return w.run("WatchBatches", func() error {
+		return kvdb.WatchBatches(w.Kvdb, prefix, waitIndex, cb)
 	}, field{"key", prefix}, field{"waitIndex", waitIndex})
 }
 

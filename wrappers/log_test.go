@@ -155,6 +155,25 @@ func TestLogWatch(t *testing.T) {
 	require.Len(t, all, 2+4+1, "events are not logged")
 }
 
+func TestLogWatchBatches(t *testing.T) {
+	kv, lines := logOf(t, openMem(t, nil), nil)
+	over := make(chan error, 1)
+	require.NoError(t, kvdb.WatchBatches(kv, "a", 0, func(events kvdb.KVPairs, err error) error {
+		if err != nil {
+			over <- err
+		}
+		return errors.New("enough")
+	}))
+	require.ErrorIs(t, kvdb.WatchBatches(kv, "a", 1, nil), kvdb.ErrIllegal)
+	_, err := kv.Put("a/b", secret, 0)
+	require.NoError(t, err)
+	require.Equal(t, kvdb.ErrWatchStopped, <-over)
+	all := strings.Join(lines(), "\n")
+	require.Contains(t, all, ` op=WatchBatches key="a" waitIndex=0 outcome=ok `)
+	require.Contains(t, all, ` op=WatchBatches key="a" waitIndex=1 outcome="Illegal operation`)
+	require.Contains(t, all, ` op=WatchBatchesEnd key="a" outcome="Watch Stopped" `)
+}
+
 func TestLogTransaction(t *testing.T) {
 	kv, lines := logOf(t, openMem(t, nil), nil)
 	lock, err := kv.LockWithID("lock", "owner")

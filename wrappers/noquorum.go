@@ -28,6 +28,7 @@ type noQuorumWrapper struct {
 }
 
 var (
+	_ kvdb.BatchWatcher  = (*noQuorumWrapper)(nil)
 	_ kvdb.ContextBinder = (*noQuorumWrapper)(nil)
 	_ kvdb.Pager         = (*noQuorumWrapper)(nil)
 )
@@ -101,6 +102,14 @@ func (w *noQuorumWrapper) WatchTree(prefix string, waitIndex uint64, opaque inte
 		return err
 	}
 	return w.Kvdb.WatchTree(prefix, waitIndex, opaque, watchCB)
+}
+
+// WatchBatches implements [kvdb.BatchWatcher].
+func (w *noQuorumWrapper) WatchBatches(prefix string, waitIndex uint64, batchCB kvdb.WatchBatchCB) error {
+	if err := w.delay(); err != nil {
+		return err
+	}
+	return kvdb.WatchBatches(w.Kvdb, prefix, waitIndex, batchCB)
 }
 
 func (w *noQuorumWrapper) Get(string) (*kvdb.KVPair, error) { return nil, kvdb.ErrNoQuorum }

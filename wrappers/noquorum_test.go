@@ -113,6 +113,7 @@ func TestNoQuorumDelayObeysContext(t *testing.T) {
 		cancelOuter()
 		require.ErrorIs(t, <-second, context.Canceled)
 		require.ErrorIs(t, both.WatchTree("", 0, nil, ignore), context.Canceled)
+		require.ErrorIs(t, kvdb.WatchBatches(both, "", 0, func(kvdb.KVPairs, error) error { return nil }), context.Canceled)
 		require.Equal(t, time.Second, time.Since(start), "a call waited")
 		require.NoError(t, <-third, "the third watch obeys neither context")
 		require.NoError(t, kvdb.Close(kv))

@@ -212,7 +212,8 @@ func (w *watch) Next() ([]*kvdb.KVPair, error) {
 		for _, e := range events {
 			hidden, lookupErr := w.hidden(e)
 			if lookupErr != nil {
-				return pairs, lookupErr
+				// A watch resumes after a revision, so it must not see a part of one.
+				return slices.DeleteFunc(pairs, func(pair *kvdb.KVPair) bool { return pair.ModifiedIndex == uint64(e.Kv.ModRevision) }), lookupErr
 			}
 			if !hidden {
 				pairs = append(pairs, eventPair(e))
