@@ -355,6 +355,38 @@ func ExamplePairs() {
 	// volumes/2
 }
 
+func ExamplePairsWith() {
+	kv := open()
+	defer kvdb.Close(kv)
+	for _, key := range []string{"volumes/0", "volumes/1", "volumes/_next", "volumes/2"} {
+		if _, err := kv.Put(key, "a large value", 0); err != nil {
+			log.Fatal(err)
+		}
+	}
+	all := kvdb.PageOptions{Hidden: true, KeysOnly: true, From: "volumes/1"}
+	for pair, err := range kvdb.PairsWith(kv, "volumes/", all) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(pair.Key, len(pair.Value))
+	}
+	// Output:
+	// volumes/1 0
+	// volumes/2 0
+	// volumes/_next 0
+}
+
+func ExampleTTLOf() {
+	kv := open()
+	defer kvdb.Close(kv)
+	if _, err := kv.Put("session", "me", 60); err != nil {
+		log.Fatal(err)
+	}
+	remaining, has, err := kvdb.TTLOf(kv, "session")
+	fmt.Println(remaining.Round(time.Second), has, err)
+	// Output: 1m0s true <nil>
+}
+
 func ExampleModifyAs() {
 	kv := open()
 	defer kvdb.Close(kv)

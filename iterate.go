@@ -18,6 +18,31 @@ type Pager interface {
 	EnumeratePages(prefix string, pageSize int) iter.Seq2[*KVPair, error]
 }
 
+// PagerWith is implemented by a [Kvdb] that can enumerate with [PageOptions]. All backends
+// and wrappers of this module implement it.
+type PagerWith interface {
+	// EnumeratePagesWith is EnumeratePages of [Pager], with options.
+	EnumeratePagesWith(prefix string, o PageOptions) iter.Seq2[*KVPair, error]
+}
+
+// PageOptions are the options of [PairsWith]. The zero value means what [Pairs] does.
+type PageOptions struct {
+	// Hidden includes the keys whose last component begins with "_". (etcd v2 never
+	// lists a key with such a component.)
+	Hidden bool
+	// KeysOnly leaves out the values: Value is nil. The indexes are there.
+	KeysOnly bool
+	// TTL sets KVPair.TTL also where that takes more requests: one for each lease among
+	// the pairs of a page on etcd v3, and one for each page on Consul. [TTLOf] says how
+	// exact it is. On ZooKeeper, where no pair has a TTL, it is 0.
+	TTL bool
+	// From is the first key. Keys that sort before it are left out. It need not exist.
+	From string
+	// Size is the number of pairs that are read at a time. If it is not positive,
+	// DefaultPageSize is used.
+	Size int
+}
+
 // Pairs iterates over the pairs that Enumerate(prefix) returns, in pages of
 // [DefaultPageSize], so that a tree need not fit into memory. An error ends the
 // iteration. A [Kvdb] that is not a [Pager] is enumerated at once.
@@ -29,8 +54,45 @@ type Pager interface {
 //		…
 //	}
 func Pairs(kv Kvdb, prefix string) iter.Seq2[*KVPair, error] {
+	return PairsWith(kv, prefix, PageOptions{})
+}
+
+// PairsWith is [Pairs] with options. On a [Kvdb] that is not a [PagerWith], such as a mock,
+// the options Hidden and TTL end the iteration at once with [ErrNotSupported].
+func PairsWith(kv Kvdb, prefix string, o PageOptions) iter.Seq2[*KVPair, error] {
+	if o.Size <= 0 {
+		o.Size = DefaultPageSize
+	}
+	if p, ok := kv.(PagerWith); ok {
+		return p.EnumeratePagesWith(prefix, o)
+	}
+	return func(yield func(*KVPair, error) bool) {
+		if o.Hidden || o.TTL {
+			yield(nil, ErrNotSupported)
+			return
+		}
+		for pair, err := range pages(kv, prefix, o.Size) {
+			if err == nil {
+				if pair.Key < o.From {
+					continue
+				}
+				if o.KeysOnly {
+					without := *pair
+					without.Value = nil
+					pair = &without
+				}
+			}
+			if !yield(pair, err) {
+				return
+			}
+		}
+	}
+}
+
+// pages enumerates a [Kvdb] that is not a [PagerWith].
+func pages(kv Kvdb, prefix string, size int) iter.Seq2[*KVPair, error] {
 	if p, ok := kv.(Pager); ok {
-		return p.EnumeratePages(prefix, DefaultPageSize)
+		return p.EnumeratePages(prefix, size)
 	}
 	return func(yield func(*KVPair, error) bool) {
 		pairs, err := kv.Enumerate(prefix)

@@ -48,6 +48,73 @@ func TestPairs(t *testing.T) {
 	require.Equal(t, want, keys, "without pages")
 }
 
+// Options that need support of the store end the iteration of one without it. The others have
+// their effect on any store.
+func TestPairsWithoutSupport(t *testing.T) {
+	kv := newMem(t, nil)
+	put(t, kv, "a", "b", "c", "_d")
+	for name, kv := range map[string]kvdb.Kvdb{"bare": &bare{kv}, "paged": &paged{bare{kv}, kv}} {
+		for _, o := range []kvdb.PageOptions{{Hidden: true}, {TTL: true}} {
+			keys, err := keysOf(kvdb.PairsWith(kv, "", o))
+			require.Equal(t, kvdb.ErrNotSupported, err, name)
+			require.Empty(t, keys)
+		}
+		n := 0
+		for pair, err := range kvdb.PairsWith(kv, "", kvdb.PageOptions{From: "b", KeysOnly: true, Size: 2}) {
+			require.NoError(t, err)
+			require.Equal(t, []string{"b", "c"}[n], pair.Key, name)
+			require.Nil(t, pair.Value)
+			require.Positive(t, pair.ModifiedIndex)
+			n++
+		}
+		require.Equal(t, 2, n)
+	}
+}
+
+// paged is a kvdb.Pager that is not a kvdb.PagerWith. Its pages have one of two sizes.
+type paged struct {
+	bare
+	store kvdb.Kvdb
+}
+
+func (p *paged) EnumeratePages(prefix string, size int) iter.Seq2[*kvdb.KVPair, error] {
+	if size != 2 {
+		return func(yield func(*kvdb.KVPair, error) bool) { yield(nil, fmt.Errorf("the page size is %d", size)) }
+	}
+	return p.store.(kvdb.Pager).EnumeratePages(prefix, size)
+}
+
+// PairsWith leaves out the value in a copy, because a mock may return the same pair again.
+func TestPairsWithoutValuesCopies(t *testing.T) {
+	store := ubermock.NewMockKvdb(gomock.NewController(t))
+	same := &kvdb.KVPair{Key: "a", Value: []byte("value")}
+	broken := errors.New("broken")
+	store.EXPECT().Enumerate("").Return(kvdb.KVPairs{same}, broken)
+	keys, err := keysOf(kvdb.PairsWith(store, "", kvdb.PageOptions{KeysOnly: true, From: "a"}))
+	require.Equal(t, broken, err)
+	require.Equal(t, []string{"a"}, keys)
+	require.Equal(t, "value", string(same.Value))
+}
+
+func TestTTLOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kv := newMem(t, nil)
+		put(t, kv, "forever")
+		_, err := kv.Put("key", "value", 10)
+		require.NoError(t, err)
+		time.Sleep(time.Second + time.Millisecond)
+		remaining, has, err := kvdb.TTLOf(kv, "key")
+		require.NoError(t, err)
+		require.True(t, has)
+		require.Equal(t, 9*time.Second-time.Millisecond, remaining)
+		_, has, err = kvdb.TTLOf(kv, "forever")
+		require.NoError(t, err)
+		require.False(t, has)
+		_, _, err = kvdb.TTLOf(&bare{kv}, "key")
+		require.Equal(t, kvdb.ErrNotSupported, err)
+	})
+}
+
 // A key that exists throughout the loop comes exactly once, whatever is written meanwhile.
 func TestPairsWhileWriting(t *testing.T) {
 	kv := newMem(t, nil)

@@ -18,12 +18,29 @@ import (
 const ctxSteps = 1024
 
 // Get implements driver.Store.
-func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
+func (s *store) Get(ctx context.Context, key string) (pair *kvdb.KVPair, err error) {
+	err = s.visit(ctx, key, func(r *tree.Record, index uint64, now int64) {
+		pair = newPair(key, r, index)
+		pair.TTL = r.TTL(now)
+	})
+	return pair, err
+}
+
+// TTL implements driver.TTLReader.
+func (s *store) TTL(ctx context.Context, key string) (remaining time.Duration, has bool, err error) {
+	err = s.visit(ctx, key, func(r *tree.Record, _ uint64, now int64) {
+		remaining, has = r.Remaining(now)
+	})
+	return remaining, has, err
+}
+
+// visit calls f with the record at key, the index of the file, and the time, which is 0 if the
+// record has no TTL. The record is valid only during the call.
+func (s *store) visit(ctx context.Context, key string, f func(r *tree.Record, index uint64, now int64)) error {
 	if ctx.Err() != nil {
-		return nil, driver.WithCause(ctx, nil)
+		return driver.WithCause(ctx, nil)
 	}
-	var pair *kvdb.KVPair
-	err := s.db.view(func(tx *bbolt.Tx) error {
+	return s.db.view(func(tx *bbolt.Tx) error {
 		pairs := tx.Bucket(pairsBucket)
 		encoded := pairs.Get([]byte(key))
 		if encoded == nil {
@@ -40,11 +57,9 @@ func (s *store) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 		if expired(r, now) {
 			return kvdb.ErrNotFound
 		}
-		pair = newPair(key, &r, pairs.Sequence())
-		pair.TTL = r.TTL(now)
+		f(&r, pairs.Sequence(), now)
 		return nil
 	})
-	return pair, err
 }
 
 // newPair returns a copy of r without its TTL.
@@ -120,6 +135,9 @@ const groupSize = 64
 func (s *scan) list(page *driver.Page, prefix string, o driver.ListOptions) error {
 	group := make([]found, 0, groupSize)
 	err := s.each(prefix, o.From, func(key []byte, r tree.Record) bool {
+		if o.KeysOnly {
+			r.Value = nil
+		}
 		if page.More = o.Limit > 0 && len(page.Pairs)+len(group) == o.Limit; page.More {
 			return false
 		}

@@ -36,6 +36,7 @@ var (
 	_ driver.Transactor  = (*store)(nil)
 	_ driver.ChildLister = (*store)(nil)
 	_ driver.Compacter   = (*store)(nil)
+	_ driver.TTLReader   = (*store)(nil)
 	_ driver.Snapshotter = (*store)(nil)
 	_ driver.MemberAdmin = (*store)(nil)
 )

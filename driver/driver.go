@@ -127,6 +127,10 @@ type ListOptions struct {
 	At uint64
 	// KeysOnly allows the store to leave Value out.
 	KeysOnly bool
+	// TTL asks for the TTL of each pair also if that takes requests of its own. The TTL may
+	// be 1 if the pair has expired, or lost its TTL, since it was listed. Without it a store
+	// sets the TTLs that it knows anyway.
+	TTL bool
 }
 
 // Page is the result of List.

@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/portworx/kvdb"
 )
@@ -74,12 +75,21 @@ func ChildName(rest, sep string) string {
 	return rest
 }
 
+// TTLReader is a Store that knows when a pair expires. On another Store kvdb.TTLOf returns
+// kvdb.ErrNotSupported.
+type TTLReader interface {
+	// TTL returns the time until the pair at key expires, and whether it expires. A store
+	// that does not know the exact time returns the maximum. If there is no pair, the error
+	// is kvdb.ErrNotFound.
+	TTL(ctx context.Context, key string) (remaining time.Duration, has bool, err error)
+}
+
 // Snapshotter is a Store that can be copied. On another Store Snapshot returns
 // kvdb.ErrNotSupported.
 type Snapshotter interface {
 	// Snapshot returns the pairs whose keys have one of prefixes, and an index R. No prefix
-	// is a prefix of another. Each pair is returned once, with the fields that List sets,
-	// in any order; the order of the keys is the fastest. If consistent, the pairs are the
+	// is a prefix of another. Each pair is returned once, with the fields that List sets
+	// with ListOptions.TTL, in any order; the order of the keys is the fastest. If consistent, the pairs are the
 	// state at one moment, R is larger than the ModifiedIndex of each, and a watch from R
 	// delivers exactly the later writes. If the store needs a write for such an R, and the
 	// write is not permitted or fails, R is the index of the state, which may equal that of

@@ -55,7 +55,7 @@ func TestConformanceOfAPlainStore(t *testing.T) {
 		}),
 		Traits: test.Traits{
 			FoldedUpdates: true, FoldedSlashes: true, IllegalKeys: []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b"},
-			NoTTL: true, NoEmptyValue: true, MaxValue: 1000,
+			NoTTL: true, NoTTLOf: true, NoEmptyValue: true, MaxValue: 1000,
 			SingleKeyTx: true, NoPastDeletions: true, LockSharesKey: true, NoCompact: true,
 			CallTimeout: callLimit, WatchTimeout: watchLimit,
 		},
@@ -111,7 +111,7 @@ func TestConformanceOfAPartialStore(t *testing.T) {
 		Init:   initFor(func() driver.Store { return partial{s.connect(profile)} }),
 		Traits: test.Traits{
 			NoLocks: true, NoWatches: true, NoSnapshots: true,
-			NoTTL: true, SingleKeyTx: true, NoCompact: true, CallTimeout: callLimit,
+			NoTTL: true, NoTTLOf: true, SingleKeyTx: true, NoCompact: true, CallTimeout: callLimit,
 		},
 	})
 }

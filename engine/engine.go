@@ -51,6 +51,8 @@ var (
 	_ kvdb.Kvdb          = (*view)(nil)
 	_ kvdb.Pager         = (*view)(nil)
 	_ kvdb.BatchWatcher  = (*view)(nil)
+	_ kvdb.PagerWith     = (*view)(nil)
+	_ kvdb.TTLReader     = (*view)(nil)
 	_ kvdb.ContextBinder = (*view)(nil)
 	_ kvdb.HookAdder     = (*view)(nil)
 )

@@ -252,6 +252,38 @@ func TestPagesOfOneMoment(t *testing.T) {
 	require.NoError(t, kv.Close())
 }
 
+// The store is asked for what the options say, and the loop may change the pairs that it gets.
+func TestPageOptions(t *testing.T) {
+	store := &listing{fake: &fake{}}
+	kv := open(t, store, nil)
+	for pair, err := range kv.EnumeratePagesWith("", kvdb.PageOptions{KeysOnly: true, TTL: true, From: "a", Size: 2}) {
+		require.NoError(t, err)
+		*pair = kvdb.KVPair{}
+	}
+	require.Equal(t, []driver.ListOptions{
+		{Limit: 2, KeysOnly: true, TTL: true, From: "domain/a"},
+		{Limit: 2, KeysOnly: true, TTL: true, From: "domain/b\x00", At: 7},
+	}, store.asked)
+
+	// No key with the prefix sorts after this one, so the store is not asked.
+	for range kv.EnumeratePagesWith("b", kvdb.PageOptions{From: "c"}) {
+		require.Fail(t, "there must be no pair")
+	}
+	require.Len(t, store.asked, 2)
+	require.NoError(t, kv.Close())
+	for _, err := range kv.EnumeratePagesWith("b", kvdb.PageOptions{From: "c"}) {
+		require.Equal(t, kvdb.ErrClosed, err)
+	}
+}
+
+// A store that is not a driver.TTLReader does not know remaining TTLs.
+func TestTTLOfNotSupported(t *testing.T) {
+	kv := open(t, &fake{}, nil)
+	_, _, err := kv.TTLOf("key")
+	require.Equal(t, kvdb.ErrNotSupported, err)
+	require.NoError(t, kv.Close())
+}
+
 // A watch that starts while Close runs fails, and its stream is closed.
 func TestWatchDuringClose(t *testing.T) {
 	stream := &fakeStream{}

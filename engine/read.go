@@ -4,12 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"slices"
+	"time"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
-	"github.com/portworx/kvdb/internal/tree"
 )
 
 // Get returns the pair at key.
@@ -99,6 +98,23 @@ func (kv *view) GetWithCopy(key string, copySelect kvdb.CopySelect) (interface{}
 	return object, nil
 }
 
+// TTLOf implements kvdb.TTLReader.
+func (kv *view) TTLOf(key string) (remaining time.Duration, has bool, err error) {
+	store, ok := kv.store.(driver.TTLReader)
+	if !ok {
+		return 0, false, kvdb.ErrNotSupported
+	}
+	full, err := kv.key(key)
+	if err != nil {
+		return 0, false, err
+	}
+	err = kv.run(func(ctx context.Context) error {
+		remaining, has, err = store.TTL(ctx, full)
+		return err
+	})
+	return remaining, has, err
+}
+
 // lister is the part of a driver.Store that lists pairs.
 type lister interface {
 	List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error)
@@ -139,63 +155,6 @@ func (kv *view) Enumerate(prefix string) (kvdb.KVPairs, error) {
 }
 
 func isHidden(pair *kvdb.KVPair) bool { return hidden(pair.Key) }
-
-// EnumeratePages implements kvdb.Pager.
-func (kv *view) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPair, error] {
-	if pageSize <= 0 {
-		pageSize = kvdb.DefaultPageSize
-	}
-	return func(yield func(*kvdb.KVPair, error) bool) {
-		full, err := kv.stringPrefix(prefix)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		from := lister(kv.store)
-		for o := (driver.ListOptions{Limit: pageSize}); ; {
-			page, err := kv.listFrom(from, full, o)
-			if err == nil && page.More && o.From == "" {
-				from, page, err = kv.frozen(full, o, page)
-			}
-			if err == nil && len(page.Pairs) > 0 && kv.prefix+page.Pairs[0].Key < o.From {
-				err = kv.broken("List must return keys from ListOptions.From on")
-			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for _, pair := range page.Pairs {
-				if !hidden(pair.Key) && !yield(pair, nil) {
-					return
-				}
-			}
-			if !page.More || len(page.Pairs) == 0 {
-				return
-			}
-			o.At = page.Index
-			// The smallest key that sorts after the last one.
-			o.From = kv.prefix + page.Pairs[len(page.Pairs)-1].Key + "\x00"
-		}
-	}
-}
-
-// frozen returns the lister for the pages of an enumeration after the first one, and the first
-// page. If the store can be copied, all pages show one moment.
-func (kv *view) frozen(prefix string, o driver.ListOptions, first driver.Page) (lister, driver.Page, error) {
-	source, ok := kv.store.(tree.Source)
-	if !ok {
-		return kv.store, first, nil
-	}
-	copied, index, err := source.Freeze([]string{prefix}, false)
-	if err != nil {
-		return nil, driver.Page{}, err
-	}
-	from := &snapshotStore{tree: copied, index: index}
-	if index != first.Index { // the store has changed since
-		first, err = kv.listFrom(from, prefix, o)
-	}
-	return from, first, err
-}
 
 // listObjects returns the pairs that Enumerate(prefix) returns, and for each the value
 // that the select and copy callbacks get. With keysOnly the pairs may lack their values.

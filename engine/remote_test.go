@@ -59,6 +59,13 @@ func newPair(key string, r *tree.Record, index uint64) *kvdb.KVPair {
 	return pair
 }
 
+// newPairTTL is newPair with the remaining TTL.
+func newPairTTL(key string, r *tree.Record, index uint64) *kvdb.KVPair {
+	pair := newPair(key, r, index)
+	pair.TTL = r.TTL(time.Now().UnixNano())
+	return pair
+}
+
 func (r *remote) Get(ctx context.Context, key string) (*kvdb.KVPair, error) {
 	if err := r.reach(ctx); err != nil {
 		return nil, err
@@ -81,10 +88,15 @@ func (r *remote) List(ctx context.Context, prefix string, o driver.ListOptions) 
 	page := driver.Page{Pairs: kvdb.KVPairs{}, Index: r.index}
 	r.tree.Scan(prefix, o.From, func(key string, record *tree.Record) bool {
 		page.More = o.Limit > 0 && len(page.Pairs) == o.Limit
-		if !page.More {
-			page.Pairs = append(page.Pairs, newPair(key, record, r.index))
+		if page.More {
+			return false
 		}
-		return !page.More
+		pair := newPair(key, record, r.index)
+		if o.TTL {
+			pair = newPairTTL(key, record, r.index)
+		}
+		page.Pairs = append(page.Pairs, pair)
+		return true
 	})
 	return page, nil
 }
@@ -141,7 +153,7 @@ func (r *remote) Snapshot(ctx context.Context, prefixes []string, consistent boo
 	err = r.write(ctx, func() error {
 		for _, prefix := range prefixes {
 			r.tree.Scan(prefix, "", func(key string, record *tree.Record) bool {
-				pairs = append(pairs, newPair(key, record, r.index))
+				pairs = append(pairs, newPairTTL(key, record, r.index))
 				return true
 			})
 		}
@@ -307,8 +319,22 @@ func foldPrefix(prefix string) (string, error) {
 	return folded, err
 }
 
-// transactor is a remote with transactions and a history that can be compacted.
+// transactor is a remote with transactions, remaining TTLs and a history that can be compacted.
 type transactor struct{ *remote }
+
+func (t *transactor) TTL(ctx context.Context, key string) (remaining time.Duration, has bool, err error) {
+	if err := t.reach(ctx); err != nil {
+		return 0, false, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	record := t.tree.Get(key)
+	if record == nil {
+		return 0, false, kvdb.ErrNotFound
+	}
+	remaining, has = record.Remaining(time.Now().UnixNano())
+	return remaining, has, nil
+}
 
 func (t *transactor) Compact(ctx context.Context, index uint64) error {
 	return t.write(ctx, func() error { t.log.Compact(index); return nil })

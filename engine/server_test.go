@@ -173,6 +173,9 @@ func (s *server) set(key string, r *tree.Record, ttl time.Duration) {
 	if old := s.tree.Get(key); old != nil {
 		r.Created, action = old.Created, kvdb.KVSet
 	}
+	if ttl > 0 {
+		r.Expires = time.Now().Add(ttl).UnixNano()
+	}
 	s.tree.Set(key, r)
 	s.log.Append(eventlog.Event{Key: key, Action: action, Record: r, Index: s.index})
 	if ttl > 0 {

@@ -95,6 +95,7 @@ type snapshotStore struct {
 var (
 	_ driver.ObjectStore = (*snapshotStore)(nil)
 	_ driver.ChildLister = (*snapshotStore)(nil)
+	_ driver.TTLReader   = (*snapshotStore)(nil)
 	_ driver.SnapPutter  = (*snapshotStore)(nil)
 	_ tree.Source        = (*snapshotStore)(nil)
 )
@@ -130,6 +131,16 @@ func (s *snapshotStore) Get(_ context.Context, key string) (*kvdb.KVPair, error)
 	return s.pair(key, r), nil
 }
 
+// TTL implements driver.TTLReader. The remaining time is that when the snapshot was taken.
+func (s *snapshotStore) TTL(_ context.Context, key string) (time.Duration, bool, error) {
+	r, err := s.record(key)
+	if err != nil {
+		return 0, false, err
+	}
+	remaining, has := r.Remaining(s.tree.Taken)
+	return remaining, has, nil
+}
+
 func (s *snapshotStore) GetObject(_ context.Context, key string) (any, error) {
 	r, err := s.record(key)
 	if err != nil {
@@ -154,6 +165,9 @@ func (s *snapshotStore) List(_ context.Context, prefix string, o driver.ListOpti
 		if o.Limit > 0 && len(page.Pairs) == o.Limit {
 			page.More = true
 			return false
+		}
+		if o.KeysOnly {
+			r = &tree.Record{Created: r.Created, Modified: r.Modified, Expires: r.Expires}
 		}
 		page.Pairs = append(page.Pairs, s.pair(key, r))
 		return true

@@ -262,7 +262,7 @@ func (kv *view) Compact(index uint64) error {
 
 // Serialize encodes all pairs of the domain as JSON.
 func (kv *view) Serialize() ([]byte, error) {
-	page, err := kv.list(kv.prefix, driver.ListOptions{})
+	page, err := kv.list(kv.prefix, driver.ListOptions{TTL: true})
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ var (
 	_ driver.Transactor  = (*objectStore)(nil)
 	_ driver.ChildLister = (*objectStore)(nil)
 	_ driver.Compacter   = (*objectStore)(nil)
+	_ driver.TTLReader   = (*objectStore)(nil)
 	_ tree.Source        = (*objectStore)(nil)
 )
 
@@ -134,6 +135,9 @@ func (s *objectStore) List(_ context.Context, prefix string, o driver.ListOption
 		return driver.Page{}, err
 	}
 	defer found.free()
+	if o.KeysOnly {
+		return found.page(true), nil
+	}
 	return encodedPage(found)
 }
 
@@ -147,7 +151,7 @@ func encodedPage(found *result) (driver.Page, error) {
 		}
 		e.record = now
 	}
-	return found.page(), nil
+	return found.page(false), nil
 }
 
 // Freeze implements tree.Source.
@@ -194,7 +198,7 @@ func (s *objectStore) ListObjects(_ context.Context, prefix string, o driver.Lis
 		objects[i] = e.record.Object
 	}
 	if o.KeysOnly {
-		return found.page(), objects, nil
+		return found.page(true), objects, nil
 	}
 	page, err := encodedPage(found)
 	return page, objects, err

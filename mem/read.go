@@ -3,6 +3,7 @@ package mem
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
@@ -46,6 +47,16 @@ func (s *store) Get(_ context.Context, key string) (*kvdb.KVPair, error) {
 	return s.read(key, r, index), nil
 }
 
+// TTL implements driver.TTLReader.
+func (s *store) TTL(_ context.Context, key string) (time.Duration, bool, error) {
+	r, _, err := s.record(key)
+	if err != nil {
+		return 0, false, err
+	}
+	remaining, has := r.Remaining(s.now())
+	return remaining, has, nil
+}
+
 // List implements driver.Store.
 func (s *store) List(_ context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
 	found, err := s.find(prefix, o)
@@ -53,7 +64,7 @@ func (s *store) List(_ context.Context, prefix string, o driver.ListOptions) (dr
 		return driver.Page{}, err
 	}
 	defer found.free()
-	return found.page(), nil
+	return found.page(o.KeysOnly), nil
 }
 
 // Children implements driver.ChildLister.
@@ -111,28 +122,32 @@ func (s *store) scan(prefix string, o driver.ListOptions) *result {
 	return found
 }
 
-func (r *result) page() driver.Page {
-	return driver.Page{Pairs: r.pairs(), Index: r.index, More: r.more}
+func (r *result) page(keysOnly bool) driver.Page {
+	return driver.Page{Pairs: r.pairs(keysOnly), Index: r.index, More: r.more}
 }
 
-// pairs returns copies of the entries. All pairs are one allocation, and all values are
-// another one; the capacity of a value is its length.
-func (r *result) pairs() kvdb.KVPairs {
-	size := 0
-	for _, e := range r.entries {
-		size += len(e.record.Value)
-	}
-	values := make([]byte, 0, size)
+// pairs returns copies of the entries, without their values if keysOnly. All pairs are one
+// allocation, and all values are another one; the capacity of a value is its length.
+func (r *result) pairs(keysOnly bool) kvdb.KVPairs {
 	slab := make([]kvdb.KVPair, len(r.entries))
 	pairs := make(kvdb.KVPairs, len(r.entries))
+	size := 0
 	for i, e := range r.entries {
-		start := len(values)
-		values = append(values, e.record.Value...)
+		size += len(e.record.Value)
 		slab[i] = kvdb.KVPair{
-			Key: e.key, Value: values[start:len(values):len(values)], KVDBIndex: r.index,
+			Key: e.key, KVDBIndex: r.index,
 			CreatedIndex: e.record.Created, ModifiedIndex: e.record.Modified, TTL: e.record.TTL(r.now),
 		}
 		pairs[i] = &slab[i]
+	}
+	if keysOnly {
+		return pairs
+	}
+	values := make([]byte, 0, size)
+	for i, e := range r.entries {
+		start := len(values)
+		values = append(values, e.record.Value...)
+		slab[i].Value = values[start:len(values):len(values)]
 	}
 	return pairs
 }

@@ -45,6 +45,7 @@ var (
 	_ driver.Transactor  = (*store)(nil)
 	_ driver.ChildLister = (*store)(nil)
 	_ driver.Compacter   = (*store)(nil)
+	_ driver.TTLReader   = (*store)(nil)
 	_ tree.Source        = (*store)(nil)
 )
 

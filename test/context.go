@@ -41,12 +41,12 @@ func calls(kv kvdb.Kvdb) map[string]func() error {
 				func(pair *kvdb.KVPair, _ interface{}) *kvdb.KVPair { return pair })
 			return err
 		},
-		"Pairs": func() error {
-			for _, err := range kvdb.Pairs(kv, "") {
-				return err
-			}
-			return nil
+		"Pairs":                  func() error { return errorOf(kvdb.Pairs(kv, "")) },
+		"kvdb.PairsWith, Hidden": func() error { return errorOf(kvdb.PairsWith(kv, "", kvdb.PageOptions{Hidden: true})) },
+		"kvdb.PairsWith, TTL": func() error {
+			return errorOf(kvdb.PairsWith(kv, "", kvdb.PageOptions{TTL: true, KeysOnly: true, From: "key", Size: 1}))
 		},
+		"kvdb.TTLOf":       func() error { _, _, err := kvdb.TTLOf(kv, "key"); return err },
 		"Delete":           func() error { _, err := kv.Delete("key"); return err },
 		"DeleteTree":       func() error { return kv.DeleteTree("") },
 		"Keys":             func() error { _, err := kv.Keys("", ""); return err },

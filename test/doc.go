@@ -9,7 +9,7 @@
 //			Name: "my store",
 //			Init: mystore.New,
 //			Options: map[string]string{mystore.Path: filepath.Join(t.TempDir(), "data")},
-//			Traits: test.Traits{NoTTL: true},
+//			Traits: test.Traits{NoTTL: true, NoTTLOf: true},
 //		})
 //	}
 //
@@ -19,9 +19,9 @@
 // call that a backend does not support must return [kvdb.ErrNotSupported] itself, or
 // the error that is documented for it.
 //
-// A store need not have everything. With Traits.NoLocks, NoWatches, NoSnapshots or
-// NoTx the cases about these assert that the calls return kvdb.ErrNotSupported, and
-// cases about other things do without them. For a new backend run the case
+// A store need not have everything. With Traits.NoLocks, NoWatches, NoSnapshots,
+// NoTx, NoTTLOf or NoPageOptions the cases about these assert that the calls return
+// kvdb.ErrNotSupported, and cases about other things do without them. For a new backend run the case
 // Traits/AsDeclared first. It names each field of Traits that must be changed:
 //
 //	go test -run 'TestConformance/bare/Traits' .

@@ -66,8 +66,13 @@ type Traits struct {
 	// below MinTTL and above MaxTTL are; 0 means no limit.
 	NoTTL          bool
 	MinTTL, MaxTTL time.Duration
-	// TTLUntold means that a pair that was read has a TTL of 0.
+	// TTLUntold means that a pair that was read has a TTL of 0, but for those of
+	// kvdb.PairsWith with the option TTL, of Serialize and of snapshots, if kvdb.TTLOf is
+	// supported.
 	TTLUntold bool
+	// TTLBound means that a remaining TTL is the maximum, the whole TTL for example, because
+	// the store does not report how much of it is over.
+	TTLBound bool
 	// TTLSlack is how much longer than its TTL a key may live.
 	TTLSlack time.Duration
 	// ExpiryTold means that the event of an expiry is kvdb.KVExpire instead of
@@ -92,6 +97,11 @@ type Traits struct {
 	// kvdb.ErrInvalidLock); WatchKey, WatchTree, kvdb.Events and
 	// kvdb.NewUpdatesCollector; Snapshot and SnapPut; TxNew.
 	NoLocks, NoWatches, NoSnapshots, NoTx bool
+	// NoTTLOf means that kvdb.TTLOf returns kvdb.ErrNotSupported itself.
+	NoTTLOf bool
+	// NoPageOptions means that kvdb.PairsWith returns kvdb.ErrNotSupported itself with the
+	// options Hidden and TTL.
+	NoPageOptions bool
 	// SingleKeyTx means that a transaction over several keys is refused with
 	// kvdb.ErrNotSupported, and so is kvdb.TxGuard.
 	SingleKeyTx bool

@@ -9,8 +9,10 @@ import (
 	"github.com/portworx/kvdb"
 )
 
-var helperGroup = group{name: "Helpers", calls: "kvdb.Pairs, Events, GetAs, EnumerateAs, ModifyAs, Ping, WrappersOption", cases: []testCase{
+var helperGroup = group{name: "Helpers", calls: "kvdb.Pairs, PairsWith, Events, GetAs, EnumerateAs, ModifyAs, Ping, WrappersOption", cases: []testCase{
 	{name: "Pairs", run: helpersPairs},
+	{name: "PairsWith", run: helpersPairsWith, needs: []*part{pagePart}},
+	{name: "PairsWithFrom", run: helpersPairsWithFrom},
 	{name: "PairsWhileOthersWrite", run: helpersPairsWhileOthersWrite},
 	{name: "Events", run: helpersEvents, needs: []*part{watchPart}},
 	{name: "Typed", run: helpersTyped},

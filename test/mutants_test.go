@@ -2,8 +2,10 @@ package test_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"os/exec"
 	"slices"
@@ -28,6 +30,12 @@ func (s sound) Close() error { return kvdb.Close(s.Kvdb) }
 func (s sound) BindContext(ctx context.Context) kvdb.Kvdb {
 	return sound{kvdb.WithContext(ctx, s.Kvdb)}
 }
+
+func (s sound) EnumeratePagesWith(prefix string, o kvdb.PageOptions) iter.Seq2[*kvdb.KVPair, error] {
+	return kvdb.PairsWith(s.Kvdb, prefix, o)
+}
+
+func (s sound) TTLOf(key string) (time.Duration, bool, error) { return kvdb.TTLOf(s.Kvdb, key) }
 
 type staleGet struct {
 	sound
@@ -282,7 +290,66 @@ func (m unborn) BindContext(ctx context.Context) kvdb.Kvdb {
 	return unborn{sound{kvdb.WithContext(ctx, m.Kvdb)}}
 }
 
-// mutants have the names of the cases that must fail.
+// pages is a mutant that changes the options of pages.
+type pages struct {
+	sound
+	change func(*kvdb.PageOptions)
+}
+
+func (m pages) EnumeratePagesWith(prefix string, o kvdb.PageOptions) iter.Seq2[*kvdb.KVPair, error] {
+	m.change(&o)
+	return m.sound.EnumeratePagesWith(prefix, o)
+}
+
+// ttls is a mutant that changes the remaining TTLs.
+type ttls struct {
+	sound
+	change func(remaining time.Duration) (time.Duration, bool)
+}
+
+func (m ttls) TTLOf(key string) (time.Duration, bool, error) {
+	remaining, has, err := m.sound.TTLOf(key)
+	if has {
+		remaining, has = m.change(remaining)
+	}
+	return remaining, has, err
+}
+
+func withoutTTLs(pairs kvdb.KVPairs) {
+	for _, pair := range pairs {
+		pair.TTL = 0
+	}
+}
+
+type foreverSerialized struct{ sound }
+
+func (m foreverSerialized) Serialize() ([]byte, error) {
+	pairs, err := m.Enumerate("")
+	if err != nil {
+		return nil, err
+	}
+	withoutTTLs(pairs)
+	return json.Marshal(pairs)
+}
+
+type foreverSnapshots struct{ sound }
+
+func (m foreverSnapshots) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64, error) {
+	snapshot, index, err := m.Kvdb.Snapshot(prefixes, consistent)
+	if err != nil {
+		return nil, 0, err
+	}
+	pairs, err := snapshot.Enumerate("")
+	withoutTTLs(pairs)
+	for _, pair := range pairs {
+		_, putErr := snapshot.SnapPut(pair)
+		err = errors.Join(err, putErr)
+	}
+	return snapshot, index, err
+}
+
+// mutants have the names of the cases that must fail. What follows a # in a name is what is
+// wrong.
 var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Reads/SeeEarlierWrites":      func(s sound) kvdb.Kvdb { return staleGet{s, map[string]*kvdb.KVPair{}} },
 	"Ownership/PairsReturned":     func(s sound) kvdb.Kvdb { return sharedPairs{s, &sync.Map{}} },
@@ -306,8 +373,20 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Traits/AsDeclared":           func(s sound) kvdb.Kvdb { return noCompact{s} },
 	"Contexts/Ended":              func(s sound) kvdb.Kvdb { return noContexts{s} },
 	"Helpers/Ping":                func(s sound) kvdb.Kvdb { return unborn{s} },
-	"Contexts/EndsInTheMiddle":    func(s sound) kvdb.Kvdb { return anyEnd{s, nil} },
-	"":                            func(s sound) kvdb.Kvdb { return s },
+	"Helpers/PairsWith#hidden":    func(s sound) kvdb.Kvdb { return pages{s, func(o *kvdb.PageOptions) { o.Hidden = false }} },
+	"Helpers/PairsWith#values":    func(s sound) kvdb.Kvdb { return pages{s, func(o *kvdb.PageOptions) { o.KeysOnly = false }} },
+	"Helpers/PairsWith#from":      func(s sound) kvdb.Kvdb { return pages{s, func(o *kvdb.PageOptions) { o.From = "" }} },
+	"Helpers/PairsWithFrom":       func(s sound) kvdb.Kvdb { return pages{s, func(o *kvdb.PageOptions) { o.From += "\x00" }} },
+	"TTL/Of#none": func(s sound) kvdb.Kvdb {
+		return ttls{s, func(time.Duration) (time.Duration, bool) { return 0, false }}
+	},
+	"TTL/Of#whole": func(s sound) kvdb.Kvdb {
+		return ttls{s, func(remaining time.Duration) (time.Duration, bool) { return remaining.Round(100 * time.Second), true }}
+	},
+	"TTL/Kept#serialized":      func(s sound) kvdb.Kvdb { return foreverSerialized{s} },
+	"TTL/Kept#snapshots":       func(s sound) kvdb.Kvdb { return foreverSnapshots{s} },
+	"Contexts/EndsInTheMiddle": func(s sound) kvdb.Kvdb { return anyEnd{s, nil} },
+	"":                         func(s sound) kvdb.Kvdb { return s },
 }
 
 const mutantVariable = "KVDB_TEST_MUTANT" // environment variable with a key of mutants
@@ -318,7 +397,8 @@ func TestMutantsAreFound(t *testing.T) {
 	for name := range mutants {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMutant$/^bare$/"+name)
+			rule, _, _ := strings.Cut(name, "#")
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMutant$/^bare$/"+rule)
 			cmd.Env = append(os.Environ(), mutantVariable+"="+name)
 			output, err := cmd.CombinedOutput()
 			if name == "" {
@@ -326,7 +406,7 @@ func TestMutantsAreFound(t *testing.T) {
 				return
 			}
 			require.Error(t, err)
-			require.Contains(t, string(output), "--- FAIL: TestMutant/bare/"+name)
+			require.Contains(t, string(output), "--- FAIL: TestMutant/bare/"+rule)
 		})
 	}
 }

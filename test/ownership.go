@@ -189,6 +189,13 @@ func ownershipLists(e *env) {
 		paged := e.pages("dir/", 2)
 		intact(paged)
 		scribble(paged...)
+		n := 0
+		for pair, err := range kvdb.PairsWith(e.kv, "dir/", kvdb.PageOptions{Size: 1}) {
+			e.NoError(err)
+			scribble(pair)
+			n++
+		}
+		e.Equal(3, n, "a loop that changes the pairs of one page must get the next page")
 		names, err := e.kv.Keys("dir", "")
 		e.NoError(err)
 		e.Equal([]string{"a", "b", "c"}, names)

@@ -3,6 +3,7 @@ package test_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"os"
 	"os/exec"
 	"reflect"
@@ -99,6 +100,20 @@ func (p partial) TxNew() (kvdb.Tx, error) {
 	return tx, err
 }
 
+func (p partial) TTLOf(key string) (time.Duration, bool, error) {
+	if p.lacks.NoTTLOf {
+		return 0, false, p.err
+	}
+	return kvdb.TTLOf(p.Kvdb, key)
+}
+
+func (p partial) EnumeratePagesWith(prefix string, o kvdb.PageOptions) iter.Seq2[*kvdb.KVPair, error] {
+	if p.lacks.NoPageOptions && (o.Hidden || o.TTL) {
+		return func(yield func(*kvdb.KVPair, error) bool) { yield(nil, p.err) }
+	}
+	return kvdb.PairsWith(p.Kvdb, prefix, o)
+}
+
 // unguarded is a transaction that is not a kvdb.TxGuarder.
 type unguarded struct{ kvdb.Tx }
 
@@ -126,12 +141,12 @@ func conform(t *testing.T, name string, p partial, declared test.Traits) {
 // test tries stores without each part, without all, and with only one.
 func TestPartialStores(t *testing.T) {
 	for _, lacks := range []test.Traits{
-		{NoLocks: true}, {NoWatches: true}, {NoSnapshots: true}, {NoTx: true},
+		{NoLocks: true}, {NoWatches: true}, {NoSnapshots: true}, {NoTx: true}, {NoTTLOf: true}, {NoPageOptions: true},
 		{NoWatches: true, NoSnapshots: true, NoTx: true},
 		{NoLocks: true, NoSnapshots: true, NoTx: true},
 		{NoLocks: true, NoWatches: true, NoTx: true},
 		{NoLocks: true, NoWatches: true, NoSnapshots: true},
-		{NoLocks: true, NoWatches: true, NoSnapshots: true, NoTx: true},
+		{NoLocks: true, NoWatches: true, NoSnapshots: true, NoTx: true, NoTTLOf: true, NoPageOptions: true},
 	} {
 		t.Run(strings.Join(partsOf(lacks), ","), func(t *testing.T) {
 			conform(t, "partial", partial{lacks: lacks, err: kvdb.ErrNotSupported}, lacks)
@@ -169,6 +184,14 @@ var partials = map[string]struct {
 		"Traits/AsDeclared", "Traits.NoTx is false, and the store was found to have true: declare that"},
 	"a case says what to declare": {partial{lacks: test.Traits{NoWatches: true}, err: kvdb.ErrNotSupported}, test.Traits{},
 		"Watches/Events", "declare in Harness.Traits what the store does not have"},
+	"remaining TTLs missing": {partial{lacks: test.Traits{NoTTLOf: true}, err: kvdb.ErrNotSupported}, test.Traits{},
+		"Traits/AsDeclared", "Traits.NoTTLOf is false, and the store was found to have true: declare that"},
+	"options of pages missing": {partial{lacks: test.Traits{NoPageOptions: true}, err: kvdb.ErrNotSupported}, test.Traits{},
+		"Traits/AsDeclared", "Traits.NoPageOptions is false, and the store was found to have true: declare that"},
+	"remaining TTLs there": {partial{}, test.Traits{NoTTLOf: true},
+		"TTL/Of", "Traits.NoTTLOf says that the store has no remaining TTLs"},
+	"options of pages there": {partial{}, test.Traits{NoPageOptions: true},
+		"Helpers/PairsWith", "Traits.NoPageOptions says that the store has no options of pages"},
 	"locks there": {partial{}, test.Traits{NoLocks: true},
 		"Traits/AsDeclared", "Traits.NoLocks is true, and the store was found to have false: declare that"},
 	"locks there, in a case": {partial{}, test.Traits{NoLocks: true},

@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/portworx/kvdb"
@@ -23,10 +24,12 @@ var (
 	lockPart     = &part{"locks", "NoLocks", func(t *Traits) *bool { return &t.NoLocks }, lockCalls, "IsKeyLocked"}
 	watchPart    = &part{"watches", "NoWatches", func(t *Traits) *bool { return &t.NoWatches }, watchCalls, "WatchKey"}
 	snapshotPart = &part{"snapshots", "NoSnapshots", func(t *Traits) *bool { return &t.NoSnapshots }, snapshotCalls, "Snapshot"}
+	ttlPart      = &part{"remaining TTLs", "NoTTLOf", func(t *Traits) *bool { return &t.NoTTLOf }, ttlCalls, "kvdb.TTLOf"}
+	pagePart     = &part{"options of pages", "NoPageOptions", func(t *Traits) *bool { return &t.NoPageOptions }, pageCalls, "kvdb.PairsWith, Hidden"}
 	txPart       = &part{"transactions", "NoTx", func(t *Traits) *bool { return &t.NoTx }, txCalls, "TxNew"}
 )
 
-var allParts = []*part{lockPart, watchPart, snapshotPart, txPart}
+var allParts = []*part{lockPart, watchPart, snapshotPart, txPart, ttlPart, pagePart}
 
 func lockCalls(e *env) map[string]func() error {
 	pair := &kvdb.KVPair{Key: "part/lock"}
@@ -86,6 +89,27 @@ func snapshotCalls(e *env) map[string]func() error {
 
 func txCalls(e *env) map[string]func() error {
 	return map[string]func() error{"TxNew": func() error { _, err := e.kv.TxNew(); return err }}
+}
+
+func ttlCalls(e *env) map[string]func() error {
+	return map[string]func() error{"kvdb.TTLOf": func() error { _, _, err := kvdb.TTLOf(e.kv, "part/key"); return err }}
+}
+
+func pageCalls(e *env) map[string]func() error {
+	return map[string]func() error{
+		"kvdb.PairsWith, Hidden": func() error { return errorOf(kvdb.PairsWith(e.kv, "part/", kvdb.PageOptions{Hidden: true})) },
+		"kvdb.PairsWith, TTL":    func() error { return errorOf(kvdb.PairsWith(e.kv, "part/", kvdb.PageOptions{TTL: true})) },
+	}
+}
+
+// errorOf returns the error that the iteration ends with.
+func errorOf(pairs iter.Seq2[*kvdb.KVPair, error]) error {
+	for _, err := range pairs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lacks reports whether the store is declared to lack the part.

@@ -16,6 +16,7 @@ func traitsAsDeclared(e *env) {
 	found := e.probe()
 	// These are asserted elsewhere.
 	found.History, found.TTLSlack, found.ExpiryTold = declared.History, declared.TTLSlack, declared.ExpiryTold
+	found.TTLBound = declared.TTLBound
 	found.RestoredIndexGrows = declared.RestoredIndexGrows
 	found.CallTimeout, found.WatchTimeout = declared.CallTimeout, declared.WatchTimeout
 	differences := declared.differences(found)

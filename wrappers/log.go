@@ -38,6 +38,8 @@ var (
 	_ kvdb.BatchWatcher  = (*logWrapper)(nil)
 	_ kvdb.ContextBinder = (*logWrapper)(nil)
 	_ kvdb.Pager         = (*logWrapper)(nil)
+	_ kvdb.PagerWith     = (*logWrapper)(nil)
+	_ kvdb.TTLReader     = (*logWrapper)(nil)
 	_ kvdb.TxGuarder     = (*logTx)(nil)
 )
 
@@ -139,13 +141,18 @@ func (w *logWrapper) EnumerateKVPWithSelect(prefix string, enumerateSelect kvdb.
 // EnumeratePages implements [kvdb.Pager]. Its line is written after the loop over the pairs,
 // and has their number.
 func (w *logWrapper) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPair, error] {
+	return w.EnumeratePagesWith(prefix, kvdb.PageOptions{Size: pageSize})
+}
+
+// EnumeratePagesWith implements [kvdb.PagerWith]. Its line is that of EnumeratePages.
+func (w *logWrapper) EnumeratePagesWith(prefix string, o kvdb.PageOptions) iter.Seq2[*kvdb.KVPair, error] {
 	return func(yield func(*kvdb.KVPair, error) bool) {
 		start := w.log.start()
 		count, end := 0, error(nil)
 		defer func() {
 			w.log.write("EnumeratePages", start, end, field{"key", prefix}, field{"count", count})
 		}()
-		for pair, err := range pages(w.Kvdb, prefix, pageSize) {
+		for pair, err := range kvdb.PairsWith(w.Kvdb, prefix, o) {
 			if end = err; err == nil {
 				count++
 			}
@@ -154,6 +161,15 @@ func (w *logWrapper) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb
 			}
 		}
 	}
+}
+
+// TTLOf implements [kvdb.TTLReader].
+func (w *logWrapper) TTLOf(key string) (remaining time.Duration, has bool, err error) {
+	err = w.run("TTLOf", func() error {
+		remaining, has, err = kvdb.TTLOf(w.Kvdb, key)
+		return err
+	}, field{"key", key})
+	return remaining, has, err
 }
 
 func (w *logWrapper) Delete(key string) (*kvdb.KVPair, error) {

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/mock/gomock"
@@ -231,9 +232,27 @@ func TestLogPages(t *testing.T) {
 	for range pager.EnumeratePages("a/", 2) {
 		break
 	}
-	require.Len(t, lines(), 2)
+	for range kvdb.PairsWith(kv, "a/", kvdb.PageOptions{From: "a/2", TTL: true}) {
+	}
+	require.Len(t, lines(), 3)
+	require.Contains(t, lines()[2], ` op=EnumeratePages key="a/" count=3 outcome=ok `)
 	require.Contains(t, lines()[0], ` op=EnumeratePages key="a/" count=5 outcome=ok `)
 	require.Contains(t, lines()[1], ` op=EnumeratePages key="a/" count=1 outcome=ok `)
+}
+
+func TestLogTTLOf(t *testing.T) {
+	store := openMem(t, nil)
+	_, err := store.Put("a", "", 100)
+	require.NoError(t, err)
+	kv, lines := logOf(t, store, nil)
+	remaining, has, err := kvdb.TTLOf(kv, "a")
+	require.NoError(t, err)
+	require.True(t, has)
+	require.Greater(t, remaining, 50*time.Second)
+	_, _, err = kvdb.TTLOf(kv, "b")
+	require.Equal(t, kvdb.ErrNotFound, err)
+	require.Contains(t, lines()[0], ` op=TTLOf key="a" outcome=ok `)
+	require.Contains(t, lines()[1], ` op=TTLOf key="b" outcome="Key not found" `)
 }
 
 // A store that is not a kvdb.Pager is enumerated at once.

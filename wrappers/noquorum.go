@@ -31,6 +31,8 @@ var (
 	_ kvdb.BatchWatcher  = (*noQuorumWrapper)(nil)
 	_ kvdb.ContextBinder = (*noQuorumWrapper)(nil)
 	_ kvdb.Pager         = (*noQuorumWrapper)(nil)
+	_ kvdb.PagerWith     = (*noQuorumWrapper)(nil)
+	_ kvdb.TTLReader     = (*noQuorumWrapper)(nil)
 )
 
 // NewNoKvdbQuorumWrapper returns a wrapper around kv for the time in which its store has no
@@ -149,6 +151,16 @@ func (w *noQuorumWrapper) EnumerateKVPWithSelect(string, kvdb.EnumerateKVPSelect
 // EnumeratePages implements [kvdb.Pager].
 func (w *noQuorumWrapper) EnumeratePages(string, int) iter.Seq2[*kvdb.KVPair, error] {
 	return func(yield func(*kvdb.KVPair, error) bool) { yield(nil, kvdb.ErrNoQuorum) }
+}
+
+// EnumeratePagesWith implements [kvdb.PagerWith].
+func (w *noQuorumWrapper) EnumeratePagesWith(string, kvdb.PageOptions) iter.Seq2[*kvdb.KVPair, error] {
+	return w.EnumeratePages("", 0)
+}
+
+// TTLOf implements [kvdb.TTLReader].
+func (w *noQuorumWrapper) TTLOf(string) (remaining time.Duration, has bool, err error) {
+	return 0, false, kvdb.ErrNoQuorum
 }
 
 func (w *noQuorumWrapper) Delete(string) (*kvdb.KVPair, error) { return nil, kvdb.ErrNoQuorum }

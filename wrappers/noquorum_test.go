@@ -3,6 +3,7 @@ package wrappers
 import (
 	"context"
 	"errors"
+	"iter"
 	"reflect"
 	"testing"
 	"testing/synctest"
@@ -57,13 +58,23 @@ func TestNoQuorum(t *testing.T) {
 }
 
 func TestNoQuorumPages(t *testing.T) {
+	kv := noQuorum(t, openMem(t, nil))
 	calls := 0
-	for pair, err := range kvdb.Pairs(noQuorum(t, openMem(t, nil)), "") {
-		require.Nil(t, pair)
-		require.Equal(t, kvdb.ErrNoQuorum, err)
-		calls++
+	for _, pairs := range []iter.Seq2[*kvdb.KVPair, error]{
+		kv.(kvdb.Pager).EnumeratePages("", 1), kvdb.Pairs(kv, ""), kvdb.PairsWith(kv, "", kvdb.PageOptions{Hidden: true}),
+	} {
+		for pair, err := range pairs {
+			require.Nil(t, pair)
+			require.Equal(t, kvdb.ErrNoQuorum, err)
+			calls++
+		}
 	}
-	require.Equal(t, 1, calls)
+	require.Equal(t, 3, calls)
+}
+
+func TestNoQuorumTTLOf(t *testing.T) {
+	_, _, err := kvdb.TTLOf(noQuorum(t, openMem(t, nil)), "key")
+	require.Equal(t, kvdb.ErrNoQuorum, err)
 }
 
 // A watch is registered 20 to 40 s after the call, with a random delay.

@@ -6,7 +6,6 @@ package wrappers
 
 import (
 	"fmt"
-	"iter"
 
 	"github.com/portworx/kvdb"
 )
@@ -43,12 +42,4 @@ func (b *base) WrappedKvdb() kvdb.Kvdb { return b.Kvdb }
 func (b *base) SetWrappedKvdb(kv kvdb.Kvdb) error {
 	b.Kvdb = kv
 	return nil
-}
-
-// pages is EnumeratePages of kv, or Enumerate if kv is not a kvdb.Pager.
-func pages(kv kvdb.Kvdb, prefix string, size int) iter.Seq2[*kvdb.KVPair, error] {
-	if p, ok := kv.(kvdb.Pager); ok {
-		return p.EnumeratePages(prefix, size)
-	}
-	return kvdb.Pairs(kv, prefix)
 }

@@ -22,6 +22,7 @@ var all = flag.Bool("kvdb.all", false, "run the suite in all variations, which t
 
 // traits are the documented properties of this backend, on one server.
 var traits = test.Traits{
+	NoTTLOf:         true,
 	FoldedUpdates:   true,
 	FoldedSlashes:   true,
 	IllegalKeys:     []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b", "a\xffb"},

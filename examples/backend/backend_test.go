@@ -12,6 +12,6 @@ func TestConformance(t *testing.T) {
 		Name: backend.Name,
 		Init: backend.New,
 		// Traits declare what the store does not support, or does differently.
-		Traits: test.Traits{PrivateStore: true, NoTTL: true, NoLocks: true, NoWatches: true, NoCompact: true},
+		Traits: test.Traits{PrivateStore: true, NoTTL: true, NoTTLOf: true, NoLocks: true, NoWatches: true, NoCompact: true},
 	})
 }

@@ -23,6 +23,15 @@ func (r *Record) TTL(now int64) int64 {
 	return max(1, (r.Expires-now-1)/int64(time.Second)+1)
 }
 
+// Remaining returns the remaining time of the record's TTL at the time now on the store's
+// clock, at least 1 ns, because the record exists. has is false without a TTL.
+func (r *Record) Remaining(now int64) (remaining time.Duration, has bool) {
+	if r.Expires == 0 {
+		return 0, false
+	}
+	return time.Duration(max(1, r.Expires-now)), true
+}
+
 // NewRecord returns a record with a copy of value. A small value is in the same allocation
 // as the record, so that a read needs one access to memory instead of two. The sizes fill
 // Go's size classes.

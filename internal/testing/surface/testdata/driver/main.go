@@ -45,7 +45,7 @@ var (
 		MaxTxOps: int(0), MaxTxBytes: int(0), CheckKey: check(nil), CheckPrefix: check(nil), Capabilities: int(0),
 		PrivateKeyspace: true, EventKeyAsPrefix: true, OpTimeout: time.Duration(0),
 	}
-	_ = driver.ListOptions{From: "", Limit: int(0), At: uint64(0), KeysOnly: true}
+	_ = driver.ListOptions{From: "", Limit: int(0), At: uint64(0), KeysOnly: true, TTL: true}
 	_ = driver.Page{Pairs: kvdb.KVPairs{}, Index: uint64(0), More: true}
 	_ = driver.Write{Key: "", Value: []byte{}, Object: any(nil), TTL: time.Duration(0), Cond: driver.Cond{}}
 	_ = driver.Indexes{Created: uint64(0), Modified: uint64(0)}
@@ -61,6 +61,7 @@ var (
 	_ driver.Creator     = driver.Creator(nil)
 	_ driver.ObjectStore = driver.ObjectStore(nil)
 	_ driver.ChildLister = driver.ChildLister(nil)
+	_ driver.TTLReader   = driver.TTLReader(nil)
 	_ driver.SnapPutter  = driver.SnapPutter(nil)
 	_ driver.Compacter   = driver.Compacter(nil)
 	_ driver.UserAdmin   = driver.UserAdmin(nil)

@@ -255,6 +255,15 @@ var (
 	_ interface {
 		EnumeratePages(string, int) iter.Seq2[*kvdb.KVPair, error]
 	} = kvdb.Pager(nil)
+	_ interface {
+		EnumeratePagesWith(string, kvdb.PageOptions) iter.Seq2[*kvdb.KVPair, error]
+	} = kvdb.PagerWith(nil)
+	_ interface {
+		TTLOf(string) (time.Duration, bool, error)
+	} = kvdb.TTLReader(nil)
+	_                                                                          = kvdb.PageOptions{Hidden: true, KeysOnly: true, TTL: true, From: "", Size: 1}
+	_ func(kvdb.Kvdb, string, kvdb.PageOptions) iter.Seq2[*kvdb.KVPair, error] = kvdb.PairsWith
+	_ func(kvdb.Kvdb, string) (time.Duration, bool, error)                     = kvdb.TTLOf
 )
 
 func main() {
