@@ -145,7 +145,8 @@ type Watch struct {
 	Tree bool
 }
 
-// HookWatch observes watches. The methods are called for one watch in order.
+// HookWatch observes watches that start after it was added. The methods are called for one
+// watch in order and one at a time.
 type HookWatch interface {
 	// OnWatchStart is called when a watch is registered.
 	OnWatchStart(w Watch)
@@ -155,15 +156,15 @@ type HookWatch interface {
 	// OnWatchResumed is called when the watch gets events again, gap after it was
 	// interrupted. No event was lost.
 	OnWatchResumed(w Watch, gap time.Duration)
-	// OnWatchQueue is called when events arrive; queued is the number of events that wait
-	// for the callback.
+	// OnWatchQueue is called when events arrive, and when the callback has returned from the
+	// last of them. queued is the number of events for which it has not returned.
 	OnWatchQueue(w Watch, queued int)
 	// OnWatchEnd is called when a watch is over. err is the error that the callback gets:
 	// ErrWatchStopped or ErrWatchRevisionCompacted. cause has more about it, or is nil.
 	OnWatchEnd(w Watch, err, cause error)
 }
 
-// Delivery is the call of a watch's callback with one event.
+// Delivery is the delivery of one event to a watch's callback.
 type Delivery struct {
 	// Watch is the watch.
 	Watch Watch
@@ -171,8 +172,9 @@ type Delivery struct {
 	Key    string
 	Action KVAction
 	Index  uint64
-	// Waited is how long the event was queued in the instance, and Took how long the
-	// callback took.
+	// Waited is how long the event was queued in the instance, as far as that is known,
+	// and Took how long the callback took. For events of a batch, see [WatchBatches], Took
+	// is the callback's time divided by their number.
 	Waited, Took time.Duration
 }
 
@@ -205,7 +207,8 @@ const (
 	LockLostUnknown = "unknown"
 )
 
-// HookLock observes locks.
+// HookLock observes locks that are waited for after it was added. The methods are called for
+// one lock in order and one at a time.
 type HookLock interface {
 	// OnLockWaiting is called when an operation begins to wait for a lock.
 	OnLockWaiting(l LockInfo)

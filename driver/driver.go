@@ -176,6 +176,8 @@ type WatchRequest struct {
 	// selects the events from now on; a store may deliver its history first, and declares
 	// that to the suite (test.Traits.HistoryFirst).
 	After uint64
+	// Observer is told by the store what becomes of the watch. It may be nil.
+	Observer *WatchObserver
 }
 
 // Stream is the sequence of events of a watch. The engine uses it from one goroutine.

@@ -92,3 +92,21 @@ func appendIf[H any](to []H, hook kvdb.Hook) []H {
 	}
 	return to
 }
+
+// Remaining returns the hooks of began that are still in now. Both are the same field of
+// HookKinds, at two times.
+func Remaining[H kvdb.Hook](began, now []H) []H {
+	if len(began) == 0 || len(now) > 0 && &began[0] == &now[0] {
+		return began
+	}
+	isNow := func(h H) bool {
+		return slices.ContainsFunc(now, func(other H) bool { return isSame(other, h) })
+	}
+	var remaining []H
+	for _, h := range began {
+		if isNow(h) {
+			remaining = append(remaining, h)
+		}
+	}
+	return remaining
+}

@@ -62,6 +62,7 @@ type instance struct {
 	common.BaseKvdb
 
 	name    string
+	given   string // the domain that the caller gave
 	store   driver.Store
 	members driver.MemberAdmin
 	profile driver.Profile
@@ -82,7 +83,7 @@ type instance struct {
 // New returns an instance over cfg.Store, which it owns from now on. When it
 // fails the store is closed.
 func New(cfg Config) (kvdb.Kvdb, error) {
-	i := &instance{name: cfg.Name, store: cfg.Store, profile: cfg.Store.Profile(), hooks: cfg.Hooks}
+	i := &instance{name: cfg.Name, given: cfg.Domain, store: cfg.Store, profile: cfg.Store.Profile(), hooks: cfg.Hooks}
 	if i.hooks == nil {
 		i.hooks = &driver.Hooks{}
 	}

@@ -116,6 +116,8 @@ func TestStreamThatBreaks(t *testing.T) {
 		stream := &fakeStream{events: make(chan []*kvdb.KVPair)}
 		f := &fake{}
 		f.watch = func(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
+			require.NotNil(t, r.Observer)
+			r.Observer = nil
 			require.Equal(t, driver.WatchRequest{Key: "domain/pre", Prefix: true, After: 3}, r)
 			stream.ctx = ctx
 			return stream, nil
