@@ -8,6 +8,8 @@
 //
 //	kv, err := kvdb.New("bolt-kv", "my/app", nil, nil, nil)
 //
+// [Open] also takes a context, refuses misspelled options, and logs to a [log/slog.Logger].
+//
 // [New] returns [ErrNotSupported] for a name whose backend the program does not
 // import. [Backends] lists the registered names. The import paths begin with
 // github.com/portworx/kvdb:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,6 +34,31 @@ func ExampleNew() {
 	// true
 }
 
+func ExampleOpen() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	c := kvdb.Config{
+		Backend: mem.Name,
+		Domain:  "my/app",
+		Options: map[string]string{"KvHistroy": "100"},
+		Strict:  true,
+		Logger:  slog.Default(),
+	}
+	_, err := kvdb.Open(ctx, c)
+	fmt.Println(err)
+
+	c.Options = map[string]string{mem.KvHistory: "100"}
+	kv, err := kvdb.Open(ctx, c)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer kvdb.Close(kv)
+	fmt.Println(kv)
+	// Output:
+	// Illegal operation: option "KvHistroy" is not known to kv-mem; did you mean "KvHistory"?
+	// kv-mem
+}
+
 func ExampleBackends() {
 	fmt.Println(slices.Contains(kvdb.Backends(), mem.Name))
 	// Output: true
@@ -49,6 +75,17 @@ func ExampleRegister() {
 	}
 	fmt.Println(kvdb.Close(kv))
 	// Output: <nil>
+}
+
+func ExampleRegisterOptions() {
+	// A backend or wrapper calls this in its init function.
+	kvdb.RegisterOptions("Wrapper_Example", "ExampleLevel")
+	_, err := kvdb.Open(context.Background(), kvdb.Config{
+		Backend: mem.Name, Options: map[string]string{"ExampleLevel": "1"}, Strict: true,
+	})
+	fmt.Println(err)
+	// Output:
+	// Illegal operation: option "ExampleLevel" is an option of Wrapper_Example, not of kv-mem
 }
 
 func ExampleVersion() {

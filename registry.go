@@ -1,12 +1,11 @@
 package kvdb
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
+
+	"github.com/sirupsen/logrus"
 )
 
 // DatastoreInit returns a new instance of a backend. [New] calls it.
@@ -22,9 +21,10 @@ type datastore struct {
 }
 
 var (
-	registryMu sync.RWMutex // protects datastores, wrappers and instance
+	registryMu sync.RWMutex // protects datastores, wrappers, known and instance
 	datastores = map[string]datastore{}
 	wrappers   = map[WrapperName]WrapperInit{}
+	known      = map[string][]string{} // the options that backends and wrappers declare
 	instance   Kvdb
 )
 
@@ -40,11 +40,22 @@ func Register(name string, dsInit DatastoreInit, dsVersion DatastoreVersion) err
 	return nil
 }
 
+// registered returns the backend that is registered as name, if it can open instances.
+func registered(name string) (datastore, bool) {
+	registryMu.RLock()
+	defer registryMu.RUnlock()
+	store, ok := datastores[name]
+	return store, ok && store.init != nil
+}
+
 // New returns an instance of the backend that is registered as name. domain goes in
 // front of all keys. machines are the endpoints of the store; without any, the store on
 // this machine is used. The backend interprets options, but [WrappersOption] names
-// wrappers that New puts around the instance. errorCB may be nil; then fatal errors are
-// logged.
+// wrappers that New puts around the instance. errorCB may be nil; then logrus logs fatal
+// errors.
+//
+// Options that are not known have no effect, and logrus logs a warning. [Open] can refuse
+// them, ends with a context, and takes a logger.
 //
 // New returns [ErrNotSupported] if no imported package has registered name. [Backends]
 // returns the registered names, and the package comment says what to import.
@@ -55,28 +66,20 @@ func New(
 	options map[string]string,
 	errorCB FatalErrorCB,
 ) (Kvdb, error) {
-	registryMu.RLock()
-	store, ok := datastores[name]
-	registryMu.RUnlock()
-	if !ok || store.init == nil {
+	store, ok := registered(name)
+	if !ok {
 		return nil, ErrNotSupported
 	}
-	kv, err := store.init(domain, machines, options, errorCB)
-	if err != nil {
+	c := Config{Backend: name, Domain: domain, Endpoints: machines, Options: options, OnFatal: errorCB}
+	if err := c.checkOptions(warnWithLogrus); err != nil {
 		return nil, err
 	}
-	for wrapper := range strings.SplitSeq(options[WrappersOption], ",") {
-		if wrapper = strings.TrimSpace(wrapper); wrapper == "" {
-			continue
-		}
-		wrapped, err := AddWrapper(WrapperName(wrapper), kv, options)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("option %s: wrapper %q: %w", WrappersOption, wrapper, err), Close(kv))
-		}
-		kv = wrapped
-	}
-	return kv, nil
+	return c.open(store)
 }
+
+// warnWithLogrus logs to the standard logger of logrus, where fatal errors without a callback
+// go too.
+func warnWithLogrus(text string) { logrus.Warn(text) }
 
 // Version returns the version of the store at url, for example [EtcdVersion3]. name is
 // that of a registered backend.

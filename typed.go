@@ -7,10 +7,16 @@ import (
 )
 
 // GetAs returns the value at key, decoded from JSON into a T, and the pair. If the value
-// cannot be decoded, it returns the pair and an error that wraps [ErrUnmarshal].
+// cannot be decoded, it returns the pair and an error that wraps [ErrUnmarshal] and the
+// error of encoding/json.
 func GetAs[T any](kv Kvdb, key string) (T, *KVPair, error) {
 	var value T
 	pair, err := kv.GetVal(key, &value)
+	if errors.Is(err, ErrUnmarshal) && pair != nil {
+		if cause := json.Unmarshal(pair.Value, new(T)); cause != nil { // GetVal does not return it
+			err = undecodable(key, cause)
+		}
+	}
 	return value, pair, err
 }
 
@@ -32,10 +38,15 @@ func EnumerateAs[T any](kv Kvdb, prefix string) ([]Typed[T], error) {
 	for i, pair := range pairs {
 		typed[i].Pair = pair
 		if err := json.Unmarshal(pair.Value, &typed[i].Value); err != nil {
-			return nil, fmt.Errorf("%w: key %q: %w", ErrUnmarshal, pair.Key, err)
+			return nil, undecodable(pair.Key, err)
 		}
 	}
 	return typed, nil
+}
+
+// undecodable returns the error of a value that cannot be decoded.
+func undecodable(key string, cause error) error {
+	return fmt.Errorf("%w: key %q: %w", ErrUnmarshal, key, cause)
 }
 
 // ModifyAs replaces the value at key by the result of modify, and returns the pair that

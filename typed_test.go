@@ -1,6 +1,7 @@
 package kvdb_test
 
 import (
+	"encoding/json"
 	"errors"
 	"sync"
 	"testing"
@@ -29,6 +30,9 @@ func TestGetAs(t *testing.T) {
 	put(t, kv, "text")
 	_, pair, err = kvdb.GetAs[counter](kv, "text")
 	require.ErrorIs(t, err, kvdb.ErrUnmarshal)
+	require.ErrorContains(t, err, `"text"`)
+	var cause *json.SyntaxError
+	require.ErrorAs(t, err, &cause)
 	require.Equal(t, "text", string(pair.Value))
 }
 

@@ -40,6 +40,14 @@ func RegisterWrapper(name WrapperName, initFn WrapperInit) error {
 	return nil
 }
 
+// isWrapper reports whether a wrapper of that name is registered.
+func isWrapper(name string) bool {
+	registryMu.RLock()
+	defer registryMu.RUnlock()
+	_, registered := wrappers[WrapperName(name)]
+	return registered
+}
+
 // AddWrapper adds a wrapper to the chain and returns the top of the chain. If the top is
 // the log wrapper, the new one goes below it. AddWrapper returns kvdb and [ErrExist] if
 // the chain has the wrapper already, or kvdb and [ErrNotSupported] if the wrapper is not

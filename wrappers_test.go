@@ -196,17 +196,20 @@ func TestNewWithWrappers(t *testing.T) {
 // If a wrapper cannot be added, New fails and closes the store.
 func TestNewWithWrappersFails(t *testing.T) {
 	name := string(registerLinks(t, 1)[0])
-	for option, want := range map[string]error{
-		name + "," + unusedName(): kvdb.ErrNotSupported,
-		name + "," + name:         kvdb.ErrExist,
-	} {
-		store := &closable{err: errors.New("broken")}
-		backend, _ := registerStub(t, store, nil)
-		kv, err := kvdb.New(backend, "", nil, map[string]string{kvdb.WrappersOption: option}, nil)
-		require.Nil(t, kv)
-		require.ErrorIs(t, err, want)
-		require.ErrorIs(t, err, store.err, "the error of Close must be in that of New")
-		require.ErrorContains(t, err, kvdb.WrappersOption)
-		require.Equal(t, 1, store.closed)
-	}
+	store := &closable{err: errors.New("broken")}
+	backend, calls := registerStub(t, store, nil)
+	kv, err := kvdb.New(backend, "", nil, map[string]string{kvdb.WrappersOption: name + "," + name}, nil)
+	require.Nil(t, kv)
+	require.ErrorIs(t, err, kvdb.ErrExist)
+	require.ErrorIs(t, err, store.err, "the error of Close must be in that of New")
+	require.ErrorContains(t, err, kvdb.WrappersOption)
+	require.Equal(t, 1, store.closed)
+
+	unknown := unusedName()
+	kv, err = kvdb.New(backend, "", nil, map[string]string{kvdb.WrappersOption: name + "," + unknown}, nil)
+	require.Nil(t, kv)
+	require.ErrorIs(t, err, kvdb.ErrNotSupported)
+	require.ErrorContains(t, err, kvdb.WrappersOption)
+	require.ErrorContains(t, err, unknown)
+	require.Len(t, *calls, 1, "with a wrapper that is not registered the store is not opened")
 }

@@ -76,7 +76,9 @@ var declared = settings.Declare("bolt", []settings.Option{
 	{Name: KvUseInterface, Values: "a switch", Default: "off", Meaning: "no effect; an error together with `KvSnap`"},
 }, eventlog.Declared, settings.Consistency)
 
-func init() { driver.Register(driver.Backend{Name: Name, New: New, Version: Version}) }
+func init() {
+	driver.Register(driver.Backend{Name: Name, New: New, Version: Version, Options: declared.Names()})
+}
 
 // Version returns [kvdb.BoltVersion1].
 func Version(string, map[string]string) (string, error) { return kvdb.BoltVersion1, nil }

@@ -70,7 +70,9 @@ func (c CKVPairs) Less(i, j int) bool { return c[i].ModifyIndex < c[j].ModifyInd
 // Swap implements [sort.Interface].
 func (c CKVPairs) Swap(i, j int) { c[i], c[j] = c[j], c[i] }
 
-func init() { driver.Register(driver.Backend{Name: Name, New: New, Version: Version}) }
+func init() {
+	driver.Register(driver.Backend{Name: Name, New: New, Version: Version, Options: declared.Names()})
+}
 
 // Version returns [kvdb.ConsulVersion1].
 func Version(string, map[string]string) (string, error) { return kvdb.ConsulVersion1, nil }

@@ -62,7 +62,9 @@ var declared = settings.Declare("mem", []settings.Option{
 		Meaning: "keep the caller's objects, uncopied: reads encode them, select and copy callbacks get them"},
 }, eventlog.Declared, settings.Consistency)
 
-func init() { driver.Register(driver.Backend{Name: Name, New: New, Version: Version}) }
+func init() {
+	driver.Register(driver.Backend{Name: Name, New: New, Version: Version, Options: declared.Names()})
+}
 
 // Version returns [kvdb.MemVersion1].
 func Version(string, map[string]string) (string, error) { return kvdb.MemVersion1, nil }

@@ -11,16 +11,17 @@ import (
 )
 
 func init() {
-	register(kvdb.Wrapper_Log, NewLogWrapper)
+	register(kvdb.Wrapper_Log, NewLogWrapper, declared.Names()...)
 	register(kvdb.Wrapper_NoQuorum, NewNoKvdbQuorumWrapper)
 }
 
-// register registers a wrapper. It panics if the program has registered a wrapper of its own
-// with that name, because the program would get the wrong one.
-func register(name kvdb.WrapperName, newWrapper kvdb.WrapperInit) {
+// register registers a wrapper and its options. It panics if the program has registered a
+// wrapper of its own with that name, because the program would get the wrong one.
+func register(name kvdb.WrapperName, newWrapper kvdb.WrapperInit, options ...string) {
 	if err := kvdb.RegisterWrapper(name, newWrapper); err != nil {
 		panic(fmt.Sprintf("kvdb wrapper %s: %v", name, err))
 	}
+	kvdb.RegisterOptions(string(name), options...)
 }
 
 // Version returns [kvdb.ErrNotSupported], because a wrapper has no version. It has the

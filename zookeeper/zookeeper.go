@@ -37,7 +37,9 @@ type LockerIDInfo struct {
 	LockerID string // the ID of the holder
 }
 
-func init() { driver.Register(driver.Backend{Name: Name, New: New, Version: Version}) }
+func init() {
+	driver.Register(driver.Backend{Name: Name, New: New, Version: Version, Options: declared.Names()})
+}
 
 // Version returns [kvdb.ZookeeperVersion1].
 func Version(string, map[string]string) (string, error) { return kvdb.ZookeeperVersion1, nil }

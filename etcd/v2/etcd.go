@@ -70,8 +70,6 @@
 package etcdv2
 
 import (
-	"fmt"
-
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/engine"
@@ -81,7 +79,9 @@ import (
 // Name of the backend.
 const Name = "etcd-kv"
 
-func init() { driver.Register(driver.Backend{Name: Name, New: New, Version: common.Version}) }
+func init() {
+	driver.Register(driver.Backend{Name: Name, New: New, Version: common.Version, Options: declared.Names()})
+}
 
 // New returns an instance that uses the etcd at endpoints, of which some may be down.
 // It takes the options [kvdb.UsernameKey], [kvdb.PasswordKey], [kvdb.CAFileKey],
@@ -96,7 +96,7 @@ func New(domain string, endpoints []string, options map[string]string, fatalErro
 func newInstance(domain string, endpoints []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB, wrap wrapper) (kvdb.Kvdb, error) {
 	s, err := open(domain, endpoints, options, wrap)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", Name, err)
+		return nil, err
 	}
 	return engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
 }

@@ -38,7 +38,9 @@ import (
 // Name of the backend.
 const Name = "etcdv3-kv"
 
-func init() { driver.Register(driver.Backend{Name: Name, New: New, Version: common.Version}) }
+func init() {
+	driver.Register(driver.Backend{Name: Name, New: New, Version: common.Version, Options: declared.Names()})
+}
 
 // New returns an instance that uses the etcd at endpoints, of which some may be down.
 // Options are [kvdb.UsernameKey], [kvdb.PasswordKey], [kvdb.CAFileKey],

@@ -19,7 +19,8 @@ import (
 // Name is the name of the backend for kvdb.New.
 const Name = "example-kv"
 
-func init() { driver.Register(driver.Backend{Name: Name, New: New}) }
+// Options is empty and not nil, because New reads no options of its own.
+func init() { driver.Register(driver.Backend{Name: Name, New: New, Options: []string{}}) }
 
 // New returns an instance over an empty store. Endpoints are not used.
 func New(domain string, _ []string, options map[string]string, cb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {

@@ -35,6 +35,15 @@ func Declare(owner string, options ...[]Option) Options {
 // Declared returns the options of all packages that the program imports.
 func Declared() []Options { return slices.Clone(declared) }
 
+// Names returns the names of the options.
+func (o Options) Names() []string {
+	names := make([]string, len(o.List))
+	for i, option := range o.List {
+		names[i] = option.Name
+	}
+	return names
+}
+
 // Of returns the given options that are declared. New reads no others, so every option that
 // has an effect is in the documentation.
 func (o Options) Of(given map[string]string) map[string]string {

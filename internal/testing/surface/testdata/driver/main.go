@@ -38,7 +38,7 @@ var (
 
 	_ = []error{driver.ErrTimeLimit, driver.ErrSnap, driver.ErrSnapWithInterfaceNotSupported, driver.ErrIllegalSelect, &driver.HeldError{Owner: ""}}
 
-	_ = driver.Backend{Name: "", New: kvdb.DatastoreInit(nil), Version: kvdb.DatastoreVersion(nil)}
+	_ = driver.Backend{Name: "", New: kvdb.DatastoreInit(nil), Version: kvdb.DatastoreVersion(nil), Options: []string{}}
 	_ = driver.Cond{Absent: true, Present: true, Unborn: true, Modified: uint64(0), Created: uint64(0), HasValue: true, Value: []byte{}}
 	_ = driver.Profile{
 		MinTTL: time.Duration(0), MaxTTL: time.Duration(0), NoTTL: true, NoEmptyValue: true, MaxKey: int(0), MaxValue: int(0),
