@@ -47,11 +47,11 @@ func (s *store) watchLock(l *held.Lock, key string, from start) {
 		if err == nil {
 			l.Gone()
 		}
-		if !errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
+		if !errors.Is(err, kvdb.ErrWatchRevisionCompacted) && !errors.Is(err, errInterrupted) {
 			return
 		}
-		// The history does not show it: read the key, and watch from there.
-		generation := s.history.now().generation
+		// The watch may not show it: read the key, and watch from there.
+		looked := s.history.now()
 		reply, err := s.rangeOf(ctx, &pb.RangeRequest{Key: []byte(key)})
 		switch {
 		case errors.Is(err, kvdb.ErrNoConnection) && backoff.Wait(ctx) == nil: // Try again.
@@ -61,7 +61,7 @@ func (s *store) watchLock(l *held.Lock, key string, from start) {
 			l.Gone()
 			return
 		default:
-			from = start{after: reply.Header.Revision, generation: generation}
+			from = startAfter(reply.Header.Revision, looked)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -25,11 +26,13 @@ import (
 //
 // A store that went back may have reached the same revision again, under the same
 // ID, because etcd derives the ID from the members' addresses and the cluster's
-// token. So after reopening the watch stream, the instance also reads the last write
-// that it has seen. If it has seen none, neither its own nor an event, and was not
-// connected meanwhile, it cannot detect this.
+// token. So the instance also reads the last write that it has seen, when it opens a watch
+// stream after another one, or after a connection that was made since the history was
+// last verified. If it has seen none, neither its own nor an event nor a key that it has
+// read, and was not connected meanwhile, it cannot detect this.
 type history struct {
-	onWentBack func() // called without mu held
+	onWentBack func()       // called without mu held
+	made       atomic.Int64 // how many connections were made so far
 
 	mu    sync.Mutex // protects known
 	known past
@@ -41,6 +44,8 @@ type past struct {
 	cluster    uint64 // the ID, 0 for unknown
 	revision   int64  // the largest that the store is known to have reached
 	last       seen   // the last write
+	made       int64  // how many connections were made at that time
+	verified   int64  // how many connections were made when the history was last verified
 }
 
 // seen is a write of a value that the instance has seen. The zero value is none.
@@ -59,7 +64,25 @@ func seenWrite(key, value []byte, revision int64) seen {
 func (h *history) now() past {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.known
+	p := h.known
+	p.made = h.made.Load()
+	return p
+}
+
+// isVerified reports whether no connection was made since the history was last verified.
+// A server that was restored meanwhile has a new connection.
+func (h *history) isVerified() bool {
+	p := h.now()
+	return p.verified == p.made
+}
+
+// verify records that the store has the history that was known at before.
+func (h *history) verify(before past) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.known.generation == before.generation {
+		h.known.verified = max(h.known.verified, before.made)
+	}
 }
 
 // learn evaluates the header of a reply, and a write that the reply confirms.
@@ -76,10 +99,15 @@ func (h *history) learn(before past, header *pb.ResponseHeader, current bool, wr
 	}
 	other := h.known.cluster != 0 && h.known.cluster != header.ClusterId
 	if other || current && header.Revision < before.revision {
-		h.known = past{generation: before.generation + 1, cluster: header.ClusterId, revision: header.Revision, last: write}
+		h.known = past{
+			generation: before.generation + 1, cluster: header.ClusterId, revision: header.Revision, last: write, verified: h.made.Load(),
+		}
 		h.mu.Unlock()
 		h.onWentBack()
 		return
+	}
+	if h.known.cluster == 0 {
+		h.known.verified = h.made.Load() // nothing was known before
 	}
 	h.known.cluster = header.ClusterId
 	h.known.revision = max(h.known.revision, header.Revision)
@@ -106,7 +134,7 @@ func (h *history) intercept(ctx context.Context, method string, req, reply any, 
 	before := h.now()
 	err := invoke(ctx, method, req, reply, cc, opts...)
 	if r, ok := reply.(interface{ GetHeader() *pb.ResponseHeader }); ok && err == nil {
-		current, write := learnable(req, reply)
+		current, write := learnable(before, req, reply)
 		h.learn(before, r.GetHeader(), current, write)
 	}
 	if r, ok := req.(*pb.RangeRequest); ok && !r.Serializable && r.Revision <= before.revision &&
@@ -117,11 +145,11 @@ func (h *history) intercept(ctx context.Context, method string, req, reply any, 
 }
 
 // learnable reports whether the reply must not be older than the request, and
-// returns the write that it confirms.
-func learnable(req, reply any) (current bool, write seen) {
+// returns a write later than that of before that it confirms.
+func learnable(before past, req, reply any) (current bool, write seen) {
 	switch r := req.(type) {
 	case *pb.RangeRequest:
-		return !r.Serializable, seen{}
+		return !r.Serializable, foundWrite(before, reply.(*pb.RangeResponse), r.KeysOnly)
 	case *pb.DeleteRangeRequest:
 		return true, seen{}
 	case *pb.PutRequest:
@@ -129,6 +157,11 @@ func learnable(req, reply any) (current bool, write seen) {
 	case *pb.TxnRequest:
 		txn := reply.(*pb.TxnResponse)
 		if !txn.Succeeded {
+			for i, op := range r.Failure {
+				if get := op.GetRequestRange(); get != nil {
+					return false, foundWrite(before, txn.Responses[i].GetResponseRange(), get.KeysOnly)
+				}
+			}
 			return false, seen{}
 		}
 		for _, op := range r.Success {
@@ -138,6 +171,16 @@ func learnable(req, reply any) (current bool, write seen) {
 		}
 	}
 	return false, seen{}
+}
+
+// foundWrite returns the write of a key that was read, if it is later than that of before.
+// It takes no time for a list, which would need more than the reading of one key.
+func foundWrite(before past, reply *pb.RangeResponse, keysOnly bool) seen {
+	if keysOnly || len(reply.GetKvs()) != 1 || reply.Kvs[0].ModRevision <= before.last.revision {
+		return seen{}
+	}
+	kv := reply.Kvs[0]
+	return seenWrite(kv.Key, kv.Value, kv.ModRevision)
 }
 
 // lastWrite returns the last write among events.
@@ -151,7 +194,8 @@ func lastWrite(events []*mvccpb.Event) seen {
 }
 
 // verifyHistory reads the last write that the instance has seen, and calls wentBack
-// when the store does not have it. It returns an error when the store does not
+// when the store does not have it. If it has seen none, it counts keys, which shows a
+// revision that is too small. It returns an error when the store does not
 // reply. When the user may not read the keys, or the revision is compacted, it
 // returns nil although nothing is verified.
 func (s *store) verifyHistory(ctx context.Context, keys keyRange) error {
@@ -159,17 +203,21 @@ func (s *store) verifyHistory(ctx context.Context, keys keyRange) error {
 	r := &pb.RangeRequest{Key: keys.key, RangeEnd: keys.end, CountOnly: true}
 	if last := before.last; last.revision > 0 {
 		r = &pb.RangeRequest{Key: last.key, Revision: last.revision}
+	} else if len(keys.key) == 0 {
+		return errors.New("there is no key that the user is known to be allowed to read")
 	}
 	reply, err := s.rangeOf(ctx, r)
 	switch {
 	case errors.Is(err, kvdb.ErrNoConnection), ctx.Err() != nil:
 		return err
 	case err != nil, r.CountOnly:
+		s.history.verify(before)
 		return nil
 	}
 	for _, kv := range reply.Kvs {
 		if write := seenWrite(kv.Key, kv.Value, kv.ModRevision); bytes.Equal(kv.Key, before.last.key) &&
 			write.revision == before.last.revision && write.value == before.last.value {
+			s.history.verify(before)
 			return nil
 		}
 	}

@@ -141,8 +141,9 @@ func (h *hub) run() {
 }
 
 // serve opens a stream and carries the watches over it until it fails. up reports
-// whether the server answered on it. When there was a stream before, serve resumes
-// the watches only after the store has shown that its history is the same.
+// whether the server answered on it. If there was a stream before, or a connection was made
+// since the history was last verified, serve resumes the watches, or hands on their events,
+// only after the store has shown that its history is the same.
 func (h *hub) serve(again bool) (up bool, err error) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(h.s.life.Context()))
 	stream := newWatchStream(h.s.history.now().generation, cancel)
@@ -156,37 +157,62 @@ func (h *hub) serve(again bool) (up bool, err error) {
 		return false, err
 	}
 	wg.Go(func() { h.send(stream, client) })
+	err = h.carry(ctx, stream, client, again)
+	h.leave()
+	return stream.up, err
+}
 
-	var keys keyRange
+// carry handles the messages of a stream until it fails. The server is connected when it
+// sends the first one, so its answers are not older than the stream.
+func (h *hub) carry(ctx context.Context, stream *watchStream, client pb.Watch_WatchClient, again bool) error {
 	verify := false
-	if again {
+	if again || !h.s.history.isVerified() {
 		h.mu.Lock()
-		keys, verify = h.ping(stream)
+		verify = h.ping(stream)
 		h.mu.Unlock()
 	}
 	if !verify {
-		err = h.resume(stream)
-	}
-	for err == nil {
-		var message *pb.WatchResponse
-		if message, err = client.Recv(); err == nil {
-			err = h.receive(stream, message)
+		if err := h.resume(stream); err != nil {
+			return err
 		}
-		if err == nil && verify { // The server is connected, so its answer is not older than the stream.
+	}
+	for {
+		message, err := client.Recv()
+		if err != nil {
+			return err
+		}
+		if !verify && !stream.up && !h.s.history.isVerified() {
+			if err := h.s.verifyHistory(ctx, h.someKeys()); err != nil {
+				return err
+			}
+		}
+		if err := h.receive(stream, message); err != nil {
+			return err
+		}
+		if verify {
 			verify = false
-			if err = h.s.verifyHistory(ctx, keys); err == nil {
-				err = h.resume(stream)
+			if err := h.s.verifyHistory(ctx, h.someKeys()); err != nil {
+				return err
+			}
+			if err := h.resume(stream); err != nil {
+				return err
 			}
 		}
 	}
+}
+
+// leave takes the watches off the stream, which has failed.
+func (h *hub) leave() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.stream = nil
-	clear(h.byID)
 	for w := range h.watches {
+		if w.once && (w.live || w.creation != nil) {
+			h.fail(w, errInterrupted)
+		}
 		w.detach()
 	}
-	return stream.up, err
+	h.stream = nil
+	clear(h.byID)
 }
 
 // refuse ends the watches that were never created if the error of opening a stream

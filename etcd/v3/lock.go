@@ -26,7 +26,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	lockKey := s.lockKey(key)
 	backoff := newBackoff()
 	for {
-		generation := s.history.now().generation
+		looked := s.history.now()
 		l, holder, err := s.tryLock(ctx, lockKey, owner)
 		switch {
 		case l != nil:
@@ -40,7 +40,9 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 		}
 		if waiting.Err() == nil {
 			// Try again, whatever has ended the wait.
-			_ = s.awaitChange(waiting, lockKey, start{after: holder.revision, generation: generation})
+			if s.awaitChange(waiting, lockKey, startAfter(holder.revision, looked)) != nil {
+				_ = backoff.Wait(waiting)
+			}
 		}
 		if ctx.Err() != nil {
 			return nil, driver.WithCause(ctx, nil)
@@ -72,7 +74,7 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*held.Lock,
 	defer s.attempts.leave(lockKey)
 	key := []byte(lockKey)
 	for {
-		generation := s.history.now().generation
+		looked := s.history.now()
 		se, err := s.session(ctx)
 		if err != nil {
 			return nil, nil, err
@@ -101,7 +103,7 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*held.Lock,
 		case err != nil:
 			return nil, nil, err
 		case reply.Succeeded:
-			return s.newLock(se, lockKey, start{after: reply.Header.Revision, generation: generation}), nil, nil
+			return s.newLock(se, lockKey, startAfter(reply.Header.Revision, looked)), nil, nil
 		}
 		kv := found(reply, 0)
 		by, ok := lockOwner(kv.Value)
@@ -111,7 +113,7 @@ func (s *store) tryLock(ctx context.Context, lockKey, owner string) (*held.Lock,
 		case kv.Lease != se.id || isKeyOf(kv, known):
 			return nil, &holder{by, reply.Header.Revision}, nil
 		case by == owner:
-			return s.newLock(se, lockKey, start{after: kv.ModRevision, generation: generation}), nil, nil
+			return s.newLock(se, lockKey, startAfter(kv.ModRevision, looked)), nil, nil
 		}
 		// The lock of an earlier attempt of this instance, for another owner, that was given up.
 		if _, err := s.deleteLock(ctx, kv); err != nil {
@@ -166,8 +168,15 @@ func (s *store) tryReleaseStray(ctx context.Context, se *session, lockKey string
 	return err
 }
 
+// startAfter returns the start of a wait for changes of a key that was looked at. looked is
+// what was known before the look. The look is repeated if the server may have been restored
+// since, because the change may then be one that the watch does not show.
+func startAfter(revision int64, looked past) start {
+	return start{after: revision, generation: looked.generation, once: true, made: looked.made}
+}
+
 // awaitChange returns nil when a client has changed the key, or an error when that can
-// no longer be observed.
+// no longer be observed: errInterrupted if the key has to be looked at again.
 func (s *store) awaitChange(ctx context.Context, key string, from start) error {
 	w := s.newWatch(ctx, keyRange{key: []byte(key)}, from)
 	if w == nil {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
@@ -74,7 +76,7 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 	s.hub = newHub(s)
 	s.history.onWentBack = s.hub.wentBack
 	more = append([]dialOption{grpc.WithChainUnaryInterceptor(intercept, s.history.intercept, restoreCode)}, more...)
-	if s.client, err = connect(clientConfig(urls, read.TLS, more), user, password); err != nil {
+	if s.client, err = connect(clientConfig(urls, read.TLS, &s.history.made, more), user, password); err != nil {
 		return nil, fmt.Errorf("connect to etcd at %s: %w", strings.Join(urls, ", "), err)
 	}
 	conn := s.client.ActiveConnection()
@@ -82,10 +84,13 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 	return s, nil
 }
 
-func clientConfig(urls []string, secured *settings.TLS, more []dialOption) clientv3.Config {
+// clientConfig returns the configuration of a client that counts its connections in made.
+func clientConfig(urls []string, secured *settings.TLS, made *atomic.Int64, more []dialOption) clientv3.Config {
+	transports := insecure.NewCredentials()
 	if secured != nil {
-		more = append([]dialOption{grpc.WithTransportCredentials(transport{tls: secured})}, more...)
+		transports = transport{tls: secured}
 	}
+	more = append([]dialOption{grpc.WithTransportCredentials(counted{transports, made})}, more...)
 	return clientv3.Config{
 		Endpoints: urls, Logger: zap.NewNop(), MaxUnaryRetries: tries,
 		DialKeepAliveTime: pingSilence, DialKeepAliveTimeout: pingTimeout,

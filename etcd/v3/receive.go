@@ -87,6 +87,12 @@ func (h *hub) created(stream *watchStream, m *pb.WatchResponse) error {
 		stream.cancelWatch(m.WatchId)
 		return nil
 	}
+	if w.once && w.made != h.s.history.made.Load() {
+		w.creation = nil
+		stream.cancelWatch(m.WatchId)
+		h.fail(w, errInterrupted)
+		return nil
+	}
 	w.creation, w.id, w.live, w.known = nil, m.WatchId, true, true
 	h.byID[w.id] = w
 	if w.next == 0 {

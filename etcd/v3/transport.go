@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 
 	"google.golang.org/grpc/credentials"
 
@@ -42,4 +43,22 @@ func (t transport) Clone() credentials.TransportCredentials { return t }
 // OverrideServerName implements credentials.TransportCredentials.
 func (t transport) OverrideServerName(string) error {
 	return errors.New("etcd v3: the option CAAuthAddress sets the server's name")
+}
+
+// counted are credentials that count the connections which are made. gRPC sends no request
+// over a connection before.
+type counted struct {
+	credentials.TransportCredentials
+	made *atomic.Int64
+}
+
+// ClientHandshake implements credentials.TransportCredentials.
+func (c counted) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	c.made.Add(1)
+	return c.TransportCredentials.ClientHandshake(ctx, authority, conn)
+}
+
+// Clone implements credentials.TransportCredentials.
+func (c counted) Clone() credentials.TransportCredentials {
+	return counted{c.TransportCredentials.Clone(), c.made}
 }

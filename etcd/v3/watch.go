@@ -21,6 +21,8 @@ type watch struct {
 	ctx        context.Context // the end of the watch
 	keys       keyRange
 	generation int // of the store's history
+	once       bool
+	made       int64 // with once: the number of connections that had been made before it
 	// wake has an element when something changed that take or await waits for.
 	wake chan struct{}
 
@@ -89,17 +91,25 @@ func (w *watch) push(m *pb.WatchResponse) {
 
 // start is where a watch begins: after a revision, in a generation of the store's
 // history. With fromNow it also skips the events before the watch is registered.
+//
+// A watch with once ends with errInterrupted instead of moving to another stream, or if it
+// is registered after another connection was made than the first made ones.
 type start struct {
 	after      int64
 	generation int
 	fromNow    bool
+	once       bool
+	made       int64
 }
+
+// errInterrupted is the end of a watch that does not move to another stream.
+var errInterrupted = errors.New("the watch was interrupted")
 
 // newWatch returns a watch, which may not be registered yet, or nil after Close.
 func (s *store) newWatch(ctx context.Context, keys keyRange, from start) *watch {
 	w := &watch{
 		h: s.hub, ctx: ctx, keys: keys, wake: make(chan struct{}, 1),
-		generation: from.generation, after: from.after, next: from.after + 1,
+		generation: from.generation, once: from.once, made: from.made, after: from.after, next: from.after + 1,
 	}
 	if from.fromNow {
 		w.next = 0

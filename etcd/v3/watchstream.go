@@ -156,23 +156,32 @@ func (h *hub) askProgress() {
 	for w := range h.watches {
 		w.asked, w.busy = w.live && !w.busy, false
 	}
-	if _, sent := h.ping(h.stream); sent && h.stream.ids == idsByClient {
+	if h.ping(h.stream) && h.stream.ids == idsByClient {
 		h.stream.enqueue(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}})
 	}
 }
 
 // ping asks the server to create a watch, which it always answers; the answer
 // cancels the watch. It watches the keys of some other watch, because the user may
-// read them, and returns them. Without a watch it sends nothing and returns false.
-// The caller holds mu.
-func (h *hub) ping(stream *watchStream) (keys keyRange, sent bool) {
+// read them. Without a watch it sends nothing and returns false. The caller holds mu.
+func (h *hub) ping(stream *watchStream) (sent bool) {
 	for w := range h.watches {
 		stream.pinged = time.Now()
 		h.lastID++
 		stream.create(&creation{
 			request: &pb.WatchCreateRequest{Key: w.keys.key, RangeEnd: w.keys.end, WatchId: h.lastID}, ping: true,
 		})
-		return w.keys, true
+		return true
 	}
-	return keyRange{}, false
+	return false
+}
+
+// someKeys returns the keys of some watch, which the user may read, or none.
+func (h *hub) someKeys() keyRange {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for w := range h.watches {
+		return w.keys
+	}
+	return keyRange{}
 }
