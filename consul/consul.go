@@ -102,5 +102,5 @@ func New(domain string, machines []string, options map[string]string, fatalError
 	if err := s.conn.Connect(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to Consul at %q: %w", c.Given, err), s.Close(ctx))
 	}
-	return engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
+	return engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb, Hooks: &s.hooks})
 }

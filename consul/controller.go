@@ -87,16 +87,17 @@ func (s *store) identify(ctx context.Context) map[string][]string {
 	defer cancel()
 	var mu sync.Mutex // protects urls
 	urls := map[string][]string{}
-	s.conn.EachEndpoint(func(address string, c *api.Client) {
+	s.conn.EachEndpoint(ctx, func(ctx context.Context, address string, c *api.Client) error {
 		var self map[string]map[string]any
 		if _, err := c.Raw().Query("/v1/agent/self", &self, (&api.QueryOptions{}).WithContext(ctx)); err != nil {
-			return
+			return err
 		}
 		if id, _ := self["Config"]["NodeID"].(string); id != "" {
 			mu.Lock()
 			defer mu.Unlock()
 			urls[id] = append(urls[id], address)
 		}
+		return nil
 	})
 	for _, of := range urls {
 		slices.Sort(of)

@@ -13,6 +13,7 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/held"
 )
 
@@ -153,7 +154,7 @@ func (s *session) renew() (time.Time, error) {
 	backoff := conn.NewBackoff()
 	for {
 		sent := time.Now()
-		attempt, cancel := driver.WithTimeLimit(s.ctx, renewInterval)
+		attempt, cancel := driver.WithTimeLimit(call.Unobserved(s.ctx), renewInterval)
 		err := s.keeper.store.renewSession(attempt, s.id)
 		cancel()
 		if err == nil || err == errSessionLost || backoff.Wait(s.ctx) != nil {

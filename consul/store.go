@@ -17,6 +17,7 @@ type store struct {
 	driver.MembersNotSupported // servers join and leave by themselves, as their configuration says
 
 	conn  *conn.Conn
+	hooks driver.Hooks
 	stale bool // reads need not see the latest writes
 	// locks keeps the session of the locks, writer one that holds a key only within a
 	// transaction.
@@ -37,6 +38,7 @@ var (
 
 func newStore(c conn.Config) (*store, error) {
 	s := &store{stale: c.Stale, life: life.New()}
+	c.Hooks, c.Backend = &s.hooks, Name
 	var err error
 	if s.conn, err = conn.New(c, s.probe); err != nil {
 		return nil, err

@@ -68,9 +68,10 @@ func (s *store) repeat(ctx context.Context, r conn.Request) error {
 func (s *store) write(ctx context.Context, r conn.Request) error { return s.send(ctx, call.Once, r) }
 
 func (s *store) send(ctx context.Context, k call.Kind, r conn.Request) error {
-	return s.calls.Do(ctx, k, func(ctx context.Context, _ func()) (call.Fate, error) {
+	return s.calls.Do(ctx, k, func(ctx context.Context, _ func()) (fmt.Stringer, call.Fate, error) {
+		server := s.main.Server()
 		err := s.main.Run(ctx, r)
-		return fateOf(err), err
+		return server, fateOf(err), err
 	})
 }
 

@@ -25,7 +25,7 @@ func (s *store) ListMembers(ctx context.Context) (map[uint64]*kvdb.MemberInfo, e
 	}
 	all := make([]*kvdb.MemberInfo, len(members))
 	err = parallel(ctx, len(members), func(i int) error {
-		all[i] = members[i].info(ctx)
+		all[i] = s.memberInfo(ctx, members[i])
 		return nil
 	})
 	if err != nil {

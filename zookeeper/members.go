@@ -8,8 +8,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-zookeeper/zk"
+
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/settings"
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
 )
@@ -99,12 +102,17 @@ func numberOf(name string) (uint64, bool) {
 // followerURLs returns the addresses where followers connect to the member.
 func (m member) followerURLs() []string { return []string{net.JoinHostPort(m.host, m.port)} }
 
-// info asks the member for its mode, and returns what is known of it.
-func (m member) info(ctx context.Context) *kvdb.MemberInfo {
+// memberInfo asks the member for its mode, and returns what is known of it.
+func (s *store) memberInfo(ctx context.Context, m member) *kvdb.MemberInfo {
 	info := &kvdb.MemberInfo{
 		PeerUrls: m.followerURLs(), ID: strconv.FormatUint(m.id, 10), Name: m.name(), IsLearner: m.observer,
 	}
-	mode := m.mode(ctx)
+	var mode string
+	// A member that does not answer does not serve.
+	_, _ = s.calls.Try(ctx, call.Repeatable, func(ctx context.Context, _ func()) (_ fmt.Stringer, fate call.Fate, err error) {
+		mode, err = m.mode(ctx)
+		return call.Address(m.client), fateOf(err), err
+	})
 	info.Leader = mode == conn.Leader
 	if mode != "" {
 		info.HasStarted, info.IsHealthy, info.ClientUrls = true, true, []string{m.client}
@@ -112,19 +120,15 @@ func (m member) info(ctx context.Context) *kvdb.MemberInfo {
 	return info
 }
 
-// mode returns the mode of the member, "" if it does not serve.
-func (m member) mode(ctx context.Context) string {
+// mode asks the member for its mode.
+func (m member) mode(ctx context.Context) (string, error) {
 	ctx, cancel := driver.WithTimeLimit(ctx, modeTimeout)
 	defer cancel()
 	socket, err := new(net.Dialer).DialContext(ctx, "tcp", m.client)
 	if err != nil {
-		return ""
+		return "", fmt.Errorf("%w: %w", zk.ErrNoServer, err)
 	}
-	mode, err := conn.Mode(ctx, socket)
-	if err != nil {
-		return ""
-	}
-	return mode
+	return conn.Mode(ctx, socket)
 }
 
 // clientPort returns the port on which a new member at ip serves clients: that of the first

@@ -39,7 +39,10 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 		return nil, err
 	}
 	s := &store{life: life.New(), acl: o.acl, stale: o.Stale, endpoints: o.Given, secure: o.TLS != nil, maxRequest: o.maxRequest}
-	s.calls = call.Policy{Retries: cmp.Or(o.Retries, math.MaxInt), Backoff: retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond}, Ready: s.reach}
+	s.calls = call.Policy{
+		Retries: cmp.Or(o.Retries, math.MaxInt), Backoff: retry.Backoff{Min: 5 * time.Millisecond, Max: 500 * time.Millisecond},
+		Ready: s.reach, Hooks: &s.hooks, Backend: Name,
+	}
 	s.leases.start(s)
 	s.servers.Set(o.Endpoints)
 	s.hub = newHub(s, o)

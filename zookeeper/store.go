@@ -32,6 +32,7 @@ type store struct {
 	acl         []zk.ACL
 	stale       bool // reads need not see the latest writes
 	calls       call.Policy
+	hooks       driver.Hooks
 	secure      bool                    // connections use TLS
 	maxRequest  int                     // size in bytes of the largest request that the servers take
 	generations cache[int, int32]       // their versions, by number

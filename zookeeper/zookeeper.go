@@ -65,5 +65,5 @@ func New(domain string, machines []string, options map[string]string, fatalError
 	if err != nil {
 		return nil, err
 	}
-	return engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
+	return engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb, Hooks: &s.hooks})
 }

@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb/etcd/common"
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/held"
 )
 
@@ -53,7 +54,7 @@ func (l *lease) keepAlive() {
 		case <-l.Context().Done():
 			return
 		}
-		sent, err := l.store.refresh(l.Context(), l.path, l.value)
+		sent, err := l.store.refresh(call.Unobserved(l.Context()), l.path, l.value)
 		switch {
 		case err == nil:
 			l.Renewed(sent)

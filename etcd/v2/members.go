@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"go.etcd.io/etcd/client/v2"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/etcd/internal/members"
+	"github.com/portworx/kvdb/internal/call"
 )
 
 // memberAPI implements members.API.
@@ -89,8 +91,17 @@ func (s *store) ListMembers(ctx context.Context) (map[uint64]*kvdb.MemberInfo, e
 // leader, is not healthy.
 func (s *store) addStatus(ctx context.Context, m members.Member, info *kvdb.MemberInfo) {
 	for _, endpoint := range m.ClientURLs {
-		leader, _, err := attempt(ctx, &member{url: endpoint, pool: s.pool}, func() {}, func(ctx context.Context, c *memberClient) (*client.Member, error) {
-			return c.members.Leader(ctx)
+		address, err := url.Parse(endpoint)
+		if err != nil {
+			continue
+		}
+		var leader *client.Member
+		asked := &member{url: endpoint, address: address.Host, pool: s.pool}
+		_, err = s.pool.Try(ctx, asked, func(ctx context.Context, m *member, begun func()) (fate call.Fate, err error) {
+			leader, fate, err = attempt(ctx, m, begun, func(ctx context.Context, c *memberClient) (*client.Member, error) {
+				return c.members.Leader(ctx)
+			})
+			return fate, err
 		})
 		if err == nil {
 			info.IsHealthy, info.Leader, info.ClientUrls = true, leader.ID == m.HexID(), m.ClientURLs

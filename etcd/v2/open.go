@@ -60,8 +60,11 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 		IdleConnTimeout:     time.Minute,
 	}
 	read.TLS.Secure(transport)
+	hooks := &driver.Hooks{}
 	p := &pool{
-		Pool: call.NewPool[*member](call.Policy{Limit: driver.CallTimeout, Retries: read.Retries, Backoff: newBackoff()}),
+		Pool: call.NewPool[*member](call.Policy{
+			Limit: driver.CallTimeout, Retries: read.Retries, Backoff: newBackoff(), Hooks: hooks, Backend: Name,
+		}),
 		base: transport, transport: transport, user: user, password: password, secure: read.TLS != nil,
 	}
 	if wrap != nil {
@@ -70,7 +73,7 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 	if err := p.replace(read.Endpoints, read.Given); err != nil {
 		return nil, err
 	}
-	s := newStore(p, read.Stale)
+	s := newStore(p, read.Stale, hooks)
 	ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
 	defer cancel()
 	err = p.first(ctx)

@@ -38,14 +38,18 @@ type pool struct {
 
 // member is an endpoint of etcd.
 type member struct {
-	url  string
-	pool *pool
+	url     string
+	address string // host:port
+	pool    *pool
 
 	mu           sync.Mutex      // protects what is below
 	idle         []*memberClient // that no request uses
 	longPolls    map[*longPoll]struct{}
 	endHeartbeat context.CancelFunc // of the heartbeats, which are sent while there are long polls
 }
+
+// String implements call.Endpoint.
+func (m *member) String() string { return m.address }
 
 // set replaces the endpoints.
 func (p *pool) set(endpoints []string) error {
@@ -60,7 +64,7 @@ func (p *pool) set(endpoints []string) error {
 func (p *pool) replace(endpoints []settings.Endpoint, given []string) error {
 	members := make([]*member, len(endpoints))
 	for i, e := range endpoints {
-		members[i] = &member{url: e.URL(), pool: p, longPolls: map[*longPoll]struct{}{}}
+		members[i] = &member{url: e.URL(), address: e.Address(), pool: p, longPolls: map[*longPoll]struct{}{}}
 		if _, err := members[i].take(); err != nil {
 			return err
 		}

@@ -30,6 +30,7 @@ type store struct {
 
 	pool  *pool
 	stale bool // whether reads may miss the latest writes
+	hooks *driver.Hooks
 
 	life      *life.Group
 	locks     *held.Locks
@@ -43,8 +44,8 @@ var (
 	_ driver.MemberAdmin = (*store)(nil)
 )
 
-func newStore(p *pool, stale bool) *store {
-	s := &store{pool: p, stale: stale, life: life.New()}
+func newStore(p *pool, stale bool, hooks *driver.Hooks) *store {
+	s := &store{pool: p, stale: stale, hooks: hooks, life: life.New()}
 	s.locks = held.NewLocks(s.life, lockTTL, lostMargin)
 	s.lockWatch = newLockWatch(s)
 	s.Admin = members.NewAdmin(memberAPI{s}, settings.Etcd2, p.secure)

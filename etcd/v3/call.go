@@ -3,6 +3,7 @@ package etcdv3
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -84,6 +85,7 @@ func intercept(ctx context.Context, method string, req, reply any, cc *grpc.Clie
 // policy returns how requests are sent. gRPC sends each to the next member.
 func (s *store) policy(retries int) call.Policy {
 	return call.Policy{
+		Hooks: &s.hooks, Backend: Name,
 		Limit: driver.CallTimeout, AttemptTimeout: call.AttemptTimeout, Whole: true, Retries: retries, Backoff: newBackoff(),
 		// When a member answers that it has no leader, the next one may have one.
 		AtOnce: func(attempts int, err error) bool {
@@ -104,16 +106,27 @@ func read[T any](ctx context.Context, s *store, request func(context.Context) (T
 
 // send makes a request of any member, or of one with a leader.
 func send[T any](ctx context.Context, s *store, k call.Kind, needsLeader bool, request func(context.Context) (T, error)) (reply T, err error) {
-	err = s.calls.Do(ctx, k, func(ctx context.Context, _ func()) (call.Fate, error) {
+	err = s.calls.Do(ctx, k, attempting(needsLeader, &reply, request))
+	return reply, err
+}
+
+// try makes a request once, of any member.
+func try[T any](ctx context.Context, s *store, k call.Kind, request func(context.Context) (T, error)) (reply T, err error) {
+	_, err = s.calls.Try(ctx, k, attempting(false, &reply, request))
+	return reply, err
+}
+
+// attempting returns an attempt at a request, which sets reply.
+func attempting[T any](needsLeader bool, reply *T, request func(context.Context) (T, error)) call.Attempt {
+	return func(ctx context.Context, _ func()) (member fmt.Stringer, fate call.Fate, err error) {
 		a := &attempt{Context: ctx, needsLeader: needsLeader}
-		if reply, err = request(a); err == nil {
-			return call.Refused, nil
+		if *reply, err = request(a); err == nil {
+			return a.peer.Addr, call.Refused, nil
 		}
-		fate := fateOf(err, a.sent())
+		fate = fateOf(err, a.sent())
 		if fate == call.Refused {
 			err = refusal(err)
 		}
-		return fate, err
-	})
-	return reply, err
+		return a.peer.Addr, fate, err
+	}
 }

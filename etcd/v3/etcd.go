@@ -58,5 +58,5 @@ func newInstance(domain string, endpoints []string, options map[string]string, f
 	if err != nil {
 		return nil, err
 	}
-	return engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
+	return engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb, Hooks: &s.hooks})
 }

@@ -109,7 +109,10 @@ func (s *store) localMembers(ctx context.Context) []members.Member {
 	for range n {
 		go func() {
 			var all []members.Member
-			if reply, err := s.client.MemberList(ctx, clientv3.WithSerializable()); err == nil {
+			reply, err := try(ctx, s, call.Once, func(ctx context.Context) (*clientv3.MemberListResponse, error) {
+				return s.client.MemberList(ctx, clientv3.WithSerializable())
+			})
+			if err == nil {
 				all = membersOf(reply.Members)
 			}
 			answers <- all
@@ -131,10 +134,10 @@ func (s *store) addStatus(ctx context.Context, m members.Member, info *kvdb.Memb
 	answers := make(chan *clientv3.StatusResponse, len(m.ClientURLs))
 	for _, endpoint := range m.ClientURLs {
 		go func() {
-			status, err := s.client.Status(ctx, endpoint)
-			if err != nil {
-				status = nil
-			}
+			// After an error status is nil.
+			status, _ := try(ctx, s, call.Once, func(ctx context.Context) (*clientv3.StatusResponse, error) {
+				return s.client.Status(ctx, endpoint)
+			})
 			answers <- status
 		}()
 	}
@@ -184,7 +187,10 @@ func (s *store) Defragment(ctx context.Context, endpoint string, timeout int) er
 	}
 	limited, cancel := driver.WithTimeLimit(ctx, limit)
 	defer cancel()
-	if _, err := s.client.Defragment(limited, parsed[0].URL()); err != nil {
+	_, err = try(limited, s, call.Once, func(ctx context.Context) (*clientv3.DefragmentResponse, error) {
+		return s.client.Defragment(ctx, parsed[0].URL())
+	})
+	if err != nil {
 		driver.AwaitEnd(limited)
 		if ctx.Err() != nil {
 			return driver.WithCause(ctx, nil)
@@ -192,7 +198,6 @@ func (s *store) Defragment(ctx context.Context, endpoint string, timeout int) er
 		if limited.Err() != nil {
 			return fmt.Errorf("%w: defragment %s within %v: %w", kvdb.ErrNoConnection, endpoint, limit, err)
 		}
-		return refusal(err)
 	}
-	return nil
+	return err
 }

@@ -40,6 +40,7 @@ type store struct {
 	secure bool   // whether endpoints are https
 	stale  bool   // whether reads may be stale
 	calls  call.Policy
+	hooks  driver.Hooks
 
 	history     history
 	hub         *hub

@@ -64,11 +64,15 @@ type Policy struct {
 	// Ready, which may be nil, is called before each attempt. before is the error of an
 	// earlier attempt, or nil. If Ready returns an error, the call ends with it.
 	Ready func(ctx context.Context, before error) error
+	// Hooks, which may be nil, observe each attempt, as one of the store Backend.
+	Hooks   *driver.Hooks
+	Backend string
 }
 
-// Attempt sends a request, and returns its Fate if there is an error. It calls begun when
-// the answer begins, if it can detect that.
-type Attempt func(ctx context.Context, begun func()) (Fate, error)
+// Attempt sends a request. It returns the server that it has sent it to, nil if it has
+// chosen none, and the Fate of the request if there is an error. String of the server is
+// host:port. It calls begun when the answer begins, if it can detect that.
+type Attempt func(ctx context.Context, begun func()) (server fmt.Stringer, fate Fate, err error)
 
 // Do calls send until the request is answered or may not be sent again. The error is made
 // from that of the last attempt that did not run out of time; see Fate.
@@ -83,7 +87,7 @@ func (p *Policy) Do(ctx context.Context, k Kind, send Attempt) error {
 				return err
 			}
 		}
-		fate, err := p.attempt(ctx, k, send)
+		fate, err := p.attempt(ctx, attempts, k, send)
 		if err == nil || fate == Refused {
 			return err
 		}
@@ -110,8 +114,60 @@ func (p *Policy) bounded(ctx context.Context) (context.Context, context.CancelFu
 	return driver.WithTimeLimit(ctx, p.Limit)
 }
 
-// attempt calls send once, with a time limit for the attempt if there is one.
-func (p *Policy) attempt(ctx context.Context, k Kind, send Attempt) (Fate, error) {
+// Address is a server, as host:port.
+type Address string
+
+// String implements fmt.Stringer.
+func (a Address) String() string { return string(a) }
+
+// Try calls send once.
+func (p *Policy) Try(ctx context.Context, k Kind, send Attempt) (Fate, error) {
+	return p.attempt(ctx, 1, k, send)
+}
+
+// attempt calls send once, and tells the hooks about it. number counts the attempts of a
+// call.
+func (p *Policy) attempt(ctx context.Context, number int, k Kind, send Attempt) (Fate, error) {
+	hooks := p.Hooks.Kinds().Request
+	if len(hooks) == 0 || ctx.Value(unobservedKey{}) != nil {
+		_, fate, err := p.limited(ctx, k, send)
+		return fate, err
+	}
+	began := time.Now()
+	server, fate, err := p.limited(ctx, k, send)
+	r := kvdb.Request{Backend: p.Backend, Attempt: number, Fate: fate.observed(err), Took: time.Since(began), Err: err}
+	if server != nil {
+		r.Endpoint = server.String()
+	}
+	for _, h := range hooks {
+		h.OnRequest(ctx, r)
+	}
+	return fate, err
+}
+
+// observed returns the fate of an attempt as hooks get it.
+func (f Fate) observed(err error) kvdb.Fate {
+	switch {
+	case err == nil:
+		return kvdb.FateAnswered
+	case f == Refused:
+		return kvdb.FateRefused
+	case f == NotRun:
+		return kvdb.FateNotRun
+	}
+	return kvdb.FatePerhaps
+}
+
+type unobservedKey struct{}
+
+// Unobserved returns a context for requests that hooks do not observe, see
+// kvdb.HookRequest.
+func Unobserved(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unobservedKey{}, true)
+}
+
+// limited calls send, with a time limit for the attempt if there is one.
+func (p *Policy) limited(ctx context.Context, k Kind, send Attempt) (fmt.Stringer, Fate, error) {
 	switch {
 	case k == Once || p.AttemptTimeout == 0:
 		return send(ctx, func() {})

@@ -3,6 +3,7 @@ package call_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,20 +19,23 @@ import (
 // sending returns an Attempt that fails with errs in turn and then succeeds. It counts the
 // requests in n.
 func sending(n *int, errs ...error) call.Attempt {
-	return func(context.Context, func()) (call.Fate, error) {
+	return func(context.Context, func()) (fmt.Stringer, call.Fate, error) {
 		*n++
 		if *n > len(errs) {
-			return call.Refused, nil
+			return call.Address("a:1"), call.Refused, nil
 		}
 		err := errs[*n-1]
-		return fateOf(err), err
+		if err == errDown {
+			return nil, call.NotRun, err
+		}
+		return call.Address("a:1"), fateOf(err), err
 	}
 }
 
 // silent is an Attempt that gets no answer.
-func silent(ctx context.Context, _ func()) (call.Fate, error) {
+func silent(ctx context.Context, _ func()) (fmt.Stringer, call.Fate, error) {
 	<-ctx.Done()
-	return call.Perhaps, ctx.Err()
+	return nil, call.Perhaps, ctx.Err()
 }
 
 // Do sends a request again, or returns an error, according to its Fate and Kind.
@@ -133,10 +137,10 @@ func TestAnswerThatHasBegun(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			p := call.Policy{AttemptTimeout: call.AttemptTimeout, Whole: whole}
-			err := p.Do(t.Context(), call.Repeatable, func(ctx context.Context, begun func()) (call.Fate, error) {
+			err := p.Do(t.Context(), call.Repeatable, func(ctx context.Context, begun func()) (fmt.Stringer, call.Fate, error) {
 				begun()
 				time.Sleep(2 * call.AttemptTimeout) // in the bubble
-				return call.Perhaps, ctx.Err()
+				return nil, call.Perhaps, ctx.Err()
 			})
 			if !whole {
 				require.NoError(t, err)
@@ -181,10 +185,10 @@ func TestNothingIsSentAfterTheEnd(t *testing.T) {
 		ctx, cancel := context.WithDeadline(t.Context(), deadline.Add(time.Millisecond))
 		defer cancel()
 		n := 0
-		err := p.Do(lateContext{ctx, deadline}, call.Repeatable, func(context.Context, func()) (call.Fate, error) {
+		err := p.Do(lateContext{ctx, deadline}, call.Repeatable, func(context.Context, func()) (fmt.Stringer, call.Fate, error) {
 			n++
 			time.Sleep(time.Until(deadline)) // in the bubble
-			return call.NotRun, errDown
+			return nil, call.NotRun, errDown
 		})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NotErrorIs(t, err, kvdb.ErrNoConnection)

@@ -3,6 +3,7 @@ package call
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,9 +12,16 @@ import (
 	"github.com/portworx/kvdb/driver"
 )
 
+// Endpoint is an endpoint of a store.
+type Endpoint interface {
+	comparable
+	// String returns host:port.
+	String() string
+}
+
 // Pool has the endpoints of a store, and prefers one that answers. It is safe for
 // concurrent use.
-type Pool[E comparable] struct {
+type Pool[E Endpoint] struct {
 	policy   Policy
 	created  time.Time
 	answered atomic.Int64 // when a request was last answered, as a time.Duration after created
@@ -24,9 +32,9 @@ type Pool[E comparable] struct {
 	given     []string
 }
 
-// NewPool returns a pool without endpoints. It uses Limit, Retries and Backoff of the
-// policy. Backoff is the wait between two rounds of all endpoints.
-func NewPool[E comparable](policy Policy) *Pool[E] {
+// NewPool returns a pool without endpoints. It uses Limit, Retries, Backoff
+// and the hooks of the policy. Backoff is the wait between two rounds of all endpoints.
+func NewPool[E Endpoint](policy Policy) *Pool[E] {
 	p := &Pool[E]{policy: policy, created: time.Now()}
 	p.policy.AttemptTimeout = AttemptTimeout
 	p.policy.AtOnce = func(attempts int, _ error) bool { return attempts%len(p.All()) != 0 }
@@ -87,19 +95,31 @@ type Request[E any] func(ctx context.Context, e E, begun func()) (Fate, error)
 
 // Call sends a request to the current endpoint, and if that fails to the others in turn.
 func (p *Pool[E]) Call(ctx context.Context, k Kind, send Request[E]) error {
-	return p.policy.Do(ctx, k, func(ctx context.Context, begun func()) (Fate, error) {
+	return p.policy.Do(ctx, k, func(ctx context.Context, begun func()) (fmt.Stringer, Fate, error) {
 		e := p.Current()
 		began := time.Now()
 		fate, err := send(ctx, e, begun)
 		if err == nil || fate == Refused {
 			p.Note()
-			return fate, err
+			return e, fate, err
 		}
 		driver.AwaitEnd(ctx)
 		if !driver.GivenUp(ctx) || p.isSilent(time.Since(began)) {
 			p.Avoid(e)
 		}
-		return fate, err
+		return e, fate, err
+	})
+}
+
+// Try sends a Repeatable request to e, once.
+func (p *Pool[E]) Try(ctx context.Context, e E, send Request[E]) (Fate, error) {
+	return p.try(ctx, 1, e, send)
+}
+
+func (p *Pool[E]) try(ctx context.Context, number int, e E, send Request[E]) (Fate, error) {
+	return p.policy.attempt(ctx, number, Repeatable, func(ctx context.Context, begun func()) (fmt.Stringer, Fate, error) {
+		fate, err := send(ctx, e, begun)
+		return e, fate, err
 	})
 }
 
@@ -124,8 +144,8 @@ const headStart = 250 * time.Millisecond
 func (p *Pool[E]) First(ctx context.Context, ask Request[E]) error {
 	backoff := p.policy.Backoff
 	var before error // of the last race that ctx did not cut short
-	for {
-		refused, err := p.race(ctx, ask)
+	for rounds := 0; ; rounds++ {
+		refused, err := p.race(ctx, rounds, ask)
 		if err == nil || refused {
 			return err
 		}
@@ -138,8 +158,9 @@ func (p *Pool[E]) First(ctx context.Context, ask Request[E]) error {
 	}
 }
 
-// race asks each endpoint once, and reports whether all have refused.
-func (p *Pool[E]) race(ctx context.Context, ask Request[E]) (refused bool, err error) {
+// race asks each endpoint once, after that many earlier rounds, and reports whether all have
+// refused.
+func (p *Pool[E]) race(ctx context.Context, rounds int, ask Request[E]) (refused bool, err error) {
 	endpoints := p.All()
 	type answer struct {
 		endpoint E
@@ -163,10 +184,9 @@ func (p *Pool[E]) race(ctx context.Context, ask Request[E]) (refused bool, err e
 			}
 			e := endpoints[begun]
 			begun++
+			number := rounds*len(endpoints) + begun
 			asking.Go(func() {
-				fate, err := p.policy.attempt(ctx, Repeatable, func(ctx context.Context, begun func()) (Fate, error) {
-					return ask(ctx, e, begun)
-				})
+				fate, err := p.try(ctx, number, e, ask)
 				answers <- answer{e, fate, err}
 			})
 			next.Reset(headStart)

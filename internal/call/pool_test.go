@@ -32,16 +32,24 @@ func fateOf(err error) call.Fate {
 	return call.Perhaps
 }
 
-func newPool(retries int, endpoints ...string) *call.Pool[string] {
-	p := call.NewPool[string](call.Policy{Backoff: retry.Backoff{Min: time.Millisecond, Max: time.Second}, Retries: retries})
-	p.Replace(endpoints, endpoints)
+func newPool(retries int, endpoints ...call.Address) *call.Pool[call.Address] {
+	p := call.NewPool[call.Address](call.Policy{Backoff: retry.Backoff{Min: time.Millisecond, Max: time.Second}, Retries: retries})
+	p.Replace(endpoints, given(endpoints))
 	return p
+}
+
+// given returns endpoints as a caller writes them.
+func given(endpoints []call.Address) (given []string) {
+	for _, e := range endpoints {
+		given = append(given, e.String())
+	}
+	return given
 }
 
 // asked returns a Request that fails with errs in turn and then succeeds. It appends the
 // endpoints asked to of.
-func asked(of *[]string, errs ...error) call.Request[string] {
-	return func(_ context.Context, e string, begun func()) (call.Fate, error) {
+func asked(of *[]call.Address, errs ...error) call.Request[call.Address] {
+	return func(_ context.Context, e call.Address, begun func()) (call.Fate, error) {
 		*of = append(*of, e)
 		if len(*of) > len(errs) {
 			begun()
@@ -58,21 +66,21 @@ func TestCall(t *testing.T) {
 		retries int
 		errs    []error
 		want    error
-		asked   []string
+		asked   []call.Address
 	}{
-		"an answer":                         {call.Once, 9, nil, nil, []string{"a"}},
-		"a refusal":                         {call.Once, 9, []error{errNo}, errNo, []string{"a"}},
-		"a refusal of a read":               {call.Repeatable, 9, []error{errNo}, errNo, []string{"a"}},
-		"one is down":                       {call.Once, 9, []error{errDown}, nil, []string{"a", "b"}},
-		"both are down, for a while":        {call.Once, 9, []error{errDown, errDown, errDown}, nil, []string{"a", "b", "a", "b"}},
-		"a write that may have run":         {call.Once, 9, []error{errSevered}, kvdb.ErrUnknownOutcome, []string{"a"}},
-		"a retried write that may have run": {call.Once, 9, []error{errDown, errSevered}, kvdb.ErrUnknownOutcome, []string{"a", "b"}},
-		"a read whose answer is lost":       {call.Repeatable, 9, []error{errSevered, errSevered}, nil, []string{"a", "b", "a"}},
-		"no more retries":                   {call.Repeatable, 2, []error{errDown, errDown, errDown}, kvdb.ErrNoConnection, []string{"a", "b", "a"}},
-		"no retries, with a connection":     {call.Repeatable, 0, []error{errSevered}, kvdb.ErrNoConnection, []string{"a"}},
+		"an answer":                         {call.Once, 9, nil, nil, []call.Address{"a"}},
+		"a refusal":                         {call.Once, 9, []error{errNo}, errNo, []call.Address{"a"}},
+		"a refusal of a read":               {call.Repeatable, 9, []error{errNo}, errNo, []call.Address{"a"}},
+		"one is down":                       {call.Once, 9, []error{errDown}, nil, []call.Address{"a", "b"}},
+		"both are down, for a while":        {call.Once, 9, []error{errDown, errDown, errDown}, nil, []call.Address{"a", "b", "a", "b"}},
+		"a write that may have run":         {call.Once, 9, []error{errSevered}, kvdb.ErrUnknownOutcome, []call.Address{"a"}},
+		"a retried write that may have run": {call.Once, 9, []error{errDown, errSevered}, kvdb.ErrUnknownOutcome, []call.Address{"a", "b"}},
+		"a read whose answer is lost":       {call.Repeatable, 9, []error{errSevered, errSevered}, nil, []call.Address{"a", "b", "a"}},
+		"no more retries":                   {call.Repeatable, 2, []error{errDown, errDown, errDown}, kvdb.ErrNoConnection, []call.Address{"a", "b", "a"}},
+		"no retries, with a connection":     {call.Repeatable, 0, []error{errSevered}, kvdb.ErrNoConnection, []call.Address{"a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var of []string
+			var of []call.Address
 			err := newPool(c.retries, "a", "b").Call(t.Context(), c.kind, asked(&of, c.errs...))
 			require.ErrorIs(t, err, c.want)
 			require.Equal(t, c.asked, of)
@@ -83,26 +91,26 @@ func TestCall(t *testing.T) {
 // The endpoint that has answered is asked first next time.
 func TestCurrent(t *testing.T) {
 	p := newPool(9, "a", "b", "c")
-	for _, want := range [][]string{{"a", "b"}, {"b", "c"}, {"c", "a"}} {
-		var of []string
+	for _, want := range [][]call.Address{{"a", "b"}, {"b", "c"}, {"c", "a"}} {
+		var of []call.Address
 		require.NoError(t, p.Call(t.Context(), call.Once, asked(&of, errDown)))
 		require.Equal(t, want, of)
 	}
 	p.Avoid("b")
-	require.Equal(t, "a", p.Current(), "b is not the current one")
-	var of []string
+	require.Equal(t, call.Address("a"), p.Current(), "b is not the current one")
+	var of []call.Address
 	require.Equal(t, errNo, p.Call(t.Context(), call.Repeatable, asked(&of, errNo)))
-	require.Equal(t, "a", p.Current(), "an endpoint that refuses stays the current one")
+	require.Equal(t, call.Address("a"), p.Current(), "an endpoint that refuses stays the current one")
 	require.Equal(t, []string{"a", "b", "c"}, p.Given())
-	require.ElementsMatch(t, p.Given(), p.All())
+	require.ElementsMatch(t, p.Given(), given(p.All()))
 }
 
 // Call waits after each round of all endpoints.
 func TestRounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := call.NewPool[string](call.Policy{Backoff: retry.Backoff{Min: time.Hour, Max: time.Hour}, Retries: 9})
-		p.Replace([]string{"a", "b"}, nil)
-		var of []string
+		p := call.NewPool[call.Address](call.Policy{Backoff: retry.Backoff{Min: time.Hour, Max: time.Hour}, Retries: 9})
+		p.Replace([]call.Address{"a", "b"}, nil)
+		var of []call.Address
 		began := time.Now()
 		require.NoError(t, p.Call(t.Context(), call.Once, asked(&of, errDown, errDown, errDown, errDown)))
 		require.Len(t, of, 5)
@@ -131,7 +139,7 @@ func TestGivenUp(t *testing.T) {
 				p := newPool(9, "a", "b")
 				ctx, cancel := c.end(t.Context())
 				defer cancel()
-				err := p.Call(ctx, k, func(ctx context.Context, _ string, _ func()) (call.Fate, error) {
+				err := p.Call(ctx, k, func(ctx context.Context, _ call.Address, _ func()) (call.Fate, error) {
 					<-ctx.Done()
 					return call.Perhaps, ctx.Err()
 				})
@@ -139,7 +147,7 @@ func TestGivenUp(t *testing.T) {
 					require.ErrorIs(t, err, want)
 				}
 				require.NotErrorIs(t, err, kvdb.ErrNoConnection)
-				require.Equal(t, "a", p.Current())
+				require.Equal(t, call.Address("a"), p.Current())
 			})
 		}
 	}
@@ -149,7 +157,7 @@ func TestGivenUp(t *testing.T) {
 // one.
 func TestFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ask := func(ctx context.Context, e string, _ func()) (call.Fate, error) {
+		ask := func(ctx context.Context, e call.Address, _ func()) (call.Fate, error) {
 			switch e {
 			case "silent":
 				<-ctx.Done()
@@ -162,17 +170,17 @@ func TestFirst(t *testing.T) {
 			return call.Perhaps, nil
 		}
 		for _, c := range []struct {
-			endpoints []string
+			endpoints []call.Address
 			took      time.Duration
-			current   string
+			current   call.Address
 			want      error
 		}{
-			{[]string{"a"}, 0, "a", nil},
-			{[]string{"down", "no", "a"}, 0, "a", nil},
-			{[]string{"silent", "silent", "silent", "silent", "a", "b"}, time.Second, "a", nil},
-			{[]string{"no"}, 0, "no", errNo},
-			{[]string{"silent", "down"}, 10 * time.Second, "silent", kvdb.ErrNoConnection},
-			{[]string{"down", "no"}, 10 * time.Second, "down", kvdb.ErrNoConnection},
+			{[]call.Address{"a"}, 0, "a", nil},
+			{[]call.Address{"down", "no", "a"}, 0, "a", nil},
+			{[]call.Address{"silent", "silent", "silent", "silent", "a", "b"}, time.Second, "a", nil},
+			{[]call.Address{"no"}, 0, "no", errNo},
+			{[]call.Address{"silent", "down"}, 10 * time.Second, "silent", kvdb.ErrNoConnection},
+			{[]call.Address{"down", "no"}, 10 * time.Second, "down", kvdb.ErrNoConnection},
 		} {
 			p := newPool(0, c.endpoints...)
 			ctx, cancel := driver.WithTimeLimit(t.Context(), 10*time.Second)
@@ -188,9 +196,9 @@ func TestFirst(t *testing.T) {
 
 // A server that is starting is asked again.
 func TestFirstAgain(t *testing.T) {
-	var of []string
+	var of []call.Address
 	require.NoError(t, newPool(0, "a").First(t.Context(), asked(&of, errDown, errSevered)))
-	require.Equal(t, []string{"a", "a", "a"}, of)
+	require.Equal(t, []call.Address{"a", "a", "a"}, of)
 }
 
 // lateContext ends after its deadline, as happens on a busy machine.
@@ -208,13 +216,13 @@ func TestDialerAtTheDeadline(t *testing.T) {
 		deadline := time.Now().Add(time.Second)
 		ctx, cancel := context.WithDeadline(t.Context(), deadline.Add(time.Millisecond))
 		defer cancel()
-		err := p.Call(lateContext{ctx, deadline}, call.Repeatable, func(context.Context, string, func()) (call.Fate, error) {
+		err := p.Call(lateContext{ctx, deadline}, call.Repeatable, func(context.Context, call.Address, func()) (call.Fate, error) {
 			time.Sleep(time.Until(deadline)) // in the bubble
 			return call.NotRun, os.ErrDeadlineExceeded
 		})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NotErrorIs(t, err, kvdb.ErrNoConnection)
-		require.Equal(t, "a", p.Current())
+		require.Equal(t, call.Address("a"), p.Current())
 	})
 }
 
@@ -224,7 +232,7 @@ func TestOutOfTime(t *testing.T) {
 		p := newPool(9, "a", "b")
 		ctx, cancel := driver.WithTimeLimit(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		err := p.Call(ctx, k, func(ctx context.Context, e string, _ func()) (call.Fate, error) {
+		err := p.Call(ctx, k, func(ctx context.Context, e call.Address, _ func()) (call.Fate, error) {
 			if e == "a" {
 				return call.NotRun, errDown
 			}
@@ -243,7 +251,7 @@ func TestFirstOutOfTime(t *testing.T) {
 		ctx, cancel := driver.WithTimeLimit(t.Context(), time.Second)
 		defer cancel()
 		asked := 0
-		err := newPool(0, "a").First(ctx, func(ctx context.Context, _ string, _ func()) (call.Fate, error) {
+		err := newPool(0, "a").First(ctx, func(ctx context.Context, _ call.Address, _ func()) (call.Fate, error) {
 			if asked++; asked == 1 {
 				return call.NotRun, errDown
 			}
@@ -261,7 +269,7 @@ func TestFirstOutOfTime(t *testing.T) {
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(9, "a", "b")
-		silent := func(ctx context.Context, e string, _ func()) (call.Fate, error) {
+		silent := func(ctx context.Context, e call.Address, _ func()) (call.Fate, error) {
 			if e != "a" {
 				return call.Perhaps, nil
 			}
@@ -280,9 +288,9 @@ func TestSilence(t *testing.T) {
 		err := p.Call(ctx, call.Once, silent)
 		require.ErrorIs(t, err, kvdb.ErrUnknownOutcome)
 		require.ErrorIs(t, err, driver.ErrTimeLimit)
-		require.Equal(t, "b", p.Current())
+		require.Equal(t, call.Address("b"), p.Current())
 
-		require.NoError(t, p.Call(t.Context(), call.Repeatable, func(ctx context.Context, _ string, begun func()) (call.Fate, error) {
+		require.NoError(t, p.Call(t.Context(), call.Repeatable, func(ctx context.Context, _ call.Address, begun func()) (call.Fate, error) {
 			begun()
 			time.Sleep(2 * call.AttemptTimeout)
 			return call.Perhaps, ctx.Err()
@@ -298,7 +306,7 @@ func TestCallersWithShortDeadlines(t *testing.T) {
 			began := time.Now()
 			for {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				err := p.Call(ctx, k, func(ctx context.Context, e string, _ func()) (call.Fate, error) {
+				err := p.Call(ctx, k, func(ctx context.Context, e call.Address, _ func()) (call.Fate, error) {
 					if e != "silent" {
 						return call.Perhaps, nil
 					}

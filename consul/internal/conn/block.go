@@ -25,14 +25,18 @@ const (
 
 // endpoint is an agent or server of Consul.
 type endpoint struct {
-	conn    *Conn
-	address string
-	client  *api.Client
+	conn     *Conn
+	address  string // as the caller wrote it
+	hostPort string
+	client   *api.Client
 
 	mu      sync.Mutex // protects what is below
 	blocked map[*blocked]struct{}
 	stop    context.CancelFunc // ends guard, which runs while there are blocking queries
 }
+
+// String implements call.Endpoint.
+func (e *endpoint) String() string { return e.hostPort }
 
 // blocked is a blocking query that is under way.
 type blocked struct{ cancel context.CancelCauseFunc }

@@ -31,6 +31,9 @@ import (
 type Config struct {
 	settings.Settings
 	Token string // of every request; "" for none
+	// Hooks, which may be nil, observe requests and connections, as those of Backend.
+	Hooks   *driver.Hooks
+	Backend string
 }
 
 // Conn is safe for concurrent use.
@@ -51,7 +54,7 @@ type Request func(ctx context.Context, c *api.Client) error
 // whether it still answers.
 func New(c Config, probe Request) (*Conn, error) {
 	conn := &Conn{
-		pool:   call.NewPool[*endpoint](call.Policy{Retries: math.MaxInt, Backoff: NewBackoff()}),
+		pool:   call.NewPool[*endpoint](call.Policy{Retries: math.MaxInt, Backoff: NewBackoff(), Hooks: c.Hooks, Backend: c.Backend}),
 		config: c, probe: probe, transport: c.newTransport(),
 	}
 	return conn, conn.replace(c.Endpoints, c.Given)
@@ -89,7 +92,7 @@ func (c *Conn) replace(parsed []settings.Endpoint, given []string) error {
 		if err != nil {
 			return err
 		}
-		endpoints = append(endpoints, &endpoint{conn: c, address: address, client: client, blocked: map[*blocked]struct{}{}})
+		endpoints = append(endpoints, &endpoint{conn: c, address: address, hostPort: parsed[i].Address(), client: client, blocked: map[*blocked]struct{}{}})
 	}
 	c.pool.Replace(endpoints, given)
 	for _, e := range before {
@@ -136,11 +139,15 @@ func Consistent(ctx context.Context) *api.QueryOptions {
 	return (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx)
 }
 
-// EachEndpoint calls f for all endpoints side by side, and waits for all calls.
-func (c *Conn) EachEndpoint(f func(address string, client *api.Client)) {
+// EachEndpoint makes a request of all endpoints side by side, once, and waits for the
+// answers. f gets the address as the caller wrote it.
+func (c *Conn) EachEndpoint(ctx context.Context, f func(ctx context.Context, address string, client *api.Client) error) {
 	var calls sync.WaitGroup
 	for _, e := range c.pool.All() {
-		calls.Go(func() { f(e.address, e.client) })
+		calls.Go(func() {
+			request := Request(func(ctx context.Context, client *api.Client) error { return f(ctx, e.address, client) })
+			_, _ = c.pool.Try(ctx, e, request.attempt) // an endpoint that does not answer has no result
+		})
 	}
 	calls.Wait()
 }

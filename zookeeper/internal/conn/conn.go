@@ -12,12 +12,14 @@ package conn
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-zookeeper/zk"
 
+	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/settings"
 )
 
@@ -59,9 +61,10 @@ type Conn struct {
 	denial        error
 
 	trackers    *zxidTrackers
-	zxid        atomic.Int64 // the largest zxid of a reply
-	connections atomic.Int64 // made so far
-	timeout     atomic.Int64 // of the session, a time.Duration
+	zxid        atomic.Int64                 // the largest zxid of a reply
+	connections atomic.Int64                 // made so far
+	server      atomic.Pointer[call.Address] // of the last connection
+	timeout     atomic.Int64                 // of the session, a time.Duration
 
 	mu         sync.Mutex // protects what is below
 	hadSession bool
@@ -169,6 +172,14 @@ func (c *Conn) Zxid() int64 { return c.zxid.Load() }
 // Connections returns how many connections were made so far. When it has not changed
 // between two replies, both come from the same server.
 func (c *Conn) Connections() int64 { return c.connections.Load() }
+
+// Server returns the server of the last connection, or nil before the first one.
+func (c *Conn) Server() fmt.Stringer {
+	if server := c.server.Load(); server != nil {
+		return server
+	}
+	return nil
+}
 
 // Timeout returns the timeout that the server has granted to the session.
 func (c *Conn) Timeout() time.Duration { return time.Duration(c.timeout.Load()) }

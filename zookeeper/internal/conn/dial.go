@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/call"
 )
 
 const (
@@ -57,6 +58,8 @@ func (c *Conn) dial(network, address string, _ time.Duration) (net.Conn, error) 
 	}
 	c.tap = &tap{Conn: socket, conn: c, server: server, pingsOnly: c.cfg.SingleConnection, newSession: c.newSession}
 	c.connections.Add(1)
+	chosen := call.Address(server)
+	c.server.Store(&chosen)
 	c.trackers.disconnected()
 	return c.tap, nil
 }
