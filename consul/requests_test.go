@@ -1,6 +1,8 @@
 package consul
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,12 +13,19 @@ import (
 
 const txn = "PUT /v1/txn"
 
+// attempts is a hook that counts attempts at requests.
+type attempts struct{ atomic.Int32 }
+
+func (a *attempts) OnRequest(context.Context, kvdb.Request) { a.Add(1) }
+
 // Each operation of an instance that is in use sends these requests.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	cluster := servers.Consul(t, servers.Options{})
 	o := observe(t, cluster.Endpoints()[0])
 	kv := open(t, "requests", []string{o.URL}, nil)
+	seen := &attempts{}
+	require.NoError(t, kvdb.AddHooks(kv, seen))
 	var pair, lock *kvdb.KVPair
 	put := func(key string, ttl uint64) func() error {
 		return func() (err error) { pair, err = kv.Put(key, "value", ttl); return err }
@@ -80,7 +89,9 @@ func TestRequests(t *testing.T) {
 		}, []string{txn, txn}},
 	} {
 		o.take()
+		seen.Store(0)
 		require.NoError(t, c.call(), c.name)
+		require.EqualValues(t, len(c.want), seen.Load(), "%s: attempts that hooks have seen", c.name)
 		require.Equal(t, c.want, atOnce(o.take()), c.name)
 	}
 }

@@ -1,8 +1,10 @@
 package zookeeper
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,11 +15,18 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
+// attempts is a hook that counts attempts at requests.
+type attempts struct{ atomic.Int32 }
+
+func (a *attempts) OnRequest(context.Context, kvdb.Request) { a.Add(1) }
+
 // Without conflicts each operation sends only these requests.
 func TestRequests(t *testing.T) {
 	cluster := servers.ZooKeeper(t, servers.Options{})
 	o := observe(t, cluster.All()[0])
 	kv := instance(t, "requests", []string{o.Addr().String()}, nil)
+	seen := &attempts{}
+	require.NoError(t, kvdb.AddHooks(kv, seen))
 	pair, err := kv.Put("key", "value", 0)
 	require.NoError(t, err)
 	for i := range 256 { // the first deletion in a generation creates it
@@ -38,26 +47,29 @@ func TestRequests(t *testing.T) {
 		return kv.Unlock(pair)
 	}
 	require.NoError(t, lock())
-	check := func(what string, want []string, call func() error) {
+	check := func(what string, tries int, want []string, call func() error) {
 		t.Helper()
 		o.take()
+		seen.Store(0)
 		require.NoError(t, call(), what)
 		got := o.take()
 		slices.Sort(want)
 		slices.Sort(got)
 		require.Equal(t, want, got, what)
+		// Requests that are sent together are one attempt.
+		require.EqualValues(t, tries, seen.Load(), "%s: attempts that hooks have seen", what)
 	}
-	check("Get", []string{"sync", "getData"}, func() error { _, err := kv.Get("key"); return err })
-	check("Put", []string{"setData"}, func() error { pair, err = kv.Put("key", "3", 0); return err })
-	check("Put of a new key", []string{"setData", "multi"}, func() error { _, err := kv.Put("new", "1", 0); return err })
-	check("Create", []string{"multi"}, func() error { _, err := kv.Create("dir/new", "1", 0); return err })
-	check("Update", []string{"exists", "setData"}, func() error { _, err := kv.Update("new", "2", 0); return err })
-	check("CompareAndSet", []string{"exists", "multi"}, func() error {
+	check("Get", 1, []string{"sync", "getData"}, func() error { _, err := kv.Get("key"); return err })
+	check("Put", 1, []string{"setData"}, func() error { pair, err = kv.Put("key", "3", 0); return err })
+	check("Put of a new key", 2, []string{"setData", "multi"}, func() error { _, err := kv.Put("new", "1", 0); return err })
+	check("Create", 1, []string{"multi"}, func() error { _, err := kv.Create("dir/new", "1", 0); return err })
+	check("Update", 2, []string{"exists", "setData"}, func() error { _, err := kv.Update("new", "2", 0); return err })
+	check("CompareAndSet", 2, []string{"exists", "multi"}, func() error {
 		pair, err = kv.CompareAndSet(&kvdb.KVPair{Key: "key", Value: []byte("4"), ModifiedIndex: pair.ModifiedIndex}, kvdb.KVModifiedIndex, nil)
 		return err
 	})
-	check("Delete", []string{"getData", "multi"}, func() error { _, err := kv.Delete("new"); return err })
-	check("CompareAndDelete", []string{"getData", "multi"}, func() error {
+	check("Delete", 2, []string{"getData", "multi"}, func() error { _, err := kv.Delete("new"); return err })
+	check("CompareAndDelete", 2, []string{"getData", "multi"}, func() error {
 		_, err := kv.CompareAndDelete(pair, kvdb.KVModifiedIndex)
 		return err
 	})
@@ -69,7 +81,7 @@ func TestRequests(t *testing.T) {
 	for range 101 {
 		want = append(want, "getData")
 	}
-	check("Enumerate of 101", want, func() error {
+	check("Enumerate of 101", 1, want, func() error {
 		pairs, err := kv.Enumerate("dir/")
 		require.Len(t, pairs, 101)
 		return err
@@ -83,13 +95,13 @@ func TestRequests(t *testing.T) {
 		}
 		return tx.Commit()
 	}
-	check("a transaction", []string{"sync", "exists", "exists", "multi"}, func() error { return tx("dir/1", "dir/2") })
+	check("a transaction", 2, []string{"sync", "exists", "exists", "multi"}, func() error { return tx("dir/1", "dir/2") })
 	try := []string{"sync", "exists", "exists", "exists", "multi"}
-	check("a transaction in a new directory", slices.Concat(try, []string{"createContainer"}, try), func() error {
+	check("a transaction in a new directory", 5, slices.Concat(try, []string{"createContainer"}, try), func() error {
 		return tx("made/1", "made/2", "made/3")
 	})
-	check("Lock and Unlock", []string{"multi", "multi"}, lock)
-	check("IsKeyLocked", []string{"sync", "getData"}, func() error { _, _, err := kv.IsKeyLocked("lock"); return err })
+	check("Lock and Unlock", 2, []string{"multi", "multi"}, lock)
+	check("IsKeyLocked", 1, []string{"sync", "getData"}, func() error { _, _, err := kv.IsKeyLocked("lock"); return err })
 	want = []string{"sync", "getChildren", "multi"}
 	for i := range 200 { // twice 100, because the first deletion in a generation creates it
 		if i%100 == 0 {
@@ -101,7 +113,7 @@ func TestRequests(t *testing.T) {
 			want = append(want, "getChildren")
 		}
 	}
-	check("DeleteTree of 100", want, func() error { return kv.DeleteTree("dir") })
+	check("DeleteTree of 100", 2, want, func() error { return kv.DeleteTree("dir") })
 }
 
 // Keys of a directory with large subdirectories, and a page of a large directory,

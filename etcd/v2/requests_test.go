@@ -1,6 +1,7 @@
 package etcdv2
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -23,6 +24,11 @@ func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.base.RoundTrip(r)
 }
 
+// attempts is a hook that counts attempts at requests.
+type attempts struct{ atomic.Int32 }
+
+func (a *attempts) OnRequest(context.Context, kvdb.Request) { a.Add(1) }
+
 // The number of requests of each operation.
 func TestRequests(t *testing.T) {
 	cluster := servers.Etcd35(t, servers.Options{})
@@ -33,6 +39,8 @@ func TestRequests(t *testing.T) {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, kvdb.Close(kv)) })
+	seen := &attempts{}
+	require.NoError(t, kvdb.AddHooks(kv, seen))
 	var pair *kvdb.KVPair
 	long := []byte(strings.Repeat("x", maxPrevValue+1))
 	for _, c := range []struct {
@@ -95,7 +103,9 @@ func TestRequests(t *testing.T) {
 		{"Snapshot right after a write", 3, nil, func() error { _, _, err := kv.Snapshot(nil, true); return err }},
 	} {
 		requests.count.Store(0)
+		seen.Store(0)
 		require.Equal(t, c.err, c.call(), c.name)
 		require.Equal(t, c.want, requests.count.Load(), c.name)
+		require.Equal(t, c.want, seen.Load(), "%s: attempts that hooks have seen", c.name)
 	}
 }

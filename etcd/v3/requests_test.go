@@ -1,8 +1,10 @@
 package etcdv3
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,11 +15,18 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
+// attempts is a hook that counts attempts at requests.
+type attempts struct{ atomic.Int32 }
+
+func (a *attempts) OnRequest(context.Context, kvdb.Request) { a.Add(1) }
+
 // The number of requests of each operation.
 func TestRequests(t *testing.T) {
 	cluster := servers.Etcd(t, servers.Options{})
 	requests := &counter{}
 	kv := instance(t, cluster, "requests", nil, grpc.WithChainUnaryInterceptor(requests.intercept))
+	seen := &attempts{}
+	require.NoError(t, kvdb.AddHooks(kv, seen))
 	put := func(key string, ttl uint64) *kvdb.KVPair {
 		pair, err := kv.Put(key, "value", ttl)
 		require.NoError(t, err)
@@ -78,8 +87,14 @@ func TestRequests(t *testing.T) {
 		}, one("Txn"), nil},
 	} {
 		requests.take()
+		seen.Store(0)
 		require.Equal(t, c.err, c.call(), c.name)
 		require.Equal(t, c.want, requests.take(), c.name)
+		sum := 0
+		for _, n := range c.want {
+			sum += n
+		}
+		require.EqualValues(t, sum, seen.Load(), "%s: attempts that hooks have seen", c.name)
 	}
 }
 
