@@ -119,7 +119,9 @@ type Request struct {
 }
 
 // HookRequest observes requests to servers. Stores in process send none. Requests that
-// carry watches or keep locks alive are not observed.
+// carry watches, wait for a lock or keep locks alive are not observed. What a store's client
+// sends together is one request: the reads of a list on ZooKeeper for example, or a request
+// of etcd v3 and the same one after a new login.
 type HookRequest interface {
 	// OnRequest is called after each attempt. ctx is that of the request.
 	OnRequest(ctx context.Context, r Request)
