@@ -11,6 +11,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/fatalcb"
 )
 
 const defaultLockerID = "locked"
@@ -49,6 +50,7 @@ func (kv *view) LockWithTimeout(key, lockerID string, lockTryDuration, lockHoldD
 	h := &heldLock{
 		instance: kv.instance, lease: lease, key: key, owner: lockerID,
 		since: time.Now().Round(0), done: make(chan struct{}), unlocking: make(chan struct{}, 1),
+		quiet: !fatalcb.Wanted(ctx),
 	}
 	if !kv.launch(func() { h.watch(lockHoldDuration) }) {
 		return nil, kvdb.ErrClosed // the store's Close releases the lease
@@ -86,6 +88,7 @@ type heldLock struct {
 	unlocking  chan struct{} // a semaphore: one Unlock runs at a time
 	released   atomic.Bool
 	lostOnce   sync.Once // calls the fatal callback when the lock is lost
+	quiet      bool      // the fatal callback is never called
 
 	mu   sync.Mutex    // makes reportHeldTooLong and Unlock exclude each other
 	done chan struct{} // closed by the first Unlock, with mu held
@@ -159,6 +162,9 @@ func (h *heldLock) reportHeldTooLong(limit time.Duration) {
 // returns. So no call starts after Close or Unlock. They do not wait for its end,
 // because the callback may call them.
 func (h *heldLock) fatal(err error, format string, args ...interface{}) {
+	if h.quiet {
+		return
+	}
 	running := make(chan struct{})
 	go func() {
 		close(running)

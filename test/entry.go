@@ -41,7 +41,7 @@ func RunBasic(kvdbInit kvdb.DatastoreInit, t *testing.T, start StartKvdb, stop S
 // RunLock is Run with the cases about locks only.
 func RunLock(kvdbInit kvdb.DatastoreInit, t *testing.T, start StartKvdb, stop StopKvdb) {
 	t.Helper()
-	run(kvdbInit, t, start, stop, []group{lockGroup, guardGroup})
+	run(kvdbInit, t, start, stop, []group{lockGroup, guardGroup, electionGroup})
 }
 
 // RunWatch is Run with the cases about watches only.

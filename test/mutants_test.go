@@ -222,6 +222,20 @@ func (m *sharedLocks) LockWithTimeout(key, owner string, try, hold time.Duration
 	return m.Kvdb.LockWithTimeout(fmt.Sprint(key, m.n.Add(1)), owner, try, hold)
 }
 
+// sharedViews is sharedLocks for an instance and its views.
+type sharedViews struct {
+	sound
+	n *atomic.Int64
+}
+
+func (m sharedViews) LockWithTimeout(key, owner string, try, hold time.Duration) (*kvdb.KVPair, error) {
+	return m.Kvdb.LockWithTimeout(fmt.Sprint(key, m.n.Add(1)), owner, try, hold)
+}
+
+func (m sharedViews) BindContext(ctx context.Context) kvdb.Kvdb {
+	return sharedViews{sound{kvdb.WithContext(ctx, m.Kvdb)}, m.n}
+}
+
 type pollingLocks struct{ sound }
 
 func (m pollingLocks) LockWithTimeout(key, owner string, try, hold time.Duration) (*kvdb.KVPair, error) {
@@ -231,6 +245,65 @@ func (m pollingLocks) LockWithTimeout(key, owner string, try, hold time.Duration
 			return pair, err
 		}
 	}
+}
+
+// deafLocks is a backend whose locks are lost without a notice.
+type deafLocks struct{ sound }
+
+type deafLock struct {
+	kvdb.HeldLock
+	pair *kvdb.KVPair
+}
+
+func (deafLock) Lost() <-chan struct{} { return nil }
+
+func (m deafLocks) LockWithTimeout(key, owner string, try, hold time.Duration) (*kvdb.KVPair, error) {
+	pair, err := m.Kvdb.LockWithTimeout(key, owner, try, hold)
+	if err != nil {
+		return nil, err
+	}
+	deaf := *pair
+	deaf.Lock = deafLock{pair.Lock.(kvdb.HeldLock), pair}
+	return &deaf, nil
+}
+
+func (m deafLocks) Unlock(pair *kvdb.KVPair) error { return m.Kvdb.Unlock(pair.Lock.(deafLock).pair) }
+
+func (m deafLocks) BindContext(ctx context.Context) kvdb.Kvdb {
+	return deafLocks{sound{kvdb.WithContext(ctx, m.Kvdb)}}
+}
+
+// boundLocks is a backend whose locks stay with the view that obtained them.
+type boundLocks struct {
+	sound
+	ctx context.Context
+}
+
+func (m boundLocks) BindContext(ctx context.Context) kvdb.Kvdb {
+	return boundLocks{sound{kvdb.WithContext(ctx, m.Kvdb)}, ctx}
+}
+
+func (m boundLocks) Unlock(pair *kvdb.KVPair) error {
+	if m.ctx != nil {
+		return nil
+	}
+	return m.Kvdb.Unlock(pair)
+}
+
+// silentKeys is a backend whose watches of a key deliver nothing.
+type silentKeys struct{ sound }
+
+func (m silentKeys) WatchKey(key string, index uint64, opaque interface{}, cb kvdb.WatchCB) error {
+	return m.Kvdb.WatchKey(key, index, opaque, func(prefix string, opaque interface{}, pair *kvdb.KVPair, err error) error {
+		if err != nil {
+			return cb(prefix, opaque, pair, err)
+		}
+		return nil
+	})
+}
+
+func (m silentKeys) BindContext(ctx context.Context) kvdb.Kvdb {
+	return silentKeys{sound{kvdb.WithContext(ctx, m.Kvdb)}}
 }
 
 type anyUnlock struct{ sound }
@@ -383,10 +456,14 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"TTL/Of#whole": func(s sound) kvdb.Kvdb {
 		return ttls{s, func(remaining time.Duration) (time.Duration, bool) { return remaining.Round(100 * time.Second), true }}
 	},
-	"TTL/Kept#serialized":      func(s sound) kvdb.Kvdb { return foreverSerialized{s} },
-	"TTL/Kept#snapshots":       func(s sound) kvdb.Kvdb { return foreverSnapshots{s} },
-	"Contexts/EndsInTheMiddle": func(s sound) kvdb.Kvdb { return anyEnd{s, nil} },
-	"":                         func(s sound) kvdb.Kvdb { return s },
+	"Election/OneLeader":           func(s sound) kvdb.Kvdb { return sharedViews{s, &atomic.Int64{}} },
+	"Election/Ends":                func(s sound) kvdb.Kvdb { return boundLocks{s, nil} },
+	"Election/CloseEndsLeadership": func(s sound) kvdb.Kvdb { return deafLocks{s} },
+	"Election/Observe":             func(s sound) kvdb.Kvdb { return silentKeys{s} },
+	"TTL/Kept#serialized":          func(s sound) kvdb.Kvdb { return foreverSerialized{s} },
+	"TTL/Kept#snapshots":           func(s sound) kvdb.Kvdb { return foreverSnapshots{s} },
+	"Contexts/EndsInTheMiddle":     func(s sound) kvdb.Kvdb { return anyEnd{s, nil} },
+	"":                             func(s sound) kvdb.Kvdb { return s },
 }
 
 const mutantVariable = "KVDB_TEST_MUTANT" // environment variable with a key of mutants

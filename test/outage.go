@@ -26,6 +26,8 @@ var outageGroup = group{name: "Outages", calls: "when the server stops, dies, ha
 	{name: "LockSurvives", run: outageLockSurvives, alone: true, needs: []*part{lockPart}},
 	{name: "LockWaitsOverStop", run: outageLockWaits, alone: true, needs: []*part{lockPart}},
 	{name: "LockIsLost", run: outageLockIsLost, alone: true, needs: []*part{lockPart}},
+	{name: "ElectionOverStop", run: outageElection(stopped), alone: true, needs: []*part{lockPart}},
+	{name: "ElectionOverPause", run: outageElection(paused), alone: true, needs: []*part{lockPart}},
 	{name: "WatchGivesUp", run: outageWatchGivesUp, alone: true, needs: []*part{watchPart}},
 }}
 

@@ -38,12 +38,13 @@ var layers = map[string][]string{
 	"/wrappers": {"", "/internal/settings"},
 	"/kvdbslog": {""},
 	"/cache":    {""},
+	"/election": {"", "/internal/fatalcb", "/internal/retry"},
 	"/transfer": {""},
 	"/backup":   {""},
-	"/examples": {"", "/mem", "/bolt", "/etcd/...", "/consul", "/zookeeper"},
+	"/examples": {"", "/election", "/mem", "/bolt", "/etcd/...", "/consul", "/zookeeper"},
 
 	"/test/servers": {},
-	"/test":         {"", "/mem", "/wrappers"},
+	"/test":         {"", "/election", "/mem", "/wrappers"},
 	"/internal/testing": {"", "/wrappers", "/mem", "/bolt", "/etcd/...", "/consul", "/zookeeper", "/internal/...",
 		"/internal/testing/...", "/test", "/test/servers"},
 }
