@@ -210,7 +210,7 @@ func forward(changes iter.Seq2[election.Leader, error], f func(election.Leader, 
 
 // Observe tells each leader and each resignation, in order and without a delay.
 func electionObserve(e *env) {
-	const changes = 10
+	const changes = 5
 	next := e.observe(e.peer())
 	leader, err := next(patience)
 	e.NoError(err)
