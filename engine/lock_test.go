@@ -14,6 +14,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/fatalcb"
 )
 
 // leased returns an instance whose store returns lease, and the errors that its fatal
@@ -48,6 +49,25 @@ func TestLostLock(t *testing.T) {
 		require.Empty(t, fatal, "a lost lock does not exceed the hold limit")
 		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
 		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair), "again")
+		require.NoError(t, kv.Close())
+	})
+}
+
+// The fatal callback is not called for a lock whose holder has taken over its loss.
+func TestLostLockOfItsHolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lease := newFakeLease()
+		kv, fatal := leased(t, lease)
+		view := kv.BindContext(fatalcb.Without(t.Context()))
+		pair, err := view.LockWithTimeout("key", "me", time.Second, time.Minute)
+		require.NoError(t, err)
+		time.Sleep(time.Hour)
+		lease.release = func() error { return kvdb.ErrInvalidLock }
+		close(lease.lost)
+		synctest.Wait()
+		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
+		synctest.Wait()
+		require.Empty(t, fatal)
 		require.NoError(t, kv.Close())
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/election"
 	etcdv3 "github.com/portworx/kvdb/etcd/v3"
 )
 
@@ -24,57 +25,51 @@ func main() {
 	}
 }
 
+// run is a candidate until ctx ends.
 func run(ctx context.Context, name string, endpoints []string) error {
 	kv, err := etcdv3.New("example/leader", endpoints, nil, nil)
 	if err != nil {
 		return err
 	}
 	go follow(ctx, kv, name)
-	for ; ctx.Err() == nil; time.Sleep(time.Second) {
-		lock, err := kvdb.WithContext(ctx, kv).LockWithTimeout("leader", name, time.Minute, 0)
-		if err == nil {
-			err = errors.Join(lead(ctx, kvdb.WithContext(ctx, kv), name, lock), kv.Unlock(lock))
-		} // otherwise another process leads, or the store cannot be reached
-		log.Printf("%s waits: %v", name, err)
+	err = election.Run(ctx, kv, "leader", name, func(ctx context.Context, term election.Term) error {
+		return lead(ctx, kvdb.WithContext(ctx, kv), term)
+	})
+	if ctx.Err() != nil { // the process is asked to end, which is no error
+		err = nil
 	}
-	return kvdb.Close(kv)
+	return errors.Join(err, kvdb.Close(kv))
 }
 
-// lead works while the lock is held. The store applies a transaction only if the lock is held.
+// lead works as long as ctx allows. The store applies a transaction only if the lock is held.
 // The token shows programs outside of the store which of two leaders is the later one.
-func lead(ctx context.Context, kv kvdb.Kvdb, name string, lock *kvdb.KVPair) error {
-	held := lock.Lock.(kvdb.HeldLock)
-	for n := 1; ; n++ {
+func lead(ctx context.Context, kv kvdb.Kvdb, term election.Term) error {
+	for n := 1; ctx.Err() == nil; n++ {
 		tx, err := kv.TxNew()
 		if err == nil {
-			_, err = tx.Put("work", fmt.Sprintf("piece %d by %s, token %d", n, name, held.Token()), 0)
-			if err = errors.Join(err, kvdb.TxGuard(tx, lock)); err == nil {
+			_, err = tx.Put("work", fmt.Sprintf("piece %d by %s, token %d", n, term.ID, term.Token), 0)
+			if err = errors.Join(err, kvdb.TxGuard(tx, term.Lock)); err == nil {
 				err = tx.Commit()
 			}
 		}
 		if err != nil {
-			return err
+			log.Printf("%s did not work: %v", term.ID, err)
 		}
-		select { // after the last two the next transaction fails
+		select {
 		case <-time.After(time.Second):
-		case <-held.Lost():
 		case <-ctx.Done():
 		}
 	}
+	return nil
 }
 
-// follow logs the work of the leaders. A new watch begins where the previous one ended.
+// follow logs who leads.
 func follow(ctx context.Context, kv kvdb.Kvdb, name string) {
-	for last := uint64(0); ctx.Err() == nil; time.Sleep(time.Second) {
-		if events, err := kvdb.Events(ctx, kv, "work", last); err == nil {
-			for pair, err := range events {
-				if err == nil {
-					last = pair.ModifiedIndex
-					log.Printf("%s sees: %s", name, pair.Value)
-				} else if errors.Is(err, kvdb.ErrWatchRevisionCompacted) {
-					last = 0
-				}
-			}
+	for leader, err := range election.Observe(ctx, kv, "leader") {
+		if err != nil {
+			log.Printf("%s does not know who leads: %v", name, err)
+		} else {
+			log.Printf("%s sees the leader %q, token %d", name, leader.ID, leader.Token)
 		}
 	}
 }

@@ -42,6 +42,9 @@ type line struct {
 type snippet struct {
 	line int
 	code string
+	// output is the content of the next block, if that has the language text: what the
+	// program prints.
+	output string
 }
 
 var (
@@ -86,12 +89,17 @@ func parse(path, text string) *page {
 	for i, text := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
 		if fence, ok := strings.CutPrefix(text, "```"); ok {
 			if inCode = !inCode; inCode {
+				afterGo := language == "go"
 				if language = fence; language == "go" {
 					p.snippets = append(p.snippets, snippet{line: i + 1})
+				} else if language == "text" && !afterGo {
+					language = ""
 				}
 			}
 		} else if inCode && language == "go" {
 			p.snippets[len(p.snippets)-1].code += text + "\n"
+		} else if inCode && language == "text" {
+			p.snippets[len(p.snippets)-1].output += text + "\n"
 		}
 		if strings.HasSuffix(text, ":begin -->") {
 			generated = true

@@ -15,6 +15,7 @@ import (
 	// result of the test.
 	_ "github.com/portworx/kvdb/bolt"
 	_ "github.com/portworx/kvdb/consul"
+	_ "github.com/portworx/kvdb/election"
 	_ "github.com/portworx/kvdb/etcd/v2"
 	_ "github.com/portworx/kvdb/etcd/v3"
 	_ "github.com/portworx/kvdb/mem"
@@ -25,10 +26,11 @@ import (
 // packages are the packages that a snippet without a package clause may use.
 var packages = []string{
 	"context", "errors", "fmt", "log", "testing", "time",
-	"github.com/portworx/kvdb", "github.com/portworx/kvdb/mem", "github.com/portworx/kvdb/test",
+	"github.com/portworx/kvdb", "github.com/portworx/kvdb/election", "github.com/portworx/kvdb/mem", "github.com/portworx/kvdb/test",
 }
 
-// All Go code in the pages compiles in a separate module, as in a reader's program.
+// All Go code in the pages compiles in a separate module, as in a reader's program. A program
+// whose output follows, in a block with the language text, prints that.
 func TestSnippetsCompile(t *testing.T) {
 	dir := t.TempDir()
 	here, err := filepath.Abs(root)
@@ -43,21 +45,35 @@ func TestSnippetsCompile(t *testing.T) {
 	write(t, filepath.Join(dir, "go.sum"), string(sum))
 
 	n := 0
+	prints := map[string]string{} // the folders of programs, and what they print
 	for _, p := range readPages(t) {
 		for _, s := range p.snippets {
 			n++
 			folder := filepath.Join(dir, strings.NewReplacer("/", "_", ".", "_").Replace(p.path)+fmt.Sprintf("_%d", s.line))
 			require.NoError(t, os.Mkdir(folder, 0o755))
+			if s.output != "" {
+				prints[folder] = s.output
+			}
 			write(t, filepath.Join(folder, "snippet.go"), program(fmt.Sprintf("%s:%d", p.path, s.line+1), s.code))
 		}
 	}
 	require.Greater(t, n, 10, "snippets found")
 	// A snippet may end with a return, which makes the added return unreachable.
-	vet := exec.Command("go", "vet", "-mod=mod", "-unreachable=false", "./...")
-	vet.Dir = dir
-	vet.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOPROXY=off")
-	output, err := vet.CombinedOutput()
+	goCommand(t, dir, "vet", "-mod=mod", "-unreachable=false", "./...")
+	require.NotEmpty(t, prints)
+	for folder, want := range prints {
+		require.Equal(t, want, goCommand(t, dir, "run", "-mod=mod", folder), folder)
+	}
+}
+
+// goCommand runs the go command in a folder and returns what it prints.
+func goCommand(t *testing.T, dir string, args ...string) string {
+	cmd := exec.Command("go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "GOPROXY=off")
+	output, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(output))
+	return string(output)
 }
 
 // program completes code, whose first line is at position, to a file: with a package
