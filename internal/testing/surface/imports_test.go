@@ -36,7 +36,7 @@ var layers = map[string][]string{
 	"/api":      {},
 	"/mock":     {""},
 	"/wrappers": {"", "/internal/settings"},
-	"/kvdbslog": {""},
+	"/kvdbslog": {"", "/wrappers"},
 	"/cache":    {""},
 	"/election": {"", "/internal/fatalcb", "/internal/retry"},
 	"/transfer": {""},

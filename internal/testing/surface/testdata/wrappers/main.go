@@ -14,9 +14,10 @@ const (
 )
 
 var (
-	_ func(kvdb.Kvdb, map[string]string) (kvdb.Kvdb, error) = wrappers.NewLogWrapper
-	_ func(kvdb.Kvdb, map[string]string) (kvdb.Kvdb, error) = wrappers.NewNoKvdbQuorumWrapper
-	_ func(string, map[string]string) (string, error)       = wrappers.Version
+	_ func(kvdb.Kvdb, map[string]string) (kvdb.Kvdb, error)              = wrappers.NewLogWrapper
+	_ func(kvdb.Kvdb, map[string]string) (kvdb.Kvdb, error)              = wrappers.NewNoKvdbQuorumWrapper
+	_ func(string, map[string]string) (string, error)                    = wrappers.Version
+	_ func(kvdb.WrapperName, kvdb.Kvdb, ...kvdb.Hook) (kvdb.Kvdb, error) = wrappers.NewHookWrapper
 )
 
 func main() {}
