@@ -27,8 +27,8 @@ type PagerWith interface {
 
 // PageOptions are the options of [PairsWith]. The zero value means what [Pairs] does.
 type PageOptions struct {
-	// Hidden includes the keys whose last component begins with "_". (etcd v2 never
-	// lists a key with such a component.)
+	// Hidden includes the keys whose last component begins with "_". (etcd v2 does
+	// not list a key with such a component below the prefix.)
 	Hidden bool
 	// KeysOnly leaves out the values: Value is nil. The indexes are there.
 	KeysOnly bool

@@ -13,7 +13,6 @@ var all = flag.Bool("kvdb.all", false, "run the suite in all variations, each ba
 
 // traits are the documented properties of this backend.
 var traits = test.Traits{
-	NoTTLOf:       true,
 	FoldedSlashes: true, Directories: true, HiddenUnlisted: true, NoLearners: true,
 	IllegalKeys: []string{"./a", "a/..", "a/../b", "a/./b", "a\xffb"},
 	TTLSlack:    2 * time.Second,

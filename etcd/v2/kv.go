@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.etcd.io/etcd/client/v2"
 
@@ -67,6 +68,15 @@ func (s *store) read(ctx context.Context, key string, stale bool) (*kvdb.KVPair,
 		return nil, err
 	}
 	return pairOf(reply.Node, reply.Index), nil
+}
+
+// TTL implements driver.TTLReader.
+func (s *store) TTL(ctx context.Context, key string) (remaining time.Duration, has bool, err error) {
+	pair, err := s.Get(ctx, key)
+	if err != nil {
+		return 0, false, err
+	}
+	return time.Duration(pair.TTL) * time.Second, pair.TTL > 0, nil
 }
 
 // check reads a key, and returns what is there, nil for nothing. The error says which

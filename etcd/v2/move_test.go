@@ -19,7 +19,11 @@ func move(from, to kvdb.Kvdb) error {
 		if err != nil {
 			return err
 		}
-		if _, err := to.Create(pair.Key, pair.Value, 0); err != nil {
+		ttl := uint64(pair.TTL)
+		if ttl > 0 {
+			ttl = max(ttl, 5) // the shortest TTL of etcd v3
+		}
+		if _, err := to.Create(pair.Key, pair.Value, ttl); err != nil {
 			return err
 		}
 	}
@@ -56,6 +60,10 @@ func moveToV3(t *testing.T, old, current []string) {
 	values := map[string]string{"a": "text", "dir/b": "", "dir/c/d": "\xff\x00"}
 	for key, value := range values {
 		_, err := from.Put(key, []byte(value), 0)
+		require.NoError(t, err)
+	}
+	for key, ttl := range map[string]uint64{"dir/long": 1000, "dir/short": 2} {
+		_, err := from.Put(key, "value", ttl)
 		require.NoError(t, err)
 	}
 	require.NoError(t, move(from, to))

@@ -53,6 +53,7 @@ func TestRequests(t *testing.T) {
 		{"Put", 1, nil, func() (err error) { pair, err = kv.Put("dir/key", "value", 0); return }},
 		{"Put with a TTL", 1, nil, func() error { _, err := kv.Put("dir/key", "value", 60); return err }},
 		{"Get", 1, nil, func() (err error) { pair, err = kv.Get("dir/key"); return }},
+		{"TTLOf", 1, nil, func() error { _, _, err := kvdb.TTLOf(kv, "dir/key"); return err }},
 		{"Get of nothing", 1, kvdb.ErrNotFound, func() error { _, err := kv.Get("none"); return err }},
 		{"Create", 1, nil, func() error { _, err := kv.Create("new", "value", 0); return err }},
 		{"Create in vain", 2, kvdb.ErrExist, func() error { _, err := kv.Create("new", "value", 0); return err }},
@@ -88,6 +89,13 @@ func TestRequests(t *testing.T) {
 		}},
 		{"CompareAndDelete, index", 1, nil, func() error { _, err := kv.CompareAndDelete(pair, kvdb.KVModifiedIndex); return err }},
 		{"Enumerate", 1, nil, func() error { _, err := kv.Enumerate("dir/"); return err }},
+		{"PairsWith", 1, nil, func() error {
+			for _, err := range kvdb.PairsWith(kv, "dir/", kvdb.PageOptions{TTL: true, Size: 1}) {
+				require.NoError(t, err)
+			}
+			return nil
+		}},
+		{"Serialize", 1, nil, func() error { _, err := kv.Serialize(); return err }},
 		{"Keys", 1, nil, func() error { _, err := kv.Keys("dir", ""); return err }},
 		{"Delete", 1, nil, func() error { _, err := kv.Delete("dir/key"); return err }},
 		{"Delete of nothing", 1, kvdb.ErrNotFound, func() error { _, err := kv.Delete("dir/key"); return err }},

@@ -104,8 +104,8 @@ func (copied snapshot) replay(event *client.Response, dir string, prefixes []str
 }
 
 func (copied snapshot) put(n *client.Node) {
-	key := keyOf(n)
-	copied[key] = &kvdb.KVPair{Key: key, Value: decode(n.Value), CreatedIndex: n.CreatedIndex, ModifiedIndex: n.ModifiedIndex}
+	pair := pairOf(n, 0)
+	copied[pair.Key] = pair
 }
 
 // pairs returns the pairs in the order of their keys.

@@ -41,6 +41,7 @@ var (
 	_ driver.Store       = (*store)(nil)
 	_ driver.UserAdmin   = (*store)(nil)
 	_ driver.Snapshotter = (*store)(nil)
+	_ driver.TTLReader   = (*store)(nil)
 	_ driver.MemberAdmin = (*store)(nil)
 )
 
