@@ -113,6 +113,9 @@ type Profile struct {
 	// OpTimeout bounds the ctx of each call except Watch, Snapshot and Lock, which bound
 	// their own requests. 0, for stores in process, means no bound.
 	OpTimeout time.Duration
+	// SlowTTL means that the time of a List with ListOptions.TTL depends on the number of
+	// pairs that expire. OpTimeout does not bound its ctx; it bounds its own requests.
+	SlowTTL bool
 }
 
 // ListOptions narrow a List. The zero value lists everything, as it is now.

@@ -278,6 +278,36 @@ func TestPageOptions(t *testing.T) {
 	}
 }
 
+// bounds is a fake store that notes which lists have a time limit.
+type bounds struct {
+	*fake
+	bounded []bool
+}
+
+func (b *bounds) List(ctx context.Context, _ string, _ driver.ListOptions) (driver.Page, error) {
+	_, has := ctx.Deadline()
+	b.bounded = append(b.bounded, has)
+	return driver.Page{}, nil
+}
+
+// The time limit of a call bounds lists, but not the TTLs of a store that needs a time that
+// depends on their number.
+func TestSlowTTL(t *testing.T) {
+	for slow, want := range map[bool][]bool{false: {true, true, true}, true: {true, false, false}} {
+		store := &bounds{fake: &fake{profile: driver.Profile{OpTimeout: time.Hour, SlowTTL: slow}}}
+		kv := open(t, store, nil)
+		_, err := kv.Enumerate("")
+		require.NoError(t, err)
+		_, err = kv.Serialize()
+		require.NoError(t, err)
+		for _, err := range kv.EnumeratePagesWith("", kvdb.PageOptions{TTL: true}) {
+			require.NoError(t, err)
+		}
+		require.Equal(t, want, store.bounded)
+		require.NoError(t, kv.Close())
+	}
+}
+
 // A store that is not a driver.TTLReader does not know remaining TTLs.
 func TestTTLOfNotSupported(t *testing.T) {
 	kv := open(t, &fake{}, nil)

@@ -126,7 +126,11 @@ func (kv *view) list(prefix string, o driver.ListOptions) (driver.Page, error) {
 }
 
 func (kv *view) listFrom(from lister, prefix string, o driver.ListOptions) (driver.Page, error) {
-	ctx, cancel, err := kv.begin()
+	begin := kv.begin
+	if o.TTL && kv.profile.SlowTTL {
+		begin = kv.beginUnbounded
+	}
+	ctx, cancel, err := begin()
 	if err != nil {
 		return driver.Page{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -62,7 +63,7 @@ func moveToV3(t *testing.T, old, current []string) {
 		_, err := from.Put(key, []byte(value), 0)
 		require.NoError(t, err)
 	}
-	for key, ttl := range map[string]uint64{"dir/long": 1000, "dir/short": 2} {
+	for key, ttl := range map[string]uint64{"dir/long": 1000, "dir/short": 4} {
 		_, err := from.Put(key, "value", ttl)
 		require.NoError(t, err)
 	}
@@ -71,6 +72,12 @@ func moveToV3(t *testing.T, old, current []string) {
 		pair, err := to.Get(key)
 		require.NoError(t, err)
 		require.Equal(t, value, string(pair.Value))
+	}
+	for key, ttl := range map[string]time.Duration{"dir/long": 1000 * time.Second, "dir/short": 5 * time.Second} {
+		remaining, has, err := kvdb.TTLOf(to, key)
+		require.NoError(t, err)
+		require.True(t, has, "%s still expires", key)
+		require.LessOrEqual(t, remaining, ttl)
 	}
 	require.ErrorIs(t, move(from, to), kvdb.ErrExist, "nothing is overwritten")
 }

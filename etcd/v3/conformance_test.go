@@ -23,7 +23,6 @@ var all = flag.Bool("kvdb.all", false, "run the suite in all variations, behind 
 
 // traits are the documented exceptions of this backend.
 var traits = test.Traits{
-	NoTTLOf:       true,
 	TTLUntold:     true,
 	MinTTL:        5 * time.Second,
 	TTLSlack:      3 * time.Second,

@@ -33,18 +33,26 @@ func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (
 
 func (s *store) list(ctx context.Context, prefix string, o driver.ListOptions, try int) (driver.Page, error) {
 	page := driver.Page{Pairs: kvdb.KVPairs{}, Index: o.At}
+	expiring := leased{}
 	err := s.scan(ctx, prefix, o, try, func(kvs []*mvccpb.KeyValue, revision int64, more bool) bool {
 		page.Index = uint64(revision)
 		if room := o.Limit - len(page.Pairs); o.Limit > 0 && len(kvs) > room {
 			kvs, more = kvs[:room], true
 		}
+		before := len(page.Pairs)
 		page.Pairs = appendPairs(page.Pairs, kvs, revision)
+		if o.TTL {
+			expiring.add(page.Pairs[before:], kvs)
+		}
 		// A page with More must have a pair, but all pairs scanned so far may have been
 		// locks.
 		page.More = more && o.Limit > 0 && len(page.Pairs) > 0
 		return !page.More
 	})
-	return page, err
+	if err != nil {
+		return driver.Page{}, err
+	}
+	return page, s.setTTLs(ctx, expiring)
 }
 
 // appendPairs appends the pairs of a reply.

@@ -66,6 +66,34 @@ func TestRequests(t *testing.T) {
 		{"Delete of nothing", func() error { _, err := kv.Delete("key"); return err }, one("DeleteRange"), kvdb.ErrNotFound},
 		{"Enumerate", func() error { _, err := kv.Enumerate("large"); return err }, one("Range"), nil},
 		{"Keys", func() error { _, err := kv.Keys("large", ""); return err }, one("Range"), nil},
+		{"TTLOf", func() error { _, _, err := kvdb.TTLOf(kv, "ttl"); return err }, map[string]int{"Range": 1, "LeaseTimeToLive": 1}, nil},
+		{"TTLOf without a TTL", func() error { _, _, err := kvdb.TTLOf(kv, "large"); return err }, one("Range"), nil},
+		{"TTLOf of nothing", func() error { _, _, err := kvdb.TTLOf(kv, "none"); return err }, one("Range"), kvdb.ErrNotFound},
+		{"Tx with a shared lease", func() error {
+			tx, err := kv.TxNew()
+			require.NoError(t, err)
+			for _, key := range []string{"shared/a", "shared/b", "shared/c"} {
+				_, err := tx.Put(key, "value", 60)
+				require.NoError(t, err)
+			}
+			return tx.Commit()
+		}, map[string]int{"LeaseGrant": 1, "Txn": 1}, nil},
+		{"Enumerate with TTLs", func() error { _, err := kv.Enumerate(""); return err }, one("Range"), nil},
+		{"Serialize with TTLs", func() error { _, err := kv.Serialize(); return err }, map[string]int{"Range": 1, "LeaseTimeToLive": 2}, nil},
+		{"PairsWith", func() error {
+			for _, err := range kvdb.PairsWith(kv, "shared/", kvdb.PageOptions{KeysOnly: true, Hidden: true, From: "shared/b"}) {
+				require.NoError(t, err)
+			}
+			return nil
+		}, one("Range"), nil},
+		{"PairsWith the TTLs", func() error {
+			for _, err := range kvdb.PairsWith(kv, "shared/", kvdb.PageOptions{TTL: true, Size: 2}) {
+				require.NoError(t, err)
+			}
+			return nil
+		}, map[string]int{"Range": 2, "LeaseTimeToLive": 2}, nil},
+		{"Snapshot with TTLs", func() error { _, _, err := kv.Snapshot([]string{"shared/"}, false); return err },
+			map[string]int{"Range": 1, "LeaseTimeToLive": 1}, nil},
 		{"DeleteTree", func() error { return kv.DeleteTree("large") }, one("DeleteRange"), nil},
 		{"DeleteTree of all", func() error { return kv.DeleteTree("") }, one("Txn"), nil},
 		{"Snapshot", func() error { _, _, err := kv.Snapshot(nil, true); return err },

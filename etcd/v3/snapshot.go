@@ -40,10 +40,11 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 	}
 }
 
-// copyAt returns the pairs below prefixes at a revision, and the largest revision
-// among them. At 0 it reads the current pairs; if consistent, it reads all prefixes
+// copyAt returns the pairs below prefixes at a revision, with their TTLs, and the largest
+// revision among them. At 0 it reads the current pairs; if consistent, it reads all prefixes
 // at the revision of the first read, and returns that revision as now.
 func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64, consistent bool, try int) (copied kvdb.KVPairs, latest, now uint64, err error) {
+	expiring := leased{}
 	for _, prefix := range prefixes {
 		err := s.scan(ctx, prefix, driver.ListOptions{At: at}, try, func(kvs []*mvccpb.KeyValue, revision int64, _ bool) bool {
 			if consistent {
@@ -52,14 +53,16 @@ func (s *store) copyAt(ctx context.Context, prefixes []string, at uint64, consis
 			for _, kv := range kvs {
 				latest = max(latest, uint64(kv.ModRevision))
 			}
+			before := len(copied)
 			copied = appendPairs(copied, kvs, revision)
+			expiring.add(copied[before:], kvs)
 			return true
 		})
 		if err != nil {
 			return nil, 0, 0, err
 		}
 	}
-	return copied, latest, at, nil
+	return copied, latest, at, s.setTTLs(ctx, expiring)
 }
 
 // ownRevision returns a revision at which only a marker was removed, so every pair

@@ -62,12 +62,13 @@ var (
 	_ driver.Compacter   = (*store)(nil)
 	_ driver.UserAdmin   = (*store)(nil)
 	_ driver.Snapshotter = (*store)(nil)
+	_ driver.TTLReader   = (*store)(nil)
 	_ driver.MemberAdmin = (*store)(nil)
 )
 
 func (s *store) Profile() driver.Profile {
 	return driver.Profile{
-		MinTTL: minTTL, MaxTTL: maxTTL,
+		MinTTL: minTTL, MaxTTL: maxTTL, SlowTTL: true,
 		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: driver.CallTimeout,
 	}
 }
