@@ -145,6 +145,8 @@ type Watch struct {
 	Key string
 	// Tree reports whether Key is a prefix.
 	Tree bool
+	// ID is different for each watch of the process.
+	ID uint64
 }
 
 // HookWatch observes watches that start after it was added. The methods are called for one

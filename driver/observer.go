@@ -2,6 +2,7 @@ package driver
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/portworx/kvdb"
@@ -32,8 +33,13 @@ type WatchObserver struct {
 	taken    time.Time // since when the first event that Next takes has waited, or zero
 }
 
-// NewWatchObserver returns the observer of a watch of an instance with these hooks.
+// lastWatch is the ID of the last watch.
+var lastWatch atomic.Uint64
+
+// NewWatchObserver returns the observer of a watch of an instance with these hooks. It sets
+// the ID of the watch.
 func NewWatchObserver(hooks *Hooks, w kvdb.Watch) *WatchObserver {
+	w.ID = lastWatch.Add(1)
 	return &WatchObserver{hooks: hooks, watch: w}
 }
 

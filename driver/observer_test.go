@@ -113,6 +113,17 @@ func TestWatchObserverQueue(t *testing.T) {
 	})
 }
 
+// Watches of the same key have different IDs, which all calls about a watch carry.
+func TestWatchID(t *testing.T) {
+	var hooks driver.Hooks
+	same := kvdb.Watch{Backend: "b", Domain: "d", Key: "key", Tree: true}
+	first, second := driver.NewWatchObserver(&hooks, same).Watch(), driver.NewWatchObserver(&hooks, same).Watch()
+	require.NotZero(t, first.ID)
+	require.NotEqual(t, first.ID, second.ID)
+	first.ID, second.ID = 0, 0
+	require.Equal(t, []kvdb.Watch{same, same}, []kvdb.Watch{first, second})
+}
+
 // A store may call a nil observer.
 func TestNilWatchObserver(t *testing.T) {
 	var o *driver.WatchObserver
