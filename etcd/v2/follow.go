@@ -30,7 +30,7 @@ func (p *pool) follow(ctx context.Context, g *generation, path string, recursive
 		if after >= upTo {
 			return false, nil
 		}
-		event, _, err := p.next(ctx, path, recursive, after)
+		event, _, err := p.next(ctx, path, recursive, after, p.history.verified())
 		if err != nil || event.Node.ModifiedIndex > upTo {
 			return false, err
 		}
@@ -40,11 +40,12 @@ func (p *pool) follow(ctx context.Context, g *generation, path string, recursive
 	})
 }
 
-// next waits for the first event after an index. If it fails there was none up to settled.
-func (p *pool) next(ctx context.Context, path string, recursive bool, after uint64) (event *client.Response, settled uint64, err error) {
+// next waits for the first event after an index, which was of the history at a time. If it
+// fails there was none up to settled.
+func (p *pool) next(ctx context.Context, path string, recursive bool, after uint64, since sight) (event *client.Response, settled uint64, err error) {
 	l := p.Current().longPoll(ctx)
 	defer l.end()
-	s, err := l.listen(path, recursive, after+1)
+	s, err := l.listen(path, recursive, after+1, since)
 	if err == nil {
 		defer s.body.Close()
 		if event, err = s.next(); err == nil {

@@ -21,7 +21,8 @@ import (
 // because it was wiped or restored from a backup, or because it is another cluster. An
 // answer with a smaller index than one seen before shows that. If the index has passed
 // that in the meantime, the last event known is missing, so verify looks for it after a
-// lost connection.
+// lost connection. What waits for events from an index on checks with a sight that no
+// connection was lost before the member has begun to wait.
 type history struct {
 	mu      sync.Mutex // protects current and what is in it
 	current *generation
@@ -52,12 +53,11 @@ type fact struct {
 
 var seed = maphash.MakeSeed()
 
-func factOf(event *client.Response) fact {
-	n := event.Node
+func factOf(n *client.Node) fact {
 	return fact{path: n.Key, index: n.ModifiedIndex, sum: maphash.Comparable(seed, struct {
-		action, value string
-		created       uint64
-	}{event.Action, n.Value, n.CreatedIndex})}
+		value   string
+		created uint64
+	}{n.Value, n.CreatedIndex})}
 }
 
 func newHistory(replaced func()) *history {
@@ -112,26 +112,66 @@ func (h *history) replace() *generation {
 	return h.current
 }
 
-// note notes an event in g.
-func (h *history) note(g *generation, event *client.Response) {
+// note notes the node of an event in g.
+func (h *history) note(g *generation, n *client.Node) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.current != g {
 		return
 	}
-	g.index = max(g.index, event.Node.ModifiedIndex)
+	g.index = max(g.index, n.ModifiedIndex)
 	// After a lost connection an event may be of another history.
-	if g.doubts == g.verified && event.Node.ModifiedIndex > g.last.index {
-		g.last = factOf(event)
+	if g.doubts == g.verified && n.ModifiedIndex > g.last.index {
+		g.last = factOf(n)
 	}
 }
 
-// doubt notes that a connection was lost.
+// noteList notes the latest of the nodes that a list in g has shown. It leaves out those
+// that expire, because the index of a node moves without an event when its TTL is refreshed.
+func (h *history) noteList(g *generation, nodes []*client.Node) {
+	var latest *client.Node
+	for _, n := range nodes {
+		if n.Expiration == nil && (latest == nil || n.ModifiedIndex > latest.ModifiedIndex) {
+			latest = n
+		}
+	}
+	if latest != nil {
+		h.note(g, latest)
+	}
+}
+
+// doubt notes that a connection was lost. Before the first answer there is nothing to
+// doubt.
 func (h *history) doubt() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.current.doubts++
+	if h.current.index != 0 {
+		h.current.doubts++
+	}
 }
+
+// sight is a time in a generation of the history.
+type sight struct {
+	in     *generation
+	doubts int
+}
+
+// sight returns the present time.
+func (h *history) sight() sight {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return sight{h.current, h.current.doubts}
+}
+
+// verified returns the last time at which the history was found to be the same.
+func (h *history) verified() sight {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return sight{h.current, h.current.verified}
+}
+
+// holds reports whether no connection was lost since a time, so the history is the same.
+func (h *history) holds(since sight) bool { return h.sight() == since }
 
 // verify waits until a majority has answered since the last lost connection, and until
 // it is known that the history is the same or a new generation has begun.
@@ -194,7 +234,7 @@ func (p *pool) remembers(ctx context.Context, f fact) (bool, error) {
 		case err != nil:
 			return false, err
 		}
-		return factOf(event) == f, nil
+		return factOf(event.Node) == f, nil
 	}
 	return false, nil
 }
@@ -208,7 +248,7 @@ func (p *pool) eventAt(ctx context.Context, f fact) (*client.Response, error) {
 	defer cancel()
 	l := p.Current().longPoll(limited)
 	defer l.end()
-	answer, err := l.listen(f.path, false, f.index)
+	answer, err := l.listen(f.path, false, f.index, anyTime)
 	if err != nil {
 		return nil, l.failure(limited, err)
 	}

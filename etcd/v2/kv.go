@@ -178,7 +178,7 @@ func (s *store) set(ctx context.Context, w driver.Write, o client.SetOptions) (d
 	if err != nil {
 		return driver.Indexes{}, err
 	}
-	s.pool.history.note(g, reply)
+	s.pool.history.note(g, reply.Node)
 	return driver.Indexes{Created: reply.Node.CreatedIndex, Modified: reply.Node.ModifiedIndex}, nil
 }
 
@@ -251,7 +251,7 @@ func (s *store) remove(ctx context.Context, path string, o client.DeleteOptions)
 		return reply, err
 	})
 	if err == nil {
-		s.pool.history.note(g, reply)
+		s.pool.history.note(g, reply.Node)
 	}
 	return reply, err
 }

@@ -47,10 +47,12 @@ func eachFile(dir *client.Node, visit func(*client.Node)) {
 
 // List implements driver.Store. It returns all pairs in one page.
 func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (driver.Page, error) {
+	g, _ := s.pool.history.now()
 	nodes, index, err := s.nodesBelow(ctx, prefix, s.stale)
 	if err != nil {
 		return driver.Page{}, err
 	}
+	s.pool.history.noteList(g, nodes)
 	page := driver.Page{Index: index}
 	for _, n := range nodes {
 		if keyOf(n) >= o.From {

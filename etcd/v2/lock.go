@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"math"
 	"time"
 
 	"go.etcd.io/etcd/client/v2"
@@ -55,8 +54,7 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 	path := lockPath(key)
 	backoff := newBackoff()
 	for {
-		g, _ := s.pool.history.now()
-		l, node, index, err := s.tryLock(ctx, path, string(value))
+		l, other, err := s.tryLock(ctx, path, string(value))
 		if err != nil {
 			if errors.Is(err, kvdb.ErrNoConnection) && backoff.Wait(waiting) == nil {
 				continue
@@ -64,40 +62,52 @@ func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration)
 			s.locks.ReleaseStray(lockedKey(path), s.removal(path, string(value)))
 			return nil, ended(ctx, err)
 		}
-		backoff.Reset()
 		if l != nil {
 			return l, nil
 		}
-		holder, ok := lockOwner(node.Value)
+		holder, ok := lockOwner(other.node.Value)
 		if !ok {
 			return nil, kvdb.ErrInvalidLock
 		}
 		if waiting.Err() == nil {
-			err = s.awaitUnlock(waiting, g, path, index)
+			err = s.awaitUnlock(waiting, path, other)
 		}
 		switch {
 		case ctx.Err() != nil:
 			return nil, driver.WithCause(ctx, nil)
 		case waiting.Err() != nil:
 			return nil, &driver.HeldError{Owner: holder}
-		case err != nil && !errors.Is(err, kvdb.ErrNoConnection):
+		case err == nil:
+			backoff.Reset()
+		case !errors.Is(err, kvdb.ErrNoConnection):
 			return nil, err
+		default:
+			// If waiting ends, the next attempt is the last one.
+			_ = backoff.Wait(waiting)
 		}
 	}
 }
 
-// tryLock makes one attempt to obtain a lock. It returns the lock, or the node of another
-// lock with the store's index, or an error. If the answer is lost, the request may be sent
-// again, because the node's value shows whether it has run.
-func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *client.Node, uint64, error) {
+// otherLock is a lock that tryLock has found.
+type otherLock struct {
+	node  *client.Node
+	index uint64 // of the store
+	seen  sight  // before the request that has shown it
+}
+
+// tryLock makes one attempt to obtain a lock. It returns the lock, or another one that was
+// there, or an error. If the answer is lost, the request may be sent again, because the
+// node's value shows whether it has run.
+func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *otherLock, error) {
 	ctx, cancel := driver.WithTimeLimit(ctx, driver.CallTimeout)
 	defer cancel()
 	for {
-		sent := time.Now()
+		sent, seen := time.Now(), s.pool.history.sight()
 		reply, err := s.pool.keys(ctx, repeatable, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
 			return keys.Set(ctx, path, value, &client.SetOptions{PrevExist: client.PrevNoExist, TTL: lockTTL})
 		})
 		if codeOf(err) == client.ErrorCodeNodeExist {
+			seen = s.pool.history.sight()
 			reply, err = s.get(ctx, path, client.GetOptions{Quorum: true})
 			if err == nil && reply.Node.Value == value {
 				// An earlier attempt has run. Its time is not known, so refresh the node's
@@ -110,11 +120,11 @@ func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *clien
 		}
 		switch {
 		case err != nil:
-			return nil, nil, 0, err
+			return nil, nil, err
 		case reply.Node.Value == value:
-			return s.newLease(path, value, reply.Node.CreatedIndex, sent), nil, 0, nil
+			return s.newLease(path, value, reply.Node.CreatedIndex, sent), nil, nil
 		}
-		return nil, reply.Node, reply.Index, nil
+		return nil, &otherLock{reply.Node, reply.Index, seen}, nil
 	}
 }
 
@@ -134,13 +144,24 @@ func (s *store) refresh(ctx context.Context, path, value string) (sent time.Time
 // another lock.
 func isGone(err error) bool { return isMissing(err) || codeOf(err) == client.ErrorCodeTestFailed }
 
-// awaitUnlock waits until the lock that existed at the index after of generation g is gone.
-func (s *store) awaitUnlock(ctx context.Context, g *generation, path string, after uint64) error {
-	err := s.pool.follow(ctx, g, path, false, after, math.MaxUint64, func(event *client.Response) (bool, error) { return !isEnd(event), nil })
-	if isPast(err) { // the events are not available, so the lock may be gone
-		return nil
+// awaitUnlock waits until a lock is gone, or may be gone. It returns an error when a
+// connection was lost since the lock was seen, because only another look at it shows what the
+// store has then.
+func (s *store) awaitUnlock(ctx context.Context, path string, l *otherLock) error {
+	ctx, cancel := l.seen.in.bind(ctx)
+	defer cancel()
+	for after := l.index; ; {
+		event, _, err := s.pool.next(ctx, path, false, after, l.seen)
+		switch {
+		case isPast(err): // the events are not available
+			return nil
+		case err != nil:
+			return err
+		case isEnd(event):
+			return nil
+		}
+		after = event.Node.ModifiedIndex
 	}
-	return err
 }
 
 // LockOwner implements driver.Store.

@@ -28,8 +28,15 @@ const (
 	pauseTime    = 100 * time.Millisecond
 )
 
-// errMayMiss says that the server may have dropped events.
-var errMayMiss = errors.New("there were many events, and then none")
+var (
+	// errMayMiss says that the server may have dropped events.
+	errMayMiss = errors.New("there were many events, and then none")
+	// errDoubted says that the index from which to wait may be of another history.
+	errDoubted = errors.New("a connection was lost before the member waited for events")
+)
+
+// anyTime is the sight of a request whose index need not be of the same history.
+var anyTime sight
 
 // longPoll is a request that waits for events from a member. The request alone does not
 // show whether there are no events or the member has failed, nor up to which index there
@@ -110,8 +117,10 @@ type eventStream struct {
 }
 
 // listen requests the first event from an index on or, if that is 0, all events from now
-// on. They are the events of the node at path and, if recursive, of the nodes below it.
-func (l *longPoll) listen(path string, recursive bool, from uint64) (*eventStream, error) {
+// on. They are the events of the node at path and, if recursive, of the nodes below it. The
+// error is errDoubted if a connection was lost since a time at which from was known to be of
+// the history.
+func (l *longPoll) listen(path string, recursive bool, from uint64, since sight) (*eventStream, error) {
 	p := l.member.pool
 	query := url.Values{"wait": {"true"}, "recursive": {strconv.FormatBool(recursive)}}
 	if from == 0 {
@@ -143,6 +152,10 @@ func (l *longPoll) listen(path string, recursive bool, from uint64) (*eventStrea
 	if err != nil {
 		reply.Body.Close()
 		return nil, fmt.Errorf("no index in the answer of %s: %w", l.member.url, err)
+	}
+	if since != anyTime && !p.history.holds(since) {
+		reply.Body.Close()
+		return nil, errDoubted
 	}
 	l.begun.Store(true)
 	return &eventStream{reply.Body, json.NewDecoder(reply.Body), began}, nil
@@ -191,6 +204,8 @@ func (l *longPoll) failure(ctx context.Context, err error) error {
 		return driver.NotReached(ctx, nil)
 	case errors.As(err, &refusal):
 		return err
+	case err == errDoubted: // the member serves
+		return driver.NotReached(ctx, err)
 	}
 	l.member.pool.history.doubt()
 	l.member.pool.Avoid(l.member)

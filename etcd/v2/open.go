@@ -54,12 +54,10 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 	// It does not bound the number of connections, because watches occupy some and must
 	// not delay other calls.
 	transport := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive}).DialContext,
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConnsPerHost: idleConns,
 		IdleConnTimeout:     time.Minute,
 	}
-	read.TLS.Secure(transport)
 	hooks := &driver.Hooks{}
 	p := &pool{
 		Pool: call.NewPool[*member](call.Policy{
@@ -67,6 +65,8 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 		}),
 		base: transport, transport: transport, user: user, password: password, secure: read.TLS != nil,
 	}
+	transport.DialContext = p.dial
+	read.TLS.Secure(transport)
 	if wrap != nil {
 		p.base = wrap(transport)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/client/v2"
@@ -31,6 +32,7 @@ type pool struct {
 	user, password string
 	secure         bool // endpoints are https
 	history        *history
+	connections    atomic.Int32 // that are open
 	// Of the store: launch runs a function on a goroutine that ends with lifetime.
 	lifetime context.Context
 	launch   func(func()) bool
@@ -57,6 +59,7 @@ func (p *pool) set(endpoints []string) error {
 	if err != nil {
 		return err
 	}
+	p.history.doubt() // they may belong to a copy of the store
 	return p.replace(parsed, endpoints)
 }
 

@@ -36,6 +36,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 		if err != nil {
 			return nil, 0, err
 		}
+		s.pool.history.noteList(g, nodes)
 		copied, latest := snapshot{}, uint64(0)
 		for _, n := range nodes {
 			if hasOne(keyOf(n), prefixes) {

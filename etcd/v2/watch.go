@@ -68,7 +68,11 @@ func (s *store) watch(ctx context.Context, r driver.WatchRequest) (*stream, erro
 	for w.history == nil || r.After == 0 && w.history.over.Err() != nil {
 		w.history, _ = s.pool.history.now()
 		clear(w.known)
-		if err := w.list(ctx); err != nil {
+		err := w.list(ctx)
+		if err == nil {
+			err = s.pool.verify(ctx) // so that the list is of that history, or it is over
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -102,6 +106,7 @@ func (w *stream) nodes(ctx context.Context) ([]*client.Node, uint64, error) {
 func (w *stream) list(ctx context.Context) error {
 	nodes, index, err := w.nodes(ctx)
 	w.listed = index
+	w.store.pool.history.noteList(w.history, nodes)
 	for _, n := range nodes {
 		if w.request.After == 0 || n.ModifiedIndex <= w.request.After {
 			w.known[keyOf(n)] = struct{}{}
@@ -129,7 +134,7 @@ func (w *stream) session() (more bool, err error) {
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	defer l.end()
-	s, err := l.listen(w.path, w.request.Prefix, 0)
+	s, err := l.listen(w.path, w.request.Prefix, 0, w.store.pool.history.verified())
 	if err != nil {
 		return true, l.failure(w.ctx, err)
 	}
@@ -169,7 +174,7 @@ func (w *stream) catchUp(upTo uint64) error {
 		if w.after >= upTo {
 			return false, nil
 		}
-		event, settled, err := w.store.pool.next(w.ctx, w.path, w.request.Prefix, w.after)
+		event, settled, err := w.store.pool.next(w.ctx, w.path, w.request.Prefix, w.after, w.store.pool.history.verified())
 		w.quietUpTo = max(w.quietUpTo, settled)
 		switch {
 		case codeOf(err) == client.ErrorCodeEventIndexCleared && w.quietUpTo > w.after:
@@ -235,7 +240,7 @@ func (w *stream) take(event *client.Response) error {
 		}
 	}
 	w.after = index
-	w.store.pool.history.note(w.history, event)
+	w.store.pool.history.note(w.history, event.Node)
 	pairs := w.apply(event)
 	if w.queuedBytes.Add(bytesOf(pairs)) > maxQueued {
 		return kvdb.ErrWatchRevisionCompacted
