@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/driver"
 )
@@ -131,6 +132,14 @@ func (h *history) miss(f fact) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.missing = f
+}
+
+// bind returns a context that also ends, with the cause kvdb.ErrWatchRevisionCompacted,
+// when h is over.
+func (h *history) bind(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancelCause(ctx)
+	detach := context.AfterFunc(h.over, func() { end(kvdb.ErrWatchRevisionCompacted) })
+	return ctx, func() { detach(); end(nil) }
 }
 
 // saw notes the index of a reply.

@@ -72,6 +72,7 @@ func (s *store) obtain(ctx context.Context, key, owner string, deadline time.Tim
 		case !conn.IsConflict(err):
 			return nil, err
 		}
+		h := s.history.Load() // that look sees, or one that is over
 		if over, err = s.look(ctx, key); err != nil {
 			return nil, err
 		}
@@ -87,7 +88,7 @@ func (s *store) obtain(ctx context.Context, key, owner string, deadline time.Tim
 			if time.Until(deadline) <= 0 {
 				return nil, &driver.HeldError{Owner: cmp.Or(string(over.Value), "session "+over.Session)}
 			}
-			if over, err = s.awaitChange(ctx, over, deadline); err != nil {
+			if over, h, err = s.awaitChange(ctx, h, over, deadline); err != nil {
 				return nil, err
 			}
 		}
@@ -178,25 +179,32 @@ func (s *store) checkHolder(ctx context.Context, p *api.KVPair) error {
 	return err
 }
 
-// awaitChange waits until the deadline for the key of p to change, and returns
-// what is there. When the connection is lost it waits for another one.
-func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Time) (*api.KVPair, error) {
+// awaitChange waits until the deadline for the key of p, which was read in the history h,
+// to change. It returns what is there, and the history in which that was read. When the
+// connection is lost it waits for another one. When h is over it does not wait, because
+// the index of p says nothing about the next history.
+func (s *store) awaitChange(ctx context.Context, h *history, p *api.KVPair, deadline time.Time) (*api.KVPair, *history, error) {
 	limited, cancel := driver.WithTimeLimit(ctx, time.Until(deadline))
 	defer cancel()
-	h := s.history.Load()
+	bound, unbind := h.bind(limited)
+	defer unbind()
 	h.note(p, factsOf(api.KVPairs{p}, p.ModifyIndex))
 	defer h.note(p, nil)
 	backoff := conn.NewBackoff()
 	for index := p.ModifyIndex; ; {
-		now, _, err := s.blockingGet(limited, p.Key, index)
+		now, _, err := s.blockingGet(bound, p.Key, index)
 		index = p.ModifyIndex
 		switch {
 		case err == nil && (now == nil || now.ModifyIndex != p.ModifyIndex):
-			return now, nil
+			return now, h, nil
 		case ctx.Err() != nil:
-			return nil, driver.WithCause(ctx, nil)
+			return nil, nil, driver.WithCause(ctx, nil)
 		case limited.Err() != nil:
-			return p, nil
+			return p, h, nil
+		case h.over.Err() != nil:
+			h := s.history.Load()
+			now, err := s.look(ctx, p.Key)
+			return now, h, err
 		case err == nil:
 			continue
 		}
@@ -205,7 +213,7 @@ func (s *store) awaitChange(ctx context.Context, p *api.KVPair, deadline time.Ti
 		case errors.Is(err, conn.ErrLookAgain):
 			continue
 		case !errors.Is(err, kvdb.ErrNoConnection):
-			return nil, err
+			return nil, nil, err
 		}
 		// If this fails the deadline is over, or the next query returns the reason.
 		_ = backoff.Wait(limited)

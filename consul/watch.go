@@ -42,18 +42,13 @@ type indexes struct{ created, modified uint64 }
 // Watch implements driver.Store. It returns when the stream knows the present pairs.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
 	h := s.history.Load()
-	ended, end := context.WithCancelCause(ctx)
-	detach := context.AfterFunc(h.over, func() { end(kvdb.ErrWatchRevisionCompacted) })
+	ended, end := h.bind(ctx)
 	w := &stream{
-		store: s, ctx: ended, request: r, history: h, known: map[string]indexes{},
+		store: s, ctx: ended, request: r, history: h, cancel: end, known: map[string]indexes{},
 		// A reply without pairs has the index of all keys, so a write to any key ends the
 		// next query at once.
 		idle:  retry.Backoff{Min: 10 * time.Millisecond, Max: 250 * time.Millisecond},
 		again: retry.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second},
-	}
-	w.cancel = func() {
-		detach()
-		end(nil)
 	}
 	bounded, cancel := driver.WithTimeLimit(ended, driver.CallTimeout)
 	defer cancel()
