@@ -172,7 +172,8 @@ type Server interface {
 	// Pause freezes a member (SIGSTOP) until Resume.
 	Pause(member int) error
 	Resume(member int) error
-	// Isolate cuts a member off from the others and from clients until Rejoin.
+	// Isolate cuts a member off from the others and from clients until Rejoin. Rejoin
+	// returns when the member serves requests, or needs only other members to do so.
 	Isolate(member int) error
 	Rejoin(member int) error
 }

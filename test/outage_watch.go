@@ -163,6 +163,9 @@ func outageEachMember(e *env) {
 	c.check()
 }
 
+// While any one of the members is cut off, including the leader, the others serve, and the
+// lock of a client is not lost. Each member serves again before the next one is cut off,
+// because without two of three there is no majority, and a lock may be lost.
 func outageIsolatedMember(e *env) {
 	if e.suite.Server.Members() < 3 {
 		e.t.Skip("Server.Members is less than 3: there is no member to spare")

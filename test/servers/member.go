@@ -176,7 +176,7 @@ func (m *Member) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s does not start: %w; its output ends with:\n%s", m.name, err, m.Output())
+	return fmt.Errorf("%s does not serve: %w; its output ends with:\n%s", m.name, err, m.Output())
 }
 
 // Running reports whether the server runs, paused or not.

@@ -1,5 +1,10 @@
 package servers
 
+import (
+	"context"
+	"errors"
+)
+
 // Server implements the interfaces test.Server, Peers and History of the conformance suite.
 // Members are numbered from 0, in the order of Cluster.All.
 type Server struct {
@@ -30,8 +35,14 @@ func (s Server) Resume(member int) error { return s.c.All()[member].Resume() }
 // Isolate is Member.Isolate.
 func (s Server) Isolate(member int) error { return s.c.All()[member].Isolate() }
 
-// Rejoin is Member.Rejoin.
-func (s Server) Rejoin(member int) error { return s.c.All()[member].Rejoin() }
+// Rejoin is Member.Rejoin, but returns as late as Start: a member that was cut off may need
+// an election to serve again.
+func (s Server) Rejoin(member int) error {
+	m := s.c.All()[member]
+	ctx, cancel := context.WithTimeout(s.c.ctx, startTimeout)
+	defer cancel()
+	return errors.Join(m.Rejoin(), m.await(ctx))
+}
 
 // CutOff cuts a member off from the others, but not from clients, until Connect.
 func (s Server) CutOff(member int) error { return s.c.All()[member].Peers().Blackhole() }

@@ -1,6 +1,7 @@
 package servers_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,4 +33,19 @@ func TestServer(t *testing.T) {
 	b.NoError(s.Rejoin(1))
 	b.put(m, "rejoined")
 	b.has(c.All()[0], "rejoined")
+}
+
+// When Rejoin returns, the member is one of those that serve, so that another one can be
+// isolated.
+func TestServerRejoins(t *testing.T) {
+	each(t, servers.Options{Members: 3}, func(b *bench) {
+		s, all := b.c.Server(), b.c.All()
+		for i := range all {
+			b.NoError(s.Isolate(i))
+			other := b.leaderBut(all[i])
+			b.put(other, fmt.Sprint("without ", i))
+			b.NoError(s.Rejoin(i))
+			b.NoError(b.tryPut(4*glimpse, all[i].Direct(), fmt.Sprint("with ", i)))
+		}
+	})
 }
