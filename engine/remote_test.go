@@ -167,18 +167,27 @@ func (r *remote) Snapshot(ctx context.Context, prefixes []string, consistent boo
 }
 
 func (r *remote) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
-	reachCtx, cancel := driver.WithTimeLimit(ctx, max(wait, callLimit))
-	defer cancel()
-	if err := r.reach(reachCtx); err != nil {
-		return nil, err
+	for deadline := time.Now().Add(wait); ; {
+		reachCtx, cancel := driver.WithTimeLimit(ctx, max(time.Until(deadline), callLimit))
+		err := r.reach(reachCtx)
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		r.mu.Lock()
+		session, taken := r.session, r.lockSharesKey && r.tree.Get(key) != nil
+		r.mu.Unlock()
+		if taken {
+			return nil, kvdb.ErrInvalidLock
+		}
+		lease, err := session.Lock(ctx, key, owner, time.Until(deadline))
+		r.mu.Lock()
+		expired := session != r.session
+		r.mu.Unlock()
+		if err != kvdb.ErrClosed || !expired {
+			return lease, err
+		}
 	}
-	r.mu.Lock()
-	session, taken := r.session, r.lockSharesKey && r.tree.Get(key) != nil
-	r.mu.Unlock()
-	if taken {
-		return nil, kvdb.ErrInvalidLock
-	}
-	return session.Lock(ctx, key, owner, wait)
 }
 
 func (r *remote) LockOwner(ctx context.Context, key string) (string, bool, error) {
