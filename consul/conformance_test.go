@@ -18,7 +18,7 @@ var all = flag.Bool("kvdb.all", false, "run the suite in all variations, each ba
 
 // traits are the documented properties of this backend.
 var traits = test.Traits{
-	NoTTLOf:            true,
+	TTLBound:           true,
 	TTLUntold:          true,
 	FoldedUpdates:      true,
 	FoldedSlashes:      true,

@@ -39,13 +39,17 @@ func (s *store) List(ctx context.Context, prefix string, o driver.ListOptions) (
 	index = s.since(m, s.stale, index)
 	page := driver.Page{Pairs: make(kvdb.KVPairs, 0, len(pairs)), Index: index}
 	listed := make([]kvdb.KVPair, len(pairs)) // one allocation for all
+	var expiring expiring
 	for i, p := range pairs {
 		if p.Key >= o.From {
 			listed[i] = toPair(p, index)
 			page.Pairs = append(page.Pairs, &listed[i])
+			if o.TTL {
+				expiring.add(&listed[i], p)
+			}
 		}
 	}
-	return page, nil
+	return page, s.setTTLs(ctx, expiring)
 }
 
 // Children implements driver.ChildLister. Locks are among the names, because Consul's

@@ -66,7 +66,8 @@ func (s *store) snapshot(ctx context.Context, paths, wanted []string) (kvdb.KVPa
 	}
 	index := pairs[len(pairs)-1].ModifyIndex
 	m.wrote(index)
-	return keep(pairs[:len(pairs)-1], wanted), index, nil
+	kept, err := s.keep(ctx, pairs[:len(pairs)-1], wanted)
+	return kept, index, err
 }
 
 // snapshotWithoutMark is snapshot for a token that may only read. The index is that of
@@ -92,7 +93,8 @@ func (s *store) snapshotWithoutMark(ctx context.Context, paths, wanted []string)
 	for _, p := range pairs {
 		index = max(index, p.ModifyIndex)
 	}
-	return keep(pairs, wanted), index, nil
+	kept, err := s.keep(ctx, pairs, wanted)
+	return kept, index, err
 }
 
 // trees returns the operations that read the keys below the paths.
@@ -103,15 +105,17 @@ func trees(paths []string) (ops api.TxnOps) {
 	return ops
 }
 
-// keep returns the pairs that have one of the prefixes and a value.
-func keep(pairs []*api.KVPair, prefixes []string) (kept kvdb.KVPairs) {
+// keep returns the pairs that have one of the prefixes and a value, with their TTLs.
+func (s *store) keep(ctx context.Context, pairs []*api.KVPair, prefixes []string) (kept kvdb.KVPairs, err error) {
+	var expiring expiring
 	for _, p := range pairs {
 		if isValue(p) && hasOne(p.Key, prefixes) {
 			pair := toPair(p, 0)
 			kept = append(kept, &pair)
+			expiring.add(&pair, p)
 		}
 	}
-	return kept
+	return kept, s.setTTLs(ctx, expiring)
 }
 
 // snapshotAll is a snapshot of all keys in Consul. A transaction cannot read a tree without
@@ -152,15 +156,16 @@ func (s *store) firstCharacters(ctx context.Context) ([]string, error) {
 
 // copyEach reads the pairs below each prefix, one prefix after the other.
 func (s *store) copyEach(ctx context.Context, prefixes []string) (kvdb.KVPairs, uint64, error) {
-	var copied kvdb.KVPairs
+	var copied api.KVPairs
 	for _, prefix := range prefixes {
 		pairs, _, err := s.list(ctx, s.stale, prefix)
 		if err != nil {
 			return nil, 0, err
 		}
-		copied = append(copied, keep(pairs, prefixes)...)
+		copied = append(copied, pairs...)
 	}
-	return copied, 0, nil
+	kept, err := s.keep(ctx, copied, prefixes)
+	return kept, 0, err
 }
 
 func hasOne(key string, prefixes []string) bool {

@@ -33,6 +33,7 @@ var (
 	_ driver.TxChecker   = (*store)(nil)
 	_ driver.ChildLister = (*store)(nil)
 	_ driver.Snapshotter = (*store)(nil)
+	_ driver.TTLReader   = (*store)(nil)
 	_ driver.MemberAdmin = (*store)(nil)
 )
 

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/consul/internal/conn"
 )
 
 const (
@@ -20,6 +21,86 @@ const (
 	// key does not expire before its TTL. After a longer time the session is renewed.
 	ttlSlack = 500 * time.Millisecond
 )
+
+// ttlOf returns the TTL of the values that a session holds, 0 if they do not end with it.
+func ttlOf(session *api.SessionEntry) time.Duration {
+	ttl, err := time.ParseDuration(session.TTL)
+	if err != nil || session.Behavior != api.SessionBehaviorDelete {
+		return 0
+	}
+	return max(time.Second, sessionFactor*ttl-ttlSlack)
+}
+
+// TTL implements driver.TTLReader. It returns the whole TTL, because Consul does not report how
+// much of it is over.
+func (s *store) TTL(ctx context.Context, key string) (remaining time.Duration, has bool, err error) {
+	for seen := uint64(0); ; {
+		pair, _, err := s.read(ctx, key, s.stale)
+		switch {
+		case err != nil:
+			return 0, false, err
+		case pair == nil || isLock(pair):
+			return 0, false, kvdb.ErrNotFound
+		case pair.Session == "":
+			return 0, false, nil
+		}
+		session, _, err := conn.Query(ctx, s.conn, s.stale, func(c *api.Client, q *api.QueryOptions) (*api.SessionEntry, *api.QueryMeta, error) {
+			return c.Session().Info(pair.Session, q)
+		})
+		switch {
+		case err != nil:
+			return 0, false, err
+		case session != nil:
+			ttl := ttlOf(session)
+			return ttl, ttl > 0, nil
+		case pair.ModifyIndex == seen: // The token may not read the session.
+			return maxTTL, true, nil
+		}
+		seen = pair.ModifyIndex // The session has ended, so the key is gone or was overwritten.
+	}
+}
+
+// expiring are pairs that sessions hold.
+type expiring []heldPair
+
+type heldPair struct {
+	pair    *kvdb.KVPair
+	session string
+}
+
+// add adds the pair of p if a session holds that.
+func (e *expiring) add(pair *kvdb.KVPair, p *api.KVPair) {
+	if p.Session != "" {
+		*e = append(*e, heldPair{pair, p.Session})
+	}
+}
+
+// setTTLs sets the TTLs of pairs with one request for all sessions, or none if there is no
+// pair. It sets the longest TTL if it does not find a session, because that has ended since the
+// pair was read, or the token may not read it.
+func (s *store) setTTLs(ctx context.Context, e expiring) error {
+	if len(e) == 0 {
+		return nil
+	}
+	sessions, _, err := conn.Query(ctx, s.conn, s.stale, func(c *api.Client, q *api.QueryOptions) ([]*api.SessionEntry, *api.QueryMeta, error) {
+		return c.Session().List(q)
+	})
+	if err != nil {
+		return err
+	}
+	ttls := map[string]time.Duration{}
+	for _, session := range sessions {
+		ttls[session.ID] = ttlOf(session)
+	}
+	for _, p := range e {
+		ttl, found := ttls[p.session]
+		if !found {
+			ttl = maxTTL
+		}
+		p.pair.TTL = int64((ttl + time.Second - 1) / time.Second)
+	}
+	return nil
+}
 
 // createTTLSession creates the session of a write, if that has a TTL.
 func (s *store) createTTLSession(ctx context.Context, w *write) (err error) {
