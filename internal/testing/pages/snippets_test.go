@@ -14,6 +14,7 @@ import (
 	// The packages that snippets import, so that a change of them invalidates the cached
 	// result of the test.
 	_ "github.com/portworx/kvdb/bolt"
+	_ "github.com/portworx/kvdb/cache"
 	_ "github.com/portworx/kvdb/consul"
 	_ "github.com/portworx/kvdb/election"
 	_ "github.com/portworx/kvdb/etcd/v2"
@@ -26,7 +27,8 @@ import (
 // packages are the packages that a snippet without a package clause may use.
 var packages = []string{
 	"context", "errors", "fmt", "log", "testing", "time",
-	"github.com/portworx/kvdb", "github.com/portworx/kvdb/election", "github.com/portworx/kvdb/mem", "github.com/portworx/kvdb/test",
+	"github.com/portworx/kvdb", "github.com/portworx/kvdb/cache", "github.com/portworx/kvdb/election", "github.com/portworx/kvdb/mem",
+	"github.com/portworx/kvdb/test",
 }
 
 // All Go code in the pages compiles in a separate module, as in a reader's program. A program

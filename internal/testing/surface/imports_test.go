@@ -37,14 +37,14 @@ var layers = map[string][]string{
 	"/mock":     {""},
 	"/wrappers": {"", "/internal/settings"},
 	"/kvdbslog": {"", "/wrappers"},
-	"/cache":    {""},
+	"/cache":    {"", "/internal/retry"},
 	"/election": {"", "/internal/fatalcb", "/internal/retry"},
 	"/transfer": {""},
 	"/backup":   {""},
 	"/examples": {"", "/election", "/mem", "/bolt", "/etcd/...", "/consul", "/zookeeper"},
 
 	"/test/servers": {},
-	"/test":         {"", "/election", "/mem", "/wrappers"},
+	"/test":         {"", "/cache", "/election", "/mem", "/wrappers"},
 	"/internal/testing": {"", "/wrappers", "/mem", "/bolt", "/etcd/...", "/consul", "/zookeeper", "/internal/...",
 		"/internal/testing/...", "/test", "/test/servers"},
 }

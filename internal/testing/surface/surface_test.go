@@ -49,6 +49,7 @@ var needs = map[string][]string{
 	"/common":   {"github.com/sirupsen/logrus", "golang.org/x/sys"},
 	"/driver":   {"github.com/sirupsen/logrus", "golang.org/x/sys"},
 	"/engine":   {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree"},
+	"/cache":    {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree"},
 	"/election": {"github.com/sirupsen/logrus", "golang.org/x/sys"},
 	"/wrappers": {"github.com/sirupsen/logrus", "golang.org/x/sys"},
 	"/mem":      {"github.com/sirupsen/logrus", "golang.org/x/sys", "github.com/tidwall/btree"},
