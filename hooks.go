@@ -67,9 +67,11 @@ type Operation struct {
 	Backend, Domain string
 	// Name is the name of the operation: "get", "put", "create", "update", "enumerate",
 	// "keys", "delete", "delete_tree", "compare_and_set", "compare_and_delete", "watch",
-	// "snapshot", "serialize", "lock", "unlock", "is_key_locked", "commit", "compact",
-	// "snap_put", or that of a method about users or members, such as "add_user".
-	// Others may be added.
+	// "snapshot", "serialize", "ttl", "lock", "unlock", "is_key_locked", "commit",
+	// "compact", "snap_put", or that of a method about users or members, such as
+	// "add_user". Others may be added. "get" is also GetVal, GetWithCopy and Ping, and
+	// "enumerate" each page of [Pairs]. What sends no request, such as Deserialize, is
+	// no operation.
 	Name string
 	// Key is the key or prefix that the caller gave. It is "" for an operation without one,
 	// such as a transaction.

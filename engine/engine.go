@@ -45,6 +45,8 @@ type view struct {
 	// outer is the view that this one was made from, or nil. Every call obeys its
 	// context too.
 	outer *view
+	// unbound means that ctx is the instance's lifetime, or derived from it by hooks.
+	unbound bool
 }
 
 var (
@@ -107,7 +109,7 @@ func New(cfg Config) (kvdb.Kvdb, error) {
 		i.prefix = i.domain
 	}
 	i.lifetime, i.end = context.WithCancelCause(context.Background())
-	return &view{instance: i, ctx: i.lifetime}, nil
+	return &view{instance: i, ctx: i.lifetime, unbound: true}, nil
 }
 
 // String returns the name of the backend.
@@ -125,7 +127,7 @@ func (i *instance) RemoveHooks(hooks ...kvdb.Hook) { i.hooks.Remove(hooks...) }
 // BindContext implements kvdb.ContextBinder.
 func (kv *view) BindContext(ctx context.Context) kvdb.Kvdb {
 	bound := &view{instance: kv.instance, ctx: ctx}
-	if kv.ctx != kv.lifetime {
+	if !kv.unbound {
 		bound.outer = kv
 	}
 	return bound
@@ -138,13 +140,13 @@ func (kv *view) begin() (context.Context, context.CancelFunc, error) {
 		return nil, nil, err
 	}
 	if kv.profile.OpTimeout == 0 {
-		if kv.ctx == kv.lifetime {
+		if kv.unbound {
 			return kv.ctx, func() {}, nil
 		}
 		ctx, cancel := kv.merged()
 		return ctx, cancel, nil
 	}
-	if kv.ctx == kv.lifetime { // the usual case needs only one context
+	if kv.unbound { // the usual case needs only one context
 		ctx, cancel := driver.WithTimeLimit(kv.ctx, kv.profile.OpTimeout)
 		return ctx, cancel, nil
 	}
@@ -178,7 +180,7 @@ func (kv *view) usable() error {
 // views, and with the instance. After cancel none of them refers to it.
 func (kv *view) merged() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(kv.ctx)
-	if kv.ctx == kv.lifetime {
+	if kv.unbound {
 		return ctx, func() { cancel(nil) }
 	}
 	detach := []func() bool{context.AfterFunc(kv.lifetime, func() { cancel(kvdb.ErrClosed) })}

@@ -27,7 +27,11 @@ func (kv *view) LockWithID(key, lockerID string) (*kvdb.KVPair, error) {
 }
 
 // LockWithTimeout locks key for lockerID.
-func (kv *view) LockWithTimeout(key, lockerID string, lockTryDuration, lockHoldDuration time.Duration) (*kvdb.KVPair, error) {
+func (kv *view) LockWithTimeout(key, lockerID string, lockTryDuration, lockHoldDuration time.Duration) (_ *kvdb.KVPair, err error) {
+	kv, op := kv.start("lock", key)
+	if op != nil {
+		defer op.end(&err)
+	}
 	full, err := kv.key(key)
 	if err != nil {
 		return nil, err
@@ -196,7 +200,11 @@ func (h *heldLock) unlock(ctx context.Context) error {
 }
 
 // Unlock releases a lock that one of the Lock calls of this instance returned.
-func (kv *view) Unlock(kvp *kvdb.KVPair) error {
+func (kv *view) Unlock(kvp *kvdb.KVPair) (err error) {
+	kv, op := kv.start("unlock", keyOf(kvp))
+	if op != nil {
+		defer op.end(&err)
+	}
 	h := kv.held(kvp)
 	if h == nil {
 		return kvdb.ErrInvalidLock
@@ -230,7 +238,11 @@ func (i *instance) held(kvp *kvdb.KVPair) *heldLock {
 }
 
 // IsKeyLocked reports whether key is locked, and returns the ID of the holder.
-func (kv *view) IsKeyLocked(key string) (bool, string, error) {
+func (kv *view) IsKeyLocked(key string) (_ bool, _ string, err error) {
+	kv, op := kv.start("is_key_locked", key)
+	if op != nil {
+		defer op.end(&err)
+	}
 	full, err := kv.key(key)
 	if err != nil {
 		return false, "", err

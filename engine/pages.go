@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"iter"
 	"strings"
 
@@ -14,12 +15,13 @@ func (kv *view) EnumeratePages(prefix string, pageSize int) iter.Seq2[*kvdb.KVPa
 	return kv.EnumeratePagesWith(prefix, kvdb.PageOptions{Size: pageSize})
 }
 
-// EnumeratePagesWith implements kvdb.PagerWith.
+// EnumeratePagesWith implements kvdb.PagerWith. For hooks each page is an operation, so that
+// its duration does not include that of the caller's loop.
 func (kv *view) EnumeratePagesWith(prefix string, o kvdb.PageOptions) iter.Seq2[*kvdb.KVPair, error] {
 	return func(yield func(*kvdb.KVPair, error) bool) {
 		full, err := kv.stringPrefix(prefix)
 		if err != nil {
-			yield(nil, err)
+			yield(nil, kv.operate("enumerate", prefix, func(context.Context) error { return err }))
 			return
 		}
 		from := ""
@@ -27,12 +29,12 @@ func (kv *view) EnumeratePagesWith(prefix string, o kvdb.PageOptions) iter.Seq2[
 			from = kv.prefix + o.From
 		}
 		if from > full && !strings.HasPrefix(from, full) {
-			if err := kv.usable(); err != nil {
+			if err := kv.operate("enumerate", prefix, func(context.Context) error { return nil }); err != nil {
 				yield(nil, err)
 			}
 			return // All keys with the prefix sort before from.
 		}
-		for page, err := range kv.pages(full, from, o) {
+		for page, err := range kv.pages(prefix, full, from, o) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -50,8 +52,9 @@ func (kv *view) EnumeratePagesWith(prefix string, o kvdb.PageOptions) iter.Seq2[
 	}
 }
 
-// pages reads the pairs below a store's prefix, and not before from, in pages.
-func (kv *view) pages(prefix, from string, with kvdb.PageOptions) iter.Seq2[kvdb.KVPairs, error] {
+// pages reads the pairs below a store's prefix, and not before from, in pages. name is the
+// prefix that the caller gave.
+func (kv *view) pages(name, prefix, from string, with kvdb.PageOptions) iter.Seq2[kvdb.KVPairs, error] {
 	o := driver.ListOptions{From: from, Limit: with.Size, KeysOnly: with.KeysOnly, TTL: with.TTL}
 	if o.Limit <= 0 {
 		o.Limit = kvdb.DefaultPageSize
@@ -59,13 +62,7 @@ func (kv *view) pages(prefix, from string, with kvdb.PageOptions) iter.Seq2[kvdb
 	return func(yield func(kvdb.KVPairs, error) bool) {
 		source := lister(kv.store)
 		for first := true; ; first = false {
-			page, err := kv.listFrom(source, prefix, o)
-			if err == nil && page.More && first {
-				source, page, err = kv.frozen(prefix, o, page)
-			}
-			if err == nil && len(page.Pairs) > 0 && kv.prefix+page.Pairs[0].Key < o.From {
-				err = kv.broken("List must return keys from ListOptions.From on")
-			}
+			page, err := kv.page(name, &source, prefix, o, first)
 			more := err == nil && page.More && len(page.Pairs) > 0
 			if more { // before yield, because the caller may change the pairs
 				o.At = page.Index
@@ -77,6 +74,22 @@ func (kv *view) pages(prefix, from string, with kvdb.PageOptions) iter.Seq2[kvdb
 			}
 		}
 	}
+}
+
+// page reads one page from source. The first page may replace source for the others.
+func (kv *view) page(name string, source *lister, prefix string, o driver.ListOptions, first bool) (page driver.Page, err error) {
+	kv, op := kv.start("enumerate", name)
+	if op != nil {
+		defer op.end(&err)
+	}
+	page, err = kv.listFrom(*source, prefix, o)
+	if err == nil && page.More && first {
+		*source, page, err = kv.frozen(prefix, o, page)
+	}
+	if err == nil && len(page.Pairs) > 0 && kv.prefix+page.Pairs[0].Key < o.From {
+		err = kv.broken("List must return keys from ListOptions.From on")
+	}
+	return page, err
 }
 
 // frozen returns the lister for the pages of an enumeration after the first one, and the first

@@ -12,7 +12,16 @@ import (
 )
 
 // Get returns the pair at key.
-func (kv *view) Get(key string) (*kvdb.KVPair, error) {
+func (kv *view) Get(key string) (_ *kvdb.KVPair, err error) {
+	kv, op := kv.start("get", key)
+	if op != nil {
+		defer op.end(&err)
+	}
+	return kv.pair(key)
+}
+
+// pair returns the pair at key.
+func (kv *view) pair(key string) (*kvdb.KVPair, error) {
 	full, err := kv.key(key)
 	if err != nil {
 		return nil, err
@@ -51,8 +60,12 @@ func (i *instance) found(pair *kvdb.KVPair, full string) {
 }
 
 // GetVal is Get, and decodes the value from JSON into value.
-func (kv *view) GetVal(key string, value interface{}) (*kvdb.KVPair, error) {
-	pair, err := kv.Get(key)
+func (kv *view) GetVal(key string, value interface{}) (_ *kvdb.KVPair, err error) {
+	kv, op := kv.start("get", key)
+	if op != nil {
+		defer op.end(&err)
+	}
+	pair, err := kv.pair(key)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +80,11 @@ func decode(encoded []byte, value interface{}) error {
 }
 
 // GetWithCopy returns the copy that copySelect makes of the value at key.
-func (kv *view) GetWithCopy(key string, copySelect kvdb.CopySelect) (interface{}, error) {
+func (kv *view) GetWithCopy(key string, copySelect kvdb.CopySelect) (_ interface{}, err error) {
+	kv, op := kv.start("get", key)
+	if op != nil {
+		defer op.end(&err)
+	}
 	if copySelect == nil {
 		return nil, driver.ErrIllegalSelect
 	}
@@ -100,6 +117,10 @@ func (kv *view) GetWithCopy(key string, copySelect kvdb.CopySelect) (interface{}
 
 // TTLOf implements kvdb.TTLReader.
 func (kv *view) TTLOf(key string) (remaining time.Duration, has bool, err error) {
+	kv, op := kv.start("ttl", key)
+	if op != nil {
+		defer op.end(&err)
+	}
 	store, ok := kv.store.(driver.TTLReader)
 	if !ok {
 		return 0, false, kvdb.ErrNotSupported
@@ -146,7 +167,16 @@ func (kv *view) listFrom(from lister, prefix string, o driver.ListOptions) (driv
 }
 
 // Enumerate returns the pairs below prefix.
-func (kv *view) Enumerate(prefix string) (kvdb.KVPairs, error) {
+func (kv *view) Enumerate(prefix string) (_ kvdb.KVPairs, err error) {
+	kv, op := kv.start("enumerate", prefix)
+	if op != nil {
+		defer op.end(&err)
+	}
+	return kv.enumerate(prefix)
+}
+
+// enumerate returns the pairs below prefix.
+func (kv *view) enumerate(prefix string) (kvdb.KVPairs, error) {
 	full, err := kv.stringPrefix(prefix)
 	if err != nil {
 		return nil, err
@@ -165,7 +195,7 @@ func isHidden(pair *kvdb.KVPair) bool { return hidden(pair.Key) }
 func (kv *view) listObjects(prefix string, keysOnly bool) (kvdb.KVPairs, []any, error) {
 	objects, ok := kv.store.(driver.ObjectStore)
 	if !ok {
-		pairs, err := kv.Enumerate(prefix)
+		pairs, err := kv.enumerate(prefix)
 		values := make([]any, len(pairs))
 		for i, pair := range pairs {
 			values[i] = pair.Value
@@ -198,7 +228,11 @@ func (kv *view) listObjects(prefix string, keysOnly bool) (kvdb.KVPairs, []any, 
 
 // EnumerateWithSelect returns copies of the values that enumerateSelect accepts.
 func (kv *view) EnumerateWithSelect(prefix string, enumerateSelect kvdb.EnumerateSelect,
-	copySelect kvdb.CopySelect) ([]interface{}, error) {
+	copySelect kvdb.CopySelect) (_ []interface{}, err error) {
+	kv, op := kv.start("enumerate", prefix)
+	if op != nil {
+		defer op.end(&err)
+	}
 	if enumerateSelect == nil || copySelect == nil {
 		return nil, driver.ErrIllegalSelect
 	}
@@ -222,7 +256,11 @@ func (kv *view) EnumerateWithSelect(prefix string, enumerateSelect kvdb.Enumerat
 
 // EnumerateKVPWithSelect returns copies of the pairs that enumerateSelect accepts.
 func (kv *view) EnumerateKVPWithSelect(prefix string, enumerateSelect kvdb.EnumerateKVPSelect,
-	copySelect kvdb.CopyKVPSelect) (kvdb.KVPairs, error) {
+	copySelect kvdb.CopyKVPSelect) (_ kvdb.KVPairs, err error) {
+	kv, op := kv.start("enumerate", prefix)
+	if op != nil {
+		defer op.end(&err)
+	}
 	if enumerateSelect == nil || copySelect == nil {
 		return nil, driver.ErrIllegalSelect
 	}
@@ -245,7 +283,11 @@ func (kv *view) EnumerateKVPWithSelect(prefix string, enumerateSelect kvdb.Enume
 }
 
 // Keys returns the first-level names below the directory prefix.
-func (kv *view) Keys(prefix, sep string) ([]string, error) {
+func (kv *view) Keys(prefix, sep string) (_ []string, err error) {
+	kv, op := kv.start("keys", prefix)
+	if op != nil {
+		defer op.end(&err)
+	}
 	if sep == "" {
 		sep = kvdb.DefaultSeparator
 	}

@@ -14,7 +14,15 @@ import (
 )
 
 // Snapshot returns a read-only copy of the pairs below prefixes.
-func (kv *view) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64, error) {
+func (kv *view) Snapshot(prefixes []string, consistent bool) (_ kvdb.Kvdb, _ uint64, err error) {
+	key := ""
+	if len(prefixes) == 1 {
+		key = prefixes[0]
+	}
+	kv, op := kv.start("snapshot", key)
+	if op != nil {
+		defer op.end(&err)
+	}
 	if len(prefixes) == 0 {
 		prefixes = []string{""}
 	}

@@ -184,7 +184,11 @@ func (t *tx) keys() map[string]struct{} {
 	return keys
 }
 
-func (t *tx) Commit() error {
+func (t *tx) Commit() (err error) {
+	kv, op := t.kv.start("commit", "")
+	if op != nil {
+		defer op.end(&err)
+	}
 	if t.over {
 		return kvdb.ErrIllegal
 	}
@@ -202,7 +206,7 @@ func (t *tx) Commit() error {
 		default:
 		}
 	}
-	return t.kv.run(t.commit)
+	return kv.run(t.commit)
 }
 
 func (t *tx) commit(ctx context.Context) error {

@@ -9,21 +9,21 @@ import (
 
 // AddUser adds a user to the store.
 func (kv *view) AddUser(username, password string) error {
-	return kv.admin(func(ctx context.Context, a driver.UserAdmin) error {
+	return kv.admin("add_user", func(ctx context.Context, a driver.UserAdmin) error {
 		return a.AddUser(ctx, username, password)
 	})
 }
 
 // RemoveUser removes a user from the store.
 func (kv *view) RemoveUser(username string) error {
-	return kv.admin(func(ctx context.Context, a driver.UserAdmin) error {
+	return kv.admin("remove_user", func(ctx context.Context, a driver.UserAdmin) error {
 		return a.RemoveUser(ctx, username)
 	})
 }
 
 // GrantUserAccess permits a user the access to a subtree of the domain.
 func (kv *view) GrantUserAccess(username string, permType kvdb.PermissionType, subtree string) error {
-	return kv.admin(func(ctx context.Context, a driver.UserAdmin) error {
+	return kv.admin("grant_user_access", func(ctx context.Context, a driver.UserAdmin) error {
 		if err := checkPermission(permType); err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func (kv *view) GrantUserAccess(username string, permType kvdb.PermissionType, s
 
 // RevokeUsersAccess takes back a permission that GrantUserAccess gave.
 func (kv *view) RevokeUsersAccess(username string, permType kvdb.PermissionType, subtree string) error {
-	return kv.admin(func(ctx context.Context, a driver.UserAdmin) error {
+	return kv.admin("revoke_users_access", func(ctx context.Context, a driver.UserAdmin) error {
 		if err := checkPermission(permType); err != nil {
 			return err
 		}
@@ -49,7 +49,12 @@ func checkPermission(permission kvdb.PermissionType) error {
 	return kvdb.ErrUnknownPermission
 }
 
-func (kv *view) admin(f func(context.Context, driver.UserAdmin) error) error {
+// admin makes a call about users, as an operation.
+func (kv *view) admin(name string, f func(context.Context, driver.UserAdmin) error) (err error) {
+	kv, op := kv.start(name, "")
+	if op != nil {
+		defer op.end(&err)
+	}
 	a, ok := kv.store.(driver.UserAdmin)
 	if !ok {
 		return kvdb.ErrNotSupported

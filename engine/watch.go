@@ -13,35 +13,23 @@ import (
 
 // WatchKey watches one key.
 func (kv *view) WatchKey(key string, waitIndex uint64, opaque interface{}, watchCB kvdb.WatchCB) error {
-	full, err := kv.key(key)
-	if err != nil {
-		return err
-	}
-	return kv.watch(driver.WatchRequest{Key: full, After: waitIndex}, key, kv.eachEvent(key, opaque, watchCB))
+	return kv.watch(key, driver.WatchRequest{After: waitIndex}, kv.eachEvent(key, opaque, watchCB))
 }
 
 // WatchTree watches every key with the string prefix prefix.
 func (kv *view) WatchTree(prefix string, waitIndex uint64, opaque interface{}, watchCB kvdb.WatchCB) error {
-	full, err := kv.stringPrefix(prefix)
-	if err != nil {
-		return err
-	}
-	return kv.watch(driver.WatchRequest{Key: full, Prefix: true, After: waitIndex}, prefix, kv.eachEvent(prefix, opaque, watchCB))
+	return kv.watch(prefix, driver.WatchRequest{Prefix: true, After: waitIndex}, kv.eachEvent(prefix, opaque, watchCB))
 }
 
 // WatchBatches implements kvdb.BatchWatcher.
 func (kv *view) WatchBatches(prefix string, waitIndex uint64, batchCB kvdb.WatchBatchCB) error {
-	full, err := kv.stringPrefix(prefix)
-	if err != nil {
-		return err
-	}
 	var cb batchFunc
 	if batchCB != nil {
 		cb = func(w *watcher, events kvdb.KVPairs, err error) error {
 			return w.observed(events, func() error { return batchCB(events, err) })
 		}
 	}
-	return kv.watch(driver.WatchRequest{Key: full, Prefix: true, After: waitIndex}, prefix, cb)
+	return kv.watch(prefix, driver.WatchRequest{Prefix: true, After: waitIndex}, cb)
 }
 
 // batchFunc is a callback of w that gets the events that have arrived, or the error that
@@ -75,7 +63,20 @@ func (kv *view) eachEvent(name string, opaque interface{}, cb kvdb.WatchCB) batc
 	}
 }
 
-func (kv *view) watch(r driver.WatchRequest, name string, cb batchFunc) error {
+// watch starts a watch. name is the key or prefix that the caller gave; r lacks it.
+func (kv *view) watch(name string, r driver.WatchRequest, cb batchFunc) (err error) {
+	kv, op := kv.start("watch", name)
+	if op != nil {
+		defer op.end(&err)
+	}
+	if r.Prefix {
+		r.Key, err = kv.stringPrefix(name)
+	} else {
+		r.Key, err = kv.key(name)
+	}
+	if err != nil {
+		return err
+	}
 	if cb == nil {
 		return fmt.Errorf("%w: no watch callback given", kvdb.ErrIllegal)
 	}
@@ -83,15 +84,14 @@ func (kv *view) watch(r driver.WatchRequest, name string, cb batchFunc) error {
 	if err != nil {
 		return err
 	}
-	observer := driver.NewWatchObserver(kv.hooks, kvdb.Watch{Backend: kv.name, Domain: kv.given, Key: name, Tree: r.Prefix})
-	r.Observer = observer
+	r.Observer = driver.NewWatchObserver(kv.hooks, kvdb.Watch{Backend: kv.name, Domain: kv.given, Key: name, Tree: r.Prefix})
 	stream, err := kv.store.Watch(ctx, r)
 	if err != nil {
 		cancel()
 		return err
 	}
-	w := &watcher{instance: kv.instance, ctx: ctx, cancel: cancel, stream: stream, observer: observer, cb: cb}
-	observer.Start()
+	w := &watcher{instance: kv.instance, ctx: ctx, cancel: cancel, stream: stream, observer: r.Observer, cb: cb}
+	w.observer.Start()
 	run := func() {
 		final := w.deliver()
 		// The watch is over, so the result of this call is ignored.
@@ -100,7 +100,7 @@ func (kv *view) watch(r driver.WatchRequest, name string, cb batchFunc) error {
 	if !kv.launch(run) {
 		stream.Close()
 		cancel()
-		observer.End(kvdb.ErrWatchStopped, kvdb.ErrClosed)
+		w.observer.End(kvdb.ErrWatchStopped, kvdb.ErrClosed)
 		return kvdb.ErrClosed
 	}
 	return nil

@@ -14,23 +14,39 @@ import (
 )
 
 // Put writes value at key.
-func (kv *view) Put(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
+func (kv *view) Put(key string, value interface{}, ttl uint64) (_ *kvdb.KVPair, err error) {
+	kv, op := kv.start("put", key)
+	if op != nil {
+		defer op.end(&err)
+	}
 	return kv.put(key, value, ttl, driver.Cond{}, kvdb.KVSet)
 }
 
 // Create writes value at a key that does not exist. If it exists, the error is
 // kvdb.ErrExist; a store that is a driver.Creator returns the existing pair with it.
-func (kv *view) Create(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
+func (kv *view) Create(key string, value interface{}, ttl uint64) (_ *kvdb.KVPair, err error) {
+	kv, op := kv.start("create", key)
+	if op != nil {
+		defer op.end(&err)
+	}
 	return kv.put(key, value, ttl, driver.Cond{Absent: true}, kvdb.KVCreate)
 }
 
 // Update writes value at a key that exists.
-func (kv *view) Update(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error) {
+func (kv *view) Update(key string, value interface{}, ttl uint64) (_ *kvdb.KVPair, err error) {
+	kv, op := kv.start("update", key)
+	if op != nil {
+		defer op.end(&err)
+	}
 	return kv.put(key, value, ttl, driver.Cond{Present: true}, kvdb.KVSet)
 }
 
 // CompareAndSet writes kvp.Value at kvp.Key if the conditions hold.
-func (kv *view) CompareAndSet(kvp *kvdb.KVPair, flags kvdb.KVFlags, prevValue []byte) (*kvdb.KVPair, error) {
+func (kv *view) CompareAndSet(kvp *kvdb.KVPair, flags kvdb.KVFlags, prevValue []byte) (_ *kvdb.KVPair, err error) {
+	kv, op := kv.start("compare_and_set", keyOf(kvp))
+	if op != nil {
+		defer op.end(&err)
+	}
 	cond, err := indexCond(kvp, flags)
 	if err != nil {
 		return nil, err
@@ -52,6 +68,14 @@ func (kv *view) CompareAndSet(kvp *kvdb.KVPair, flags kvdb.KVFlags, prevValue []
 		ttl = uint64(kvp.TTL)
 	}
 	return kv.put(kvp.Key, kvp.Value, ttl, cond, kvdb.KVSet)
+}
+
+// keyOf returns the key of a pair, or "" for nil.
+func keyOf(kvp *kvdb.KVPair) string {
+	if kvp == nil {
+		return ""
+	}
+	return kvp.Key
 }
 
 var errNoPair = fmt.Errorf("%w: no pair given", kvdb.ErrIllegal)
@@ -171,12 +195,20 @@ func (i *instance) ttl(seconds uint64) (time.Duration, error) {
 }
 
 // Delete removes the pair at key and returns it.
-func (kv *view) Delete(key string) (*kvdb.KVPair, error) {
+func (kv *view) Delete(key string) (_ *kvdb.KVPair, err error) {
+	kv, op := kv.start("delete", key)
+	if op != nil {
+		defer op.end(&err)
+	}
 	return kv.delete(key, driver.Cond{})
 }
 
 // CompareAndDelete removes the pair at kvp.Key if the conditions hold.
-func (kv *view) CompareAndDelete(kvp *kvdb.KVPair, flags kvdb.KVFlags) (*kvdb.KVPair, error) {
+func (kv *view) CompareAndDelete(kvp *kvdb.KVPair, flags kvdb.KVFlags) (_ *kvdb.KVPair, err error) {
+	kv, op := kv.start("compare_and_delete", keyOf(kvp))
+	if op != nil {
+		defer op.end(&err)
+	}
 	cond, err := indexCond(kvp, flags)
 	if err != nil {
 		return nil, err
@@ -211,7 +243,11 @@ func (kv *view) delete(key string, cond driver.Cond) (*kvdb.KVPair, error) {
 }
 
 // DeleteTree removes everything below the directory prefix.
-func (kv *view) DeleteTree(prefix string) error {
+func (kv *view) DeleteTree(prefix string) (err error) {
+	kv, op := kv.start("delete_tree", prefix)
+	if op != nil {
+		defer op.end(&err)
+	}
 	dir, err := kv.directory(prefix, kvdb.DefaultSeparator)
 	if err != nil {
 		return err
@@ -230,7 +266,11 @@ func (kv *view) run(f func(ctx context.Context) error) error {
 }
 
 // SnapPut records a pair with the indexes it carries, in a snapshot.
-func (kv *view) SnapPut(kvp *kvdb.KVPair) (*kvdb.KVPair, error) {
+func (kv *view) SnapPut(kvp *kvdb.KVPair) (_ *kvdb.KVPair, err error) {
+	kv, op := kv.start("snap_put", keyOf(kvp))
+	if op != nil {
+		defer op.end(&err)
+	}
 	snapshot, ok := kv.store.(driver.SnapPutter)
 	if !ok {
 		return nil, kvdb.ErrNotSupported
@@ -252,7 +292,11 @@ func (kv *view) SnapPut(kvp *kvdb.KVPair) (*kvdb.KVPair, error) {
 }
 
 // Compact removes the history before index.
-func (kv *view) Compact(index uint64) error {
+func (kv *view) Compact(index uint64) (err error) {
+	kv, op := kv.start("compact", "")
+	if op != nil {
+		defer op.end(&err)
+	}
 	c, ok := kv.store.(driver.Compacter)
 	if !ok {
 		return kvdb.ErrNotSupported
@@ -261,7 +305,11 @@ func (kv *view) Compact(index uint64) error {
 }
 
 // Serialize encodes all pairs of the domain as JSON.
-func (kv *view) Serialize() ([]byte, error) {
+func (kv *view) Serialize() (_ []byte, err error) {
+	kv, op := kv.start("serialize", "")
+	if op != nil {
+		defer op.end(&err)
+	}
 	page, err := kv.list(kv.prefix, driver.ListOptions{TTL: true})
 	if err != nil {
 		return nil, err
