@@ -23,7 +23,8 @@ import (
 //
 // A store that went back and has passed that zxid since does not refuse the client. So the session
 // of the watches writes a mark when it begins, and the next session looks for the mark: a store
-// that went back to a time before the mark was written does not have it.
+// that went back to a time before the mark was written does not have it. If it went back to
+// a later time, a watch that reads an earlier state of a znode than before shows that.
 
 const (
 	// marks is the znode with the marks. Each instance chooses one of marksCount.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-zookeeper/zk"
 	"github.com/stretchr/testify/require"
 
 	"github.com/portworx/kvdb"
@@ -106,4 +107,97 @@ func TestAnotherStoreBehindTheEndpoints(t *testing.T) {
 	lock, err = kv.LockWithTimeout("lock", "me", 0, 0)
 	require.NoError(t, err)
 	require.NoError(t, kv.Unlock(lock))
+}
+
+// restorePast restores the last backup, and writes other keys until the index is larger than
+// index, before instances can reach the store.
+func restorePast(t *testing.T, cluster *servers.Cluster, index uint64) {
+	t.Helper()
+	require.NoError(t, cluster.Restore(func(endpoints []string) error {
+		other, err := New("other", endpoints, nil, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { require.NoError(t, kvdb.Close(other)) }()
+		for now := uint64(0); now <= index+10; {
+			pair, err := other.Put("key", "value", 0)
+			if err != nil {
+				return err
+			}
+			now = pair.ModifiedIndex
+		}
+		return nil
+	}))
+}
+
+// A backup was made while a watch ran, so its mark is in the backup. The watch ends
+// nevertheless when a key has an earlier state than the one that it has read, and locks from
+// after the backup are lost.
+func TestRestoredWithTheMark(t *testing.T) {
+	t.Parallel() // it mostly waits
+	cluster := servers.ZooKeeper(t, servers.Options{})
+	kv := instance(t, "d", cluster.Endpoints(), nil)
+	_, err := kv.Put("dir/key", "old", 0)
+	require.NoError(t, err)
+	keys, over := ended(t, kv, "dir/")
+	require.NoError(t, cluster.Backup(true))
+	pair, err := kv.Put("dir/key", "new", 0)
+	require.NoError(t, err)
+	require.Equal(t, "dir/key", receive(t, keys, "an event"))
+	lock, err := kv.LockWithTimeout("lock", "me", 0, 0)
+	require.NoError(t, err)
+	restorePast(t, cluster, lock.ModifiedIndex)
+	require.Equal(t, kvdb.ErrWatchRevisionCompacted, receive(t, over, "the end of the watch"))
+	require.Empty(t, keys)
+	receive(t, lock.Lock.(kvdb.HeldLock).Lost(), "the loss of the lock")
+	require.Greater(t, lock.ModifiedIndex, pair.ModifiedIndex)
+}
+
+// A client that has looked at a lock, and one that is in its queue, obtain it when the store
+// is restored before they wait, because the restored store does not have the lock.
+func TestRestoredBetweenLookAndWait(t *testing.T) {
+	t.Parallel() // it mostly waits
+	for name, isKey := range map[string]bool{"at the key": false, "in the queue": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cluster := servers.ZooKeeper(t, servers.Options{})
+			holder := instance(t, "d", cluster.Endpoints(), nil)
+			waiter, err := open(cluster.Endpoints(), nil)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, waiter.Close(t.Context())) }()
+			if isKey {
+				_, err := holder.Put("lock", "value", 0)
+				require.NoError(t, err)
+			}
+			require.NoError(t, cluster.Backup(true))
+			lock, err := holder.LockWithTimeout("lock", "holder", 0, 0)
+			require.NoError(t, err)
+			deadline := time.Now().Add(2 * patience)
+			h := hold{path: "/d/lock", mark: "waiter", value: []byte(`{"LockerID":"waiter","Mark":"waiter"}`)}
+			if isKey {
+				require.NoError(t, waiter.createQueueEntry(t.Context(), &h))
+			} else {
+				_, err := waiter.createAtKey(t.Context(), &h)
+				require.ErrorIs(t, err, zk.ErrNodeExists)
+			}
+			restorePast(t, cluster, lock.ModifiedIndex)
+			done := make(chan error, 1)
+			go func() {
+				if isKey {
+					done <- waiter.awaitFirst(t.Context(), &h, deadline)
+				} else {
+					done <- waiter.awaitRelease(t.Context(), h.path, deadline)
+				}
+			}()
+			err = receive(t, done, "the end of the wait")
+			if isKey {
+				require.ErrorIs(t, err, kvdb.ErrNoConnection) // Lock begins anew
+			} else {
+				require.NoError(t, err)
+			}
+			x, err := waiter.Lock(t.Context(), "d/lock", "waiter", patience)
+			require.NoError(t, err)
+			require.NoError(t, x.Release(t.Context()))
+		})
+	}
 }

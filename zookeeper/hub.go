@@ -61,6 +61,7 @@ type session struct {
 	ctx   context.Context    // ends when another session is to take its place
 	end   context.CancelFunc // ends ctx
 	began bool               // it had a connection; belongs to onEvent
+	other bool               // it sees another history than the one before; protected by hub.mu
 }
 
 // serverWatch is a watch at the server, which fires once.
@@ -179,6 +180,21 @@ func (h *hub) session() error {
 	defer h.mu.Unlock()
 	h.seen, h.locks = x.Zxid(), h.s.leases.session()
 	return nil
+}
+
+// leaveHistory ends all watches, once in a session, because the session x sees an earlier
+// state of a znode than a watch has read before.
+func (h *hub) leaveHistory(x *session) {
+	h.mu.Lock()
+	again, locks := x.other, h.locks
+	x.other = true
+	if !again {
+		h.failLocked(kvdb.ErrWatchRevisionCompacted)
+	}
+	h.mu.Unlock()
+	if !again {
+		h.s.leaveHistory(locks)
+	}
 }
 
 // set makes x the current session. nil means that there is none.

@@ -21,6 +21,11 @@ type finding struct {
 	pzxid    int64
 }
 
+// contradicts reports whether a znode cannot have been as known before. The zxid of its last
+// write never goes back, not even when it is deleted and created again, and a session begins
+// with a sync.
+func (f *finding) contradicts(before known) bool { return f.stat != nil && f.stat.Mzxid < before.mzxid }
+
 // round reads all that is stale, and the new znodes that it finds.
 func (w *stream) round(x *session) error {
 	level, before := w.takeStale(), w.lastZxid
@@ -41,6 +46,11 @@ func (w *stream) round(x *session) error {
 		}
 		var next []*finding
 		for _, f := range level {
+			if f.contradicts(w.nodes[f.path]) {
+				w.pending = nil // it has events of the other history
+				w.h.leaveHistory(x)
+				return nil
+			}
 			next = append(next, w.apply(f)...)
 		}
 		level = next

@@ -35,8 +35,8 @@ func (c *Cluster) Wipe(meanwhile func(endpoints []string) error) error {
 }
 
 // Backup saves the present state for Restore, in place of an earlier one. If online is true,
-// the store saves it by its own means while it serves (etcdctl, consul snapshot); the error of
-// a store that cannot wraps errors.ErrUnsupported. Otherwise Backup ends all members at once,
+// the store saves it by its own means while it serves (etcdctl, consul snapshot, a copy of
+// ZooKeeper's files); the error of a store that cannot wraps errors.ErrUnsupported. Otherwise Backup ends all members at once,
 // copies their files and starts them again.
 func (c *Cluster) Backup(online bool) error {
 	ctx, cancel := context.WithTimeout(c.ctx, startTimeout)
@@ -81,9 +81,7 @@ func (c *Cluster) Restore(meanwhile func(endpoints []string) error) error {
 		if b.online {
 			return c.kind.driver.(snapshotter).load(ctx, c, b.path)
 		}
-		return c.replaceData(func(m *Member) error {
-			return os.CopyFS(m.dir, os.DirFS(filepath.Join(b.path, m.name)))
-		})
+		return c.restoreFiles(b.path)
 	})
 }
 
@@ -124,6 +122,14 @@ func (c *Cluster) copyData(dir string) error {
 	if err := c.killAll(); err != nil {
 		return err
 	}
+	if err := c.copyFiles(dir); err != nil {
+		return err
+	}
+	return c.Start()
+}
+
+// copyFiles copies the members' files below dir.
+func (c *Cluster) copyFiles(dir string) error {
 	for _, m := range c.All() {
 		target := filepath.Join(dir, m.name)
 		if err := os.CopyFS(target, os.DirFS(m.dir)); err != nil {
@@ -134,7 +140,14 @@ func (c *Cluster) copyData(dir string) error {
 			return err
 		}
 	}
-	return c.Start()
+	return nil
+}
+
+// restoreFiles ends all members, restores what copyFiles has copied and starts them again.
+func (c *Cluster) restoreFiles(dir string) error {
+	return c.replaceData(func(m *Member) error {
+		return os.CopyFS(m.dir, os.DirFS(filepath.Join(dir, m.name)))
+	})
 }
 
 // replaceData ends all members, replaces the files of each and starts them again.
@@ -238,3 +251,11 @@ func (consul) snapshot(ctx context.Context, c *Cluster, command, file string) er
 	}
 	return runTool(ctx, program, slices.Concat(args, []string{file})...)
 }
+
+// save implements snapshotter. ZooKeeper's files can be copied at any time, because a server
+// repeats the writes in its log over what is in its last snapshot, and ignores one that is cut
+// off.
+func (zookeeper) save(_ context.Context, c *Cluster, dir string) error { return c.copyFiles(dir) }
+
+// load implements snapshotter.
+func (zookeeper) load(_ context.Context, c *Cluster, dir string) error { return c.restoreFiles(dir) }
