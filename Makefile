@@ -22,18 +22,20 @@ SERVERS := ./consul/... ./etcd/... ./zookeeper ./test/servers ./election ./examp
 # A module of its own, whose tests start servers at the default ports.
 OUTSIDE := test/outside
 
-# A module of its own, which shows a backend outside of this module.
-EXAMPLE := examples/backend
+# Modules of their own: a backend outside of this module, and hooks that need other modules.
+# Of their tests, only TestOutage starts servers.
+MODULES := examples/backend plugin/kvdbprom plugin/kvdbprom/mixin
 
 .PHONY: test
 test: ## run all tests that need no servers, with the race detector
 	$(GO) test -race -timeout 40m $$($(GO) list ./... | grep -v -x -F "$$($(GO) list $(SERVERS))")
-	$(GO) -C $(EXAMPLE) test -race ./...
+	set -e; for module in $(MODULES); do $(GO) -C $$module test -race -skip '^TestOutage' ./...; done
 
 .PHONY: test-servers
 test-servers: servers ## run the tests that need real servers, with the race detector
 	CI=true $(GO) test -race -p 2 -timeout 60m $(SERVERS)
 	CI=true $(GO) -C $(OUTSIDE) test -timeout 30m ./...
+	set -e; for module in $(MODULES); do CI=true $(GO) -C $$module test -race -run '^TestOutage' ./...; done
 
 .PHONY: outages
 outages: servers ## run the suite with its cases about outages, and two minutes of faults, on each store with servers
@@ -67,8 +69,7 @@ lint: ## run gofmt, go vet and staticcheck (configured in staticcheck.conf)
 	if [ -n "$$unformatted" ]; then echo "not gofmt-clean:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool -modfile=tools/lint/go.mod staticcheck ./...
-	$(GO) -C $(OUTSIDE) vet ./...
-	$(GO) -C $(EXAMPLE) vet ./...
+	set -e; for module in $(OUTSIDE) $(MODULES); do $(GO) -C $$module vet ./...; done
 
 .PHONY: generate
 generate: ## write the generated files
