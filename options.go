@@ -46,6 +46,10 @@ const (
 	// sends to a server that drops connections because of larger ones. It is needed only
 	// if the server is configured to accept more than its default.
 	MaxRequestBytesKey = "MaxRequestBytes"
+	// LockTTLKey is how many seconds a lock lives after the last request of its holder. A
+	// short time lets others soon have the lock of a holder that died, and takes the lock
+	// sooner from a holder that does not reach the store.
+	LockTTLKey = "LockTTL"
 )
 
 // Values of the option [ReadConsistency].

@@ -83,7 +83,7 @@ func Version(string, map[string]string) (string, error) { return kvdb.ConsulVers
 // next one does. New takes the options [kvdb.ACLTokenKey], TrustedCAFileKey, CAFileKey,
 // CertFileKey, CertKeyFileKey, ClientCertAuthKey, CAAuthAddress (the name that the
 // servers' certificates must have), InsecureSkipVerify, TransportScheme,
-// ReadConsistency and RetryCountKey, whose value is checked and has no effect, because
+// ReadConsistency, LockTTLKey and RetryCountKey, whose value is checked and has no effect, because
 // only the time limit of a call ends the retries. Certificates, keys and authorities are
 // read again at each handshake.
 //

@@ -15,26 +15,30 @@ import (
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/held"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
 const (
-	// keptTTL is the TTL of a session that is kept alive. Consul promises not to
-	// end it earlier, and ends it after twice that time: a lock is free 22 s after
-	// its holder died, or a moment later.
-	keptTTL = 11 * time.Second
 	// renewInterval leaves time to find another endpoint or leader.
 	renewInterval = 2 * time.Second
-	// lossMargin is the time by which a session counts as lost before Consul could end it.
-	lossMargin = 500 * time.Millisecond
 	// idleTime is how long an unused session is kept.
 	idleTime = 30 * time.Second
 )
+
+// lockTTLs are twice the TTLs of sessions that Consul accepts.
+var lockTTLs = settings.LockTTLs{Least: 20, Most: 2 * 24 * 60 * 60, Otherwise: 22}
+
+// keptTimes are the times of a session that is kept alive, without the option kvdb.LockTTLKey.
+// Consul promises not to end it before its TTL, and ends it after twice that time: a lock is
+// free 22 s after its holder died, or a moment later.
+var keptTimes = held.Times{TTL: 11 * time.Second, Margin: 500 * time.Millisecond, Every: renewInterval}
 
 // keeper keeps a session of an instance alive as long as it is used.
 type keeper struct {
 	store *store
 	name  string        // of its sessions
 	idle  time.Duration // idleTime
+	times held.Times    // of its sessions
 
 	making chan struct{} // has an element while a session is made
 
@@ -44,8 +48,8 @@ type keeper struct {
 	kept    map[*session]struct{} // current, and those that still have leases
 }
 
-func newKeeper(s *store, name string) *keeper {
-	return &keeper{store: s, name: name, idle: idleTime, making: make(chan struct{}, 1), kept: map[*session]struct{}{}}
+func newKeeper(s *store, name string, t held.Times) *keeper {
+	return &keeper{store: s, name: name, idle: idleTime, times: t, making: make(chan struct{}, 1), kept: map[*session]struct{}{}}
 }
 
 // session is a session of Consul that is kept alive.
@@ -82,12 +86,12 @@ func (k *keeper) session(ctx context.Context) (*session, error) {
 		return s, err
 	}
 	asked := time.Now()
-	id, err := k.store.createSession(ctx, k.name, keptTTL)
+	id, err := k.store.createSession(ctx, k.name, k.times.TTL)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{
-		keeper: k, id: id, locks: held.NewLocks(k.store.life, sessionFactor*keptTTL, lossMargin),
+		keeper: k, id: id, locks: held.NewLocks(k.store.life, held.Times{TTL: sessionFactor * k.times.TTL, Margin: k.times.Margin}),
 		wake: make(chan struct{}, 1), used: time.Now(), strays: map[string]bool{},
 	}
 	s.locks.Empty = s.wakeUp
@@ -121,10 +125,10 @@ func (k *keeper) usable() (*session, error) {
 // request that renewed it was sent.
 func (s *session) keep(renewed time.Time) {
 	defer s.finish()
-	expiry := held.NewExpiry(keptTTL, lossMargin, s.finish)
+	expiry := held.NewExpiry(s.keeper.times, s.finish)
 	defer expiry.Stop()
 	expiry.Renewed(renewed)
-	timer := time.NewTimer(renewInterval)
+	timer := time.NewTimer(s.keeper.times.Every)
 	defer timer.Stop()
 	for {
 		select {
@@ -144,7 +148,7 @@ func (s *session) keep(renewed time.Time) {
 			return
 		}
 		expiry.Renewed(sent)
-		timer.Reset(renewInterval)
+		timer.Reset(s.keeper.times.Every)
 	}
 }
 

@@ -1,6 +1,8 @@
 package consul
 
 import (
+	"time"
+
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/consul/internal/conn"
 	"github.com/portworx/kvdb/internal/settings"
@@ -10,13 +12,23 @@ var declared = settings.Declare("Consul", []settings.Option{
 	{Name: kvdb.ACLTokenKey, Values: "a token", Default: "none", Meaning: "the token of every request; none of the environment is used"},
 	{Name: kvdb.UsernameKey, Values: "none", Default: "none", Meaning: "any value is `ErrAuthNotSupported`"},
 	{Name: kvdb.PasswordKey, Values: "none", Default: "none", Meaning: "any value is `ErrAuthNotSupported`"},
-}, settings.Consistency, settings.Retries("no limit but time; the value has no effect"), settings.Transport)
+}, settings.Consistency, settings.Retries("no limit but time; the value has no effect"), settings.Transport, lockTTLs.Option())
 
-func parse(endpoints []string, options map[string]string) (conn.Config, error) {
+// config is the content of endpoints and options.
+type config struct {
+	conn.Config
+	lockTTL time.Duration
+}
+
+func parse(endpoints []string, options map[string]string) (config, error) {
 	options = declared.Of(options)
 	if options[kvdb.UsernameKey] != "" || options[kvdb.PasswordKey] != "" {
-		return conn.Config{}, kvdb.ErrAuthNotSupported
+		return config{}, kvdb.ErrAuthNotSupported
+	}
+	lockTTL, _, err := lockTTLs.Read(options)
+	if err != nil {
+		return config{}, err
 	}
 	read, err := settings.Consul.Read(endpoints, options)
-	return conn.Config{Settings: read, Token: options[kvdb.ACLTokenKey]}, err
+	return config{conn.Config{Settings: read, Token: options[kvdb.ACLTokenKey]}, lockTTL}, err
 }

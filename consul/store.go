@@ -37,14 +37,14 @@ var (
 	_ driver.MemberAdmin = (*store)(nil)
 )
 
-func newStore(c conn.Config) (*store, error) {
+func newStore(c config) (*store, error) {
 	s := &store{stale: c.Stale, life: life.New()}
 	c.Hooks, c.Backend = &s.hooks, Name
 	var err error
-	if s.conn, err = conn.New(c, s.probe); err != nil {
+	if s.conn, err = conn.New(c.Config, s.probe); err != nil {
 		return nil, err
 	}
-	s.locks, s.writer = newKeeper(s, locksName), newKeeper(s, writerName)
+	s.locks, s.writer = newKeeper(s, locksName, keptTimes.Fit(c.lockTTL/sessionFactor)), newKeeper(s, writerName, keptTimes)
 	s.history.Store(newHistory())
 	return s, nil
 }
@@ -88,5 +88,5 @@ func (s *store) Close(ctx context.Context) error {
 	}
 	slices.Sort(keys)
 	return fmt.Errorf("%w: the locks %q are held until their session ends, for %v at most",
-		kvdb.ErrNoConnection, slices.Compact(keys), sessionFactor*keptTTL)
+		kvdb.ErrNoConnection, slices.Compact(keys), sessionFactor*s.locks.times.TTL)
 }

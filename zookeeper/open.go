@@ -30,7 +30,13 @@ type config struct {
 	credentials []byte // for digest authentication, or nil
 	acl         []zk.ACL
 	maxRequest  int // see store
+	lockTTL     time.Duration
+	limited     bool // lockTTL was asked for
 }
+
+// lockTTLs are from 15 s on, so that a tick of 2 s is less than a sixth of the session's
+// timeout, see leases. The server has a maximum too.
+var lockTTLs = settings.LockTTLs{Least: 15, Most: 24 * 60 * 60, Otherwise: int(sessionTimeout / time.Second)}
 
 // open connects to ZooKeeper and returns when there is a session.
 func open(endpoints []string, options map[string]string) (*store, error) {
@@ -47,7 +53,7 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 	s.servers.Set(o.Endpoints)
 	s.hub = newHub(s, o)
 	cfg := conn.Config{
-		Servers: &s.servers, SessionTimeout: sessionTimeout, TLS: o.TLS, Credentials: o.credentials, MaxRequest: o.maxRequest,
+		Servers: &s.servers, SessionTimeout: o.lockTTL, TLS: o.TLS, Credentials: o.credentials, MaxRequest: o.maxRequest,
 		OnEvent: s.leases.onEvent, OnRefused: s.onRefused,
 	}
 	if s.main, err = conn.Open(cfg); err != nil {
@@ -58,6 +64,10 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 	defer cancel()
 	if err = s.main.Authenticated(ctx); err == nil {
 		err = s.peek(ctx, func(c *zk.Conn) error { _, _, err := c.Exists("/"); return err })
+	}
+	if granted := s.main.Timeout(); err == nil && o.limited && granted != o.lockTTL {
+		err = fmt.Errorf("option %s: the server grants a session %v, not %v; see its minSessionTimeout and maxSessionTimeout",
+			kvdb.LockTTLKey, granted, o.lockTTL)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to ZooKeeper at %q: %w", o.Given, err), s.Close(ctx))
@@ -74,7 +84,7 @@ var declared = settings.Declare("ZooKeeper", []settings.Option{
 		Meaning: "the servers' `jute.maxbuffer` in bytes"},
 	{Name: kvdb.TransportScheme, Values: "`http`, `tcp`, `https`, `tls`", Default: "what endpoints and files ask for",
 		Meaning: "whether TLS is used"},
-}, settings.Consistency, settings.Retries("no limit but time, as with 0"), settings.Certificates)
+}, settings.Consistency, settings.Retries("no limit but time, as with 0"), settings.Certificates, lockTTLs.Option())
 
 // parse checks endpoints and options.
 func parse(endpoints []string, options map[string]string) (config, error) {
@@ -95,6 +105,9 @@ func parse(endpoints []string, options map[string]string) (config, error) {
 	}
 	if o.maxRequest < leastMaxRequest {
 		return o, fmt.Errorf("option %s must be at least %d, not %d", kvdb.MaxRequestBytesKey, leastMaxRequest, o.maxRequest)
+	}
+	if o.lockTTL, o.limited, err = lockTTLs.Read(options); err != nil {
+		return o, err
 	}
 	o.Settings, err = settings.ZooKeeper.Read(endpoints, options)
 	return o, err

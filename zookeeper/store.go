@@ -16,7 +16,7 @@ import (
 
 const (
 	// sessionTimeout is how long the server keeps the locks of a client from which it receives
-	// nothing. The server may grant less.
+	// nothing, without the option kvdb.LockTTLKey. The server may grant less.
 	sessionTimeout = 20 * time.Second
 	// endTimeout is the part of the time of Close that remains for the end of the session.
 	endTimeout = 1500 * time.Millisecond

@@ -52,6 +52,7 @@ func Version(string, map[string]string) (string, error) { return kvdb.ZookeeperV
 //   - RetryCountKey: how many times a request is sent again when it certainly had no effect;
 //     without it, or with 0, until the time limit of the call,
 //   - ReadConsistency,
+//   - LockTTLKey: the timeout of the session in seconds, 20 without it, if the servers allow that,
 //   - TransportScheme: "https" or "tls" turns TLS on,
 //   - TrustedCAFileKey or CAFileKey, CertFileKey, CertKeyFileKey, ClientCertAuthKey and
 //     InsecureSkipVerify; the files are read again at each handshake,

@@ -52,8 +52,8 @@
 // which servers read 10 MiB.
 //
 // The lock of a key is the node /_kvdb-locks/ and the key with its domain, in which
-// "%" is %25 and "/" is %2F. It has a TTL of 16 s, which its holder renews every 2 s.
-// Lists do not show it. An instance watches the locks that it holds for longer than
+// "%" is %25 and "/" is %2F. It has a TTL of 16 s, or of [kvdb.LockTTLKey], which its
+// holder renews every eighth of it. Lists do not show it. An instance watches the locks that it holds for longer than
 // 0.1 s, all of them with one stream, so that it notices at once when one is removed. A
 // user who may not read the locks of others has a stream for each. The member that takes a
 // request computes when a TTL ends, and the leader's clock decides when that time has
@@ -87,8 +87,8 @@ func init() {
 // It takes the options [kvdb.UsernameKey], [kvdb.PasswordKey], [kvdb.CAFileKey],
 // [kvdb.TrustedCAFileKey], [kvdb.CertFileKey], [kvdb.CertKeyFileKey],
 // [kvdb.ClientCertAuthKey], [kvdb.CAAuthAddress], [kvdb.InsecureSkipVerify],
-// [kvdb.TransportScheme], [kvdb.RetryCountKey] and [kvdb.ReadConsistency]. If etcd does not
-// answer within 10 s, the error wraps [kvdb.ErrNoConnection].
+// [kvdb.TransportScheme], [kvdb.RetryCountKey], [kvdb.ReadConsistency] and [kvdb.LockTTLKey].
+// If etcd does not answer within 10 s, the error wraps [kvdb.ErrNoConnection].
 func New(domain string, endpoints []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 	return newInstance(domain, endpoints, options, fatalErrorCb, nil)
 }

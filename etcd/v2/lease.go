@@ -6,7 +6,6 @@ import (
 
 	"go.etcd.io/etcd/client/v2"
 
-	"github.com/portworx/kvdb/etcd/common"
 	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/held"
 )
@@ -45,7 +44,7 @@ func (l *lease) keepAlive() {
 	defer l.store.lockWatch.remove(l)
 	watching := time.AfterFunc(watchAfter, func() { l.store.lockWatch.add(l) })
 	defer watching.Stop()
-	tick := time.NewTicker(common.DefaultLockRefreshDuration)
+	tick := time.NewTicker(l.store.times.Every)
 	defer tick.Stop()
 	for {
 		select {

@@ -12,14 +12,16 @@ import (
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/common"
+	"github.com/portworx/kvdb/internal/held"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
-const (
-	lockTTL = common.DefaultLockTTL * time.Second
-	// lostMargin is the time before the earliest expiry of the node at which its lock is
-	// lost.
-	lostMargin = time.Second
-)
+// lockTTLs are from 10 s on, because a lock must survive that one member does not answer and
+// another one is tried, or that the members elect a leader.
+var lockTTLs = settings.LockTTLs{Least: 10, Most: 24 * 60 * 60, Otherwise: common.DefaultLockTTL}
+
+// lockTimes are the times of a lock's node without the option kvdb.LockTTLKey.
+var lockTimes = held.Times{TTL: common.DefaultLockTTL * time.Second, Margin: time.Second, Every: common.DefaultLockRefreshDuration}
 
 // lockNode is the value, in JSON, of the node that is a lock. Each request for a lock has a
 // unique tag, so the value identifies the lock.
@@ -104,7 +106,7 @@ func (s *store) tryLock(ctx context.Context, path, value string) (*lease, *other
 	for {
 		sent, seen := time.Now(), s.pool.history.sight()
 		reply, err := s.pool.keys(ctx, repeatable, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
-			return keys.Set(ctx, path, value, &client.SetOptions{PrevExist: client.PrevNoExist, TTL: lockTTL})
+			return keys.Set(ctx, path, value, &client.SetOptions{PrevExist: client.PrevNoExist, TTL: s.times.TTL})
 		})
 		if codeOf(err) == client.ErrorCodeNodeExist {
 			seen = s.pool.history.sight()
@@ -134,7 +136,7 @@ func (s *store) refresh(ctx context.Context, path, value string) (sent time.Time
 	sent = time.Now()
 	_, err = s.pool.keys(ctx, repeatable, func(ctx context.Context, keys client.KeysAPI) (*client.Response, error) {
 		return keys.Set(ctx, path, "", &client.SetOptions{
-			PrevExist: client.PrevExist, PrevValue: value, TTL: lockTTL, Refresh: true,
+			PrevExist: client.PrevExist, PrevValue: value, TTL: s.times.TTL, Refresh: true,
 		})
 	})
 	return sent, err

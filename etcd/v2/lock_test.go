@@ -50,7 +50,7 @@ func TestLockAnswerLost(t *testing.T) {
 	reply, err := raw(t, cluster).Get(t.Context(), lockPath("lost/key"), nil)
 	require.NoError(t, err)
 	require.Equal(t, reply.Node.CreatedIndex, pair.ModifiedIndex)
-	require.GreaterOrEqual(t, reply.Node.TTL, int64((lockTTL-6*time.Second)/time.Second), "the rest of the TTL in seconds")
+	require.GreaterOrEqual(t, reply.Node.TTL, int64((lockTimes.TTL-6*time.Second)/time.Second), "the rest of the TTL in seconds")
 	require.NoError(t, kv.Unlock(pair))
 	locked, _, err := kv.IsKeyLocked("key")
 	require.NoError(t, err)
@@ -79,7 +79,7 @@ func TestLockWaitsForTheEvent(t *testing.T) {
 	require.NoError(t, holder.Unlock(pair))
 	next := receive(t, obtained)
 	require.NotNil(t, next)
-	require.Less(t, time.Since(released), lockTTL/2)
+	require.Less(t, time.Since(released), lockTimes.TTL/2)
 	require.Greater(t, next.ModifiedIndex, pair.ModifiedIndex)
 	require.NoError(t, waiter.Unlock(next))
 }
@@ -158,7 +158,7 @@ func TestUnlockDuringOutage(t *testing.T) {
 	began := time.Now()
 	next, err := other.LockWithTimeout("key", "other", await, 0)
 	require.NoError(t, err)
-	require.Less(t, time.Since(began), lockTTL/2)
+	require.Less(t, time.Since(began), lockTimes.TTL/2)
 	require.NoError(t, kv.Unlock(pair), "the second Unlock")
 	require.NoError(t, other.Unlock(next))
 }

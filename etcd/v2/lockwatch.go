@@ -19,7 +19,7 @@ const (
 	// held for less costs no more than the requests that obtain and release it.
 	watchAfter = 100 * time.Millisecond
 	// watchLinger is how long the watch stays when no lock is held.
-	watchLinger = lockTTL
+	watchLinger = 16 * time.Second
 )
 
 // lockWatch watches the nodes of the locks that an instance holds. One stream of events

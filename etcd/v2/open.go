@@ -38,7 +38,8 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: keepAliveTime / 4, Inter
 type wrapper func(http.RoundTripper) http.RoundTripper
 
 var declared = settings.Declare("etcd v2",
-	settings.StoreLogin, settings.Consistency, settings.Retries(strconv.Itoa(common.DefaultRetryCount)), settings.Transport)
+	settings.StoreLogin, settings.Consistency, settings.Retries(strconv.Itoa(common.DefaultRetryCount)), settings.Transport,
+	lockTTLs.Option())
 
 // open returns a store after etcd has answered.
 func open(domain string, endpoints []string, options map[string]string, wrap wrapper) (*store, error) {
@@ -48,6 +49,10 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 		return nil, err
 	}
 	read, err := settings.Etcd2.Read(endpoints, options)
+	if err != nil {
+		return nil, err
+	}
+	lockTTL, _, err := lockTTLs.Read(options)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +78,7 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 	if err := p.replace(read.Endpoints, read.Given); err != nil {
 		return nil, err
 	}
-	s := newStore(p, read.Stale, hooks)
+	s := newStore(p, read.Stale, lockTimes.Fit(lockTTL), hooks)
 	ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
 	defer cancel()
 	err = p.first(ctx)

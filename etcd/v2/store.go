@@ -33,6 +33,7 @@ type store struct {
 	hooks *driver.Hooks
 
 	life      *life.Group
+	times     held.Times // of the locks
 	locks     *held.Locks
 	lockWatch *lockWatch
 }
@@ -45,9 +46,9 @@ var (
 	_ driver.MemberAdmin = (*store)(nil)
 )
 
-func newStore(p *pool, stale bool, hooks *driver.Hooks) *store {
-	s := &store{pool: p, stale: stale, hooks: hooks, life: life.New()}
-	s.locks = held.NewLocks(s.life, lockTTL, lostMargin)
+func newStore(p *pool, stale bool, t held.Times, hooks *driver.Hooks) *store {
+	s := &store{pool: p, stale: stale, times: t, hooks: hooks, life: life.New()}
+	s.locks = held.NewLocks(s.life, t)
 	s.lockWatch = newLockWatch(s)
 	s.Admin = members.NewAdmin(memberAPI{s}, settings.Etcd2, p.secure)
 	p.lifetime, p.launch = s.life.Context(), s.life.Go

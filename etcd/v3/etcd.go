@@ -14,7 +14,7 @@
 // deleted.
 //
 // Calls return within 10 s. All watches of an instance share one stream, and all its
-// locks share one lease of 16 s.
+// locks share one lease of 16 s, or of [kvdb.LockTTLKey].
 //
 // The lock of a key is stored at the key with the domain twice in front of it, as in
 // other releases of this library, so programs with different releases exclude each
@@ -46,9 +46,9 @@ func init() {
 // Options are [kvdb.UsernameKey], [kvdb.PasswordKey], [kvdb.CAFileKey],
 // [kvdb.TrustedCAFileKey], [kvdb.CertFileKey], [kvdb.CertKeyFileKey],
 // [kvdb.ClientCertAuthKey], [kvdb.CAAuthAddress], [kvdb.InsecureSkipVerify],
-// [kvdb.TransportScheme], [kvdb.RetryCountKey] and [kvdb.ReadConsistency]. When
-// etcd does not answer, New returns an error that wraps [kvdb.ErrNoConnection] within
-// 10 s.
+// [kvdb.TransportScheme], [kvdb.RetryCountKey], [kvdb.ReadConsistency] and
+// [kvdb.LockTTLKey]. When etcd does not answer, New returns an error that wraps
+// [kvdb.ErrNoConnection] within 10 s.
 func New(domain string, endpoints []string, options map[string]string, fatalErrorCb kvdb.FatalErrorCB) (kvdb.Kvdb, error) {
 	return newInstance(domain, endpoints, options, fatalErrorCb)
 }

@@ -32,7 +32,7 @@ func TestLockIsKept(t *testing.T) {
 	select {
 	case <-lostOf(t, pair):
 		require.Fail(t, "the lock is lost")
-	case <-time.After(sessionTTL + 4*time.Second):
+	case <-time.After(sessionTimes.TTL + 4*time.Second):
 	}
 	after, err := client.Leases(t.Context())
 	require.NoError(t, err)

@@ -46,7 +46,8 @@ const (
 )
 
 var declared = settings.Declare("etcd v3",
-	settings.StoreLogin, settings.Consistency, settings.Retries(strconv.Itoa(common.DefaultRetryCount)), settings.Transport)
+	settings.StoreLogin, settings.Consistency, settings.Retries(strconv.Itoa(common.DefaultRetryCount)), settings.Transport,
+	lockTTLs.Option())
 
 type dialOption = grpc.DialOption
 
@@ -61,6 +62,10 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 	if err != nil {
 		return nil, err
 	}
+	lockTTL, limited, err := lockTTLs.Read(options)
+	if err != nil {
+		return nil, err
+	}
 	urls := read.URLs()
 	if domain != "" && !strings.HasSuffix(domain, kvdb.DefaultSeparator) {
 		domain += kvdb.DefaultSeparator
@@ -70,6 +75,7 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 		callOpts: []grpc.CallOption{grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(math.MaxInt32)},
 		domain:   domain, locks: domain + domain, secure: read.TLS != nil, stale: read.Stale,
 		attempts: keyed{busy: map[string]chan struct{}{}}, sessionTurn: make(chan struct{}, 1), revoking: make(chan struct{}, maxRevoking), endpoints: read.Given,
+		times: sessionTimes.Fit(lockTTL),
 	}
 	s.calls = s.policy(read.Retries)
 	s.Admin = members.NewAdmin(memberAPI{s}, settings.Etcd3, s.secure)
@@ -81,7 +87,29 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 	}
 	conn := s.client.ActiveConnection()
 	s.kv, s.lease, s.watcher = pb.NewKVClient(conn), pb.NewLeaseClient(conn), pb.NewWatchClient(conn)
+	if limited {
+		ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
+		defer cancel()
+		if err := s.tryLockTTL(ctx); err != nil {
+			return nil, errors.Join(err, s.Close(ctx))
+		}
+	}
 	return s, nil
+}
+
+// tryLockTTL returns an error if the server does not grant a lease with the TTL that the option
+// kvdb.LockTTLKey asks for.
+func (s *store) tryLockTTL(ctx context.Context) error {
+	id, err := s.grant(ctx, s.times.TTL, forKeys)
+	switch {
+	case err == kvdb.ErrTTLNotSupported:
+		return fmt.Errorf("option %s: the server's smallest lease is longer than %v, because of its election timeout",
+			kvdb.LockTTLKey, s.times.TTL)
+	case err != nil:
+		return fmt.Errorf("option %s: %w", kvdb.LockTTLKey, err)
+	}
+	s.discard(ctx, id)
+	return nil
 }
 
 // clientConfig returns the configuration of a client that counts its connections in made.

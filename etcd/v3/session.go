@@ -16,13 +16,15 @@ import (
 	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/held"
 	"github.com/portworx/kvdb/internal/retry"
+	"github.com/portworx/kvdb/internal/settings"
 )
 
-const (
-	sessionTTL = common.DefaultLockTTL * time.Second
-	// lostMargin is how long before the lease can expire its locks count as lost.
-	lostMargin = time.Second
-)
+// lockTTLs are from 10 s on, because a lock must survive that one member does not answer and
+// another one is tried, or that the members elect a leader.
+var lockTTLs = settings.LockTTLs{Least: 10, Most: 24 * 60 * 60, Otherwise: common.DefaultLockTTL}
+
+// sessionTimes are the times of a session without the option kvdb.LockTTLKey.
+var sessionTimes = held.Times{TTL: common.DefaultLockTTL * time.Second, Margin: time.Second, Every: common.DefaultLockRefreshDuration}
 
 // session is the lease of all locks of an instance, and keeps the lease alive. The
 // first lock creates a session, and so does the next lock after a session was lost.
@@ -49,13 +51,13 @@ func (s *store) session(ctx context.Context) (*session, error) {
 		return s.present, nil
 	}
 	sent := time.Now()
-	id, err := s.grant(ctx, sessionTTL, forHeld)
+	id, err := s.grant(ctx, s.times.TTL, forHeld)
 	if err != nil {
 		return nil, err
 	}
-	se := &session{s: s, id: id, locks: held.NewLocks(s.life, sessionTTL, lostMargin)}
+	se := &session{s: s, id: id, locks: held.NewLocks(s.life, s.times)}
 	se.ctx, se.end = context.WithCancel(s.life.Context())
-	se.expiry = held.NewExpiry(sessionTTL, lostMargin, se.expire)
+	se.expiry = held.NewExpiry(s.times, se.expire)
 	se.expiry.Renewed(sent)
 	s.present = se
 	if !s.life.Go(se.keepAlive) {
@@ -86,7 +88,7 @@ func (se *session) release(ctx context.Context, locked []string) error {
 	for i, key := range locked {
 		locked[i] = key[len(se.s.locks):]
 	}
-	return fmt.Errorf("not released, so held for up to %v: the locks %q: %w", sessionTTL, locked, err)
+	return fmt.Errorf("not released, so held for up to %v: the locks %q: %w", se.s.times.TTL, locked, err)
 }
 
 var errLeaseGone = errors.New("the lease is gone")
@@ -121,7 +123,7 @@ func (se *session) renew() (renewed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	tick := time.NewTicker(common.DefaultLockRefreshDuration)
+	tick := time.NewTicker(se.s.times.Every)
 	defer tick.Stop()
 	for {
 		sent := time.Now()
@@ -140,7 +142,7 @@ func (se *session) renew() (renewed bool, err error) {
 		silent.Stop()
 		renewed = true
 		// A lease with a shorter TTL ends as if it had been renewed earlier.
-		shorter := max(0, sessionTTL-time.Duration(reply.TTL)*time.Second)
+		shorter := max(0, se.s.times.TTL-time.Duration(reply.TTL)*time.Second)
 		se.expiry.Renewed(sent.Add(-shorter))
 		select {
 		case <-tick.C:

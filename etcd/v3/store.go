@@ -13,6 +13,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/internal/members"
 	"github.com/portworx/kvdb/internal/call"
+	"github.com/portworx/kvdb/internal/held"
 	"github.com/portworx/kvdb/internal/life"
 )
 
@@ -47,6 +48,7 @@ type store struct {
 	attempts    keyed         // one attempt per lock key at a time
 	sessionTurn chan struct{} // has an element while a goroutine uses present
 	present     *session      // the last session, or nil
+	times       held.Times    // of the sessions
 	revoking    chan struct{} // has an element for each lease that is being revoked in the background
 
 	life *life.Group

@@ -51,7 +51,7 @@ type fake struct {
 
 func newFake(t *testing.T) *fake {
 	f := &fake{t: t, life: life.New(), answers: make(chan answer, 10), last: done}
-	f.locks = NewLocks(f.life, ttl, margin)
+	f.locks = NewLocks(f.life, Times{TTL: ttl, Margin: margin})
 	return f
 }
 
@@ -434,11 +434,11 @@ func TestCloseNamesLocks(t *testing.T) {
 // A stopped clock does not start again when an answer comes.
 func TestExpiryStopped(t *testing.T) {
 	test(t, func(t *testing.T, f *fake) {
-		e := NewExpiry(ttl, margin, func() { t.Error("lose was called") })
+		e := NewExpiry(f.locks.times, func() { t.Error("lose was called") })
 		e.Renewed(time.Now())
 		e.Stop()
 		e.Renewed(time.Now().Add(time.Second))
-		NewExpiry(ttl, margin, nil).Stop() // which has not started
+		NewExpiry(f.locks.times, nil).Stop() // which has not started
 		l := f.lock("key")
 		require.NoError(t, l.Release(t.Context()))
 		require.True(t, l.expiry.stopped, "the timer of a released lock is stopped")

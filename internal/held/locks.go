@@ -18,8 +18,8 @@ const strayTime = 100 * time.Millisecond
 
 // Locks are the locks that an instance holds, or those of one of its sessions.
 type Locks struct {
-	life        *life.Group
-	ttl, margin time.Duration
+	life  *life.Group
+	times Times
 	// Empty, if it is not nil, is called when no lock is held any longer. It must neither
 	// wait nor use the Locks.
 	Empty func()
@@ -29,11 +29,10 @@ type Locks struct {
 	unreleased []string         // keys of the locks that could not be released before the end of Close
 }
 
-// NewLocks returns an empty set of locks, for an instance whose goroutines are in g. A
-// lease ends ttl after it was last kept alive; by the local clock its lock is lost earlier,
-// by margin.
-func NewLocks(g *life.Group, ttl, margin time.Duration) *Locks {
-	return &Locks{life: g, ttl: ttl, margin: margin, held: map[string]*Lock{}}
+// NewLocks returns an empty set of locks, for an instance whose goroutines are in g. t are the
+// times of the lease of each lock.
+func NewLocks(g *life.Group, t Times) *Locks {
+	return &Locks{life: g, times: t, held: map[string]*Lock{}}
 }
 
 // Add adds a lock that was obtained. It calls Gone on an earlier lock with the same key.
@@ -42,7 +41,7 @@ func (s *Locks) Add(key string, token uint64, remove Remove) *Lock {
 		locks: s, key: key, token: token, remove: remove,
 		lost: make(chan struct{}), removing: make(chan struct{}, 1),
 	}
-	l.expiry = NewExpiry(s.ttl, s.margin, l.Lose)
+	l.expiry = NewExpiry(s.times, l.Lose)
 	l.ctx, l.end = context.WithCancel(s.life.Context())
 	s.mu.Lock()
 	earlier := s.held[key]
@@ -98,7 +97,7 @@ func (s *Locks) Lose() {
 // caller did not wait for the outcome. It does so in the background, until the lock must
 // have expired.
 func (s *Locks) ReleaseStray(key string, remove Remove) {
-	expiry := time.Now().Add(s.ttl)
+	expiry := time.Now().Add(s.times.TTL)
 	s.background(key, strayTime, func(ctx context.Context) error {
 		if !time.Now().Before(expiry) {
 			return nil
@@ -136,5 +135,5 @@ func (s *Locks) Close(ctx context.Context) error {
 		return nil
 	}
 	slices.Sort(s.unreleased)
-	return fmt.Errorf("%w: not released, so held for up to %v: the locks %q", kvdb.ErrNoConnection, s.ttl, slices.Compact(s.unreleased))
+	return fmt.Errorf("%w: not released, so held for up to %v: the locks %q", kvdb.ErrNoConnection, s.times.TTL, slices.Compact(s.unreleased))
 }

@@ -3,6 +3,7 @@ package settings
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/portworx/kvdb"
 )
@@ -75,4 +76,29 @@ func Login(options map[string]string) (user, password string, err error) {
 		return "", "", fmt.Errorf("option %s: it requires option %s", kvdb.PasswordKey, kvdb.UsernameKey)
 	}
 	return user, password, nil
+}
+
+// LockTTLs are the values of the option kvdb.LockTTLKey that a store takes, in seconds, and
+// the one that it has without the option.
+type LockTTLs struct{ Least, Most, Otherwise int }
+
+// Option declares the option.
+func (l LockTTLs) Option() []Option {
+	return []Option{{
+		kvdb.LockTTLKey, fmt.Sprintf("%d to %d", l.Least, l.Most), strconv.Itoa(l.Otherwise),
+		"how many seconds a lock lives after the last request of its holder; see below",
+	}}
+}
+
+// Read returns the value of the option, and whether it is set.
+func (l LockTTLs) Read(options map[string]string) (ttl time.Duration, set bool, err error) {
+	value := options[kvdb.LockTTLKey]
+	if value == "" {
+		return time.Duration(l.Otherwise) * time.Second, false, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < l.Least || n > l.Most {
+		return 0, false, fmt.Errorf("option %s: %q is not a number of seconds from %d to %d", kvdb.LockTTLKey, value, l.Least, l.Most)
+	}
+	return time.Duration(n) * time.Second, true, nil
 }
