@@ -197,7 +197,7 @@ func withoutEnd(cb kvdb.WatchCB) kvdb.WatchCB {
 	}
 }
 
-// lossyBatches delivers in batches, and loses the last event of a large one.
+// lossyBatches delivers in batches, and loses the first deletion in each.
 type lossyBatches struct{ sound }
 
 func (m lossyBatches) BindContext(ctx context.Context) kvdb.Kvdb {
@@ -206,8 +206,11 @@ func (m lossyBatches) BindContext(ctx context.Context) kvdb.Kvdb {
 
 func (m lossyBatches) WatchBatches(prefix string, waitIndex uint64, cb kvdb.WatchBatchCB) error {
 	return kvdb.WatchBatches(m.Kvdb, prefix, waitIndex, func(events kvdb.KVPairs, err error) error {
-		if n := len(events); n > 2 && events[n-1].Key != "end" {
-			events = events[:n-1]
+		if i := slices.IndexFunc(events, func(event *kvdb.KVPair) bool { return event.Action == kvdb.KVDelete }); i >= 0 {
+			events = slices.Delete(events, i, i+1)
+		}
+		if len(events) == 0 && err == nil {
+			return nil
 		}
 		return cb(events, err)
 	})
