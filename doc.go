@@ -25,7 +25,7 @@
 //
 // [Kvdb] has the operations. Some more are functions that take a [Kvdb], because
 // the interface does not grow: [Close], [WithContext], [Pairs], [Events], [GetAs],
-// [EnumerateAs], [ModifyAs] and [TxGuard] work on every backend and through every
+// [EnumerateAs], [ModifyAs], [LimitsOf] and [TxGuard] work on every backend and through every
 // wrapper.
 //
 // # Keys

@@ -347,3 +347,33 @@ func ExampleOutcomeOf() {
 	// not_found
 	// true
 }
+
+func ExampleLimitsOf() {
+	kv, err := kvdb.New(mem.Name, "my/app", nil, nil, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer kvdb.Close(kv)
+	limits := kvdb.LimitsOf(kv)
+	for _, pair := range []*kvdb.KVPair{{Key: "volumes/a", Value: []byte("v")}, {Value: []byte("v")}} {
+		if limits.CheckKey != nil { // nil if the limits are not known
+			if _, err := limits.CheckKey(pair.Key); err != nil {
+				fmt.Println(err)
+			}
+		}
+		if limits.MaxValue > 0 && len(pair.Value) > limits.MaxValue {
+			fmt.Println(pair.Key, "may be too large")
+		}
+		if limits.NoEmptyValue && len(pair.Value) == 0 {
+			fmt.Println(pair.Key, "is empty")
+		}
+	}
+	batch := 0 // the size of a transaction
+	for _, key := range []string{"volumes/b", "volumes/c"} {
+		batch += limits.TxBytes(key, []byte("value"))
+	}
+	fmt.Println(limits.MaxTxBytes == 0 || batch <= limits.MaxTxBytes)
+	// Output:
+	// Illegal operation: key "": it is empty
+	// true
+}

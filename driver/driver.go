@@ -96,6 +96,11 @@ type Profile struct {
 	// MaxTxOps and MaxTxBytes bound a transaction: the number of keys read or
 	// written and the sum of the sizes of keys and values.
 	MaxTxOps, MaxTxBytes int
+	// Server has limits that only the server or the store enforces.
+	Server ServerLimits
+	// NoKeyAboveKeys means that a key cannot exist while there are keys in the directory with
+	// its name. The store returns an error that wraps kvdb.ErrIllegal.
+	NoKeyAboveKeys bool
 	// CheckKey returns the form in which the store keeps key (Consul and ZooKeeper fold
 	// runs of slashes), or an error if it cannot keep it, because it is not UTF-8 for
 	// example. CheckPrefix does the same for a string prefix, which includes the domain and
@@ -116,6 +121,16 @@ type Profile struct {
 	// SlowTTL means that the time of a List with ListOptions.TTL depends on the number of
 	// pairs that expire. OpTimeout does not bound its ctx; it bounds its own requests.
 	SlowTTL bool
+}
+
+// ServerLimits are limits that the engine does not enforce. kvdb.LimitsOf reports them, in
+// place of those of the Profile unless they are 0, with the meaning that kvdb.Limits gives
+// them. What exceeds them is an error of the store that wraps kvdb.ErrTooLarge.
+type ServerLimits struct {
+	// MaxValue, MaxTxOps and MaxTxBytes are the limits, in bytes but for MaxTxOps.
+	MaxValue, MaxTxOps, MaxTxBytes int
+	// Defaults means that these are the limits of a server as it is configured by default.
+	Defaults bool
 }
 
 // ListOptions narrow a List. The zero value lists everything, as it is now.

@@ -50,13 +50,14 @@ type view struct {
 }
 
 var (
-	_ kvdb.Kvdb          = (*view)(nil)
-	_ kvdb.Pager         = (*view)(nil)
-	_ kvdb.BatchWatcher  = (*view)(nil)
-	_ kvdb.PagerWith     = (*view)(nil)
-	_ kvdb.TTLReader     = (*view)(nil)
-	_ kvdb.ContextBinder = (*view)(nil)
-	_ kvdb.HookAdder     = (*view)(nil)
+	_ kvdb.Kvdb           = (*view)(nil)
+	_ kvdb.Pager          = (*view)(nil)
+	_ kvdb.BatchWatcher   = (*view)(nil)
+	_ kvdb.PagerWith      = (*view)(nil)
+	_ kvdb.TTLReader      = (*view)(nil)
+	_ kvdb.ContextBinder  = (*view)(nil)
+	_ kvdb.LimitsReporter = (*view)(nil)
+	_ kvdb.HookAdder      = (*view)(nil)
 )
 
 // instance is what all views share.

@@ -42,7 +42,7 @@ func (h *operationHook) take() []string {
 
 // notOperations are methods that send no request. Others call a method that is an operation.
 var notOperations = []string{
-	"AddHooks", "BindContext", "Capabilities", "Close", "Deserialize", "GetEndpoints", "GetLockHoldDuration", "GetLockTryDuration",
+	"AddHooks", "BindContext", "Capabilities", "Close", "Deserialize", "GetEndpoints", "Limits", "GetLockHoldDuration", "GetLockTryDuration",
 	"Removed", "RemoveHooks", "SetFatalCb", "SetLockHoldDuration", "SetWrappedKvdb", "String", "TxNew", "WrappedKvdb", "WrapperName",
 	"EnumeratePages", "EnumeratePagesWith", // their iterators are operations
 }

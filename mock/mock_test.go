@@ -73,8 +73,8 @@ func TestMocks(t *testing.T) {
 	}
 }
 
-// A transaction can be mocked with the store. Close of a mock calls nothing that a test
-// would have to expect.
+// A transaction can be mocked with the store. Close and LimitsOf of a mock call nothing that a
+// test would have to expect.
 func TestMockTxAndClose(t *testing.T) {
 	oldCtrl, currentCtrl := gomock.NewController(t), ubergomock.NewController(t)
 	oldTx, currentTx := mock.NewMockTx(oldCtrl), ubermock.NewMockTx(currentCtrl)
@@ -87,6 +87,7 @@ func TestMockTxAndClose(t *testing.T) {
 		tx, err := kv.TxNew()
 		require.NoError(t, err)
 		require.Equal(t, kvdb.ErrModified, tx.Commit())
+		require.Equal(t, kvdb.Limits{}, kvdb.LimitsOf(kv))
 		require.NoError(t, kvdb.Close(kv))
 	}
 }

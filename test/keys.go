@@ -21,6 +21,7 @@ var keyGroup = group{name: "Keys", calls: "keys, domains, prefixes", cases: []te
 	{name: "Illegal", run: keysIllegal},
 	{name: "NotUTF8", run: keysNotUTF8},
 	{name: "EmptyBelowTheDomain", run: keysEmptyBelowTheDomain},
+	{name: "Limits", run: keysLimits},
 }}
 
 // One separator joins domain and key, whether the domain ends in one or not,

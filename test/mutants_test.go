@@ -424,6 +424,18 @@ func (m foreverSnapshots) Snapshot(prefixes []string, consistent bool) (kvdb.Kvd
 	return snapshot, index, err
 }
 
+// limited is a backend that reports limits which it does not have.
+type limited struct {
+	sound
+	change func(*kvdb.Limits)
+}
+
+func (m limited) Limits() kvdb.Limits {
+	l := kvdb.LimitsOf(m.Kvdb)
+	m.change(&l)
+	return l
+}
+
 // mutants have the names of the cases that must fail. What follows a # in a name is what is
 // wrong.
 var mutants = map[string]func(sound) kvdb.Kvdb{
@@ -458,6 +470,27 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	},
 	"TTL/Of#whole": func(s sound) kvdb.Kvdb {
 		return ttls{s, func(remaining time.Duration) (time.Duration, bool) { return remaining.Round(100 * time.Second), true }}
+	},
+	"Keys/Limits": func(s sound) kvdb.Kvdb {
+		return limited{s, func(l *kvdb.Limits) { l.CheckKey = func(key string) (string, error) { return key, nil } }}
+	},
+	"Keys/Limits#long": func(s sound) kvdb.Kvdb {
+		return limited{s, func(l *kvdb.Limits) { l.MaxKey = 1000 }}
+	},
+	"Values/Limits": func(s sound) kvdb.Kvdb {
+		return limited{s, func(l *kvdb.Limits) { l.MaxValue = 1000 }}
+	},
+	"Values/Limits#empty": func(s sound) kvdb.Kvdb {
+		return limited{s, func(l *kvdb.Limits) { l.NoEmptyValue = true }}
+	},
+	"TTL/Limits": func(s sound) kvdb.Kvdb {
+		return limited{s, func(l *kvdb.Limits) { l.MaxTTL -= time.Second }}
+	},
+	"Transactions/Limits": func(s sound) kvdb.Kvdb {
+		return limited{s, func(l *kvdb.Limits) { l.MaxTxOps = 10 }}
+	},
+	"Transactions/Limits#bytes": func(s sound) kvdb.Kvdb {
+		return limited{s, func(l *kvdb.Limits) { l.MaxTxBytes = 100000 }}
 	},
 	"Election/OneLeader":           func(s sound) kvdb.Kvdb { return sharedViews{s, &atomic.Int64{}} },
 	"Election/Ends":                func(s sound) kvdb.Kvdb { return boundLocks{s, nil} },

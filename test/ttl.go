@@ -16,6 +16,7 @@ var ttlGroup = group{name: "TTL", calls: "TTL, kvdb.TTLOf", cases: []testCase{
 	{name: "Of", run: ttlOf, needs: []*part{ttlPart}},
 	{name: "Kept", run: ttlKept, needs: []*part{ttlPart}},
 	{name: "Expiry", run: ttlExpiry},
+	{name: "Limits", run: ttlLimits},
 }}
 
 // withTTL returns the calls that write an existing key with a TTL in seconds.

@@ -20,6 +20,7 @@ var txGroup = group{name: "Transactions", calls: "TxNew, Tx", needs: []*part{txP
 	{name: "Counter", run: txCounter},
 	{name: "AllOrNone", run: txAllOrNone},
 	{name: "ReadsAreChecked", run: txReadsAreChecked},
+	{name: "Limits", run: txLimits},
 }}
 
 func (e *env) tx() kvdb.Tx {

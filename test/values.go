@@ -16,6 +16,7 @@ var valueGroup = group{name: "Values", calls: "values", cases: []testCase{
 	{name: "OfInputAreCopied", run: valuesOfInputAreCopied},
 	{name: "OfOutputAreCopies", run: valuesOfOutputAreCopies},
 	{name: "TooLarge", run: valuesTooLarge},
+	{name: "Limits", run: valuesLimits},
 }}
 
 type object struct {

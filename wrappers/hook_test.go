@@ -51,7 +51,7 @@ func TestHookWrapperForwards(t *testing.T) {
 // The wrapper has every method of the instance, so that it hides no optional interface.
 func TestHookWrapperHidesNothing(t *testing.T) {
 	wrapper, shared := reflect.TypeFor[*hookWrapper](), reflect.TypeFor[*common.BaseKvdb]()
-	throughChain := []string{"Close", "AddHooks", "RemoveHooks"} // the functions of package kvdb find these
+	throughChain := []string{"Close", "AddHooks", "RemoveHooks", "Limits"} // the functions of package kvdb find these
 	for m := range reflect.TypeOf(openMem(t, nil)).Methods() {
 		_, has := wrapper.MethodByName(m.Name)
 		_, internal := shared.MethodByName(m.Name)

@@ -57,6 +57,7 @@ var (
 func (s *store) Profile() driver.Profile {
 	return driver.Profile{
 		NoTTL: true, NoEmptyValue: true, MaxKey: maxKey,
+		Server:   driver.ServerLimits{MaxValue: s.maxRequest - besideValue, MaxTxBytes: s.maxRequest},
 		CheckKey: checkKey, CheckPrefix: checkPrefix, OpTimeout: driver.CallTimeout,
 	}
 }

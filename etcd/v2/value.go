@@ -24,10 +24,12 @@ func encode(value []byte) string {
 	return encodedMark + encoding.EncodeToString(value)
 }
 
+// widest is the largest number of bytes that one byte of text takes in a form.
+const widest = 3
+
 // checkSize returns kvdb.ErrTooLarge if encoded does not fit into a form. The engine has
 // checked the length of the value itself.
 func checkSize(key, encoded string) error {
-	const widest = 3 // bytes in a form for one byte of text
 	if len(encoded) <= maxValue/widest {
 		return nil
 	}

@@ -24,6 +24,9 @@ const (
 	maxTxOps   = 128
 )
 
+// besideValue is more than a request has in addition to a value, if the key has up to 1 KiB.
+const besideValue = 4 << 10
+
 // store implements driver.Store.
 type store struct {
 	*members.Admin
@@ -71,6 +74,9 @@ var (
 func (s *store) Profile() driver.Profile {
 	return driver.Profile{
 		MinTTL: minTTL, MaxTTL: maxTTL, SlowTTL: true,
+		Server: driver.ServerLimits{
+			MaxValue: maxRequest - besideValue, MaxTxOps: maxTxOps, MaxTxBytes: maxRequest, Defaults: true,
+		},
 		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: driver.CallTimeout,
 	}
 }

@@ -17,6 +17,8 @@ const (
 	// bytes of JSON, where three bytes of a value take four. Servers may have other
 	// limits, and say so when they refuse a request.
 	MaxBody = 512 << 10
+	// MaxValue is the largest value that Consul takes by default, in bytes.
+	MaxValue = 512 << 10
 	// MaxOps is the largest number of operations in a transaction. It is fixed in
 	// Consul since 1.14.
 	MaxOps = 128
