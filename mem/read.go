@@ -129,25 +129,25 @@ func (r *result) page(keysOnly bool) driver.Page {
 // pairs returns copies of the entries, without their values if keysOnly. All pairs are one
 // allocation, and all values are another one; the capacity of a value is its length.
 func (r *result) pairs(keysOnly bool) kvdb.KVPairs {
+	size := 0
+	if !keysOnly {
+		for _, e := range r.entries {
+			size += len(e.record.Value)
+		}
+	}
+	values := make([]byte, 0, size)
 	slab := make([]kvdb.KVPair, len(r.entries))
 	pairs := make(kvdb.KVPairs, len(r.entries))
-	size := 0
 	for i, e := range r.entries {
-		size += len(e.record.Value)
+		start := len(values)
+		if !keysOnly {
+			values = append(values, e.record.Value...)
+		}
 		slab[i] = kvdb.KVPair{
-			Key: e.key, KVDBIndex: r.index,
+			Key: e.key, Value: values[start:len(values):len(values)], KVDBIndex: r.index,
 			CreatedIndex: e.record.Created, ModifiedIndex: e.record.Modified, TTL: e.record.TTL(r.now),
 		}
 		pairs[i] = &slab[i]
-	}
-	if keysOnly {
-		return pairs
-	}
-	values := make([]byte, 0, size)
-	for i, e := range r.entries {
-		start := len(values)
-		values = append(values, e.record.Value...)
-		slab[i].Value = values[start:len(values):len(values)]
 	}
 	return pairs
 }

@@ -112,6 +112,10 @@ func TestTTLOfPairsRead(t *testing.T) {
 			got, err := kv.Get("b")
 			require.NoError(t, err)
 			require.Equal(t, b, got.TTL)
+			remaining, has, err := kvdb.TTLOf(kv, "b")
+			require.NoError(t, err)
+			require.True(t, has)
+			require.Equal(t, b, int64((remaining+time.Second-1)/time.Second))
 		}
 		check(10, 100)
 		snapshot, _, err := kv.Snapshot(nil, true)
@@ -131,6 +135,10 @@ func TestTTLOfPairsRead(t *testing.T) {
 		again, _, err := snapshot.Snapshot([]string{"a", "b", "c"}, true)
 		require.NoError(t, err)
 		for _, s := range []kvdb.Kvdb{snapshot, again} {
+			remaining, has, err := kvdb.TTLOf(s, "b")
+			require.NoError(t, err)
+			require.True(t, has)
+			require.Equal(t, 10*time.Second, remaining)
 			pairs, err := s.Enumerate("")
 			require.NoError(t, err)
 			require.Equal(t, []int64{0, 10, 100}, ttls(pairs))
@@ -188,6 +196,10 @@ func TestNoCallSeesExpiredKeys(t *testing.T) {
 			for range kvdb.Pairs(kv, "") {
 				t.Error("a pair")
 			}
+		},
+		"TTLOf": func(t *testing.T, kv kvdb.Kvdb) {
+			_, _, err := kvdb.TTLOf(kv, key)
+			require.Equal(t, kvdb.ErrNotFound, err)
 		},
 		"Keys": func(t *testing.T, kv kvdb.Kvdb) {
 			names, err := kv.Keys("", "")

@@ -24,7 +24,7 @@ func (e *env) listed(keys ...string) []string {
 	if !e.traits.HiddenUnlisted {
 		return keys
 	}
-	e.except("keys with a component that begins with `_` are hidden from Keys, watches of a prefix and snapshots too")
+	e.except("keys with a component that begins with `_` are hidden from Keys, PairsWith, watches of a prefix and snapshots too")
 	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return strings.Contains("/"+key, "/_") })
 }
 

@@ -53,7 +53,7 @@ type Traits struct {
 	// such a key returns an error that wraps kvdb.ErrIllegal.
 	Directories bool
 	// HiddenUnlisted means that a key with a component that begins with "_" is hidden from
-	// Keys, from watches of a prefix, from snapshots and from Serialize too.
+	// Keys, kvdb.PairsWith, watches of a prefix, snapshots and Serialize too.
 	HiddenUnlisted bool
 	// IllegalKeys are the keys that the store refuses, besides the empty one.
 	IllegalKeys []string

@@ -465,10 +465,10 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Helpers/PairsWith#values":    func(s sound) kvdb.Kvdb { return pages{s, func(o *kvdb.PageOptions) { o.KeysOnly = false }} },
 	"Helpers/PairsWith#from":      func(s sound) kvdb.Kvdb { return pages{s, func(o *kvdb.PageOptions) { o.From = "" }} },
 	"Helpers/PairsWithFrom":       func(s sound) kvdb.Kvdb { return pages{s, func(o *kvdb.PageOptions) { o.From += "\x00" }} },
-	"TTL/Of#none": func(s sound) kvdb.Kvdb {
+	"TTL/TTLOf#none": func(s sound) kvdb.Kvdb {
 		return ttls{s, func(time.Duration) (time.Duration, bool) { return 0, false }}
 	},
-	"TTL/Of#whole": func(s sound) kvdb.Kvdb {
+	"TTL/TTLOf#whole": func(s sound) kvdb.Kvdb {
 		return ttls{s, func(remaining time.Duration) (time.Duration, bool) { return remaining.Round(100 * time.Second), true }}
 	},
 	"Keys/Limits": func(s sound) kvdb.Kvdb {
@@ -496,8 +496,8 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Election/Ends":                func(s sound) kvdb.Kvdb { return boundLocks{s, nil} },
 	"Election/CloseEndsLeadership": func(s sound) kvdb.Kvdb { return deafLocks{s} },
 	"Election/Observe":             func(s sound) kvdb.Kvdb { return silentKeys{s} },
-	"TTL/Kept#serialized":          func(s sound) kvdb.Kvdb { return foreverSerialized{s} },
-	"TTL/Kept#snapshots":           func(s sound) kvdb.Kvdb { return foreverSnapshots{s} },
+	"TTL/KeptInCopies#serialized":  func(s sound) kvdb.Kvdb { return foreverSerialized{s} },
+	"TTL/KeptInCopies#snapshots":   func(s sound) kvdb.Kvdb { return foreverSnapshots{s} },
 	"Contexts/EndsInTheMiddle":     func(s sound) kvdb.Kvdb { return anyEnd{s, nil} },
 	"":                             func(s sound) kvdb.Kvdb { return s },
 }

@@ -189,7 +189,7 @@ var partials = map[string]struct {
 	"options of pages missing": {partial{lacks: test.Traits{NoPageOptions: true}, err: kvdb.ErrNotSupported}, test.Traits{},
 		"Traits/AsDeclared", "Traits.NoPageOptions is false, and the store was found to have true: declare that"},
 	"remaining TTLs there": {partial{}, test.Traits{NoTTLOf: true},
-		"TTL/Of", "Traits.NoTTLOf says that the store has no remaining TTLs"},
+		"TTL/TTLOf", "Traits.NoTTLOf says that the store has no remaining TTLs"},
 	"options of pages there": {partial{}, test.Traits{NoPageOptions: true},
 		"Helpers/PairsWith", "Traits.NoPageOptions says that the store has no options of pages"},
 	"locks there": {partial{}, test.Traits{NoLocks: true},

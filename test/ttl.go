@@ -13,8 +13,8 @@ import (
 var ttlGroup = group{name: "TTL", calls: "TTL, kvdb.TTLOf", cases: []testCase{
 	{name: "Refused", run: ttlRefused},
 	{name: "Remaining", run: ttlRemaining},
-	{name: "Of", run: ttlOf, needs: []*part{ttlPart}},
-	{name: "Kept", run: ttlKept, needs: []*part{ttlPart}},
+	{name: "TTLOf", run: ttlOf, needs: []*part{ttlPart}},
+	{name: "KeptInCopies", run: ttlKept, needs: []*part{ttlPart}},
 	{name: "Expiry", run: ttlExpiry},
 	{name: "Limits", run: ttlLimits},
 }}
