@@ -146,6 +146,14 @@ func TestRequestsOfPartialReads(t *testing.T) {
 		}
 	}
 	require.Less(t, len(o.take()), keys*dirs/4, "requests for a page")
+	for pair, err := range kvdb.PairsWith(kv, "all/", kvdb.PageOptions{KeysOnly: true, From: "all/9/100", Size: 50}) {
+		require.NoError(t, err)
+		require.Equal(t, "all/9/100/key", pair.Key)
+		break
+	}
+	made := o.take()
+	require.NotContains(t, made, "getData", "requests for keys only")
+	require.Less(t, len(made), keys*dirs/4, "requests for a page from a key on")
 }
 
 // Keys leaves out each child that is neither a key nor has one below it.
