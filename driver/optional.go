@@ -127,3 +127,12 @@ type UserAdmin interface {
 	GrantAccess(ctx context.Context, username string, permission kvdb.PermissionType, subtree string) error
 	RevokeAccess(ctx context.Context, username string, permission kvdb.PermissionType, subtree string) error
 }
+
+// LossReasoner is a Lease that knows why it was lost. Hooks are told that another Lease was
+// lost for the reason kvdb.LockLostUnknown.
+type LossReasoner interface {
+	// LossReason returns why the lock is lost: one of the constants such as
+	// kvdb.LockExpired. The engine calls it when Lost is closed, or when Release has
+	// returned kvdb.ErrInvalidLock.
+	LossReason() string
+}

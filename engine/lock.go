@@ -41,29 +41,41 @@ func (kv *view) LockWithTimeout(key, lockerID string, lockTryDuration, lockHoldD
 		return nil, err
 	}
 	defer cancel()
+	observer := kv.observeLock(key, lockerID)
 	lease, err := kv.obtain(ctx, full, lockerID, lockTryDuration)
-	if held := (*driver.HeldError)(nil); errors.As(err, &held) {
-		by := strconv.Quote(held.Owner)
-		if held.Owner == "" {
-			by = "an owner whose ID is empty or was not found out"
-		}
-		return nil, fmt.Errorf("%w: lock %q is held by %s, not obtained within %v", kvdb.ErrExist, key, by, lockTryDuration)
-	} else if err != nil {
+	if err != nil {
+		err = notObtained(err, key, lockTryDuration)
+		observer.notObtained(err)
 		return nil, err
 	}
+	token := lease.Token()
+	observer.obtained(token)
 	h := &heldLock{
-		instance: kv.instance, lease: lease, key: key, owner: lockerID,
+		instance: kv.instance, lease: lease, observer: observer, key: key, owner: lockerID,
 		since: time.Now().Round(0), done: make(chan struct{}), unlocking: make(chan struct{}, 1),
 		quiet: !fatalcb.Wanted(ctx),
 	}
 	if !kv.launch(func() { h.watch(lockHoldDuration) }) {
+		observer.lost(kvdb.LockClosed)
 		return nil, kvdb.ErrClosed // the store's Close releases the lease
 	}
-	token := lease.Token()
 	return &kvdb.KVPair{
 		Key: kv.relative(full), Value: []byte(lockerID), Action: kvdb.KVCreate,
 		KVDBIndex: token, CreatedIndex: token, ModifiedIndex: token, Lock: h,
 	}, nil
+}
+
+// notObtained returns the error of a call that did not obtain a lock because of err.
+func notObtained(err error, key string, wait time.Duration) error {
+	held := (*driver.HeldError)(nil)
+	if !errors.As(err, &held) {
+		return err
+	}
+	by := strconv.Quote(held.Owner)
+	if held.Owner == "" {
+		by = "an owner whose ID is empty or was not found out"
+	}
+	return fmt.Errorf("%w: lock %q is held by %s, not obtained within %v", kvdb.ErrExist, key, by, wait)
 }
 
 // obtain gets the lock from the store when it is the caller's turn in the queue.
@@ -87,6 +99,7 @@ func (kv *view) obtain(ctx context.Context, full, owner string, wait time.Durati
 type heldLock struct {
 	instance   *instance
 	lease      driver.Lease
+	observer   *lockObserver
 	key, owner string
 	since      time.Time     // without the monotonic clock, because it is printed
 	unlocking  chan struct{} // a semaphore: one Unlock runs at a time
@@ -94,7 +107,7 @@ type heldLock struct {
 	lostOnce   sync.Once // calls the fatal callback when the lock is lost
 	quiet      bool      // the fatal callback is never called
 
-	mu   sync.Mutex    // makes reportHeldTooLong and Unlock exclude each other
+	mu   sync.Mutex    // makes reportHeldTooLong, leaveToClose and Unlock exclude each other
 	done chan struct{} // closed by the first Unlock, with mu held
 }
 
@@ -118,9 +131,7 @@ func (h *heldLock) watch(holdLimit time.Duration) {
 		case <-h.done:
 			return
 		case <-h.instance.lifetime.Done():
-			if isClosed(h.lease.Lost()) && !isClosed(h.done) {
-				h.reportLost()
-			}
+			h.leaveToClose()
 			return
 		case <-h.lease.Lost():
 			if !isClosed(h.done) {
@@ -144,9 +155,23 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// reportLost calls the fatal callback because the lock is lost, once.
+// leaveToClose ends the watch of a lock that Close of the store is about to release.
+func (h *heldLock) leaveToClose() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case isClosed(h.done):
+	case isClosed(h.lease.Lost()):
+		h.reportLost()
+	default:
+		h.observer.lost(kvdb.LockClosed)
+	}
+}
+
+// reportLost tells hooks and calls the fatal callback because the lock is lost, once.
 func (h *heldLock) reportLost() {
 	h.lostOnce.Do(func() {
+		h.observer.lost(lossReason(h.lease))
 		h.fatal(kvdb.ErrLockRefreshFailed, "Lock %s of %s, held since %v, is lost", h.key, h.owner, h.since)
 	})
 }
@@ -158,6 +183,7 @@ func (h *heldLock) reportHeldTooLong(limit time.Duration) {
 	if isClosed(h.done) || isClosed(h.lease.Lost()) || isClosed(h.instance.lifetime.Done()) {
 		return
 	}
+	h.observer.heldTooLong()
 	h.fatal(kvdb.ErrLockHoldTimeoutTriggered, "Lock %s of %s, held since %v, is held beyond its limit of %v",
 		h.key, h.owner, h.since, limit)
 }
@@ -194,8 +220,13 @@ func (h *heldLock) giveUp() {
 
 func (h *heldLock) unlock(ctx context.Context) error {
 	h.giveUp()
+	until := time.Now()
 	err := h.lease.Release(ctx)
 	h.released.Store(err == nil)
+	if errors.Is(err, kvdb.ErrInvalidLock) { // it was lost before, and only the store knew
+		h.observer.lost(lossReason(h.lease))
+	}
+	h.observer.released(until, err)
 	return err
 }
 

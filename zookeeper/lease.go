@@ -20,7 +20,8 @@ type lease struct {
 	lost     chan struct{}
 	endWatch context.CancelFunc
 
-	hold hold // protected by leases.mu
+	hold   hold   // protected by leases.mu, as is reason
+	reason string // why the lock is lost, or ""
 
 	mu        sync.Mutex // serializes Release and moveToQueue, and protects what is below
 	releasing bool       // Release was called
@@ -32,6 +33,17 @@ func (x *lease) Token() uint64 { return x.token }
 
 // Lost implements driver.Lease.
 func (x *lease) Lost() <-chan struct{} { return x.lost }
+
+// LossReason implements driver.LossReasoner. A lock that only Release has found lost was
+// removed.
+func (x *lease) LossReason() string {
+	x.s.leases.mu.Lock()
+	defer x.s.leases.mu.Unlock()
+	if x.reason == "" {
+		return kvdb.LockRemoved
+	}
+	return x.reason
+}
 
 // current returns how the lock is held, and false when it is not held any more.
 func (x *lease) current() (hold, bool) {
@@ -89,7 +101,7 @@ func (x *lease) watch(ctx context.Context) {
 			now, _ := x.current()
 			x.mu.Unlock()
 			if now.znode() == h.znode() && !now.moving {
-				x.s.leases.lose(x)
+				x.s.leases.removed(x)
 				return
 			}
 			if !now.moving {
@@ -101,7 +113,7 @@ func (x *lease) watch(ctx context.Context) {
 			continue
 		}
 		if err := x.moveToQueue(ctx); errors.Is(err, zk.ErrNoNode) {
-			x.s.leases.lose(x)
+			x.s.leases.removed(x)
 		} else if err != nil && again.Wait(ctx) != nil {
 			return
 		}

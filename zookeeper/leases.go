@@ -70,7 +70,7 @@ func (l *leases) endSession(session int) {
 	defer l.mu.Unlock()
 	if l.over == session {
 		l.over++
-		l.loseAllLocked()
+		l.loseAllLocked(kvdb.LockExpired)
 	}
 }
 
@@ -138,27 +138,28 @@ func (l *leases) add(h hold) *lease {
 func (l *leases) loseAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.loseAllLocked()
+	l.loseAllLocked(kvdb.LockExpired)
 }
 
-func (l *leases) loseAllLocked() {
+func (l *leases) loseAllLocked(reason string) {
 	for x := range l.held {
-		l.loseLocked(x)
+		l.loseLocked(x, reason)
 	}
 }
 
-// lose loses a lease if it is still held.
-func (l *leases) lose(x *lease) {
+// removed loses a lease, if it is still held, because somebody has removed the lock.
+func (l *leases) removed(x *lease) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.loseLocked(x)
+	l.loseLocked(x, kvdb.LockRemoved)
 }
 
-func (l *leases) loseLocked(x *lease) {
+func (l *leases) loseLocked(x *lease, reason string) {
 	if _, held := l.held[x]; !held {
 		return
 	}
 	delete(l.held, x)
+	x.reason = reason
 	close(x.lost)
 	x.endWatch()
 	// The session may live on, and with it the lock's znode.
@@ -212,7 +213,7 @@ func (l *leases) close(ctx context.Context) error {
 		defer cancel()
 	}
 	l.mu.Lock()
-	l.loseAllLocked()
+	l.loseAllLocked(kvdb.LockClosed)
 	// The server may have received a request after the last one that it has answered.
 	expiry := time.NewTimer(time.Until(l.sent.Add(2 * l.s.main.Timeout())))
 	l.mu.Unlock()

@@ -22,7 +22,10 @@ const (
 	margin = time.Second
 )
 
-var _ driver.Lease = (*Lock)(nil)
+var (
+	_ driver.Lease        = (*Lock)(nil)
+	_ driver.LossReasoner = (*Lock)(nil)
+)
 
 // answer is the result of a request to remove a lock.
 type answer struct {
@@ -126,6 +129,7 @@ func TestLostByTheClock(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		require.True(t, isLost(l))
 		require.Error(t, l.Context().Err())
+		require.Equal(t, kvdb.LockExpired, l.LossReason())
 		require.Equal(t, kvdb.ErrInvalidLock, l.Release(t.Context()))
 		require.Equal(t, kvdb.ErrInvalidLock, l.Release(t.Context()))
 		require.Empty(t, f.sent(), "the lock may have another holder")
@@ -205,6 +209,7 @@ func TestReleaseOfRemovedLock(t *testing.T) {
 				require.True(t, isLost(l))
 				require.Equal(t, kvdb.ErrInvalidLock, l.Release(t.Context()), "again")
 				f.close()
+				require.Equal(t, kvdb.LockRemoved, l.LossReason())
 			})
 		})
 	}
@@ -347,6 +352,9 @@ func TestGoneAndLost(t *testing.T) {
 		require.Equal(t, kvdb.ErrInvalidLock, third.Release(t.Context()))
 		f.close()
 		require.Len(t, f.sent(), 1)
+		require.Equal(t, kvdb.LockRemoved, first.LossReason())
+		require.Empty(t, second.LossReason())
+		require.Equal(t, kvdb.LockExpired, third.LossReason())
 	})
 }
 
@@ -395,6 +403,7 @@ func TestClose(t *testing.T) {
 		require.Equal(t, began.Add(time.Second), f.sent()[1])
 		require.False(t, isLost(released))
 		require.Equal(t, kvdb.ErrInvalidLock, l.Release(t.Context()))
+		require.Equal(t, kvdb.LockClosed, l.LossReason())
 	})
 }
 

@@ -38,7 +38,8 @@ type Lock struct {
 
 	mu        sync.Mutex // protects the fields below
 	state     state
-	releasing bool // Release was called
+	reason    string // why the lock is lost, or ""
+	releasing bool   // Release was called
 }
 
 type state int
@@ -58,6 +59,13 @@ func (l *Lock) Token() uint64 { return l.token }
 // Lost implements driver.Lease.
 func (l *Lock) Lost() <-chan struct{} { return l.lost }
 
+// LossReason implements driver.LossReasoner.
+func (l *Lock) LossReason() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reason
+}
+
 // IsLost reports whether the lock is lost.
 func (l *Lock) IsLost() bool { return l.now() == lost }
 
@@ -71,7 +79,13 @@ func (l *Lock) Renewed(sent time.Time) { l.expiry.Renewed(sent) }
 
 // Lose marks the lock as lost, unless it is released, because its lease has ended or may
 // have ended.
-func (l *Lock) Lose() { l.leave(lost) }
+func (l *Lock) Lose() { l.lose(kvdb.LockExpired) }
+
+func (l *Lock) lose(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leaveLocked(lost, reason)
+}
 
 // Gone records that the lock is no longer in the store. The lock is then lost, unless
 // Release was called, because Release may have removed it.
@@ -79,28 +93,28 @@ func (l *Lock) Gone() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.releasing {
-		l.leaveLocked(lost)
+		l.leaveLocked(lost, kvdb.LockRemoved)
 	}
 }
 
-// leave ends the state held.
-func (l *Lock) leave(s state) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.leaveLocked(s)
-}
-
-func (l *Lock) leaveLocked(s state) {
+// leaveLocked ends the state held. reason is why the lock is lost, or "". The caller holds mu.
+func (l *Lock) leaveLocked(s state, reason string) {
 	if l.state != held {
 		return
 	}
-	l.state = s
+	l.state, l.reason = s, reason
 	l.end()
 	l.expiry.Stop()
 	if s == lost {
 		close(l.lost)
 	}
 	l.locks.forget(l)
+}
+
+func (l *Lock) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leaveLocked(released, "")
 }
 
 // now returns the state.
@@ -157,9 +171,9 @@ func (l *Lock) tryRemove(ctx context.Context) error {
 		l.uncertain = l.uncertain || errors.Is(err, kvdb.ErrUnknownOutcome)
 		return err
 	case removed || l.uncertain:
-		l.leave(released)
+		l.release()
 	default: // another client has removed it
-		l.leave(lost)
+		l.lose(kvdb.LockRemoved)
 	}
 	return nil
 }

@@ -125,7 +125,7 @@ func (s *Locks) background(key string, delay time.Duration, remove func(context.
 func (s *Locks) Close(ctx context.Context) error {
 	s.life.Drain()
 	for _, l := range s.all() {
-		l.Lose()
+		l.lose(kvdb.LockClosed)
 		s.background(l.key, 0, l.tryRemove)
 	}
 	s.life.Close(ctx)

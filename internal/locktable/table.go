@@ -197,6 +197,9 @@ func (l *lease) Token() uint64 { return l.token }
 
 func (l *lease) Lost() <-chan struct{} { return l.lost }
 
+// LossReason implements driver.LossReasoner. Only Close makes leases lost.
+func (l *lease) LossReason() string { return kvdb.LockClosed }
+
 func (l *lease) Release(ctx context.Context) error {
 	l.session.mu.Lock()
 	defer l.session.mu.Unlock()
