@@ -24,7 +24,7 @@ OUTSIDE := test/outside
 
 # Modules of their own: a backend outside of this module, and hooks that need other modules.
 # Of their tests, only TestOutage starts servers.
-MODULES := examples/backend plugin/kvdbprom plugin/kvdbprom/mixin
+MODULES := examples/backend plugin/kvdbprom plugin/kvdbprom/mixin plugin/kvdbotel
 
 .PHONY: test
 test: ## run all tests that need no servers, with the race detector

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/series"
 )
 
 // Hook counts and measures what the instances do to which it is added. It is safe for
@@ -14,8 +15,8 @@ import (
 type Hook struct {
 	collectors []prometheus.Collector
 
-	operations  *table[operation, prometheus.Observer]
-	attempts    *table[attempt, prometheus.Counter]
+	operations  *series.Table[operation, prometheus.Observer]
+	attempts    *series.Table[attempt, prometheus.Counter]
 	conflicts   prometheus.Counter
 	connections prometheus.Gauge
 
@@ -25,8 +26,9 @@ type Hook struct {
 
 	watches       prometheus.Gauge
 	interruptions map[string]prometheus.Counter
-	events        *table[kvdb.KVAction, prometheus.Counter]
-	queue         queue
+	events        *series.Table[kvdb.KVAction, prometheus.Counter]
+	queue         series.Queue
+	queued        prometheus.Gauge
 	callbacks     prometheus.Histogram
 }
 
@@ -60,7 +62,7 @@ func (h *Hook) OnOperationStart(ctx context.Context, _ kvdb.Operation) context.C
 
 // OnOperationEnd implements [kvdb.HookOperation].
 func (h *Hook) OnOperationEnd(_ context.Context, op kvdb.Operation, outcome kvdb.Outcome, _ error, took time.Duration) {
-	h.operations.of(operation{op.Backend, op.Name, outcome}).Observe(took.Seconds())
+	h.operations.Of(operation{op.Backend, op.Name, outcome}).Observe(took.Seconds())
 	if outcome == kvdb.OutcomeModified && op.Name == "commit" {
 		h.conflicts.Inc()
 	}
@@ -68,7 +70,7 @@ func (h *Hook) OnOperationEnd(_ context.Context, op kvdb.Operation, outcome kvdb
 
 // OnRequest implements [kvdb.HookRequest].
 func (h *Hook) OnRequest(_ context.Context, r kvdb.Request) {
-	h.attempts.of(attempt{r.Endpoint, r.Fate}).Inc()
+	h.attempts.Of(attempt{r.Endpoint, r.Fate}).Inc()
 }
 
 // OnConnectionMade implements [kvdb.HookConnection].
@@ -82,34 +84,26 @@ func (h *Hook) OnWatchStart(kvdb.Watch) { h.watches.Inc() }
 
 // OnWatchInterrupted implements [kvdb.HookWatch].
 func (h *Hook) OnWatchInterrupted(_ kvdb.Watch, err error) {
-	reason := causeUnknown
-	if err != nil {
-		reason = string(kvdb.OutcomeOf(err))
-	}
-	counter, ok := h.interruptions[reason]
-	if !ok {
-		counter = h.interruptions[string(kvdb.OutcomeError)]
-	}
-	counter.Inc()
+	h.interruptions[series.Interruption(err)].Inc()
 }
 
 // OnWatchResumed implements [kvdb.HookWatch].
 func (h *Hook) OnWatchResumed(kvdb.Watch, time.Duration) {}
 
 // OnWatchQueue implements [kvdb.HookWatch].
-func (h *Hook) OnWatchQueue(w kvdb.Watch, queued int) { h.queue.set(w.ID, queued) }
+func (h *Hook) OnWatchQueue(w kvdb.Watch, queued int) { h.queued.Add(float64(h.queue.Set(w, queued))) }
 
 // OnWatchEnd implements [kvdb.HookWatch].
 func (h *Hook) OnWatchEnd(w kvdb.Watch, _, _ error) {
 	h.watches.Dec()
-	h.queue.set(w.ID, 0)
+	h.queued.Add(float64(h.queue.Set(w, 0)))
 }
 
 // OnDelivery implements [kvdb.HookDelivery].
 func (h *Hook) OnDelivery(d kvdb.Delivery) {
-	h.events.of(d.Action).Inc()
+	h.events.Of(d.Action).Inc()
 	h.callbacks.Observe(d.Took.Seconds())
-	h.queue.delivered(d.Watch.ID)
+	h.queued.Add(float64(h.queue.Delivered(d.Watch)))
 }
 
 // OnLockWaiting implements [kvdb.HookLock].
@@ -131,11 +125,7 @@ func (h *Hook) OnLockHeldTooLong(kvdb.LockInfo, time.Duration) {}
 
 // OnLockLost implements [kvdb.HookLock].
 func (h *Hook) OnLockLost(_ kvdb.LockInfo, held time.Duration, reason string) {
-	counter, ok := h.locksLost[reason]
-	if !ok {
-		counter = h.locksLost[kvdb.LockLostUnknown]
-	}
-	counter.Inc()
+	h.locksLost[series.Loss(reason)].Inc()
 	h.ended(held)
 }
 

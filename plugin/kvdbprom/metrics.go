@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/series"
 )
 
 // Buckets of the histograms, in seconds.
@@ -14,17 +15,12 @@ var (
 	callbackBuckets  = []float64{.0001, .001, .01, .1, .5, 1, 5, 30}
 )
 
-// Values of labels. Their counters exist from the start, so that the first increase can be
+// Values of labels. Like those that package series lists, their counters exist from the start, so that the first increase can be
 // seen.
 var (
-	fates         = []kvdb.Fate{kvdb.FateAnswered, kvdb.FateRefused, kvdb.FateNotRun, kvdb.FatePerhaps}
-	lossReasons   = []string{kvdb.LockExpired, kvdb.LockRemoved, kvdb.LockClosed, kvdb.LockLostUnknown}
-	actions       = []kvdb.KVAction{kvdb.KVSet, kvdb.KVCreate, kvdb.KVDelete, kvdb.KVExpire}
-	interruptions = []string{string(kvdb.OutcomeNoConnection), string(kvdb.OutcomeDenied), string(kvdb.OutcomeError), causeUnknown}
+	fates   = []kvdb.Fate{kvdb.FateAnswered, kvdb.FateRefused, kvdb.FateNotRun, kvdb.FatePerhaps}
+	actions = []kvdb.KVAction{kvdb.KVSet, kvdb.KVCreate, kvdb.KVDelete, kvdb.KVExpire}
 )
-
-// causeUnknown is the reason of an interruption whose cause is not known.
-const causeUnknown = "unknown"
 
 // operation and attempt are the label values of these metrics.
 type (
@@ -43,11 +39,11 @@ func newHook(c config) *Hook {
 	h := &Hook{}
 	operations := histogramVec(h, "kvdb_operation_duration_seconds",
 		"Time that operations of kvdb took.", c.operationBuckets, "backend", "operation", "outcome")
-	h.operations = newTable(func(o operation) prometheus.Observer {
+	h.operations = series.NewTable(func(o operation) prometheus.Observer {
 		return operations.WithLabelValues(o.backend, o.name, string(o.outcome))
 	})
 	attempts := counterVec(h, "kvdb_attempts_total", "Attempts at requests to servers.", "endpoint", "fate")
-	h.attempts = newTable(func(a attempt) prometheus.Counter {
+	h.attempts = series.NewTable(func(a attempt) prometheus.Counter {
 		for _, fate := range fates {
 			attempts.WithLabelValues(a.endpoint, string(fate))
 		}
@@ -61,16 +57,16 @@ func newHook(c config) *Hook {
 	h.lockWait = histogram(h, "kvdb_lock_wait_seconds", "Time that calls waited for a lock, obtained or not.", waitBuckets)
 	h.lockHold = histogram(h, "kvdb_lock_hold_seconds", "Time that locks were held, until they were released or lost.", holdBuckets)
 	h.locksHeld = gauge(h, "kvdb_locks_held", "Locks that are held.")
-	h.locksLost = counters(h, "kvdb_locks_lost_total", "Locks that were lost.", "reason", lossReasons)
+	h.locksLost = counters(h, "kvdb_locks_lost_total", "Locks that were lost.", "reason", series.Losses)
 
 	h.watches = gauge(h, "kvdb_watches", "Watches that run.")
-	h.interruptions = counters(h, "kvdb_watch_interruptions_total", "Interruptions of watches.", "reason", interruptions)
-	h.queue = queue{waiting: map[uint64]int{}, total: gauge(h, "kvdb_watch_queue", "Events that wait for the callbacks of watches.")}
+	h.interruptions = counters(h, "kvdb_watch_interruptions_total", "Interruptions of watches.", "reason", series.Interruptions)
+	h.queued = gauge(h, "kvdb_watch_queue", "Events that wait for the callbacks of watches.")
 	h.callbacks = histogram(h, "kvdb_watch_callback_seconds", "Time that the callbacks of watches took for an event.", callbackBuckets)
 	events := counterVec(h, "kvdb_watch_events_total", "Events that were delivered to the callbacks of watches.", "action")
-	h.events = newTable(func(a kvdb.KVAction) prometheus.Counter { return events.WithLabelValues(a.String()) })
+	h.events = series.NewTable(func(a kvdb.KVAction) prometheus.Counter { return events.WithLabelValues(a.String()) })
 	for _, action := range actions {
-		h.events.of(action)
+		h.events.Of(action)
 	}
 	return h
 }

@@ -80,6 +80,8 @@ func use(t *testing.T, kv kvdb.Kvdb) {
 		require.Equal(t, "tree/key", event.Key)
 		break
 	}
+	_, err = kv.Get("missing")
+	require.ErrorIs(t, err, kvdb.ErrNotFound)
 	require.NoError(t, kv.Unlock(pair))
 }
 
@@ -99,6 +101,9 @@ func TestWrappersOption(t *testing.T) {
 	}
 	got := values(t, prometheus.DefaultGatherer, "kvdb_watch_events_total")
 	require.Equal(t, 2.0, got["action=create"]-before["action=create"])
+	operations := values(t, prometheus.DefaultGatherer, "kvdb_operation_duration_seconds")
+	require.GreaterOrEqual(t, operations["backend=kv-mem operation=put outcome=ok"], 2.0)
+	require.GreaterOrEqual(t, operations["backend=kv-mem operation=get outcome=not_found"], 2.0)
 	for _, gauge := range []string{"kvdb_watches", "kvdb_locks_held", "kvdb_watch_queue"} {
 		require.Zero(t, value(t, prometheus.DefaultGatherer, gauge), gauge)
 	}
