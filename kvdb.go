@@ -100,7 +100,8 @@ type KVPair struct {
 	// delivers.
 	Action KVAction
 	// TTL is the time to live in seconds that a write was given. In a pair that was
-	// read in memory, on bolt or on etcd v2 it is the rest, rounded up.
+	// read in memory, on bolt or on etcd v2 it is the rest, rounded up, and so it is in
+	// the pairs of a snapshot, of Serialize, and of PairsWith with the option TTL.
 	TTL int64
 	// KVDBIndex is the store's monotonic index, which each modification raises.
 	KVDBIndex uint64
@@ -233,7 +234,7 @@ type Kvdb interface {
 	GetLockTryDuration() time.Duration
 	// GetLockHoldDuration returns the maximum time that a lock may be held.
 	GetLockHoldDuration() time.Duration
-	// Serialize encodes all pairs of the domain as JSON.
+	// Serialize encodes all pairs of the domain as JSON, with the rest of their TTLs.
 	Serialize() ([]byte, error)
 	// Deserialize decodes the pairs that Serialize encoded.
 	Deserialize([]byte) (KVPairs, error)
