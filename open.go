@@ -117,6 +117,11 @@ func (c Config) open(store datastore) (Kvdb, error) {
 			return nil, errors.Join(fmt.Errorf("hooks of %s: %w", c.Backend, err), Close(kv))
 		}
 	}
+	return c.wrap(kv)
+}
+
+// wrap returns kv with the wrappers of c around it. If it fails, it closes kv.
+func (c Config) wrap(kv Kvdb) (Kvdb, error) {
 	for _, wrapper := range c.wrappers() {
 		wrapped, err := AddWrapper(wrapper, kv, c.Options)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,10 +183,21 @@ func slow(t *testing.T, kv kvdb.Kvdb, err error) (name string) {
 	return name
 }
 
+// counted counts its Close calls, which another goroutine makes.
+type counted struct {
+	bareStore
+	closed atomic.Int64
+}
+
+func (c *counted) Close() error {
+	c.closed.Add(1)
+	return nil
+}
+
 // Open returns when its context ends. An instance that arrives later is closed.
 func TestOpenEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &closable{}
+		store := &counted{}
 		name := slow(t, store, nil)
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -194,10 +206,10 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 		require.Nil(t, kv)
 		require.Equal(t, context.DeadlineExceeded, err)
 		require.Equal(t, time.Second, time.Since(began))
-		require.Zero(t, store.closed)
+		require.Zero(t, store.closed.Load())
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		require.Equal(t, 1, store.closed)
+		require.EqualValues(t, 1, store.closed.Load())
 
 		reason := errors.New("reason")
 		canceled, end := context.WithCancelCause(t.Context())
@@ -207,11 +219,11 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 		require.ErrorIs(t, err, reason)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		require.Equal(t, 2, store.closed)
+		require.EqualValues(t, 2, store.closed.Load())
 
 		_, err = kvdb.Open(canceled, kvdb.Config{Backend: name})
 		require.ErrorIs(t, err, reason)
-		require.Equal(t, 2, store.closed, "with a context that has ended the backend is not called")
+		require.EqualValues(t, 2, store.closed.Load(), "with a context that has ended the backend is not called")
 
 		ctx, cancel = context.WithTimeout(t.Context(), time.Hour)
 		kv, err = kvdb.Open(ctx, kvdb.Config{Backend: name})
@@ -219,7 +231,7 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 		require.NoError(t, err)
 		require.Same(t, store, kv)
 		synctest.Wait()
-		require.Equal(t, 2, store.closed, "the context ends only the opening")
+		require.EqualValues(t, 2, store.closed.Load(), "the context ends only the opening")
 	})
 }
 

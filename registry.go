@@ -70,11 +70,15 @@ func New(
 	if !ok {
 		return nil, ErrNotSupported
 	}
-	c := Config{Backend: name, Domain: domain, Endpoints: machines, Options: options, OnFatal: errorCB}
+	c := Config{Backend: name, Options: options}
 	if err := c.checkOptions(warnWithLogrus); err != nil {
 		return nil, err
 	}
-	return c.open(store)
+	kv, err := store.init(domain, machines, options, errorCB)
+	if err != nil {
+		return nil, err
+	}
+	return c.wrap(kv)
 }
 
 // warnWithLogrus logs to the standard logger of logrus, where fatal errors without a callback
