@@ -129,13 +129,15 @@ type HookRequest interface {
 	OnRequest(ctx context.Context, r Request)
 }
 
-// HookConnection observes connections to servers. Those that New made before the hook was
-// added are not told.
+// HookConnection observes connections to servers. The number of calls of OnConnectionMade
+// without one of OnConnectionLost is the number of connections. Stores in process have none.
 type HookConnection interface {
-	// OnConnectionMade is called when a connection is established.
+	// OnConnectionMade is called when a connection is established, and when the hook is
+	// added, for each connection that exists.
 	OnConnectionMade(backend, endpoint string)
-	// OnConnectionLost is called when an established connection has ended. err is the
-	// cause; it is nil if the cause is not known or the instance has closed the connection.
+	// OnConnectionLost is called when such a connection has ended. err is the cause, io.EOF if
+	// the server has closed it. It is nil if the instance has closed it, because it was not
+	// used any more or the server did not answer in time for example.
 	OnConnectionLost(backend, endpoint string, err error)
 }
 

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -13,9 +14,11 @@ import (
 // requests, connections or interruptions of watches has one, and gives it to the engine,
 // which adds the caller's hooks to it. Its methods are safe for concurrent use.
 type Hooks struct {
-	mu    sync.Mutex // makes Add and Remove exclude each other
-	all   []kvdb.Hook
 	kinds atomic.Pointer[HookKinds]
+
+	mu          sync.Mutex // protects the fields below, and makes changes of kinds exclude each other
+	all         []kvdb.Hook
+	connections map[*connection]struct{} // that exist
 }
 
 // HookKinds are hooks by the interfaces that they implement, in the order in which they
@@ -45,16 +48,29 @@ func (h *Hooks) Kinds() *HookKinds {
 	return &noHooks
 }
 
-// Add adds hooks, except those that there are already.
+// Add adds hooks, except those that there are already. It tells those that observe
+// connections which ones exist.
 func (h *Hooks) Add(hooks ...kvdb.Hook) {
+	added, existing := h.add(hooks)
+	for _, hook := range those[kvdb.HookConnection](added) {
+		for _, c := range existing {
+			hook.OnConnectionMade(c.backend, c.endpoint)
+		}
+	}
+}
+
+// add adds hooks. It returns those that are new, and the connections that exist.
+func (h *Hooks) add(hooks []kvdb.Hook) (added []kvdb.Hook, existing []*connection) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, hook := range hooks {
 		if !slices.ContainsFunc(h.all, func(other kvdb.Hook) bool { return isSame(other, hook) }) {
 			h.all = append(h.all, hook)
+			added = append(added, hook)
 		}
 	}
 	h.sort()
+	return added, slices.Collect(maps.Keys(h.connections))
 }
 
 // Remove removes hooks. Calls of them may still be running.
@@ -73,24 +89,60 @@ func isSame(a, b kvdb.Hook) bool { return reflect.ValueOf(a).Comparable() && a =
 
 // sort makes the kinds anew. The caller holds mu.
 func (h *Hooks) sort() {
-	var k HookKinds
-	for _, hook := range h.all {
-		k.Operation = appendIf(k.Operation, hook)
-		k.Request = appendIf(k.Request, hook)
-		k.Connection = appendIf(k.Connection, hook)
-		k.Watch = appendIf(k.Watch, hook)
-		k.Delivery = appendIf(k.Delivery, hook)
-		k.Lock = appendIf(k.Lock, hook)
-	}
-	h.kinds.Store(&k)
+	h.kinds.Store(&HookKinds{
+		Operation: those[kvdb.HookOperation](h.all), Request: those[kvdb.HookRequest](h.all),
+		Connection: those[kvdb.HookConnection](h.all), Watch: those[kvdb.HookWatch](h.all),
+		Delivery: those[kvdb.HookDelivery](h.all), Lock: those[kvdb.HookLock](h.all),
+	})
 }
 
-// appendIf appends hook if it implements H.
-func appendIf[H any](to []H, hook kvdb.Hook) []H {
-	if h, ok := hook.(H); ok {
-		return append(to, h)
+// those returns the hooks that implement H.
+func those[H any](hooks []kvdb.Hook) (some []H) {
+	for _, hook := range hooks {
+		if h, ok := hook.(H); ok {
+			some = append(some, h)
+		}
 	}
-	return to
+	return some
+}
+
+// connection is a connection to a server.
+type connection struct{ backend, endpoint string }
+
+// Connected tells the hooks that the store backend has made a connection to endpoint,
+// host:port. It returns a function that tells them that the connection has ended, and why,
+// see kvdb.HookConnection. Later calls of that function do nothing.
+func (h *Hooks) Connected(backend, endpoint string) (lost func(cause error)) {
+	if h == nil {
+		return func(error) {}
+	}
+	c := &connection{backend, endpoint}
+	h.mu.Lock()
+	if h.connections == nil {
+		h.connections = map[*connection]struct{}{}
+	}
+	h.connections[c] = struct{}{}
+	hooks := h.Kinds().Connection
+	h.mu.Unlock()
+	for _, hook := range hooks {
+		hook.OnConnectionMade(backend, endpoint)
+	}
+	return func(cause error) { h.disconnected(c, cause) }
+}
+
+// disconnected tells the hooks that a connection has ended, unless they know.
+func (h *Hooks) disconnected(c *connection, cause error) {
+	h.mu.Lock()
+	_, exists := h.connections[c]
+	delete(h.connections, c)
+	hooks := h.Kinds().Connection
+	h.mu.Unlock()
+	if !exists {
+		return
+	}
+	for _, hook := range hooks {
+		hook.OnConnectionLost(c.backend, c.endpoint, cause)
+	}
 }
 
 // Remaining returns the hooks of began that are still in now. Both are the same field of

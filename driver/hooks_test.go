@@ -1,6 +1,8 @@
 package driver_test
 
 import (
+	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -44,6 +46,39 @@ func TestHooks(t *testing.T) {
 	h.Add(incomparable)
 	h.Remove(incomparable, both)
 	require.Equal(t, []kvdb.HookConnection{incomparable}, h.Kinds().Connection)
+}
+
+// connectionLog is a hook that records what it is told about connections.
+type connectionLog struct{ told []string }
+
+func (l *connectionLog) OnConnectionMade(backend, endpoint string) {
+	l.told = append(l.told, "made "+backend+" "+endpoint)
+}
+
+func (l *connectionLog) OnConnectionLost(backend, endpoint string, err error) {
+	l.told = append(l.told, fmt.Sprintf("lost %s %s %v", backend, endpoint, err))
+}
+
+// Hooks are told about each connection once, and about those that exist when they are
+// added.
+func TestConnected(t *testing.T) {
+	(*driver.Hooks)(nil).Connected("store", "a:1")(nil) // has nobody to tell
+	var h driver.Hooks
+	lost := h.Connected("store", "a:1")
+	h.Connected("store", "b:2")(nil)
+	first, second := &connectionLog{}, &connectionLog{}
+	h.Add(first)
+	h.Add(first)
+	require.Equal(t, []string{"made store a:1"}, first.told)
+	other := h.Connected("store", "c:3")
+	lost(io.EOF)
+	lost(io.EOF)
+	h.Add(first, second)
+	require.Equal(t, []string{"made store a:1", "made store c:3", "lost store a:1 EOF"}, first.told)
+	h.Remove(first)
+	other(nil)
+	require.Len(t, first.told, 3)
+	require.Equal(t, []string{"made store c:3", "lost store c:3 <nil>"}, second.told)
 }
 
 func BenchmarkNoHooks(b *testing.B) {

@@ -153,7 +153,7 @@ func (h *hub) session() error {
 	var err error
 	x.Conn, err = conn.Open(conn.Config{
 		Servers: &h.s.servers, SessionTimeout: watchSessionTimeout, TLS: h.config.TLS, Credentials: h.config.credentials, MaxRequest: leastMaxRequest,
-		SingleConnection: true, OnEvent: func(e zk.Event) { h.onEvent(x, e) },
+		SingleConnection: true, Hooks: &h.s.hooks, Backend: Name, OnEvent: func(e zk.Event) { h.onEvent(x, e) },
 	})
 	if err != nil {
 		return err

@@ -54,7 +54,7 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 	s.hub = newHub(s, o)
 	cfg := conn.Config{
 		Servers: &s.servers, SessionTimeout: o.lockTTL, TLS: o.TLS, Credentials: o.credentials, MaxRequest: o.maxRequest,
-		OnEvent: s.leases.onEvent, OnRefused: s.onRefused,
+		Hooks: &s.hooks, Backend: Name, OnEvent: s.leases.onEvent, OnRefused: s.onRefused,
 	}
 	if s.main, err = conn.Open(cfg); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/common"
 	"github.com/portworx/kvdb/internal/call"
+	"github.com/portworx/kvdb/internal/observed"
 	"github.com/portworx/kvdb/internal/settings"
 )
 
@@ -64,6 +65,7 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 		IdleConnTimeout:     time.Minute,
 	}
 	hooks := &driver.Hooks{}
+	observed.Transport(hooks, Name, transport)
 	p := &pool{
 		Pool: call.NewPool[*member](call.Policy{
 			Limit: driver.CallTimeout, Retries: read.Retries, Backoff: newBackoff(), Hooks: hooks, Backend: Name,

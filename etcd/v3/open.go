@@ -7,7 +7,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/portworx/kvdb"
@@ -82,7 +82,7 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 	s.hub = newHub(s)
 	s.history.onWentBack = s.hub.wentBack
 	more = append([]dialOption{grpc.WithChainUnaryInterceptor(intercept, s.history.intercept, restoreCode)}, more...)
-	if s.client, err = connect(clientConfig(urls, read.TLS, &s.history.made, more), user, password); err != nil {
+	if s.client, err = connect(clientConfig(urls, counted{transports(read.TLS), &s.history.made, &s.hooks}, more), user, password); err != nil {
 		return nil, fmt.Errorf("connect to etcd at %s: %w", strings.Join(urls, ", "), err)
 	}
 	conn := s.client.ActiveConnection()
@@ -112,13 +112,16 @@ func (s *store) tryLockTTL(ctx context.Context) error {
 	return nil
 }
 
-// clientConfig returns the configuration of a client that counts its connections in made.
-func clientConfig(urls []string, secured *settings.TLS, made *atomic.Int64, more []dialOption) clientv3.Config {
-	transports := insecure.NewCredentials()
-	if secured != nil {
-		transports = transport{tls: secured}
+// transports returns the credentials for connections with or without TLS.
+func transports(secured *settings.TLS) credentials.TransportCredentials {
+	if secured == nil {
+		return insecure.NewCredentials()
 	}
-	more = append([]dialOption{grpc.WithTransportCredentials(counted{transports, made})}, more...)
+	return transport{tls: secured}
+}
+
+func clientConfig(urls []string, transports credentials.TransportCredentials, more []dialOption) clientv3.Config {
+	more = append([]dialOption{grpc.WithTransportCredentials(transports)}, more...)
 	return clientv3.Config{
 		Endpoints: urls, Logger: zap.NewNop(), MaxUnaryRetries: tries,
 		DialKeepAliveTime: pingSilence, DialKeepAliveTimeout: pingTimeout,

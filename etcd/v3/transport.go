@@ -8,6 +8,8 @@ import (
 
 	"google.golang.org/grpc/credentials"
 
+	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/observed"
 	"github.com/portworx/kvdb/internal/settings"
 )
 
@@ -45,20 +47,25 @@ func (t transport) OverrideServerName(string) error {
 	return errors.New("etcd v3: the option CAAuthAddress sets the server's name")
 }
 
-// counted are credentials that count the connections which are made. gRPC sends no request
-// over a connection before.
+// counted are credentials that count the connections which are made, and tell hooks about
+// them. gRPC sends no request over a connection before.
 type counted struct {
 	credentials.TransportCredentials
-	made *atomic.Int64
+	made  *atomic.Int64
+	hooks *driver.Hooks
 }
 
 // ClientHandshake implements credentials.TransportCredentials.
 func (c counted) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	c.made.Add(1)
-	return c.TransportCredentials.ClientHandshake(ctx, authority, conn)
+	conn, info, err := c.TransportCredentials.ClientHandshake(ctx, authority, conn)
+	if err != nil {
+		return nil, nil, err
+	}
+	return observed.Conn(c.hooks, Name, conn.RemoteAddr().String(), conn), info, nil
 }
 
 // Clone implements credentials.TransportCredentials.
 func (c counted) Clone() credentials.TransportCredentials {
-	return counted{c.TransportCredentials.Clone(), c.made}
+	return counted{c.TransportCredentials.Clone(), c.made, c.hooks}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/portworx/kvdb/internal/observed"
 	"github.com/portworx/kvdb/internal/settings"
 )
 
@@ -35,6 +36,7 @@ func (c Config) newTransport() *http.Transport {
 		ExpectContinueTimeout: time.Second,
 	}
 	c.TLS.Secure(transport)
+	observed.Transport(c.Hooks, c.Backend, transport)
 	return transport
 }
 

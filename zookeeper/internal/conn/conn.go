@@ -19,6 +19,7 @@ import (
 
 	"github.com/go-zookeeper/zk"
 
+	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/settings"
 )
@@ -37,6 +38,10 @@ type Config struct {
 
 	// SingleConnection: the session ends with its first connection.
 	SingleConnection bool
+
+	// Hooks, which may be nil, observe connections, as those of Backend.
+	Hooks   *driver.Hooks
+	Backend string
 
 	// OnEvent receives the client's events. An event comes before the reply that shows the
 	// change. It must not block.
@@ -188,26 +193,28 @@ func (c *Conn) Timeout() time.Duration { return time.Duration(c.timeout.Load()) 
 // those seen so far.
 func (c *Conn) Renew() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.newSession = true
 	c.zxid.Store(0)
-	c.disconnectLocked()
+	c.mu.Unlock()
+	c.disconnect()
 }
 
 // Close ends the session. When it returns, the client has no goroutines any more.
 func (c *Conn) Close() {
 	c.client.Close()
 	c.cancel()
-	c.mu.Lock()
-	c.disconnectLocked()
-	c.mu.Unlock()
+	c.disconnect()
 	for range c.ended {
 	}
 }
 
-func (c *Conn) disconnectLocked() {
-	if c.tap != nil {
-		_ = c.tap.Close() // it may be closed already
+// disconnect closes the last connection.
+func (c *Conn) disconnect() {
+	c.mu.Lock()
+	last := c.tap
+	c.mu.Unlock()
+	if last != nil {
+		_ = last.Close() // it may be closed already
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/call"
+	"github.com/portworx/kvdb/internal/observed"
 )
 
 const (
@@ -51,17 +52,28 @@ func (c *Conn) dial(network, address string, _ time.Duration) (net.Conn, error) 
 		c.addFailure(server, err)
 		return nil, err
 	}
+	made := observed.Conn(c.cfg.Hooks, c.cfg.Backend, server, socket)
+	t := c.use(server, made)
+	if t == nil {
+		return nil, errors.Join(c.ctx.Err(), made.Close())
+	}
+	return t, nil
+}
+
+// use returns the tap of a connection to server, which is the last one from now on. It
+// returns nil after Close.
+func (c *Conn) use(server string, made net.Conn) *tap {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() != nil {
-		return nil, errors.Join(c.ctx.Err(), socket.Close())
+		return nil
 	}
-	c.tap = &tap{Conn: socket, conn: c, server: server, pingsOnly: c.cfg.SingleConnection, newSession: c.newSession}
+	c.tap = &tap{Conn: made, conn: c, server: server, pingsOnly: c.cfg.SingleConnection, newSession: c.newSession}
 	c.connections.Add(1)
 	chosen := call.Address(server)
 	c.server.Store(&chosen)
 	c.trackers.disconnected()
-	return c.tap, nil
+	return c.tap
 }
 
 // connect makes a connection to the server at address, with TLS if that is configured.
