@@ -129,6 +129,7 @@ func (w *stream) await() error {
 		if w.contradicted(pairs, index) {
 			return kvdb.ErrWatchRevisionCompacted
 		}
+		w.request.Observer.Resumed()
 		w.learn(pairs, w.deletion(pairs, index))
 		if blocked || len(w.ready) > 0 { // otherwise blocking queries may still fail
 			w.again.Reset()
@@ -146,6 +147,7 @@ func (w *stream) await() error {
 	case !errors.Is(err, kvdb.ErrNoConnection):
 		return err
 	}
+	w.request.Observer.Interrupted(err)
 	w.lost, w.index = true, 0
 	return nil
 }

@@ -28,6 +28,8 @@ var outageGroup = group{name: "Outages", calls: "when the server stops, dies, ha
 	{name: "LockIsLost", run: outageLockIsLost, alone: true, needs: []*part{lockPart}},
 	{name: "ElectionOverStop", run: outageElection(stopped), alone: true, needs: []*part{lockPart}},
 	{name: "ElectionOverPause", run: outageElection(paused), alone: true, needs: []*part{lockPart}},
+	{name: "HooksOverKill", run: outageHooks(killed, true), alone: true, needs: []*part{watchPart}},
+	{name: "HooksOverPause", run: outageHooks(paused, false), alone: true, needs: []*part{watchPart}},
 	{name: "WatchGivesUp", run: outageWatchGivesUp, alone: true, needs: []*part{watchPart}},
 }}
 

@@ -2,6 +2,7 @@ package zookeeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -49,8 +50,9 @@ type hub struct {
 type watcher interface {
 	// fired gets an event of a path that it has subscribed to.
 	fired(path string, event zk.EventType)
-	// broken is called when all watches at the server are gone.
-	broken()
+	// broken is called when all watches at the server are gone. cause is not nil if the
+	// connection was lost.
+	broken(cause error)
 	// failed is called when the store could not be reached for driver.WatchTimeout, or its history has gone back.
 	failed(err error)
 }
@@ -58,11 +60,14 @@ type watcher interface {
 // session is a session with one connection.
 type session struct {
 	*conn.Conn
-	ctx   context.Context    // ends when another session is to take its place
-	end   context.CancelFunc // ends ctx
-	began bool               // it had a connection; belongs to onEvent
-	other bool               // it sees another history than the one before; protected by hub.mu
+	ctx   context.Context         // ends when another session is to take its place
+	end   context.CancelCauseFunc // ends ctx; the cause is errLost if the connection was lost
+	began bool                    // it had a connection; belongs to onEvent
+	other bool                    // it sees another history than the one before; protected by hub.mu
 }
+
+// errLost is the cause of the end of a session whose connection was lost.
+var errLost = errors.New("the connection was lost")
 
 // serverWatch is a watch at the server, which fires once.
 type serverWatch struct {
@@ -122,7 +127,7 @@ func (h *hub) unsubscribe(w watcher, paths ...string) {
 	// A path has at most two watches, which are at the server until they fire or the session
 	// ends.
 	if h.current != nil && len(h.serverWatches) > 4*len(h.paths)+h.maxIdle {
-		h.current.end()
+		h.current.end(nil)
 	}
 }
 
@@ -144,8 +149,8 @@ func (h *hub) run() {
 
 // session makes a session and returns when it has ended.
 func (h *hub) session() error {
-	ctx, cancel := context.WithCancel(h.s.life.Context())
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(h.s.life.Context())
+	defer cancel(nil)
 	x := &session{ctx: ctx, end: cancel}
 	h.mu.Lock()
 	seen, locks := h.seen, h.locks
@@ -173,9 +178,13 @@ func (h *hub) session() error {
 		h.failLocked(kvdb.ErrWatchRevisionCompacted)
 		h.mu.Unlock()
 	}
-	h.set(x)
+	h.set(x, nil)
 	<-ctx.Done()
-	h.set(nil)
+	var cause error
+	if context.Cause(ctx) == errLost {
+		cause = fmt.Errorf("%w: %w", kvdb.ErrNoConnection, x.Lost())
+	}
+	h.set(nil, cause)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.seen, h.locks = x.Zxid(), h.s.leases.session()
@@ -197,8 +206,9 @@ func (h *hub) leaveHistory(x *session) {
 	}
 }
 
-// set makes x the current session. nil means that there is none.
-func (h *hub) set(x *session) {
+// set makes x the current session. nil means that there is none, because of cause if the
+// connection was lost.
+func (h *hub) set(x *session, cause error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.current = x
@@ -211,7 +221,16 @@ func (h *hub) set(x *session) {
 		h.giveUp.Reset(driver.WatchTimeout)
 	}
 	for w := range h.watchers {
-		w.broken()
+		w.broken(cause)
+	}
+}
+
+// resumed tells o that the watch gets events, unless x is no longer the current session.
+func (h *hub) resumed(x *session, o *driver.WatchObserver) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.current == x && x.ctx.Err() == nil {
+		o.Resumed()
 	}
 }
 
@@ -239,7 +258,7 @@ func (h *hub) onEvent(x *session, e zk.Event) {
 		case e.State == zk.StateHasSession:
 			x.began = true
 		case e.State == zk.StateDisconnected && x.began:
-			x.end()
+			x.end(errLost)
 		}
 		return
 	}

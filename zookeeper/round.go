@@ -34,7 +34,7 @@ func (w *stream) round(x *session) error {
 			return parallel(w.ctx, len(level), func(i int) error { return w.fetch(x, level[i]) })
 		})
 		if err != nil {
-			w.broken()
+			w.broken(nil)
 			return err
 		}
 		// A list of children may include a znode that another read did not find. That znode was

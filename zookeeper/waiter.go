@@ -35,14 +35,14 @@ func (w *waiter) fired(_ string, event zk.EventType) {
 	if event == zk.EventNodeDeleted {
 		w.deleted.Store(true)
 	}
-	w.broken()
+	w.broken(nil)
 }
 
 // failed implements watcher.
 func (w *waiter) failed(error) {}
 
 // broken implements watcher.
-func (w *waiter) broken() {
+func (w *waiter) broken(error) {
 	select {
 	case w.wake <- struct{}{}:
 	default:

@@ -34,6 +34,8 @@ type stream struct {
 	after uint64
 	first bool // nothing was read yet
 
+	observer *driver.WatchObserver
+
 	// These belong to the caller of Next.
 	nodes         map[string]known
 	pending       []*kvdb.KVPair
@@ -60,7 +62,7 @@ type stale struct{ data, children bool }
 // Watch implements driver.Store.
 func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream, error) {
 	w := &stream{
-		h: s.hub, ctx: ctx, walk: walk{prefixes: []string{r.Key}}, root: pathOf(r.Key), tree: r.Prefix, after: r.After,
+		h: s.hub, ctx: ctx, walk: walk{prefixes: []string{r.Key}}, root: pathOf(r.Key), tree: r.Prefix, after: r.After, observer: r.Observer,
 		first: true, nodes: map[string]known{}, wake: make(chan struct{}, 1), stale: map[string]stale{}, all: true,
 	}
 	if w.tree {
@@ -133,10 +135,13 @@ func (w *stream) Next() ([]*kvdb.KVPair, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := w.round(x); err != nil {
-			if fateOf(err) == call.Refused {
-				return nil, err
-			}
+		err = w.round(x)
+		switch {
+		case err == nil:
+			w.h.resumed(x, w.observer)
+		case fateOf(err) == call.Refused:
+			return nil, err
+		default:
 			if err := awaitEnd(w.ctx, x); err != nil {
 				return nil, err
 			}
@@ -207,10 +212,13 @@ func (w *stream) fired(path string, event zk.EventType) {
 }
 
 // broken implements watcher.
-func (w *stream) broken() {
+func (w *stream) broken(cause error) {
 	w.mu.Lock()
 	w.all = true
 	w.mu.Unlock()
+	if cause != nil {
+		w.observer.Interrupted(cause)
+	}
 	w.signal()
 }
 

@@ -30,7 +30,7 @@ func (p *pool) follow(ctx context.Context, g *generation, path string, recursive
 		if after >= upTo {
 			return false, nil
 		}
-		event, _, err := p.next(ctx, path, recursive, after, p.history.verified())
+		event, _, err := p.Current().longPoll(ctx, nil).next(ctx, path, recursive, after, p.history.verified())
 		if err != nil || event.Node.ModifiedIndex > upTo {
 			return false, err
 		}
@@ -40,10 +40,9 @@ func (p *pool) follow(ctx context.Context, g *generation, path string, recursive
 	})
 }
 
-// next waits for the first event after an index, which was of the history at a time. If it
-// fails there was none up to settled.
-func (p *pool) next(ctx context.Context, path string, recursive bool, after uint64, since sight) (event *client.Response, settled uint64, err error) {
-	l := p.Current().longPoll(ctx)
+// next waits for the first event after an index, which was of the history at a time, and ends
+// l, whose caller's context is ctx. If it fails there was none up to settled.
+func (l *longPoll) next(ctx context.Context, path string, recursive bool, after uint64, since sight) (event *client.Response, settled uint64, err error) {
 	defer l.end()
 	s, err := l.listen(path, recursive, after+1, since)
 	if err == nil {

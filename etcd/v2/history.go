@@ -246,7 +246,7 @@ var errNoEvent = errors.New("the member has no such event")
 func (p *pool) eventAt(ctx context.Context, f fact) (*client.Response, error) {
 	limited, cancel := driver.WithTimeLimit(ctx, call.AttemptTimeout)
 	defer cancel()
-	l := p.Current().longPoll(limited)
+	l := p.Current().longPoll(limited, nil)
 	defer l.end()
 	answer, err := l.listen(f.path, false, f.index, anyTime)
 	if err != nil {

@@ -47,6 +47,8 @@ type longPoll struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	begun  atomic.Bool // the answer has begun
+	// observer is told when the request is answered and when it fails, unless it is nil.
+	observer *driver.WatchObserver
 
 	mu sync.Mutex // protects indexes
 	// indexes has the index of the member at each heartbeat since the last event, but not
@@ -55,8 +57,8 @@ type longPoll struct {
 }
 
 // longPoll returns a long poll, which its caller must end.
-func (m *member) longPoll(ctx context.Context) *longPoll {
-	l := &longPoll{member: m}
+func (m *member) longPoll(ctx context.Context, o *driver.WatchObserver) *longPoll {
+	l := &longPoll{member: m, observer: o}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -158,6 +160,7 @@ func (l *longPoll) listen(path string, recursive bool, from uint64, since sight)
 		return nil, errDoubted
 	}
 	l.begun.Store(true)
+	l.observer.Resumed()
 	return &eventStream{reply.Body, json.NewDecoder(reply.Body), began}, nil
 }
 
@@ -209,5 +212,10 @@ func (l *longPoll) failure(ctx context.Context, err error) error {
 	}
 	l.member.pool.history.doubt()
 	l.member.pool.Avoid(l.member)
-	return driver.NotReached(ctx, err)
+	if l.ctx.Err() != nil {
+		err = context.Cause(l.ctx)
+	}
+	err = driver.NotReached(ctx, err)
+	l.observer.Interrupted(err)
+	return err
 }

@@ -61,7 +61,7 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 }
 
 func (s *store) watch(ctx context.Context, r driver.WatchRequest) (*stream, error) {
-	w := &stream{store: s, request: r, path: "/" + r.Key, known: known{}, stopped: make(chan struct{}), events: newQueue[*kvdb.KVPair]()}
+	w := &stream{store: s, request: r, path: "/" + r.Key, known: known{}, stopped: make(chan struct{}), events: newQueue[*kvdb.KVPair](r.Observer)}
 	if r.Prefix {
 		w.path = "/" + directory(r.Key)
 	}
@@ -129,8 +129,8 @@ func (w *stream) run() {
 // and then the events before, one by one, because the server remembers few of them and
 // their number no longer grows.
 func (w *stream) session() (more bool, err error) {
-	l := w.store.pool.Current().longPoll(w.ctx)
-	live := newQueue[*client.Response]()
+	l := w.store.pool.Current().longPoll(w.ctx, w.request.Observer)
+	live := newQueue[*client.Response](nil)
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	defer l.end()
@@ -174,7 +174,8 @@ func (w *stream) catchUp(upTo uint64) error {
 		if w.after >= upTo {
 			return false, nil
 		}
-		event, settled, err := w.store.pool.next(w.ctx, w.path, w.request.Prefix, w.after, w.store.pool.history.verified())
+		l := w.store.pool.Current().longPoll(w.ctx, w.request.Observer)
+		event, settled, err := l.next(w.ctx, w.path, w.request.Prefix, w.after, w.store.pool.history.verified())
 		w.quietUpTo = max(w.quietUpTo, settled)
 		switch {
 		case codeOf(err) == client.ErrorCodeEventIndexCleared && w.quietUpTo > w.after:

@@ -333,7 +333,7 @@ func TestGapNotSkipped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	w := &stream{store: s, ctx: ctx, request: driver.WatchRequest{Key: "dir/", Prefix: true}, path: "/dir",
-		known: known{"dir/key": {}}, events: newQueue[*kvdb.KVPair](), after: 10, quietUpTo: 20}
+		known: known{"dir/key": {}}, events: newQueue[*kvdb.KVPair](nil), after: 10, quietUpTo: 20}
 	n.cut(everything)
 	require.ErrorIs(t, w.skip(), kvdb.ErrNoConnection)
 	n.mend()
@@ -347,7 +347,7 @@ func TestGapNotSkipped(t *testing.T) {
 
 // The number of events in memory is limited, however small they are.
 func TestSmallEvents(t *testing.T) {
-	w := &stream{store: newStore(&pool{}, false, lockTimes, nil), request: driver.WatchRequest{Key: "d/", Prefix: true}, known: known{}, events: newQueue[*kvdb.KVPair]()}
+	w := &stream{store: newStore(&pool{}, false, lockTimes, nil), request: driver.WatchRequest{Key: "d/", Prefix: true}, known: known{}, events: newQueue[*kvdb.KVPair](nil)}
 	for i := range uint64(1 << 20) { // the limit of mem and bolt
 		err := w.take(&client.Response{Action: "set", Node: &client.Node{Key: "/d/key", ModifiedIndex: i + 1}})
 		if err != nil {

@@ -69,7 +69,7 @@ func (h *hub) wentBack() {
 		}
 	}
 	if h.stream != nil && h.stream.generation != now {
-		h.stream.cancel()
+		h.stream.cancel(errWentBack)
 	}
 }
 
@@ -145,11 +145,11 @@ func (h *hub) run() {
 // since the history was last verified, serve resumes the watches, or hands on their events,
 // only after the store has shown that its history is the same.
 func (h *hub) serve(again bool) (up bool, err error) {
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(h.s.life.Context()))
+	ctx, cancel := context.WithCancelCause(clientv3.WithRequireLeader(h.s.life.Context()))
 	stream := newWatchStream(h.s.history.now().generation, cancel)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer cancel()
+	defer cancel(nil)
 	wg.Go(func() { h.supervise(ctx, stream) })
 	client, err := h.s.watcher.Watch(ctx, h.s.callOpts...)
 	if err != nil {
@@ -158,7 +158,10 @@ func (h *hub) serve(again bool) (up bool, err error) {
 	}
 	wg.Go(func() { h.send(stream, client) })
 	err = h.carry(ctx, stream, client, again)
-	h.leave()
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	h.leave(err)
 	return stream.up, err
 }
 
@@ -201,11 +204,15 @@ func (h *hub) carry(ctx context.Context, stream *watchStream, client pb.Watch_Wa
 	}
 }
 
-// leave takes the watches off the stream, which has failed.
-func (h *hub) leave() {
+// leave takes the watches off the stream, which has failed with err.
+func (h *hub) leave(err error) {
+	isClosed := h.s.life.Context().Err() != nil
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for w := range h.watches {
+		if w.known && !isClosed {
+			w.observer.Interrupted(fmt.Errorf("%w: %w", kvdb.ErrNoConnection, err))
+		}
 		if w.once && (w.live || w.creation != nil) {
 			h.fail(w, errInterrupted)
 		}
@@ -231,19 +238,24 @@ func (h *hub) refuse(err error) {
 	}
 }
 
+var errWentBack = errors.New("etcd's history went back")
+
 // resume makes stream the present one, and asks for the events of all watches.
 func (h *hub) resume(stream *watchStream) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.s.history.now().generation
 	if stream.generation != now {
-		return errors.New("etcd's history went back")
+		return errWentBack
 	}
 	h.stream = stream
 	for w := range h.watches {
-		if w.generation != now {
+		switch {
+		case w.generation != now:
 			h.fail(w, kvdb.ErrWatchRevisionCompacted)
-		} else if !w.paused {
+		case w.paused:
+			w.observer.Resumed() // it has events for Next
+		default:
 			h.create(w)
 		}
 	}

@@ -18,7 +18,7 @@ func newAnswered() answered {
 	s := &store{}
 	s.hub = newHub(s)
 	s.history.onWentBack = s.hub.wentBack
-	a := answered{s.hub, &watchStream{wake: make(chan struct{}, 1), cancel: func() {}}}
+	a := answered{s.hub, &watchStream{wake: make(chan struct{}, 1), cancel: func(error) {}}}
 	a.hub.stream = a.stream
 	return a
 }

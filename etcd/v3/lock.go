@@ -178,7 +178,7 @@ func startAfter(revision int64, looked past) start {
 // awaitChange returns nil when a client has changed the key, or an error when that can
 // no longer be observed: errInterrupted if the key has to be looked at again.
 func (s *store) awaitChange(ctx context.Context, key string, from start) error {
-	w := s.newWatch(ctx, keyRange{key: []byte(key)}, from)
+	w := s.newWatch(ctx, keyRange{key: []byte(key)}, from, nil)
 	if w == nil {
 		return kvdb.ErrClosed
 	}

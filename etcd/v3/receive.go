@@ -95,6 +95,7 @@ func (h *hub) created(stream *watchStream, m *pb.WatchResponse) error {
 	}
 	w.creation, w.id, w.live, w.known = nil, m.WatchId, true, true
 	h.byID[w.id] = w
+	w.observer.Resumed()
 	if w.next == 0 {
 		w.next = max(m.Header.GetRevision(), w.after) + 1
 	}

@@ -20,7 +20,8 @@ type watch struct {
 	h          *hub
 	ctx        context.Context // the end of the watch
 	keys       keyRange
-	generation int // of the store's history
+	observer   *driver.WatchObserver // nil for a watch of the library's own
+	generation int                   // of the store's history
 	once       bool
 	made       int64 // with once: the number of connections that had been made before it
 	// wake has an element when something changed that take or await waits for.
@@ -85,6 +86,7 @@ func (w *watch) push(m *pb.WatchResponse) {
 		w.queued += len(e.Kv.Key) + len(e.Kv.Value)
 	}
 	w.queue = append(w.queue, events...)
+	w.observer.Queued(len(w.queue))
 	w.next = last + 1
 	w.signal()
 }
@@ -105,10 +107,11 @@ type start struct {
 // errInterrupted is the end of a watch that does not move to another stream.
 var errInterrupted = errors.New("the watch was interrupted")
 
-// newWatch returns a watch, which may not be registered yet, or nil after Close.
-func (s *store) newWatch(ctx context.Context, keys keyRange, from start) *watch {
+// newWatch returns a watch, which may not be registered yet, or nil after Close. o, which
+// may be nil, is told about it.
+func (s *store) newWatch(ctx context.Context, keys keyRange, from start, o *driver.WatchObserver) *watch {
 	w := &watch{
-		h: s.hub, ctx: ctx, keys: keys, wake: make(chan struct{}, 1),
+		h: s.hub, ctx: ctx, keys: keys, observer: o, wake: make(chan struct{}, 1),
 		generation: from.generation, once: from.once, made: from.made, after: from.after, next: from.after + 1,
 	}
 	if from.fromNow {
@@ -153,7 +156,7 @@ func (s *store) register(ctx, starting context.Context, r driver.WatchRequest) (
 		}
 		from.after = reply.Header.Revision
 	}
-	w := s.newWatch(ctx, keys, from)
+	w := s.newWatch(ctx, keys, from, r.Observer)
 	if w == nil {
 		return nil, kvdb.ErrClosed
 	}
@@ -198,6 +201,7 @@ func (w *watch) take() ([]*mvccpb.Event, error) {
 		w.h.mu.Lock()
 		events, err := w.queue, w.err
 		w.queue, w.queued = nil, 0
+		w.observer.Queued(0)
 		if w.paused && err == nil {
 			w.paused = false
 			w.h.create(w)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/portworx/kvdb/driver"
 )
 
 const (
@@ -19,7 +21,7 @@ const (
 // watchStream is one gRPC stream. The hub's mutex protects its fields, which are
 // not used after the stream has failed.
 type watchStream struct {
-	cancel     context.CancelFunc
+	cancel     context.CancelCauseFunc
 	generation int                // of the store's history
 	requests   []*pb.WatchRequest // to be sent
 	wake       chan struct{}      // has an element when there are requests
@@ -51,7 +53,7 @@ const (
 	idsByServer
 )
 
-func newWatchStream(generation int, cancel context.CancelFunc) *watchStream {
+func newWatchStream(generation int, cancel context.CancelCauseFunc) *watchStream {
 	return &watchStream{
 		cancel: cancel, wake: make(chan struct{}, 1), generation: generation,
 		answerBy: time.Now().Add(answerTime), pinged: time.Now(),
@@ -136,8 +138,10 @@ func (h *hub) supervise(ctx context.Context, stream *watchStream) {
 			idle += time.Second
 		}
 		switch {
-		case !stream.answerBy.IsZero() && now.After(stream.answerBy), idle > hubIdle:
-			stream.cancel()
+		case !stream.answerBy.IsZero() && now.After(stream.answerBy):
+			stream.cancel(driver.ErrTimeLimit)
+		case idle > hubIdle:
+			stream.cancel(nil)
 		case stream.answerBy.IsZero() && now.Sub(stream.pinged) > h.pingEvery && h.stream == stream:
 			h.askProgress()
 		}

@@ -41,6 +41,7 @@ func (w *watch) push(events []Event) {
 	if w.waiting += len(events); w.waiting > w.limit {
 		w.queue, w.waiting, w.err = nil, 0, kvdb.ErrWatchRevisionCompacted
 	}
+	w.request.Observer.Queued(w.waiting)
 	w.mu.Unlock()
 	select {
 	case w.arrived <- struct{}{}:
@@ -83,6 +84,7 @@ func (w *watch) take() (batches [][]Event, n int, err error) {
 		w.queue = nil // free the memory after many events at once
 	}
 	w.waiting -= n
+	w.request.Observer.Queued(w.waiting)
 	return batches, n, w.err
 }
 

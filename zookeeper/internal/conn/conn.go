@@ -80,6 +80,7 @@ type Conn struct {
 	isUp       bool              // connected is closed
 	unsent     *Sync             // not sent yet, so that other readers can share it
 	syncs      map[string]*Sync  // not answered yet, by path
+	lost       error             // of the last connection that was lost
 	lastSync   uint64            // makes the paths of syncs unique
 }
 
@@ -87,7 +88,7 @@ type Conn struct {
 func Open(cfg Config) (*Conn, error) {
 	c := &Conn{
 		cfg: cfg, authenticated: make(chan struct{}), denied: make(chan struct{}), connected: make(chan struct{}),
-		syncs: map[string]*Sync{}, failures: map[string]string{},
+		syncs: map[string]*Sync{}, failures: map[string]string{}, lost: errNotConnected,
 		trackers: &zxidTrackers{byPath: map[string]map[*ZxidTracker]struct{}{}, paths: map[uint32]string{}},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -184,6 +185,20 @@ func (c *Conn) Server() fmt.Stringer {
 		return server
 	}
 	return nil
+}
+
+// Lost returns why the last connection was lost.
+func (c *Conn) Lost() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost
+}
+
+// onLost is called with the error of a connection.
+func (c *Conn) onLost(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lost = err
 }
 
 // Timeout returns the timeout that the server has granted to the session.

@@ -94,6 +94,9 @@ func (t *tap) Read(b []byte) (int, error) {
 	if n >= 4 && !t.connectRead && t.have == 0 && binary.BigEndian.Uint32(b) > maxConnectResponse {
 		n, err = 0, errNotZooKeeper
 	}
+	if err != nil {
+		t.conn.onLost(err)
+	}
 	if err != nil && t.connectSent && !t.connectRead {
 		t.conn.onNoSession(t.server, err)
 	}
