@@ -65,7 +65,6 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 		IdleConnTimeout:     time.Minute,
 	}
 	hooks := &driver.Hooks{}
-	observed.Transport(hooks, Name, transport)
 	p := &pool{
 		Pool: call.NewPool[*member](call.Policy{
 			Limit: driver.CallTimeout, Retries: read.Retries, Backoff: newBackoff(), Hooks: hooks, Backend: Name,
@@ -74,6 +73,7 @@ func open(domain string, endpoints []string, options map[string]string, wrap wra
 	}
 	transport.DialContext = p.dial
 	read.TLS.Secure(transport)
+	observed.Transport(hooks, Name, transport)
 	if wrap != nil {
 		p.base = wrap(transport)
 	}
