@@ -162,7 +162,7 @@ type HookWatch interface {
 	// does not answer for example. err is the cause.
 	OnWatchInterrupted(w Watch, err error)
 	// OnWatchResumed is called when the watch gets events again, gap after it was
-	// interrupted. No event was lost.
+	// interrupted. No event was lost, unless OnWatchEnd follows with ErrWatchRevisionCompacted.
 	OnWatchResumed(w Watch, gap time.Duration)
 	// OnWatchQueue is called when events arrive, and when the callback has returned from the
 	// last of them. queued is the number of events for which it has not returned.
