@@ -17,7 +17,8 @@ help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The packages whose tests start real servers.
-SERVERS := ./consul/... ./etcd/... ./zookeeper ./test/servers ./election ./examples/leader ./examples/quickstart ./internal/testing/bench ./internal/testing/lockttl
+SERVERS := ./consul/... ./etcd/... ./zookeeper ./test/servers ./election ./kvdbslog \
+	./examples/health ./examples/leader ./examples/quickstart ./internal/testing/bench ./internal/testing/lockttl
 
 # A module of its own, whose tests start servers at the default ports.
 OUTSIDE := test/outside
