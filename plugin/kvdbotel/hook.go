@@ -111,11 +111,8 @@ func (h *Hook) OnRequest(ctx context.Context, r kvdb.Request) {
 		attribute.String(attemptFate, string(r.Fate)),
 		attribute.Float64(attemptDuration, r.Took.Seconds()),
 	}, peer...)
-	if r.Err != nil {
-		attributes = append(attributes, attribute.String(errorType, string(kvdb.OutcomeOf(r.Err))))
-		if h.details {
-			attributes = append(attributes, attribute.String(attemptError, r.Err.Error()))
-		}
+	if h.details && r.Err != nil {
+		attributes = append(attributes, attribute.String(attemptError, r.Err.Error()))
 	}
 	span.AddEvent(attemptEvent, trace.WithAttributes(attributes...))
 	span.SetAttributes(peer...)
