@@ -107,4 +107,5 @@ func TestWrappersOption(t *testing.T) {
 	for _, gauge := range []string{"kvdb_watches", "kvdb_locks_held", "kvdb_watch_queue"} {
 		require.Zero(t, value(t, prometheus.DefaultGatherer, gauge), gauge)
 	}
+	require.GreaterOrEqual(t, value(t, prometheus.DefaultGatherer, "kvdb_lock_hold_seconds"), 2.0)
 }
