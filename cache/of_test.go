@@ -48,6 +48,22 @@ func TestOfDecodesOnce(t *testing.T) {
 	require.EqualValues(t, 4, decodes.Load()-before)
 }
 
+// The events from before the snapshot, which the watch delivers too, are not applied.
+func TestEarlierEventsAreSkipped(t *testing.T) {
+	kv := newMem(t)
+	for range 10 {
+		put(t, kv, "short", "1")
+		remove(t, kv, "short")
+	}
+	put(t, kv, "key", "1")
+	before := decodes.Load()
+	c, err := cache.NewOf[counted](t.Context(), kv, "", cache.Options{})
+	require.NoError(t, err)
+	defer c.Close()
+	waitFor(t, c.Cache, put(t, kv, "key", "2"))
+	require.EqualValues(t, 2, decodes.Load()-before)
+}
+
 func TestOf(t *testing.T) {
 	kv := newMem(t)
 	put(t, kv, "a", `{"Size":1}`)

@@ -145,6 +145,8 @@ func TestWritesDuringTheStart(t *testing.T) {
 func TestStoreWentBack(t *testing.T) {
 	for _, passed := range []bool{false, true} {
 		kv, earlier := newMem(t), newMem(t)
+		put(t, kv, "same indexes", "1")
+		put(t, earlier, "same indexes", "2")
 		for i := range 20 {
 			put(t, kv, "key", strconv.Itoa(i))
 			put(t, kv, "gone", "1")
@@ -176,6 +178,9 @@ func TestStoreWentBack(t *testing.T) {
 		pair, err := c.Get("key")
 		require.NoError(t, err)
 		require.Equal(t, "earlier", string(pair.Value))
+		pair, err = c.Get("same indexes")
+		require.NoError(t, err)
+		require.Equal(t, "2", string(pair.Value))
 		_, err = c.Get("gone")
 		require.Equal(t, kvdb.ErrNotFound, err)
 		select {
@@ -192,4 +197,22 @@ func TestStoreWentBack(t *testing.T) {
 		require.Equal(t, "later", string(pair.Value))
 		c.Close()
 	}
+}
+
+// The index shows that a store without keys went back.
+func TestStoreWasWiped(t *testing.T) {
+	kv := newMem(t)
+	put(t, kv, "key", "1")
+	b := newBreakable(kv)
+	c := newCache(t, b, "", cache.Options{})
+	_, changes := c.Subscribe(t.Context())
+	next, stop := pull(changes)
+	defer stop()
+	b.mu.Lock()
+	b.store = newMem(t)
+	b.mu.Unlock()
+	b.endWatches(kvdb.ErrWatchRevisionCompacted)
+	require.Equal(t, []string{"key 1 -"}, told(t, next, 1))
+	require.EqualValues(t, 2, c.View().Generation())
+	require.Zero(t, c.View().Len())
 }

@@ -40,7 +40,7 @@ var outages = flag.Bool("kvdb.outages", false,
 var groups = []group{
 	traitGroup, // first, because it says what to declare when other cases fail
 	keyGroup, valueGroup, ownershipGroup, writeGroup, conditionGroup, ttlGroup, readGroup, selectGroup,
-	watchGroup, resumeGroup, compactGroup, snapshotGroup, serializeGroup,
+	watchGroup, resumeGroup, cacheGroup, compactGroup, snapshotGroup, serializeGroup,
 	lockGroup, txGroup, guardGroup, electionGroup, contextGroup, helperGroup, closeGroup,
 	userGroup, memberGroup, endpointGroup, defragmentGroup, durableGroup, outageGroup, historyGroup,
 }

@@ -28,6 +28,9 @@ var historyGroup = group{name: "History", calls: "when the store went back to an
 	{name: "CopyAndPassed", run: historyWentBack(fromCopy, true), alone: true, needs: []*part{lockPart, watchPart}},
 	{name: "Snapshot", run: historyWentBack(fromSnapshot, false), alone: true, needs: []*part{lockPart, watchPart}},
 	{name: "SnapshotAndPassed", run: historyWentBack(fromSnapshot, true), alone: true, needs: []*part{lockPart, watchPart}},
+	{name: "CacheOfWiped", run: historyCache(wiped), alone: true, needs: cacheGroup.needs},
+	{name: "CacheOfCopy", run: historyCache(fromCopy), alone: true, needs: cacheGroup.needs},
+	{name: "CacheOfSnapshot", run: historyCache(fromSnapshot), alone: true, needs: cacheGroup.needs},
 	{name: "LockInBackup", run: historyLockInBackup, alone: true, needs: []*part{lockPart}},
 }}
 

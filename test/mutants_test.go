@@ -325,6 +325,52 @@ func (m earlySnapshots) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb,
 	return snapshot, index - 1, err
 }
 
+// lateSnapshots is a backend whose snapshots have an index of later writes.
+type lateSnapshots struct{ sound }
+
+func (m lateSnapshots) BindContext(ctx context.Context) kvdb.Kvdb {
+	return lateSnapshots{sound{kvdb.WithContext(ctx, m.Kvdb)}}
+}
+
+func (m lateSnapshots) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64, error) {
+	snapshot, index, err := m.Kvdb.Snapshot(prefixes, consistent)
+	return snapshot, index + 5, err
+}
+
+// forgetfulSnapshots is a backend whose snapshots lack a hidden key.
+type forgetfulSnapshots struct{ sound }
+
+func (m forgetfulSnapshots) BindContext(ctx context.Context) kvdb.Kvdb {
+	return forgetfulSnapshots{sound{kvdb.WithContext(ctx, m.Kvdb)}}
+}
+
+func (m forgetfulSnapshots) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64, error) {
+	snapshot, index, err := m.Kvdb.Snapshot(prefixes, consistent)
+	if err == nil {
+		_, _ = snapshot.Delete("dir/_hidden") // it may not have the key
+	}
+	return snapshot, index, err
+}
+
+// earlierSnapshots is a backend whose snapshots are of the state before the call, and have a
+// later index.
+type earlierSnapshots struct {
+	sound
+	before *atomic.Pointer[kvdb.Kvdb]
+}
+
+func (m earlierSnapshots) BindContext(ctx context.Context) kvdb.Kvdb {
+	return earlierSnapshots{sound{kvdb.WithContext(ctx, m.Kvdb)}, m.before}
+}
+
+func (m earlierSnapshots) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64, error) {
+	snapshot, index, err := m.Kvdb.Snapshot(prefixes, consistent)
+	if before := m.before.Swap(&snapshot); before != nil && err == nil {
+		snapshot = *before
+	}
+	return snapshot, index, err
+}
+
 type noCompact struct{ sound }
 
 func (m noCompact) Compact(uint64) error { return kvdb.ErrNotSupported }
@@ -458,6 +504,10 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Locks/HandOver":              func(s sound) kvdb.Kvdb { return pollingLocks{s} },
 	"Locks/Unlock":                func(s sound) kvdb.Kvdb { return anyUnlock{s} },
 	"Snapshots/Content":           func(s sound) kvdb.Kvdb { return earlySnapshots{s} },
+	"Cache/OwnWrites":             func(s sound) kvdb.Kvdb { return lateSnapshots{s} },
+	"Cache/WritesDuringNew":       func(s sound) kvdb.Kvdb { return earlierSnapshots{s, &atomic.Pointer[kvdb.Kvdb]{}} },
+	"Cache/InSync":                func(s sound) kvdb.Kvdb { return forgetfulSnapshots{s} },
+	"Cache/States":                func(s sound) kvdb.Kvdb { return lossyBatches{s} },
 	"Traits/AsDeclared":           func(s sound) kvdb.Kvdb { return noCompact{s} },
 	"Contexts/Ended":              func(s sound) kvdb.Kvdb { return noContexts{s} },
 	"Helpers/Ping":                func(s sound) kvdb.Kvdb { return unborn{s} },

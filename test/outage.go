@@ -30,6 +30,11 @@ var outageGroup = group{name: "Outages", calls: "when the server stops, dies, ha
 	{name: "ElectionOverPause", run: outageElection(paused), alone: true, needs: []*part{lockPart}},
 	{name: "HooksOverKill", run: outageHooks(killed, true), alone: true, needs: []*part{watchPart}},
 	{name: "HooksOverPause", run: outageHooks(paused, false), alone: true, needs: []*part{watchPart}},
+	{name: "CacheOverStop", run: outageCache(stopped), alone: true, needs: cacheGroup.needs},
+	{name: "CacheOverKill", run: outageCache(killed), alone: true, needs: cacheGroup.needs},
+	{name: "CacheOverPause", run: outageCache(paused), alone: true, needs: cacheGroup.needs},
+	{name: "CacheOverMembers", run: outageCacheMembers, alone: true, needs: cacheGroup.needs},
+	{name: "CacheGivesUp", run: outageCacheGivesUp, alone: true, needs: cacheGroup.needs},
 	{name: "WatchGivesUp", run: outageWatchGivesUp, alone: true, needs: []*part{watchPart}},
 }}
 
@@ -104,6 +109,9 @@ func (e *env) recovers() {
 		e.True(time.Now().Before(deadline), "the instance must work again after the outage; the last error is %v", err)
 	}
 }
+
+// watchLimit is how long a watch waits for a store that cannot be reached.
+func (e *env) watchLimit() time.Duration { return cmp.Or(e.traits.WatchTimeout, 50*time.Second) }
 
 // outageError asserts the error of a write during an outage, and reports whether it means
 // that nothing was written.

@@ -1,7 +1,6 @@
 package test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -299,7 +298,7 @@ func outageLockIsLost(e *env) {
 
 // A watch ends if the store cannot be reached for Traits.WatchTimeout.
 func outageWatchGivesUp(e *env) {
-	limit := cmp.Or(e.traits.WatchTimeout, 50*time.Second)
+	limit := e.watchLimit()
 	r := e.watchTree("", e.index())
 	began := time.Now() // the first one that stops may take the quorum along
 	end := e.strike(stopped, e.everyMember()...)
