@@ -25,7 +25,7 @@ OUTSIDE := test/outside
 
 # Modules of their own: a backend outside of this module, and hooks that need other modules.
 # Of their tests, only TestOutage starts servers.
-MODULES := examples/backend plugin/kvdbprom plugin/kvdbprom/mixin plugin/kvdbotel
+MODULES := examples/backend examples/observed plugin/kvdbprom plugin/kvdbprom/mixin plugin/kvdbotel
 
 .PHONY: test
 test: ## run all tests that need no servers, with the race detector
