@@ -24,8 +24,8 @@ type HookAdder interface {
 
 // AddHooks adds hooks to the instance behind kv: behind all its wrappers, and for all its
 // views. It returns an error that wraps [ErrIllegal] if a hook implements no interface of a
-// hook, and [ErrNotSupported] if kv cannot be observed, such as a mock. Then no hook is
-// added.
+// hook, and [ErrNotSupported] if kv cannot be observed. Then no hook is added. A mock tells
+// hooks nothing.
 func AddHooks(kv Kvdb, hooks ...Hook) error {
 	for _, h := range hooks {
 		switch h.(type) {

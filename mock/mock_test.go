@@ -17,6 +17,12 @@ import (
 	"github.com/portworx/kvdb/mock/ubermock"
 )
 
+// hook observes connections.
+type hook struct{}
+
+func (hook) OnConnectionMade(string, string)        {}
+func (hook) OnConnectionLost(string, string, error) {}
+
 var (
 	_ kvdb.Kvdb = (*mock.MockKvdb)(nil)
 	_ kvdb.Kvdb = (*ubermock.MockKvdb)(nil)
@@ -73,7 +79,7 @@ func TestMocks(t *testing.T) {
 	}
 }
 
-// A transaction can be mocked with the store. Close and LimitsOf of a mock call nothing that a
+// A transaction can be mocked with the store. Close, LimitsOf and AddHooks of a mock call nothing that a
 // test would have to expect.
 func TestMockTxAndClose(t *testing.T) {
 	oldCtrl, currentCtrl := gomock.NewController(t), ubergomock.NewController(t)
@@ -88,6 +94,8 @@ func TestMockTxAndClose(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, kvdb.ErrModified, tx.Commit())
 		require.Equal(t, kvdb.Limits{}, kvdb.LimitsOf(kv))
+		require.NoError(t, kvdb.AddHooks(kv, hook{}))
+		kvdb.RemoveHooks(kv, hook{})
 		require.NoError(t, kvdb.Close(kv))
 	}
 }

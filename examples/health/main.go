@@ -48,7 +48,9 @@ func serve(ctx context.Context, kv kvdb.Kvdb, listener net.Listener) error {
 func probes(kv kvdb.Kvdb) http.Handler {
 	mux := http.NewServeMux()
 	// A restart of the daemon does not bring the store back, so this one does not ask it.
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "ok")
+	})
 	// While the store does not answer, requests had better go to another replica.
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
