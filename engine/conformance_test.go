@@ -56,7 +56,7 @@ func TestConformanceOfAPlainStore(t *testing.T) {
 		Traits: test.Traits{
 			FoldedUpdates: true, FoldedSlashes: true, IllegalKeys: []string{"./a", "a/..", "a/../b", "a/./b", "a\x00b"},
 			NoTTL: true, NoTTLOf: true, NoEmptyValue: true, MaxValue: 1000,
-			SingleKeyTx: true, NoPastDeletions: true, LockSharesKey: true, NoCompact: true,
+			SingleKeyTx: true, NoPastDeletions: true, LockSharesKey: true, NoCompact: true, OutageUntold: true,
 			CallTimeout: callLimit, WatchTimeout: watchLimit,
 		},
 	})
@@ -75,7 +75,7 @@ func TestConformanceOfATransactor(t *testing.T) {
 		Server: s,
 		Init:   initFor(func() driver.Store { return &transactor{s.connect(profile)} }),
 		Traits: test.Traits{
-			MinTTL: 2 * time.Second, MaxTTL: time.Hour, TTLUntold: true, MaxTxOps: 16,
+			MinTTL: 2 * time.Second, MaxTTL: time.Hour, TTLUntold: true, MaxTxOps: 16, OutageUntold: true,
 			CallTimeout: callLimit, WatchTimeout: watchLimit,
 		},
 	})
@@ -111,7 +111,7 @@ func TestConformanceOfAPartialStore(t *testing.T) {
 		Init:   initFor(func() driver.Store { return partial{s.connect(profile)} }),
 		Traits: test.Traits{
 			NoLocks: true, NoWatches: true, NoSnapshots: true,
-			NoTTL: true, NoTTLOf: true, SingleKeyTx: true, NoCompact: true, CallTimeout: callLimit,
+			NoTTL: true, NoTTLOf: true, SingleKeyTx: true, NoCompact: true, CallTimeout: callLimit, OutageUntold: true,
 		},
 	})
 }

@@ -128,6 +128,10 @@ type Traits struct {
 	// key instead of the watched key or prefix.
 	ChangedKeyAsPrefix bool
 
+	// OutageUntold means that hooks see nothing of requests, connections and interrupted
+	// watches, because the store tells them nothing; see driver.Hooks and
+	// driver.WatchObserver.
+	OutageUntold bool
 	// RestoredIndexGrows means that after the store was restored by its own means, new
 	// writes have larger indexes than any before. An instance that asks only then cannot
 	// notice that the history went back.

@@ -105,6 +105,10 @@ func outageHooks(f fault, isDeath bool) func(e *env) {
 		kv, w := e.open(e.domain), &witness{attempts: map[uint64][]kvdb.Request{}}
 		e.NoError(kvdb.AddHooks(kv, w))
 		before, _ := w.connections()
+		if e.traits.OutageUntold {
+			e.outageUntold(f, kv, w)
+			return
+		}
 		e.Positive(before, "AddHooks must tell a hook which connections exist")
 		r := e.watchTreeOf(kv, "watched/", e.index())
 		e.put("watched/before", "value")
@@ -129,6 +133,24 @@ func outageHooks(f fault, isDeath bool) func(e *env) {
 		e.eventually(func() bool { made, lost := w.connections(); return made == lost }, "hooks see the end of each connection once")
 		w.checkWatch(e, ended)
 	}
+}
+
+// outageUntold asserts that hooks see nothing of an outage but the failing operations.
+func (e *env) outageUntold(f fault, kv kvdb.Kvdb, w *witness) {
+	r := e.watchTreeOf(kv, "watched/", e.index())
+	end := e.strike(f, e.everyMember()...)
+	_, err := kvdb.WithContext(context.WithValue(e.t.Context(), callNumber{}, uint64(1)), kv).Get("watched/key")
+	e.outageError("Get", err)
+	end()
+	e.recovers()
+	e.put("watched/key", "value")
+	e.Equal("watched/key", r.next().Key)
+	made, _ := w.connections()
+	e.Zero(made, "hooks see connections, so Traits.OutageUntold is wrong")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e.Empty(w.attempts, "hooks see requests, so Traits.OutageUntold is wrong")
+	e.Empty(w.watches, "hooks see that the watch is interrupted, so Traits.OutageUntold is wrong")
 }
 
 // readers start goroutines that read a key all the time. The function returned ends them, and

@@ -17,7 +17,7 @@ func traitsAsDeclared(e *env) {
 	// These are asserted elsewhere.
 	found.History, found.TTLSlack, found.ExpiryTold = declared.History, declared.TTLSlack, declared.ExpiryTold
 	found.TTLBound = declared.TTLBound
-	found.RestoredIndexGrows = declared.RestoredIndexGrows
+	found.RestoredIndexGrows, found.OutageUntold = declared.RestoredIndexGrows, declared.OutageUntold
 	found.CallTimeout, found.WatchTimeout = declared.CallTimeout, declared.WatchTimeout
 	differences := declared.differences(found)
 	if found.PrivateStore && !declared.PrivateStore {
