@@ -20,9 +20,9 @@
 // the error that is documented for it.
 //
 // A store need not have everything. With Traits.NoLocks, NoWatches, NoSnapshots,
-// NoTx, NoTTLOf or NoPageOptions the cases about these assert that the calls return
-// kvdb.ErrNotSupported, and cases about other things do without them. For a new backend run the case
-// Traits/AsDeclared first. It names each field of Traits that must be changed:
+// NoTx, NoTTLOf, NoPageOptions or NoHooks the cases about these assert that the calls
+// return kvdb.ErrNotSupported, and cases about other things do without them. For a new
+// backend run the case Traits/AsDeclared first. It names each field of Traits that must be changed:
 //
 //	go test -run 'TestConformance/bare/Traits' .
 //

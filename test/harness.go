@@ -102,6 +102,8 @@ type Traits struct {
 	// NoPageOptions means that kvdb.PairsWith returns kvdb.ErrNotSupported itself with the
 	// options Hidden and TTL.
 	NoPageOptions bool
+	// NoHooks means that kvdb.AddHooks returns kvdb.ErrNotSupported itself.
+	NoHooks bool
 	// SingleKeyTx means that a transaction over several keys is refused with
 	// kvdb.ErrNotSupported, and so is kvdb.TxGuard.
 	SingleKeyTx bool

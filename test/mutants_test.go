@@ -35,6 +35,9 @@ func (s sound) EnumeratePagesWith(prefix string, o kvdb.PageOptions) iter.Seq2[*
 	return kvdb.PairsWith(s.Kvdb, prefix, o)
 }
 
+func (s sound) AddHooks(hooks ...kvdb.Hook)    { _ = kvdb.AddHooks(s.Kvdb, hooks...) }
+func (s sound) RemoveHooks(hooks ...kvdb.Hook) { kvdb.RemoveHooks(s.Kvdb, hooks...) }
+
 func (s sound) TTLOf(key string) (time.Duration, bool, error) { return kvdb.TTLOf(s.Kvdb, key) }
 
 type staleGet struct {
@@ -548,6 +551,15 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Election/Observe":             func(s sound) kvdb.Kvdb { return silentKeys{s} },
 	"TTL/KeptInCopies#serialized":  func(s sound) kvdb.Kvdb { return foreverSerialized{s} },
 	"TTL/KeptInCopies#snapshots":   func(s sound) kvdb.Kvdb { return foreverSnapshots{s} },
+	"Hooks/Operations":             hooksOf(func(h everyHook) kvdb.Hook { return &operationsTwice{h} }),
+	"Hooks/Context":                hooksOf(func(h everyHook) kvdb.Hook { return &noView{h} }),
+	"Hooks/Removed":                func(s sound) kvdb.Kvdb { return stickyHooks{s} },
+	"Hooks/Transactions":           hooksOf(func(h everyHook) kvdb.Hook { return &noCommits{h} }),
+	"Hooks/Locks#outcome":          hooksOf(func(h everyHook) kvdb.Hook { return &lockExists{h} }),
+	"Hooks/Locks#lost":             hooksOf(func(h everyHook) kvdb.Hook { return &neverLost{h} }),
+	"Hooks/HoldLimit":              hooksOf(func(h everyHook) kvdb.Hook { return &neverTooLong{h} }),
+	"Hooks/Deliveries#twice":       hooksOf(func(h everyHook) kvdb.Hook { return &deliveriesTwice{h} }),
+	"Hooks/Deliveries#queue":       hooksOf(func(h everyHook) kvdb.Hook { return &fullQueue{h} }),
 	"Contexts/EndsInTheMiddle":     func(s sound) kvdb.Kvdb { return anyEnd{s, nil} },
 	"":                             func(s sound) kvdb.Kvdb { return s },
 }

@@ -100,6 +100,14 @@ func (p partial) TxNew() (kvdb.Tx, error) {
 	return tx, err
 }
 
+// WrappedKvdb leads to the hooks of the store.
+func (p partial) WrappedKvdb() kvdb.Kvdb {
+	if p.lacks.NoHooks {
+		return nil
+	}
+	return p.Kvdb
+}
+
 func (p partial) TTLOf(key string) (time.Duration, bool, error) {
 	if p.lacks.NoTTLOf {
 		return 0, false, p.err
@@ -141,12 +149,12 @@ func conform(t *testing.T, name string, p partial, declared test.Traits) {
 // test tries stores without each part, without all, and with only one.
 func TestPartialStores(t *testing.T) {
 	for _, lacks := range []test.Traits{
-		{NoLocks: true}, {NoWatches: true}, {NoSnapshots: true}, {NoTx: true}, {NoTTLOf: true}, {NoPageOptions: true},
+		{NoLocks: true}, {NoWatches: true}, {NoSnapshots: true}, {NoTx: true}, {NoTTLOf: true}, {NoPageOptions: true}, {NoHooks: true},
 		{NoWatches: true, NoSnapshots: true, NoTx: true},
 		{NoLocks: true, NoSnapshots: true, NoTx: true},
 		{NoLocks: true, NoWatches: true, NoTx: true},
 		{NoLocks: true, NoWatches: true, NoSnapshots: true},
-		{NoLocks: true, NoWatches: true, NoSnapshots: true, NoTx: true, NoTTLOf: true, NoPageOptions: true},
+		{NoLocks: true, NoWatches: true, NoSnapshots: true, NoTx: true, NoTTLOf: true, NoPageOptions: true, NoHooks: true},
 	} {
 		t.Run(strings.Join(partsOf(lacks), ","), func(t *testing.T) {
 			conform(t, "partial", partial{lacks: lacks, err: kvdb.ErrNotSupported}, lacks)
@@ -192,6 +200,10 @@ var partials = map[string]struct {
 		"TTL/TTLOf", "Traits.NoTTLOf says that the store has no remaining TTLs"},
 	"options of pages there": {partial{}, test.Traits{NoPageOptions: true},
 		"Helpers/PairsWith", "Traits.NoPageOptions says that the store has no options of pages"},
+	"hooks missing": {partial{lacks: test.Traits{NoHooks: true}, err: kvdb.ErrNotSupported}, test.Traits{},
+		"Traits/AsDeclared", "Traits.NoHooks is false, and the store was found to have true: declare that"},
+	"hooks there": {partial{}, test.Traits{NoHooks: true},
+		"Hooks/Operations", "Traits.NoHooks says that the store has no hooks"},
 	"locks there": {partial{}, test.Traits{NoLocks: true},
 		"Traits/AsDeclared", "Traits.NoLocks is true, and the store was found to have false: declare that"},
 	"locks there, in a case": {partial{}, test.Traits{NoLocks: true},

@@ -26,10 +26,11 @@ var (
 	snapshotPart = &part{"snapshots", "NoSnapshots", func(t *Traits) *bool { return &t.NoSnapshots }, snapshotCalls, "Snapshot"}
 	ttlPart      = &part{"remaining TTLs", "NoTTLOf", func(t *Traits) *bool { return &t.NoTTLOf }, ttlCalls, "kvdb.TTLOf"}
 	pagePart     = &part{"options of pages", "NoPageOptions", func(t *Traits) *bool { return &t.NoPageOptions }, pageCalls, "kvdb.PairsWith, Hidden"}
+	hookPart     = &part{"hooks", "NoHooks", func(t *Traits) *bool { return &t.NoHooks }, hookCalls, "kvdb.AddHooks"}
 	txPart       = &part{"transactions", "NoTx", func(t *Traits) *bool { return &t.NoTx }, txCalls, "TxNew"}
 )
 
-var allParts = []*part{lockPart, watchPart, snapshotPart, txPart, ttlPart, pagePart}
+var allParts = []*part{lockPart, watchPart, snapshotPart, txPart, ttlPart, pagePart, hookPart}
 
 func lockCalls(e *env) map[string]func() error {
 	pair := &kvdb.KVPair{Key: "part/lock"}
@@ -100,6 +101,14 @@ func pageCalls(e *env) map[string]func() error {
 		"kvdb.PairsWith, Hidden": func() error { return errorOf(kvdb.PairsWith(e.kv, "part/", kvdb.PageOptions{Hidden: true})) },
 		"kvdb.PairsWith, TTL":    func() error { return errorOf(kvdb.PairsWith(e.kv, "part/", kvdb.PageOptions{TTL: true})) },
 	}
+}
+
+func hookCalls(e *env) map[string]func() error {
+	return map[string]func() error{"kvdb.AddHooks": func() error {
+		h := &hook{e: e, told: make(chan struct{}, 1)}
+		defer kvdb.RemoveHooks(e.kv, h)
+		return kvdb.AddHooks(e.kv, h)
+	}}
 }
 
 // errorOf returns the error that the iteration ends with.

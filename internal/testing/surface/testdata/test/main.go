@@ -20,7 +20,7 @@ var (
 	_ func(kvdb.DatastoreInit, *testing.T)                                = test.RunAuth
 	_ func(kvdb.DatastoreInit, *testing.T)                                = test.RunControllerTests
 
-	_ = test.Traits{ExpiryUntold: true, TTLBound: true, NoTTLOf: true, NoPageOptions: true}
+	_ = test.Traits{ExpiryUntold: true, TTLBound: true, NoTTLOf: true, NoPageOptions: true, NoHooks: true}
 )
 
 func main() {}
