@@ -246,6 +246,10 @@ func outageLockSurvives(e *env) {
 func outageLockIsLost(e *env) {
 	cb, calls := fatals()
 	kv := e.openWith(e.domain, nil, cb)
+	var h *hook
+	if !e.lacks(hookPart) {
+		h = e.hook(kv)
+	}
 	pair := e.lock(kv, "lock", "me")
 	const prompt = 10
 	promptCb, promptCalls := fatals()
@@ -274,6 +278,10 @@ func outageLockIsLost(e *env) {
 	report := wait(e, calls, "the fatal callback is called")
 	e.is(kvdb.ErrLockRefreshFailed, report.err)
 	e.Contains(report.text, "lock")
+	if h != nil {
+		obtained := fmt.Sprintf("lock me %d ", pair.ModifiedIndex)
+		h.sawLocks("lock me 0 waiting", obtained+"obtained", obtained+"lost: "+kvdb.LockExpired)
+	}
 	for range prompt {
 		e.Error(waitFor(e, unlocked, deathLimit+patience, "Unlock of a lost lock returns"))
 		e.is(kvdb.ErrLockRefreshFailed, wait(e, promptCalls, "the fatal callback is called").err)
@@ -292,6 +300,9 @@ func outageLockIsLost(e *env) {
 	}
 	e.is(kvdb.ErrInvalidLock, kv.Unlock(pair))
 	e.isLocked("lock", "next")
+	if h != nil {
+		e.Empty(h.locks, "the loss is the last step of a lock")
+	}
 	e.Empty(calls)
 	e.Empty(promptCalls, "the fatal callback must be called once for a lost lock")
 }

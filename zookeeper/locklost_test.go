@@ -11,6 +11,18 @@ import (
 	"github.com/portworx/kvdb/test/servers"
 )
 
+// lossHook records why locks are lost.
+type lossHook struct {
+	kvdb.HookLock
+	reasons chan string
+}
+
+func (h *lossHook) OnLockWaiting(kvdb.LockInfo)                        {}
+func (h *lossHook) OnLockObtained(kvdb.LockInfo, time.Duration)        {}
+func (h *lossHook) OnLockReleased(kvdb.LockInfo, time.Duration, error) {}
+
+func (h *lossHook) OnLockLost(_ kvdb.LockInfo, _ time.Duration, reason string) { h.reasons <- reason }
+
 // A lock is lost at once when somebody deletes its znode.
 func TestLockRemovedByForce(t *testing.T) {
 	bothWays(t, func(t *testing.T, member *servers.Member) {
@@ -18,12 +30,15 @@ func TestLockRemovedByForce(t *testing.T) {
 		kv, err := New("d", []string{member.Endpoint()}, nil, func(err error, _ string, _ ...interface{}) { fatal <- err })
 		require.NoError(t, err)
 		defer func() { require.NoError(t, kvdb.Close(kv)) }()
+		h := &lossHook{reasons: make(chan string, 1)}
+		require.NoError(t, kvdb.AddHooks(kv, h))
 		pair, err := kv.LockWithTimeout("lock", "me", 0, 0)
 		require.NoError(t, err)
 		conn := raw(t, member)
 		require.NoError(t, conn.Delete(lockZnode(t, conn, "lock"), -1))
 		receive(t, pair.Lock.(kvdb.HeldLock).Lost(), "the loss")
 		require.Equal(t, kvdb.ErrLockRefreshFailed, receive(t, fatal, "the fatal callback"))
+		require.Equal(t, kvdb.LockRemoved, receive(t, h.reasons, "the reason"))
 		require.Equal(t, kvdb.ErrInvalidLock, kv.Unlock(pair))
 		next, err := kv.LockWithTimeout("lock", "next", 0, 0)
 		require.NoError(t, err)
