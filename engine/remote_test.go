@@ -184,11 +184,19 @@ func (r *remote) Lock(ctx context.Context, key, owner string, wait time.Duration
 		r.mu.Lock()
 		expired := session != r.session
 		r.mu.Unlock()
+		if err == nil {
+			return expiring{lease}, nil
+		}
 		if err != kvdb.ErrClosed || !expired {
-			return lease, err
+			return nil, err
 		}
 	}
 }
+
+// expiring is a lease whose session ends when the client is cut off.
+type expiring struct{ driver.Lease }
+
+func (expiring) LossReason() string { return kvdb.LockExpired }
 
 func (r *remote) LockOwner(ctx context.Context, key string) (string, bool, error) {
 	if err := r.reach(ctx); err != nil {
@@ -353,7 +361,11 @@ func (t *transactor) Commit(ctx context.Context, reads []driver.Read, writes []d
 	t.mu.Lock()
 	session := t.session
 	t.mu.Unlock()
-	return session.Held(locks, func() error {
+	inner := make([]driver.Lease, len(locks))
+	for i, lock := range locks {
+		inner[i] = lock.(expiring).Lease
+	}
+	return session.Held(inner, func() error {
 		return t.write(ctx, func() error {
 			for _, read := range reads {
 				record := t.tree.Get(read.Key)
