@@ -159,6 +159,9 @@ type followed struct {
 	wrong     []error // of writes, which no write may return
 }
 
+// writePace is the shortest time between two writes of a writer.
+const writePace = time.Millisecond
+
 // followed starts the writers. closely makes it collect all states, at the cost of a core.
 // Otherwise it misses those that are followed by others at once.
 func (e *env) followed(closely bool) *followed {
@@ -174,8 +177,11 @@ func (e *env) followed(closely bool) *followed {
 	var writers sync.WaitGroup
 	for writer := range 3 {
 		writers.Go(func() {
+			pace := time.NewTicker(writePace) // a store in memory would outrun every watch
+			defer pace.Stop()
 			for i := 0; ctx.Err() == nil; i++ {
 				f.write(writer, i)
+				<-pace.C
 			}
 		})
 	}
