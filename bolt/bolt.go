@@ -29,7 +29,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/engine"
 	"github.com/portworx/kvdb/internal/eventlog"
-	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/internal/option"
 )
 
 // Name of the backend.
@@ -70,11 +70,11 @@ var (
 	ErrIllegalSelect = driver.ErrIllegalSelect
 )
 
-var declared = settings.Declare("bolt", []settings.Option{
+var declared = option.Declare("bolt", []option.Option{
 	{Name: Path, Values: "a file", Default: "`" + DefaultPath + "`", Meaning: "the database file; a relative path is one in the working directory"},
 	{Name: KvSnap, Values: "a file", Default: "none", Meaning: "an older name of `Path`"},
 	{Name: KvUseInterface, Values: "a switch", Default: "off", Meaning: "no effect; an error together with `KvSnap`"},
-}, eventlog.Declared, settings.Consistency)
+}, eventlog.Declared, option.Consistency)
 
 func init() {
 	driver.Register(driver.Backend{Name: Name, New: New, Version: Version, Options: declared.Names()})
@@ -112,7 +112,7 @@ func pathOption(options map[string]string) (string, error) {
 	path, named := options[Path]
 	snap, snapNamed := options[KvSnap]
 	switch {
-	case snapNamed && settings.SwitchedOn(options, KvUseInterface):
+	case snapNamed && option.SwitchedOn(options, KvUseInterface):
 		return "", ErrSnapWithInterfaceNotSupported
 	case named && path == "":
 		return "", fmt.Errorf("option %s: it is empty", Path)

@@ -15,7 +15,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/held"
-	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/internal/option"
 )
 
 const (
@@ -26,7 +26,7 @@ const (
 )
 
 // lockTTLs are twice the TTLs of sessions that Consul accepts.
-var lockTTLs = settings.LockTTLs{Least: 20, Most: 2 * 24 * 60 * 60, Otherwise: 22}
+var lockTTLs = option.LockTTLs{Least: 20, Most: 2 * 24 * 60 * 60, Otherwise: 22}
 
 // keptTimes are the times of a session that is kept alive, without the option kvdb.LockTTLKey.
 // Consul promises not to end it before its TTL, and ends it after twice that time: a lock is

@@ -5,14 +5,15 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/consul/internal/conn"
+	"github.com/portworx/kvdb/internal/option"
 	"github.com/portworx/kvdb/internal/settings"
 )
 
-var declared = settings.Declare("Consul", []settings.Option{
+var declared = option.Declare("Consul", []option.Option{
 	{Name: kvdb.ACLTokenKey, Values: "a token", Default: "none", Meaning: "the token of every request; none of the environment is used"},
 	{Name: kvdb.UsernameKey, Values: "none", Default: "none", Meaning: "any value is `ErrAuthNotSupported`"},
 	{Name: kvdb.PasswordKey, Values: "none", Default: "none", Meaning: "any value is `ErrAuthNotSupported`"},
-}, settings.Consistency, settings.Retries("no limit but time; the value has no effect"), settings.Transport, lockTTLs.Option())
+}, option.Consistency, option.Retries("no limit but time; the value has no effect"), option.Transport, lockTTLs.Option())
 
 // config is the content of endpoints and options.
 type config struct {

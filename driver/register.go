@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/internal/option"
 )
 
 // Backend describes a backend for Register.
@@ -59,4 +59,4 @@ func Register(b Backend) {
 
 // StaleReads reports whether the option kvdb.ReadConsistency asks for stale reads. A store
 // without stale reads ignores the result, and returns the error for a bad value.
-func StaleReads(options map[string]string) (bool, error) { return settings.StaleReads(options) }
+func StaleReads(options map[string]string) (bool, error) { return option.StaleReads(options) }

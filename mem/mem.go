@@ -13,7 +13,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/engine"
 	"github.com/portworx/kvdb/internal/eventlog"
-	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/internal/option"
 )
 
 // Name of the backend.
@@ -56,11 +56,11 @@ var (
 	ErrIllegalSelect = driver.ErrIllegalSelect
 )
 
-var declared = settings.Declare("mem", []settings.Option{
+var declared = option.Declare("mem", []option.Option{
 	{Name: KvSnap, Values: "a switch", Default: "off", Meaning: "start as an empty snapshot, to be filled with `SnapPut`"},
 	{Name: KvUseInterface, Values: "a switch", Default: "off",
 		Meaning: "keep the caller's objects, uncopied: reads encode them, select and copy callbacks get them"},
-}, eventlog.Declared, settings.Consistency)
+}, eventlog.Declared, option.Consistency)
 
 func init() {
 	driver.Register(driver.Backend{Name: Name, New: New, Version: Version, Options: declared.Names()})
@@ -81,7 +81,7 @@ func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb
 		return nil, err
 	}
 	cfg := engine.Config{Name: Name, Domain: domain, FatalCb: fatalErrorCb}
-	snapshot, objects := settings.SwitchedOn(options, KvSnap), settings.SwitchedOn(options, KvUseInterface)
+	snapshot, objects := option.SwitchedOn(options, KvSnap), option.SwitchedOn(options, KvUseInterface)
 	switch {
 	case snapshot && objects:
 		return nil, ErrSnapWithInterfaceNotSupported

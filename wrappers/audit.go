@@ -12,7 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/internal/option"
 )
 
 // auditLog is the file that a log wrapper and its views write to.
@@ -24,7 +24,7 @@ type auditLog struct {
 	file  *os.File // nil with LogOff
 }
 
-var declared = settings.Declare("log wrapper", []settings.Option{
+var declared = option.Declare("log wrapper", []option.Option{
 	{Name: kvdb.LogPathOption, Values: "a file", Default: "`" + defaultLogPath + "`", Meaning: "the log file"},
 	{Name: LogLevelOption, Values: "`" + LogAll + "`, `" + LogFailures + "`, `" + LogOff + "`", Default: "`" + LogAll + "`",
 		Meaning: "which operations are logged"},

@@ -16,6 +16,7 @@ import (
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/life"
+	"github.com/portworx/kvdb/internal/option"
 	"github.com/portworx/kvdb/internal/retry"
 	"github.com/portworx/kvdb/internal/settings"
 	"github.com/portworx/kvdb/zookeeper/internal/conn"
@@ -36,7 +37,7 @@ type config struct {
 
 // lockTTLs are from 15 s on, so that a tick of 2 s is less than a sixth of the session's
 // timeout, see leases. The server has a maximum too.
-var lockTTLs = settings.LockTTLs{Least: 15, Most: 24 * 60 * 60, Otherwise: int(sessionTimeout / time.Second)}
+var lockTTLs = option.LockTTLs{Least: 15, Most: 24 * 60 * 60, Otherwise: int(sessionTimeout / time.Second)}
 
 // open connects to ZooKeeper and returns when there is a session.
 func open(endpoints []string, options map[string]string) (*store, error) {
@@ -76,7 +77,7 @@ func open(endpoints []string, options map[string]string) (*store, error) {
 }
 
 // declared are the options of this backend.
-var declared = settings.Declare("ZooKeeper", []settings.Option{
+var declared = option.Declare("ZooKeeper", []option.Option{
 	{Name: kvdb.UsernameKey, Values: "a name", Default: "no login",
 		Meaning: "digest authentication; what the instance creates is for that user alone, else for everyone"},
 	{Name: kvdb.PasswordKey, Values: "a text", Default: "none", Meaning: "the password, required with `Username`"},
@@ -84,13 +85,13 @@ var declared = settings.Declare("ZooKeeper", []settings.Option{
 		Meaning: "the servers' `jute.maxbuffer` in bytes"},
 	{Name: kvdb.TransportScheme, Values: "`http`, `tcp`, `https`, `tls`", Default: "what endpoints and files ask for",
 		Meaning: "whether TLS is used"},
-}, settings.Consistency, settings.Retries("no limit but time, as with 0"), settings.Certificates, lockTTLs.Option())
+}, option.Consistency, option.Retries("no limit but time, as with 0"), option.Certificates, lockTTLs.Option())
 
 // parse checks endpoints and options.
 func parse(endpoints []string, options map[string]string) (config, error) {
 	options = declared.Of(options)
 	o := config{acl: zk.WorldACL(zk.PermAll)}
-	user, password, err := settings.Login(options)
+	user, password, err := option.Login(options)
 	switch {
 	case err != nil:
 		return o, err
@@ -100,7 +101,7 @@ func parse(endpoints []string, options map[string]string) (config, error) {
 		o.credentials = []byte(user + ":" + password)
 		o.acl = zk.DigestACL(zk.PermAll, user, password)
 	}
-	if o.maxRequest, err = settings.Count(options, kvdb.MaxRequestBytesKey, 1, defaultMaxRequest); err != nil {
+	if o.maxRequest, err = option.Count(options, kvdb.MaxRequestBytesKey, 1, defaultMaxRequest); err != nil {
 		return o, err
 	}
 	if o.maxRequest < leastMaxRequest {

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/option"
 	"github.com/portworx/kvdb/internal/settings"
 )
 
@@ -73,7 +74,7 @@ func NewEtcdCommon(options map[string]string) EtcdCommon {
 
 func (c *etcdCommon) GetAuthInfoFromOptions() (transport.TLSInfo, string, string, error) {
 	none := transport.TLSInfo{}
-	user, password, err := settings.Login(c.options)
+	user, password, err := option.Login(c.options)
 	if err != nil {
 		return none, "", "", err
 	}
@@ -100,7 +101,7 @@ func (c *etcdCommon) GetRetryCount() int {
 // RetryCount returns the value of the option [kvdb.RetryCountKey], or DefaultRetryCount
 // without it. When it is not a non-negative integer, the error names the option.
 func RetryCount(options map[string]string) (int, error) {
-	return settings.Count(options, kvdb.RetryCountKey, 0, DefaultRetryCount)
+	return option.Count(options, kvdb.RetryCountKey, 0, DefaultRetryCount)
 }
 
 func (c *etcdCommon) IsTLSEnabled() bool {

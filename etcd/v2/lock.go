@@ -13,12 +13,12 @@ import (
 	"github.com/portworx/kvdb/driver"
 	"github.com/portworx/kvdb/etcd/common"
 	"github.com/portworx/kvdb/internal/held"
-	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/internal/option"
 )
 
 // lockTTLs are from 10 s on, because a lock must survive that one member does not answer and
 // another one is tried, or that the members elect a leader.
-var lockTTLs = settings.LockTTLs{Least: 10, Most: 24 * 60 * 60, Otherwise: common.DefaultLockTTL}
+var lockTTLs = option.LockTTLs{Least: 10, Most: 24 * 60 * 60, Otherwise: common.DefaultLockTTL}
 
 // lockTimes are the times of a lock's node without the option kvdb.LockTTLKey.
 var lockTimes = held.Times{TTL: common.DefaultLockTTL * time.Second, Margin: time.Second, Every: common.DefaultLockRefreshDuration}

@@ -16,6 +16,7 @@ import (
 	"github.com/portworx/kvdb/etcd/common"
 	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/observed"
+	"github.com/portworx/kvdb/internal/option"
 	"github.com/portworx/kvdb/internal/settings"
 )
 
@@ -38,14 +39,14 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: keepAliveTime / 4, Inter
 // wrapper wraps the transport of all requests; nil for none.
 type wrapper func(http.RoundTripper) http.RoundTripper
 
-var declared = settings.Declare("etcd v2",
-	settings.StoreLogin, settings.Consistency, settings.Retries(strconv.Itoa(common.DefaultRetryCount)), settings.Transport,
+var declared = option.Declare("etcd v2",
+	option.StoreLogin, option.Consistency, option.Retries(strconv.Itoa(common.DefaultRetryCount)), option.Transport,
 	lockTTLs.Option())
 
 // open returns a store after etcd has answered.
 func open(domain string, endpoints []string, options map[string]string, wrap wrapper) (*store, error) {
 	options = declared.Of(options)
-	user, password, err := settings.Login(options)
+	user, password, err := option.Login(options)
 	if err != nil {
 		return nil, err
 	}

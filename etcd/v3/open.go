@@ -24,6 +24,7 @@ import (
 	"github.com/portworx/kvdb/etcd/common"
 	"github.com/portworx/kvdb/etcd/internal/members"
 	"github.com/portworx/kvdb/internal/life"
+	"github.com/portworx/kvdb/internal/option"
 	"github.com/portworx/kvdb/internal/settings"
 )
 
@@ -45,8 +46,8 @@ const (
 	tries = 3
 )
 
-var declared = settings.Declare("etcd v3",
-	settings.StoreLogin, settings.Consistency, settings.Retries(strconv.Itoa(common.DefaultRetryCount)), settings.Transport,
+var declared = option.Declare("etcd v3",
+	option.StoreLogin, option.Consistency, option.Retries(strconv.Itoa(common.DefaultRetryCount)), option.Transport,
 	lockTTLs.Option())
 
 type dialOption = grpc.DialOption
@@ -54,7 +55,7 @@ type dialOption = grpc.DialOption
 // open connects to etcd and returns a store when etcd has answered.
 func open(domain string, endpoints []string, options map[string]string, more ...dialOption) (*store, error) {
 	options = declared.Of(options)
-	user, password, err := settings.Login(options)
+	user, password, err := option.Login(options)
 	if err != nil {
 		return nil, err
 	}

@@ -15,13 +15,13 @@ import (
 	"github.com/portworx/kvdb/etcd/common"
 	"github.com/portworx/kvdb/internal/call"
 	"github.com/portworx/kvdb/internal/held"
+	"github.com/portworx/kvdb/internal/option"
 	"github.com/portworx/kvdb/internal/retry"
-	"github.com/portworx/kvdb/internal/settings"
 )
 
 // lockTTLs are from 10 s on, because a lock must survive that one member does not answer and
 // another one is tried, or that the members elect a leader.
-var lockTTLs = settings.LockTTLs{Least: 10, Most: 24 * 60 * 60, Otherwise: common.DefaultLockTTL}
+var lockTTLs = option.LockTTLs{Least: 10, Most: 24 * 60 * 60, Otherwise: common.DefaultLockTTL}
 
 // sessionTimes are the times of a session without the option kvdb.LockTTLKey.
 var sessionTimes = held.Times{TTL: common.DefaultLockTTL * time.Second, Margin: time.Second, Every: common.DefaultLockRefreshDuration}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/option"
 )
 
 // Store has the rules for endpoints and options that differ between stores.
@@ -87,7 +88,7 @@ func (s Settings) URLs() []string { return URLs(s.Endpoints) }
 func (s Store) Read(endpoints []string, options map[string]string) (Settings, error) {
 	var read Settings
 	var err error
-	if read.Stale, err = StaleReads(options); err != nil {
+	if read.Stale, err = option.StaleReads(options); err != nil {
 		return Settings{}, err
 	}
 	if read.Retries, err = s.RetryCount(options); err != nil {
@@ -288,4 +289,9 @@ func shown(endpoint string) string {
 		return endpoint[:i+1] + "…"
 	}
 	return endpoint
+}
+
+// RetryCount returns the value of the option kvdb.RetryCountKey, or the default of the store.
+func (s Store) RetryCount(options map[string]string) (int, error) {
+	return option.Count(options, kvdb.RetryCountKey, 0, s.retries)
 }

@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/option"
 )
 
 // TLS has the settings of TLS connections. Its files are read at each handshake, so that
@@ -51,10 +52,10 @@ func ReadTLS(options map[string]string) (*TLS, error) {
 		t.ServerName = host
 	}
 	var err error
-	if t.InsecureSkipVerify, err = Bool(options, kvdb.InsecureSkipVerify); err != nil {
+	if t.InsecureSkipVerify, err = option.Bool(options, kvdb.InsecureSkipVerify); err != nil {
 		return nil, err
 	}
-	if t.ClientCertAuth, err = Bool(options, kvdb.ClientCertAuthKey); err != nil {
+	if t.ClientCertAuth, err = option.Bool(options, kvdb.ClientCertAuthKey); err != nil {
 		return nil, err
 	}
 	// TrustedCAFile counts if both are set, so it is loaded last.

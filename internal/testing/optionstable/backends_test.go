@@ -12,7 +12,7 @@ import (
 	"github.com/portworx/kvdb/consul"
 	etcdv2 "github.com/portworx/kvdb/etcd/v2"
 	etcdv3 "github.com/portworx/kvdb/etcd/v3"
-	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/internal/option"
 	"github.com/portworx/kvdb/mem"
 	"github.com/portworx/kvdb/zookeeper"
 )
@@ -35,7 +35,7 @@ func open(backend string, options ...string) error {
 
 // Each backend registers the options that are on the page, and no others.
 func TestBackendsRegisterTheirOptions(t *testing.T) {
-	for _, declared := range settings.Declared() {
+	for _, declared := range option.Declared() {
 		for _, option := range declared.List {
 			if option.Name == kvdb.ReadConsistency {
 				continue
@@ -60,7 +60,7 @@ func TestBackendsRegisterTheirOptions(t *testing.T) {
 
 // has reports whether an owner declares an option.
 func has(owner, name string) bool {
-	for _, declared := range settings.Declared() {
+	for _, declared := range option.Declared() {
 		for _, option := range declared.List {
 			if declared.Owner == owner && option.Name == name {
 				return true

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/internal/option"
 	"github.com/portworx/kvdb/internal/testing/pages"
 
 	// Their options are in the table.
@@ -29,7 +29,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: optionstable file")
 		os.Exit(2)
 	}
-	if err := pages.Write(os.Args[1], "options", table(settings.Declared())); err != nil {
+	if err := pages.Write(os.Args[1], "options", table(option.Declared())); err != nil {
 		fmt.Fprintln(os.Stderr, "optionstable:", err)
 		os.Exit(1)
 	}
@@ -37,8 +37,8 @@ func main() {
 
 // table returns a row for each option, sorted by name. Owners with the same description
 // share a row.
-func table(declared []settings.Options) string {
-	owners := map[settings.Option][]string{}
+func table(declared []option.Options) string {
+	owners := map[option.Option][]string{}
 	for _, o := range declared {
 		for _, option := range o.List {
 			owners[option] = append(owners[option], o.Owner)

@@ -8,12 +8,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/portworx/kvdb/internal/settings"
+	"github.com/portworx/kvdb/internal/option"
 	"github.com/portworx/kvdb/internal/testing/pages"
 )
 
 func TestTable(t *testing.T) {
-	shared := settings.Option{Name: "b", Values: "v", Default: "d", Meaning: "m"}
+	shared := option.Option{Name: "b", Values: "v", Default: "d", Meaning: "m"}
 	other := shared
 	other.Default = "e"
 	require.Equal(t, `| option | of | values | default | meaning |
@@ -21,10 +21,10 @@ func TestTable(t *testing.T) {
 | `+"`a`"+` | y |  |  |  |
 | `+"`b`"+` | x, y | v | d | m |
 | `+"`b`"+` | z | v | e | m |
-`, table([]settings.Options{
-		{Owner: "y", List: []settings.Option{shared, {Name: "a"}}},
-		{Owner: "x", List: []settings.Option{shared}},
-		{Owner: "z", List: []settings.Option{other}},
+`, table([]option.Options{
+		{Owner: "y", List: []option.Option{shared, {Name: "a"}}},
+		{Owner: "x", List: []option.Option{shared}},
+		{Owner: "z", List: []option.Option{other}},
 	}))
 }
 
@@ -32,7 +32,7 @@ func TestTable(t *testing.T) {
 func TestPageIsCurrent(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/options.md")
 	require.NoError(t, err)
-	current, err := pages.Replace(string(page), "options", table(settings.Declared()))
+	current, err := pages.Replace(string(page), "options", table(option.Declared()))
 	require.NoError(t, err)
 	require.Equal(t, current, string(page))
 }
@@ -44,7 +44,7 @@ func TestExportedOptionsAreDeclared(t *testing.T) {
 	names, _, _ := strings.Cut(string(source), "// Values of the option")
 	exported := regexp.MustCompile(`(?m)^\t\w+ += "(\w+)"$`).FindAllStringSubmatch(names, -1)
 	require.NotEmpty(t, exported)
-	page := table(settings.Declared())
+	page := table(option.Declared())
 	for _, name := range exported {
 		require.Contains(t, page, "| `"+name[1]+"` |")
 	}

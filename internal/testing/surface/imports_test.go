@@ -20,9 +20,10 @@ var layers = map[string][]string{
 	"":                   {},
 	"/internal/retry":    {},
 	"/internal/tree":     {},
-	"/internal/settings": {""},
+	"/internal/option":   {""},
+	"/internal/settings": {"", "/internal/option"},
 	"/common":            {""},
-	"/driver":            {"", "/internal/settings"},
+	"/driver":            {"", "/internal/option"},
 	"/internal":          {"", "/driver", "/internal/..."},
 	"/engine":            {"", "/common", "/driver", "/internal/..."},
 
@@ -35,7 +36,7 @@ var layers = map[string][]string{
 
 	"/api":      {},
 	"/mock":     {""},
-	"/wrappers": {"", "/internal/settings"},
+	"/wrappers": {"", "/internal/option"},
 	"/kvdbslog": {"", "/wrappers"},
 	"/cache":    {"", "/internal/retry"},
 	"/election": {"", "/internal/fatalcb", "/internal/retry"},
@@ -94,9 +95,19 @@ func isBelow(path, dir string) bool { return path == dir || strings.HasPrefix(pa
 func TestForbiddenImports(t *testing.T) {
 	for importer, imported := range map[string]string{
 		"": "/internal/tree", "/driver": "/engine", "/engine": "/mem", "/etcd/v3": "/etcd/v2", "/consul": "/zookeeper",
-		"/bolt": "/test", "/mem": "/internal/testing/faults", "/internal/call": "/engine", "/internal/settings": "/driver",
+		"/bolt": "/test", "/mem": "/internal/testing/faults", "/internal/call": "/engine", "/internal/option": "/driver",
 		"/wrappers": "/engine", "/cache": "/driver", "/unknown": "", "/zookeeper": "/consul/internal/conn", "/test": "/test/servers",
 	} {
 		require.False(t, mayImport(importer, imported), "%q imports %q", importer, imported)
+	}
+}
+
+// A program with a store in process links no packages of the network, which are several
+// times as large as the library.
+func TestStoresInProcessLinkNoNetwork(t *testing.T) {
+	linked := strings.Fields(run(t, root(t), nil, "list", "-deps", "./mem", "./bolt", "./wrappers", "./cache", "./election", "./kvdbslog"))
+	require.Contains(t, linked, module)
+	for _, path := range []string{"net", "net/http", "crypto/tls"} {
+		require.NotContains(t, linked, path)
 	}
 }

@@ -1,4 +1,6 @@
-package settings
+// Package option declares the options of backends and wrappers, and reads their values. It
+// needs no package of the network, so that a program with a store in process links none.
+package option
 
 import (
 	"slices"

@@ -1,4 +1,4 @@
-package settings
+package option
 
 import (
 	"fmt"
@@ -36,11 +36,6 @@ func Count(options map[string]string, name string, least, otherwise int) (int, e
 		return 0, fmt.Errorf("option %s: %q is not a positive integer", name, value)
 	}
 	return 0, fmt.Errorf("option %s: %q is not a non-negative integer", name, value)
-}
-
-// RetryCount returns the value of the option kvdb.RetryCountKey, or the default of the store.
-func (s Store) RetryCount(options map[string]string) (int, error) {
-	return Count(options, kvdb.RetryCountKey, 0, s.retries)
 }
 
 // SwitchedOn reports whether an option is on. In earlier releases its presence is enough;
