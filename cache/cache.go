@@ -11,6 +11,10 @@ import (
 	"github.com/portworx/kvdb/internal/retry"
 )
 
+// foldTime is how long WaitFor waits for a write before it compares the cache with the store. It
+// is longer than a watch takes.
+const foldTime = time.Second
+
 // Options are the options of a cache. The zero value is good.
 type Options struct {
 	// OnError is called when the watch of the cache has ended, and each time that it cannot
@@ -38,8 +42,10 @@ type Cache struct {
 	base  uint64 // the index of the last snapshot
 	again retry.Backoff
 
-	mu            sync.Mutex // protects the fields below
-	lost          time.Time  // when the watch ended, zero while there is one
+	mu            sync.Mutex         // protects the fields below
+	restart       context.CancelFunc // ends the watch, so that another one begins; nil without one
+	behind        bool               // restart was called
+	lost          time.Time          // when the watch ended, zero while there is one
 	changed       chan struct{}
 	subscriptions map[*subscription]struct{}
 }
@@ -97,10 +103,19 @@ func (c *Cache) Index() uint64 { return c.View().Index() }
 // ModifiedIndex of its own write, or the KVDBIndex of a pair that Delete returned, reads that
 // write. The write must be of a key below the cache's prefix: the cache does not see others.
 //
+// On a store whose watches fold changes (Consul, ZooKeeper) the cache may not be told of a key
+// that was created and deleted soon after. If it is not told of the write within a second, it
+// compares itself with the store.
+//
 // The error is [kvdb.ErrWatchRevisionCompacted] if the store went back meanwhile (see
 // [View.Generation]), the cause of ctx if that ends, or [kvdb.ErrClosed] if the cache does.
 func (c *Cache) WaitFor(ctx context.Context, index uint64) error {
-	for generation := c.View().generation; ; {
+	if c.View().index >= index {
+		return nil
+	}
+	missing := c.missing()
+	defer missing.Stop()
+	for generation, patience := c.View().generation, foldTime; ; {
 		c.mu.Lock()
 		v := c.view.Load()
 		if c.changed == nil {
@@ -116,12 +131,47 @@ func (c *Cache) WaitFor(ctx context.Context, index uint64) error {
 		}
 		select {
 		case <-changed:
+		case <-missing.C:
+			c.compare()
+			patience *= 2
+			missing.Reset(patience)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-c.done:
 			return kvdb.ErrClosed
 		}
 	}
+}
+
+// missing returns a timer for the time after which a write must have been folded with another
+// one, because the watch has not told it. It does not run if the store tells all writes.
+func (c *Cache) missing() *time.Timer {
+	timer := time.NewTimer(foldTime)
+	if c.kv.Capabilities()&kvdb.KVCapabilityOrderedUpdates != 0 {
+		timer.Stop()
+	}
+	return timer
+}
+
+// compare makes the cache begin anew if it has a watch: with another one, and a snapshot.
+func (c *Cache) compare() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.restart != nil {
+		c.behind = true
+		c.restart()
+		c.restart = nil
+	}
+}
+
+// watching records the watch that compare ends, nil for none. It reports whether compare has
+// ended the one before.
+func (c *Cache) watching(restart context.CancelFunc) (behind bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	behind = c.behind
+	c.restart, c.behind = restart, false
+	return behind
 }
 
 // Synced reports whether a watch keeps the cache up to date. It is false after the watch has

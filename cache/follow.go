@@ -52,6 +52,11 @@ func (c *Cache) run(w watch) {
 	defer c.cancel()
 	for {
 		err := c.follow(w)
+		if c.watching(nil) && c.ctx.Err() == nil {
+			if w, err = c.start(); err == nil {
+				continue
+			}
+		}
 		c.setLost(time.Now())
 		for {
 			if c.ctx.Err() != nil || errors.Is(err, kvdb.ErrClosed) {
@@ -74,6 +79,7 @@ func (c *Cache) run(w watch) {
 // follow applies the events of a watch, and returns the error that ended it.
 func (c *Cache) follow(w watch) error {
 	defer w.cancel()
+	c.watching(w.cancel)
 	for events, err := range w.batches {
 		if err != nil {
 			return err

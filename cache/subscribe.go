@@ -39,8 +39,8 @@ func (c *Change) key() string {
 // A subscriber that is slower than the changes delays nobody: the changes of a key that wait
 // are folded into one, from the pair that the subscriber knows to the latest one, and a key
 // that was created and deleted meanwhile is left out. So at most one change of each key
-// waits. Changes that one write has made, such as a transaction, may be folded with others,
-// but are never taken apart: they are yielded one after the other.
+// waits. Changes with one index, such as those of a transaction on etcd v3, may be folded with
+// others, but are never taken apart: they are yielded one after the other.
 //
 // The iterator can be ranged over once. It ends with the cause of ctx, or [kvdb.ErrClosed]
 // at the end of the cache. The subscription ends when the loop or ctx does, so a program that

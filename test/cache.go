@@ -18,6 +18,7 @@ import (
 var cacheGroup = group{name: "Cache", calls: "package cache", needs: []*part{watchPart, snapshotPart, pagePart}, cases: []testCase{
 	{name: "InSync", run: cacheInSync},
 	{name: "OwnWrites", run: cacheOwnWrites},
+	{name: "UnseenWrites", run: cacheUnseenWrites},
 	{name: "States", run: cacheStates, alone: true},
 	{name: "WritesDuringNew", run: cacheWritesDuringNew},
 }}
@@ -104,6 +105,21 @@ func cacheOwnWrites(e *env) {
 			_, err = c.Get("dir/key")
 			e.is(kvdb.ErrNotFound, err)
 		}
+	}
+}
+
+// After WaitFor the cache has a write that the next one has undone, so that a watch may fold both.
+func cacheUnseenWrites(e *env) {
+	c := e.cacheOf("dir/", nil)
+	for range 10 {
+		created := e.put("dir/unseen", "value")
+		deleted, err := e.kv.Delete("dir/unseen")
+		e.NoError(err)
+		e.cacheHas(c, created.ModifiedIndex)
+		e.cacheHas(c, deleted.KVDBIndex)
+		_, err = c.Get("dir/unseen")
+		e.is(kvdb.ErrNotFound, err)
+		e.True(c.Synced())
 	}
 }
 

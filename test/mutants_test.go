@@ -508,6 +508,7 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Locks/Unlock":                func(s sound) kvdb.Kvdb { return anyUnlock{s} },
 	"Snapshots/Content":           func(s sound) kvdb.Kvdb { return earlySnapshots{s} },
 	"Cache/OwnWrites":             func(s sound) kvdb.Kvdb { return lateSnapshots{s} },
+	"Cache/UnseenWrites":          func(s sound) kvdb.Kvdb { return lossyBatches{s} },
 	"Cache/WritesDuringNew":       func(s sound) kvdb.Kvdb { return earlierSnapshots{s, &atomic.Pointer[kvdb.Kvdb]{}} },
 	"Cache/InSync":                func(s sound) kvdb.Kvdb { return forgetfulSnapshots{s} },
 	"Cache/States":                func(s sound) kvdb.Kvdb { return lossyBatches{s} },
