@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"reflect"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 type operation struct {
 	hooks []kvdb.HookOperation
 	ctx   context.Context
+	given context.Context // that of the view
 	what  kvdb.Operation
 	began time.Time
 }
@@ -38,16 +40,34 @@ func (kv *view) start(name, key string) (*view, *operation) {
 
 func (kv *view) startObserved(hooks []kvdb.HookOperation, name, key string) (*view, *operation) {
 	op := operations.Get().(*operation)
-	*op = operation{hooks: hooks, ctx: kv.ctx, began: time.Now()}
+	*op = operation{hooks: hooks, ctx: kv.ctx, given: kv.ctx, began: time.Now()}
 	op.what = kvdb.Operation{Backend: kv.name, Domain: kv.given, Name: name, Key: key}
 	for _, h := range hooks {
 		op.ctx = h.OnOperationStart(op.ctx, op.what)
 	}
-	if op.ctx != kv.ctx {
+	if !isSame(op.ctx, kv.ctx) {
 		kv = &view{instance: kv.instance, ctx: op.ctx, outer: kv.outer, unbound: kv.unbound}
 	}
 	return kv, op
 }
+
+// outlived returns a view for what outlives the operation, such as a watch. Its context has
+// the values of the operation's and ends with the caller's, because a hook may end its own.
+func (op *operation) outlived(kv *view) *view {
+	return &view{instance: kv.instance, ctx: lasting{op.given, op.ctx}, outer: kv.outer, unbound: kv.unbound}
+}
+
+// lasting is a context with the values of another one.
+type lasting struct {
+	context.Context
+	values context.Context
+}
+
+func (l lasting) Value(key any) any { return l.values.Value(key) }
+
+// isSame reports whether a and b are the same context. It is false if b is not a pointer, because
+// other types may not be comparable.
+func isSame(a, b context.Context) bool { return reflect.TypeOf(b).Kind() == reflect.Pointer && a == b }
 
 // end ends the operation, with the error that the caller gets. op must not be used again.
 func (op *operation) end(err *error) {

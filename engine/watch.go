@@ -68,6 +68,7 @@ func (kv *view) watch(name string, r driver.WatchRequest, cb batchFunc) (err err
 	kv, op := kv.start("watch", name)
 	if op != nil {
 		defer op.end(&err)
+		kv = op.outlived(kv)
 	}
 	if r.Prefix {
 		r.Key, err = kv.stringPrefix(name)

@@ -58,3 +58,52 @@ func BenchmarkHooks(b *testing.B) {
 		})
 	}
 }
+
+// perOperation is a hook that ends each operation's context.
+type perOperation struct{}
+
+type ending struct{}
+
+func (perOperation) OnOperationStart(ctx context.Context, _ kvdb.Operation) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	return context.WithValue(ctx, ending{}, cancel)
+}
+
+func (perOperation) OnOperationEnd(ctx context.Context, _ kvdb.Operation, _ kvdb.Outcome, _ error, _ time.Duration) {
+	ctx.Value(ending{}).(context.CancelFunc)()
+}
+
+// A watch outlives the context that a hook gave its operation, and ends with the caller's.
+func TestWatchOutlivesTheContextOfAHook(t *testing.T) {
+	kv := open(t, nil)
+	require.NoError(t, kvdb.AddHooks(kv, perOperation{}))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	events, err := kvdb.Events(ctx, kv, "key", 0)
+	require.NoError(t, err)
+	put(t, kv, "key", "value")
+	seen := 0
+	for event, err := range events {
+		if seen++; seen == 1 {
+			require.NoError(t, err)
+			require.Equal(t, "key", event.Key)
+			cancel()
+			continue
+		}
+		require.Equal(t, kvdb.ErrWatchStopped, err)
+	}
+	require.Equal(t, 2, seen)
+}
+
+// uncomparable is a context of a type that cannot be compared.
+type uncomparable struct {
+	context.Context
+	_ []int
+}
+
+// Observed operations take any context.
+func TestUncomparableContext(t *testing.T) {
+	kv := open(t, nil)
+	require.NoError(t, kvdb.AddHooks(kv, idleHook{}))
+	put(t, kvdb.WithContext(uncomparable{Context: t.Context()}, kv), "key", "value")
+}
