@@ -135,8 +135,9 @@ type HookConnection interface {
 	// OnConnectionMade is called when a connection is established, and when the hook is
 	// added, for each connection that exists.
 	OnConnectionMade(backend, endpoint string)
-	// OnConnectionLost is called when such a connection has ended. err is the cause, io.EOF if
-	// the server has closed it. It is nil if the instance has closed it, because it was not
+	// OnConnectionLost is called when such a connection has ended, and when the hook is
+	// removed, for each connection that exists. err is the cause, io.EOF if the server has
+	// closed the connection. It is nil if the instance has closed it, because it was not
 	// used any more or the server did not answer in time for example.
 	OnConnectionLost(backend, endpoint string, err error)
 }

@@ -73,14 +73,30 @@ func (h *Hooks) add(hooks []kvdb.Hook) (added []kvdb.Hook, existing []*connectio
 	return added, slices.Collect(maps.Keys(h.connections))
 }
 
-// Remove removes hooks. Calls of them may still be running.
+// Remove removes hooks. Calls of them may still be running. It tells those that observe
+// connections that the ones which exist are gone, so that what they count stays right.
 func (h *Hooks) Remove(hooks ...kvdb.Hook) {
+	removed, existing := h.remove(hooks)
+	for _, hook := range those[kvdb.HookConnection](removed) {
+		for _, c := range existing {
+			hook.OnConnectionLost(c.backend, c.endpoint, nil)
+		}
+	}
+}
+
+// remove removes hooks. It returns those that there were, and the connections that exist.
+func (h *Hooks) remove(hooks []kvdb.Hook) (removed []kvdb.Hook, existing []*connection) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, hook := range hooks {
-		h.all = slices.DeleteFunc(h.all, func(other kvdb.Hook) bool { return isSame(other, hook) })
-	}
+	h.all = slices.DeleteFunc(h.all, func(there kvdb.Hook) bool {
+		gone := slices.ContainsFunc(hooks, func(hook kvdb.Hook) bool { return isSame(there, hook) })
+		if gone {
+			removed = append(removed, there)
+		}
+		return gone
+	})
 	h.sort()
+	return removed, slices.Collect(maps.Keys(h.connections))
 }
 
 // isSame reports whether a and b are the same hook. A hook that cannot be compared is the

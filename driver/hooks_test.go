@@ -75,9 +75,10 @@ func TestConnected(t *testing.T) {
 	lost(io.EOF)
 	h.Add(first, second)
 	require.Equal(t, []string{"made store a:1", "made store c:3", "lost store a:1 EOF"}, first.told)
-	h.Remove(first)
+	h.Remove(first) // so it must not count the connection that is left
+	require.Equal(t, "lost store c:3 <nil>", first.told[3])
 	other(nil)
-	require.Len(t, first.told, 3)
+	require.Len(t, first.told, 4)
 	require.Equal(t, []string{"made store c:3", "lost store c:3 <nil>"}, second.told)
 }
 

@@ -2,7 +2,7 @@
 //
 //   - WARN: a connection is lost, a watch is interrupted or cannot continue, a lock is lost
 //     or held for too long.
-//   - INFO: a connection is made, a watch is resumed.
+//   - INFO: a connection is made, or closed by the instance; a watch is resumed.
 //   - DEBUG: each operation, each attempt at a request, each lock and watch.
 //
 // Keys are logged only if DEBUG is enabled, values never.
@@ -90,9 +90,14 @@ func (h *Hook) OnConnectionMade(backend, endpoint string) {
 	h.log(slog.LevelInfo, "kvdb: connection made", slog.String("backend", backend), slog.String("endpoint", endpoint))
 }
 
-// OnConnectionLost implements [kvdb.HookConnection].
+// OnConnectionLost implements [kvdb.HookConnection]. A connection that the instance has closed
+// is not lost.
 func (h *Hook) OnConnectionLost(backend, endpoint string, err error) {
-	h.log(slog.LevelWarn, "kvdb: connection lost", slog.String("backend", backend), slog.String("endpoint", endpoint), failure(err))
+	level, message := slog.LevelWarn, "kvdb: connection lost"
+	if err == nil {
+		level, message = slog.LevelInfo, "kvdb: connection closed"
+	}
+	h.log(level, message, slog.String("backend", backend), slog.String("endpoint", endpoint), failure(err))
 }
 
 // watch logs about a watch.
@@ -126,10 +131,14 @@ func (h *Hook) OnWatchEnd(w kvdb.Watch, err, cause error) {
 	if errors.Is(err, kvdb.ErrWatchRevisionCompacted) || errors.Is(cause, kvdb.ErrNoConnection) {
 		level = slog.LevelWarn
 	}
-	if cause == nil {
-		cause = err
+	attrs := []slog.Attr{failure(err)}
+	if cause != nil {
+		attrs = append(attrs, slog.String("reason", string(kvdb.OutcomeOf(cause))))
+		if h.isDebug(context.Background()) { // the text may be the program's own
+			attrs = append(attrs, slog.String("cause", cause.Error()))
+		}
 	}
-	h.watch(level, "kvdb: watch ended", w, failure(cause))
+	h.watch(level, "kvdb: watch ended", w, attrs...)
 }
 
 // lock logs about a lock.

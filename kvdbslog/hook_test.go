@@ -45,12 +45,13 @@ func call(h *kvdbslog.Hook) {
 	h.OnRequest(ctx, kvdb.Request{Backend: "b", Endpoint: "host:1", Attempt: 2, Fate: kvdb.FateNotRun, Err: request})
 	h.OnConnectionMade("b", "host:1")
 	h.OnConnectionLost("b", "host:1", refused)
+	h.OnConnectionLost("b", "host:1", nil)
 	h.OnWatchStart(watch)
 	h.OnWatchQueue(watch, 3)
 	h.OnWatchInterrupted(watch, request)
 	h.OnWatchResumed(watch, time.Second)
 	h.OnWatchEnd(watch, kvdb.ErrWatchStopped, context.Canceled)
-	h.OnWatchEnd(watch, kvdb.ErrWatchStopped, kvdb.ErrNoConnection)
+	h.OnWatchEnd(watch, kvdb.ErrWatchStopped, fmt.Errorf("the-key: %w", kvdb.ErrNoConnection))
 	h.OnWatchEnd(watch, kvdb.ErrWatchRevisionCompacted, nil)
 	h.OnLockWaiting(lock)
 	h.OnLockObtained(lock, time.Second)
@@ -69,15 +70,16 @@ func TestLevels(t *testing.T) {
 	}
 	require.Equal(t, `level=WARN msg="kvdb: connection lost" backend=b endpoint=host:1 error="connection refused"
 level=WARN msg="kvdb: watch interrupted" backend=b domain=d error="connection refused"
-level=WARN msg="kvdb: watch ended" backend=b domain=d error="No server connection"
+level=WARN msg="kvdb: watch ended" backend=b domain=d error="Watch Stopped" reason=no_connection
 level=WARN msg="kvdb: watch ended" backend=b domain=d error="Kvdb watch revision compacted"
 level=WARN msg="kvdb: lock held too long" backend=b domain=d id=me token=7
 level=WARN msg="kvdb: lock lost" backend=b domain=d id=me token=7 reason=expired
 `, lines(slog.LevelWarn))
 	info := lines(slog.LevelInfo)
 	require.Contains(t, info, `level=INFO msg="kvdb: connection made" backend=b endpoint=host:1`)
+	require.Contains(t, info, `level=INFO msg="kvdb: connection closed" backend=b endpoint=host:1`)
 	require.Contains(t, info, `level=INFO msg="kvdb: watch resumed" backend=b domain=d gap=1s`)
-	require.Equal(t, 6+2, strings.Count(info, "\n"))
+	require.Equal(t, 6+3, strings.Count(info, "\n"))
 	require.NotContains(t, info, "the-key")
 	debug := lines(slog.LevelDebug)
 	require.Contains(t, debug,
@@ -85,7 +87,7 @@ level=WARN msg="kvdb: lock lost" backend=b domain=d id=me token=7 reason=expired
 	require.Contains(t, debug,
 		`level=DEBUG msg="kvdb: request" backend=b endpoint=host:1 attempt=2 fate=not_run error="connection refused"`)
 	require.Contains(t, debug, `level=WARN msg="kvdb: lock lost" backend=b domain=d id=me token=7 key=the-key reason=expired`)
-	require.Equal(t, 6+2+8, strings.Count(debug, "\n"))
+	require.Equal(t, 6+3+8, strings.Count(debug, "\n"))
 }
 
 // The name of the wrapper is enough to log an instance's operations.

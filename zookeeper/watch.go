@@ -3,7 +3,6 @@ package zookeeper
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 
@@ -225,7 +224,7 @@ func (w *stream) broken(cause error) {
 // failed implements watcher.
 func (w *stream) failed(err error) {
 	w.mu.Lock()
-	w.failure = fmt.Errorf("watch %s: %w", w.root, err)
+	w.failure = err
 	w.mu.Unlock()
 	w.signal()
 }

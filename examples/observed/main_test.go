@@ -33,7 +33,7 @@ func TestOutage(t *testing.T) {
 	awaitMetrics(t, listener, `kvdb_operation_duration_seconds_count{backend="etcdv3-kv",operation="put",outcome="ok"}`,
 		"\nkvdb_watches 1\n", "\nkvdb_lock_wait_seconds_count")
 	require.NoError(t, member.Kill())
-	awaitMetrics(t, listener, `kvdb_watch_interruptions_total`)
+	awaitMetrics(t, listener, `kvdb_watch_interruptions_total{reason="no_connection"} 1`)
 	require.NoError(t, member.Start())
 	stop()
 	select {
