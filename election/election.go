@@ -137,7 +137,7 @@ func (c *candidate) serve(ctx context.Context) (again bool, err error) {
 		}
 	}()
 	leader := Leader{ID: c.id, Token: held.Token()}
-	published, err = publish(kvdb.WithContext(leading, c.kv), recordKey(c.key), leader)
+	published, err = publish(leading, c.kv, recordKey(c.key), leader)
 	if err != nil {
 		return isTransient(err), err
 	}

@@ -1,12 +1,15 @@
 package election
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/retry"
 )
 
 // errOutdated means that a later leader has published its record, so this one must have lost
@@ -56,7 +59,10 @@ func write(kv kvdb.Kvdb, key string, r record, index uint64) (*kvdb.KVPair, erro
 
 // publish records that l leads, and returns the pair of the record. A former leader that does
 // not know yet that it lost its lock cannot replace the record of a later one.
-func publish(kv kvdb.Kvdb, key string, l Leader) (*kvdb.KVPair, error) {
+func publish(ctx context.Context, kv kvdb.Kvdb, key string, l Leader) (*kvdb.KVPair, error) {
+	// A stale read may return an earlier record, so that the write fails, for some time.
+	backoff := retry.Backoff{Min: 10 * time.Millisecond, Max: time.Second}
+	kv = kvdb.WithContext(ctx, kv)
 	for {
 		now, pair, err := read(kv, key)
 		if err != nil {
@@ -68,6 +74,9 @@ func publish(kv kvdb.Kvdb, key string, l Leader) (*kvdb.KVPair, error) {
 		pair, err = write(kv, key, record(l), pair.ModifiedIndex)
 		if !errors.Is(err, kvdb.ErrModified) && !errors.Is(err, kvdb.ErrNotFound) {
 			return pair, err
+		}
+		if err := backoff.Wait(ctx); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -39,12 +39,12 @@ func TestFormerLeader(t *testing.T) {
 	for range 20 {
 		put(t, kv, `{"token":0}`)
 	}
-	first, err := publish(kv, "_elected.key", Leader{"first", 5})
+	first, err := publish(t.Context(), kv, "_elected.key", Leader{"first", 5})
 	require.NoError(t, err)
-	second, err := publish(kv, "_elected.key", Leader{"second", 9})
+	second, err := publish(t.Context(), kv, "_elected.key", Leader{"second", 9})
 	require.NoError(t, err)
 	for _, retracted := range []bool{false, true} {
-		_, err = publish(kv, "_elected.key", Leader{"first", 5})
+		_, err = publish(t.Context(), kv, "_elected.key", Leader{"first", 5})
 		require.ErrorIs(t, err, errOutdated)
 		require.ErrorIs(t, retract(kv, first), kvdb.ErrModified)
 		r, _, err := read(kv, "_elected.key")
@@ -55,7 +55,7 @@ func TestFormerLeader(t *testing.T) {
 			require.NoError(t, retract(kv, second))
 		}
 	}
-	_, err = publish(kv, "_elected.key", Leader{"third", 10})
+	_, err = publish(t.Context(), kv, "_elected.key", Leader{"third", 10})
 	require.NoError(t, err)
 }
 

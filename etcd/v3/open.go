@@ -29,8 +29,10 @@ import (
 )
 
 const (
-	// openTimeout bounds New.
-	openTimeout = 8 * time.Second
+	// openTimeout bounds the time until the server answers New, leaseTimeout that of the
+	// lease which New then asks for if the option kvdb.LockTTLKey is set.
+	openTimeout  = 8 * time.Second
+	leaseTimeout = 2 * time.Second
 	// connectTimeout bounds an attempt to connect to a member, reconnectAfter the wait
 	// between two attempts.
 	connectTimeout = 3 * time.Second
@@ -89,7 +91,7 @@ func open(domain string, endpoints []string, options map[string]string, more ...
 	conn := s.client.ActiveConnection()
 	s.kv, s.lease, s.watcher = pb.NewKVClient(conn), pb.NewLeaseClient(conn), pb.NewWatchClient(conn)
 	if limited {
-		ctx, cancel := driver.WithTimeLimit(context.Background(), openTimeout)
+		ctx, cancel := driver.WithTimeLimit(context.Background(), leaseTimeout)
 		defer cancel()
 		if err := s.tryLockTTL(ctx); err != nil {
 			return nil, errors.Join(err, s.Close(ctx))

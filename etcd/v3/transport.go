@@ -57,11 +57,11 @@ type counted struct {
 
 // ClientHandshake implements credentials.TransportCredentials.
 func (c counted) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	c.made.Add(1)
 	conn, info, err := c.TransportCredentials.ClientHandshake(ctx, authority, conn)
 	if err != nil {
 		return nil, nil, err
 	}
+	c.made.Add(1)
 	return observed.Conn(c.hooks, Name, conn.RemoteAddr().String(), conn), info, nil
 }
 
