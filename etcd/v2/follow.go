@@ -30,7 +30,7 @@ func (p *pool) follow(ctx context.Context, g *generation, path string, recursive
 		if after >= upTo {
 			return false, nil
 		}
-		event, _, err := p.Current().longPoll(ctx, nil).next(ctx, path, recursive, after, p.history.verified())
+		event, _, err := p.Current().longPoll(ctx, nil).next(ctx, path, recursive, after, p.sameHistory(g))
 		if err != nil || event.Node.ModifiedIndex > upTo {
 			return false, err
 		}
@@ -40,11 +40,11 @@ func (p *pool) follow(ctx context.Context, g *generation, path string, recursive
 	})
 }
 
-// next waits for the first event after an index, which was of the history at a time, and ends
-// l, whose caller's context is ctx. If it fails there was none up to settled.
-func (l *longPoll) next(ctx context.Context, path string, recursive bool, after uint64, since sight) (event *client.Response, settled uint64, err error) {
+// next waits for the first event after an index, with a check as of listen, and ends l, whose
+// caller's context is ctx. If it fails there was none up to settled.
+func (l *longPoll) next(ctx context.Context, path string, recursive bool, after uint64, check func(context.Context) error) (event *client.Response, settled uint64, err error) {
 	defer l.end()
-	s, err := l.listen(path, recursive, after+1, since)
+	s, err := l.listen(path, recursive, after+1, check)
 	if err == nil {
 		defer s.body.Close()
 		if event, err = s.next(); err == nil {

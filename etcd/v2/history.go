@@ -21,8 +21,8 @@ import (
 // because it was wiped or restored from a backup, or because it is another cluster. An
 // answer with a smaller index than one seen before shows that. If the index has passed
 // that in the meantime, the last event known is missing, so verify looks for it after a
-// lost connection. What waits for events from an index on checks with a sight that no
-// connection was lost before the member has begun to wait.
+// lost connection. What waits for events from an index on checks that too, when the member has
+// begun to wait. What may know no event checks with a sight that no connection was lost.
 type history struct {
 	mu      sync.Mutex // protects current and what is in it
 	current *generation
@@ -163,13 +163,6 @@ func (h *history) sight() sight {
 	return sight{h.current, h.current.doubts}
 }
 
-// verified returns the last time at which the history was found to be the same.
-func (h *history) verified() sight {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return sight{h.current, h.current.verified}
-}
-
 // holds reports whether no connection was lost since a time, so the history is the same.
 func (h *history) holds(since sight) bool { return h.sight() == since }
 
@@ -248,7 +241,7 @@ func (p *pool) eventAt(ctx context.Context, f fact) (*client.Response, error) {
 	defer cancel()
 	l := p.Current().longPoll(limited, nil)
 	defer l.end()
-	answer, err := l.listen(f.path, false, f.index, anyTime)
+	answer, err := l.listen(f.path, false, f.index, nil)
 	if err != nil {
 		return nil, l.failure(limited, err)
 	}

@@ -153,7 +153,7 @@ func (s *store) awaitUnlock(ctx context.Context, path string, l *otherLock) erro
 	ctx, cancel := l.seen.in.bind(ctx)
 	defer cancel()
 	for after := l.index; ; {
-		event, _, err := s.pool.Current().longPoll(ctx, nil).next(ctx, path, false, after, l.seen)
+		event, _, err := s.pool.Current().longPoll(ctx, nil).next(ctx, path, false, after, s.pool.notDoubtedSince(l.seen))
 		switch {
 		case isPast(err): // the events are not available
 			return nil

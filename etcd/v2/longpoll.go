@@ -35,8 +35,27 @@ var (
 	errDoubted = errors.New("a connection was lost before the member waited for events")
 )
 
-// anyTime is the sight of a request whose index need not be of the same history.
-var anyTime sight
+// sameHistory returns a check for listen: the index from which to wait is of the history g.
+func (p *pool) sameHistory(g *generation) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := p.verify(ctx)
+		if now, _ := p.history.now(); err == nil && now != g {
+			err = errDoubted
+		}
+		return err
+	}
+}
+
+// notDoubtedSince returns a check for listen: no connection was lost since a time at which the
+// index from which to wait was of the history.
+func (p *pool) notDoubtedSince(seen sight) func(context.Context) error {
+	return func(context.Context) error {
+		if !p.history.holds(seen) {
+			return errDoubted
+		}
+		return nil
+	}
+}
 
 // longPoll is a request that waits for events from a member. The request alone does not
 // show whether there are no events or the member has failed, nor up to which index there
@@ -119,10 +138,11 @@ type eventStream struct {
 }
 
 // listen requests the first event from an index on or, if that is 0, all events from now
-// on. They are the events of the node at path and, if recursive, of the nodes below it. The
-// error is errDoubted if a connection was lost since a time at which from was known to be of
-// the history.
-func (l *longPoll) listen(path string, recursive bool, from uint64, since sight) (*eventStream, error) {
+// on. They are the events of the node at path and, if recursive, of the nodes below it. It
+// calls check, unless that is nil, when the member waits: a store that is restored later ends
+// the answer. A check before would not do, because the request may make a connection, and even
+// always does behind a proxy that closes each one.
+func (l *longPoll) listen(path string, recursive bool, from uint64, check func(context.Context) error) (*eventStream, error) {
 	p := l.member.pool
 	query := url.Values{"wait": {"true"}, "recursive": {strconv.FormatBool(recursive)}}
 	if from == 0 {
@@ -140,8 +160,8 @@ func (l *longPoll) listen(path string, recursive bool, from uint64, since sight)
 	}
 	g, _ := p.history.now()
 	late := time.AfterFunc(call.AttemptTimeout, func() { l.cancel(driver.ErrTimeLimit) })
-	defer late.Stop()
 	reply, err := p.base.RoundTrip(request)
+	late.Stop()
 	if err != nil {
 		return nil, err
 	}
@@ -155,9 +175,11 @@ func (l *longPoll) listen(path string, recursive bool, from uint64, since sight)
 		reply.Body.Close()
 		return nil, fmt.Errorf("no index in the answer of %s: %w", l.member.url, err)
 	}
-	if since != anyTime && !p.history.holds(since) {
-		reply.Body.Close()
-		return nil, errDoubted
+	if check != nil {
+		if err := check(l.ctx); err != nil {
+			reply.Body.Close()
+			return nil, err
+		}
 	}
 	l.begun.Store(true)
 	l.observer.Resumed()

@@ -2,9 +2,6 @@ package etcdv2
 
 import (
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -157,16 +154,7 @@ func TestWatchOfRestoredStore(t *testing.T) {
 	require.NoError(t, err)
 
 	// A proxy keeps its client's connections when the server behind it ends.
-	target, err := url.Parse(cluster.Endpoints()[0])
-	require.NoError(t, err)
-	way, transport := httputil.NewSingleHostReverseProxy(target), &http.Transport{}
-	defer transport.CloseIdleConnections()
-	way.Transport = transport
-	proxy := httptest.NewServer(way)
-	defer proxy.Close()
-	moving, err := New("d", []string{proxy.URL}, nil, nil)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, kvdb.Close(moving)) }()
+	moving := instanceAt(t, newProxy(t, cluster, true), nil)
 	_, err = moving.Enumerate("dir/")
 	require.NoError(t, err)
 

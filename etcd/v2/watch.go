@@ -65,12 +65,14 @@ func (s *store) watch(ctx context.Context, r driver.WatchRequest) (*stream, erro
 	if r.Prefix {
 		w.path = "/" + directory(r.Key)
 	}
+	starting, cancel := driver.WithTimeLimit(ctx, driver.CallTimeout)
+	defer cancel()
 	for w.history == nil || r.After == 0 && w.history.over.Err() != nil {
 		w.history, _ = s.pool.history.now()
 		clear(w.known)
-		err := w.list(ctx)
+		err := w.list(starting)
 		if err == nil {
-			err = s.pool.verify(ctx) // so that the list is of that history, or it is over
+			err = s.pool.verify(starting) // so that the list is of that history, or it is over
 		}
 		if err != nil {
 			return nil, err
@@ -134,7 +136,7 @@ func (w *stream) session() (more bool, err error) {
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	defer l.end()
-	s, err := l.listen(w.path, w.request.Prefix, 0, w.store.pool.history.verified())
+	s, err := l.listen(w.path, w.request.Prefix, 0, w.store.pool.sameHistory(w.history))
 	if err != nil {
 		return true, l.failure(w.ctx, err)
 	}
@@ -175,7 +177,7 @@ func (w *stream) catchUp(upTo uint64) error {
 			return false, nil
 		}
 		l := w.store.pool.Current().longPoll(w.ctx, w.request.Observer)
-		event, settled, err := l.next(w.ctx, w.path, w.request.Prefix, w.after, w.store.pool.history.verified())
+		event, settled, err := l.next(w.ctx, w.path, w.request.Prefix, w.after, w.store.pool.sameHistory(w.history))
 		w.quietUpTo = max(w.quietUpTo, settled)
 		switch {
 		case codeOf(err) == client.ErrorCodeEventIndexCleared && w.quietUpTo > w.after:
