@@ -42,7 +42,6 @@ func (c *Cache) start() (w watch, err error) {
 	if err = errors.Join(err, kvdb.Close(snapshot)); err != nil {
 		return watch{}, err
 	}
-	c.setLost(time.Time{})
 	return watch{batches, cancel, time.Now()}, nil
 }
 
@@ -72,6 +71,7 @@ func (c *Cache) run(w watch) {
 			if w, err = c.start(); err == nil {
 				break
 			}
+			c.setLost(time.Now())
 		}
 	}
 }
@@ -168,6 +168,7 @@ func (c *Cache) replace(pairs iter.Seq2[*kvdb.KVPair, error], index uint64) erro
 		changes[i].Generation = generation
 	}
 	c.table, c.base = next, index
+	c.setLost(time.Time{}) // before readers see the state: the watch has begun
 	c.publish(index, generation, changes)
 	return nil
 }

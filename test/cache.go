@@ -322,8 +322,13 @@ func (f *followed) settle() {
 // equal asserts that the caches are equal to the store. A delayed request may still change it.
 func (f *followed) equal() {
 	f.e.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for _, c := range append(f.others, f.c) {
-		f.e.eventually(func() bool { return maps.Equal(f.e.stored("cached/"), cached(c.View())) }, "the cache is equal to the store")
+		isEqual := func() bool { return maps.Equal(f.e.stored("cached/"), cached(c.View())) }
+		for deadline := time.Now().Add(patience); !isEqual() && time.Now().Before(deadline); <-tick.C {
+		}
+		f.e.Equal(f.e.stored("cached/"), cached(c.View()), "the cache is equal to the store within %v", patience)
 	}
 }
 
