@@ -42,10 +42,11 @@ type Cache struct {
 	base  uint64 // the index of the last snapshot
 	again retry.Backoff
 
-	mu            sync.Mutex         // protects the fields below
-	restart       context.CancelFunc // ends the watch, so that another one begins; nil without one
-	behind        bool               // restart was called
-	lost          time.Time          // when the watch ended, zero while there is one
+	mu            sync.Mutex          // protects the fields below
+	restart       context.CancelFunc  // ends the watch, so that another one begins; nil without one
+	behind        bool                // restart was called
+	untold        map[string]struct{} // keys of the snapshot that the watch may not know
+	lost          time.Time           // when the watch ended, zero while there is one
 	changed       chan struct{}
 	subscriptions map[*subscription]struct{}
 }
@@ -147,7 +148,7 @@ func (c *Cache) WaitFor(ctx context.Context, index uint64) error {
 // one, because the watch has not told it. It does not run if the store tells all writes.
 func (c *Cache) missing() *time.Timer {
 	timer := time.NewTimer(foldTime)
-	if c.kv.Capabilities()&kvdb.KVCapabilityOrderedUpdates != 0 {
+	if !c.folds() {
 		timer.Stop()
 	}
 	return timer

@@ -52,3 +52,45 @@ func TestWaitForAFoldedWrite(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "value", string(held.Value))
 }
+
+// duringSnapshot is a folding store in which a key is created before the second snapshot.
+type duringSnapshot struct {
+	folding
+	n *int
+}
+
+func (d duringSnapshot) BindContext(ctx context.Context) kvdb.Kvdb {
+	return duringSnapshot{folding{kvdb.WithContext(ctx, d.Kvdb)}, d.n}
+}
+
+func (d duringSnapshot) Snapshot(prefixes []string, consistent bool) (kvdb.Kvdb, uint64, error) {
+	if *d.n++; *d.n == 2 {
+		if _, err := d.Put("dir/folded", "value", 0); err != nil {
+			return nil, 0, err
+		}
+	}
+	return d.folding.Snapshot(prefixes, consistent)
+}
+
+// A key that only the snapshot has shown leaves the cache when it is deleted, although the watch
+// does not tell that.
+func TestDeletionOfAnUntoldKey(t *testing.T) {
+	kv := duringSnapshot{folding{newMem(t)}, new(int)}
+	c, err := cache.New(t.Context(), kv, "dir/", cache.Options{OnError: func(err error) { t.Error(err) }})
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = c.Get("dir/folded")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, changes := c.Subscribe(ctx)
+	_, err = kv.Delete("dir/folded")
+	require.NoError(t, err)
+	for change, err := range changes {
+		require.NoError(t, err)
+		require.Equal(t, "dir/folded", change.Old.Key)
+		require.Nil(t, change.New)
+		break
+	}
+	require.True(t, c.Synced())
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/portworx/kvdb"
@@ -16,6 +17,7 @@ const steady = 10 * time.Second
 // watch is a watch of the prefix.
 type watch struct {
 	batches iter.Seq2[kvdb.KVPairs, error]
+	ctx     context.Context
 	cancel  context.CancelFunc
 	began   time.Time
 }
@@ -30,19 +32,24 @@ func (c *Cache) start() (w watch, err error) {
 			cancel()
 		}
 	}()
+	kv := kvdb.WithContext(ctx, c.kv)
+	known, err := c.now(kv)
+	if err != nil {
+		return watch{}, err
+	}
 	batches, err := kvdb.EventBatches(ctx, c.kv, c.prefix, 0)
 	if err != nil {
 		return watch{}, err
 	}
-	snapshot, index, err := kvdb.WithContext(ctx, c.kv).Snapshot([]string{c.prefix}, true)
+	snapshot, index, err := kv.Snapshot([]string{c.prefix}, true)
 	if err != nil {
 		return watch{}, err
 	}
-	err = c.replace(kvdb.PairsWith(snapshot, c.prefix, kvdb.PageOptions{Hidden: true}), index)
+	err = c.replace(kvdb.PairsWith(snapshot, c.prefix, kvdb.PageOptions{Hidden: true}), index, known)
 	if err = errors.Join(err, kvdb.Close(snapshot)); err != nil {
 		return watch{}, err
 	}
-	return watch{batches, cancel, time.Now()}, nil
+	return watch{batches, ctx, cancel, time.Now()}, nil
 }
 
 // run follows one watch after the other until the end of the cache.
@@ -78,8 +85,11 @@ func (c *Cache) run(w watch) {
 
 // follow applies the events of a watch, and returns the error that ended it.
 func (c *Cache) follow(w watch) error {
+	var confirming sync.WaitGroup
+	defer confirming.Wait()
 	defer w.cancel()
 	c.watching(w.cancel)
+	confirming.Go(func() { c.confirm(w.ctx) })
 	for events, err := range w.batches {
 		if err != nil {
 			return err
@@ -99,6 +109,7 @@ func (c *Cache) apply(events kvdb.KVPairs) {
 	before := c.view.Load()
 	index := before.index
 	var changes []Change
+	c.told(events)
 	for _, event := range events {
 		old := c.table.points.get(event.Key)
 		change := Change{old: old, Index: event.ModifiedIndex, Generation: before.generation}
@@ -134,15 +145,20 @@ func (c *Cache) entry(pair *kvdb.KVPair) *entry {
 	return e
 }
 
-// replace makes the cache equal to a snapshot. Entries that have not changed stay.
-func (c *Cache) replace(pairs iter.Seq2[*kvdb.KVPair, error], index uint64) error {
+// replace makes the cache equal to a snapshot. Entries that have not changed stay. The watch
+// knows the keys that were created up to the index known.
+func (c *Cache) replace(pairs iter.Seq2[*kvdb.KVPair, error], index, known uint64) error {
 	before := c.view.Load()
 	next := newTable()
 	var changes []Change
 	wentBack := index < before.index
+	untold := map[string]struct{}{}
 	for pair, err := range pairs {
 		if err != nil {
 			return err
+		}
+		if pair.CreatedIndex > known {
+			untold[pair.Key] = struct{}{}
 		}
 		old := c.table.points.get(pair.Key)
 		if old != nil && isSame(&old.pair, pair) {
@@ -168,6 +184,7 @@ func (c *Cache) replace(pairs iter.Seq2[*kvdb.KVPair, error], index uint64) erro
 		changes[i].Generation = generation
 	}
 	c.table, c.base = next, index
+	c.setUntold(untold)
 	c.setLost(time.Time{}) // before readers see the state: the watch has begun
 	c.publish(index, generation, changes)
 	return nil
