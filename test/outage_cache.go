@@ -1,6 +1,7 @@
 package test
 
 import (
+	"errors"
 	"maps"
 	"strconv"
 
@@ -46,7 +47,9 @@ func outageCacheGivesUp(e *env) {
 	f := e.followed(false)
 	f.until(50, 0)
 	end := e.strike(stopped, e.everyMember()...)
-	e.is(kvdb.ErrWatchStopped, waitFor(e, f.lost, e.watchLimit()+patience, "the watch of the cache ends"))
+	// On a store whose watches fold changes, the cache may just have ended its watch to begin anew.
+	err := waitFor(e, f.lost, e.watchLimit()+patience, "the watch of the cache ends")
+	e.True(err == kvdb.ErrWatchStopped || errors.Is(err, kvdb.ErrNoConnection), "the error of the watch, or of the next one: %v", err)
 	e.False(f.c.Synced())
 	e.Positive(f.c.Lag())
 	end()
