@@ -50,6 +50,10 @@ func (m mark) contradicts(stat *zk.Stat) bool {
 		stat.Version == m.written.Version && stat.Mzxid != m.written.Mzxid
 }
 
+// lateAnswer is how long the answer to a mark is awaited after the end. ZooKeeper's client must
+// not be closed before: it would decode the answer while the caller reads it.
+const lateAnswer = 500 * time.Millisecond
+
 // continues reports whether the history that x sees continues the one with the mark and the zxid
 // seen. It writes the mark again.
 func (m *mark) continues(ctx context.Context, x *conn.Conn, seen int64) (bool, error) {
@@ -58,7 +62,11 @@ func (m *mark) continues(ctx context.Context, x *conn.Conn, seen int64) (bool, e
 	}
 	same := x.Zxid() >= seen
 	var found, written *zk.Stat
-	err := x.Run(ctx, func(c *zk.Conn) error {
+	writing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	detach := context.AfterFunc(ctx, func() { time.AfterFunc(lateAnswer, cancel) })
+	defer detach()
+	err := x.Run(writing, func(c *zk.Conn) error {
 		exists, stat, err := c.Exists(m.path)
 		if err != nil {
 			return err
