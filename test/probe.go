@@ -241,16 +241,20 @@ func (e *env) probeReopen(t *Traits) {
 	t.VolatileHistory = c.err == kvdb.ErrWatchRevisionCompacted
 }
 
-// probeExpiry finds out the Action of the event of an expiry, and TTLSlack. It takes as
-// long as the smallest TTL.
+// probeExpiry finds out the Action of the event of an expiry, TTLSlack and TTLBound. It takes
+// as long as the smallest TTL, so that stores that count TTLs in seconds tell one less.
 func (e *env) probeExpiry(t *Traits) {
 	if t.NoTTL {
 		return
 	}
 	least := max(t.MinTTL, time.Second)
+	_, err := e.kv.Put("rest", "value", someTTL)
+	e.NoError(err)
+	whole, _, err := kvdb.TTLOf(e.kv, "rest")
+	told := err == nil
 	r := e.watchKey("expiry", e.index())
 	began := time.Now()
-	_, err := e.kv.Put("expiry", "value", uint64(least/time.Second))
+	_, err = e.kv.Put("expiry", "value", uint64(least/time.Second))
 	e.NoError(err)
 	if r != nil {
 		r.next()
@@ -261,4 +265,9 @@ func (e *env) probeExpiry(t *Traits) {
 		e.expires("expiry", began.Add(least), least)
 	}
 	t.TTLSlack = time.Since(began)
+	if told {
+		rest, _, err := kvdb.TTLOf(e.kv, "rest")
+		e.NoError(err)
+		t.TTLBound = rest >= whole
+	}
 }
