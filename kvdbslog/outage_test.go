@@ -13,9 +13,11 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/consul"
+	etcdv2 "github.com/portworx/kvdb/etcd/v2"
 	etcdv3 "github.com/portworx/kvdb/etcd/v3"
 	"github.com/portworx/kvdb/kvdbslog"
 	"github.com/portworx/kvdb/test/servers"
+	"github.com/portworx/kvdb/zookeeper"
 )
 
 // patience is how long a test waits for something that must happen.
@@ -72,8 +74,10 @@ func TestOutage(t *testing.T) {
 		// "" if only the store itself can remove that.
 		lockKey string
 	}{
-		"etcd v3": {servers.Etcd, etcdv3.New, "domain/the-lock"},
-		"Consul":  {servers.Consul, consul.New, ""},
+		"etcd v3":   {servers.Etcd, etcdv3.New, "domain/the-lock"},
+		"etcd v2":   {servers.Etcd35, etcdv2.New, ""},
+		"Consul":    {servers.Consul, consul.New, ""},
+		"ZooKeeper": {servers.ZooKeeper, zookeeper.New, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // it mostly waits
