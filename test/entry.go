@@ -3,6 +3,7 @@ package test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -72,18 +73,22 @@ func run(kvdbInit kvdb.DatastoreInit, t *testing.T, start StartKvdb, stop StopKv
 		require.NoError(t, start(true))
 		defer func() { require.NoError(t, stop()) }()
 	}
-	t.Run("Probe", s.probe)
+	expiry := slices.ContainsFunc(groups, func(g group) bool { return g.name == ttlGroup.name })
+	t.Run("Probe", func(t *testing.T) { s.probe(t, expiry) })
 	if !t.Failed() {
 		t.Run("Cases", func(t *testing.T) { s.run(t, groups) })
 	}
 }
 
-// probe completes the harness with the traits that it finds.
-func (s *suite) probe(t *testing.T) {
+// probe completes the harness with the traits that it finds, with expiry also with those that
+// probeExpiry finds.
+func (s *suite) probe(t *testing.T, expiry bool) {
 	e := newEnv(t, s)
 	defer e.finish()
 	s.Traits = e.probe()
-	e.probeExpiry(&s.Traits)
+	if expiry {
+		e.probeExpiry(&s.Traits)
+	}
 	if s.Server == nil {
 		return
 	}
