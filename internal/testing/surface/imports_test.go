@@ -40,8 +40,8 @@ var layers = map[string][]string{
 	"/kvdbslog": {"", "/wrappers"},
 	"/cache":    {"", "/internal/retry"},
 	"/election": {"", "/internal/fatalcb", "/internal/retry"},
-	"/transfer": {""},
-	"/backup":   {""},
+	"/transfer": {"", "/internal/digest", "/internal/merge", "/internal/retry"},
+	"/backup":   {"", "/internal/digest", "/internal/merge"},
 	"/examples": {"", "/election", "/mem", "/bolt", "/etcd/...", "/consul", "/zookeeper"},
 
 	"/test/servers": {},
@@ -105,7 +105,7 @@ func TestForbiddenImports(t *testing.T) {
 // A program with a store in process links no packages of the network, which are several
 // times as large as the library.
 func TestStoresInProcessLinkNoNetwork(t *testing.T) {
-	linked := strings.Fields(run(t, root(t), nil, "list", "-deps", "./mem", "./bolt", "./wrappers", "./cache", "./election", "./kvdbslog"))
+	linked := strings.Fields(run(t, root(t), nil, "list", "-deps", "./mem", "./bolt", "./wrappers", "./cache", "./election", "./kvdbslog", "./transfer"))
 	require.Contains(t, linked, module)
 	for _, path := range []string{"net", "net/http", "crypto/tls"} {
 		require.NotContains(t, linked, path)
