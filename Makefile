@@ -6,6 +6,9 @@ FUZZTIME  ?= 1m
 COUNT     ?= 100
 BENCHARGS ?=
 
+# go.work is for people. Here every module stands alone, as in its users' builds.
+export GOWORK := off
+
 # The stores in this process and the stores on servers. Their tests run the conformance
 # suite, on servers with one member and, in the subtest THREE, with three.
 EMBEDDED := ./mem ./bolt
@@ -23,20 +26,21 @@ SERVERS := ./consul/... ./etcd/... ./zookeeper ./test/servers ./election ./kvdbs
 # A module of its own, whose tests start servers at the default ports.
 OUTSIDE := test/outside
 
-# Modules of their own: a backend outside of this module, and hooks that need other modules.
-# Of their tests, only TestOutage starts servers.
-MODULES := examples/backend examples/observed plugin/kvdbprom plugin/kvdbprom/mixin plugin/kvdbotel
+# Modules of their own: a backend outside of this module, hooks that need other modules, and
+# the command. Of their tests, only those named TestOutage… and TestServer… start servers.
+MODULES := examples/backend examples/observed plugin/kvdbprom plugin/kvdbprom/mixin plugin/kvdbotel cmd/kvdb
+MODULES_SERVERS := '^Test(Outage|Server)'
 
 .PHONY: test
 test: ## run all tests that need no servers, with the race detector
 	$(GO) test -race -timeout 40m $$($(GO) list ./... | grep -v -x -F "$$($(GO) list $(SERVERS))")
-	set -e; for module in $(MODULES); do $(GO) -C $$module test -race -skip '^TestOutage' ./...; done
+	set -e; for module in $(MODULES); do $(GO) -C $$module test -race -skip $(MODULES_SERVERS) ./...; done
 
 .PHONY: test-servers
 test-servers: servers ## run the tests that need real servers, with the race detector
 	CI=true $(GO) test -race -p 2 -timeout 60m $(SERVERS)
 	CI=true $(GO) -C $(OUTSIDE) test -timeout 30m ./...
-	set -e; for module in $(MODULES); do CI=true $(GO) -C $$module test -race -run '^TestOutage' ./...; done
+	set -e; for module in $(MODULES); do CI=true $(GO) -C $$module test -race -timeout 30m -run $(MODULES_SERVERS) ./...; done
 
 .PHONY: outages
 outages: servers ## run the suite with its cases about outages, and two minutes of faults, on each store with servers
@@ -46,6 +50,7 @@ outages: servers ## run the suite with its cases about outages, and two minutes 
 .PHONY: short
 short: ## run the quick tests only, without the race detector
 	$(GO) test -short ./...
+	$(GO) -C cmd/kvdb test -short -skip $(MODULES_SERVERS) ./...
 
 .PHONY: stress
 stress: ## run tests at full size, and the suite on mem and bolt COUNT times in random order
@@ -56,13 +61,13 @@ stress: ## run tests at full size, and the suite on mem and bolt COUNT times in 
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME
-	@set -e; packages=$$($(GO) list ./...); for package in $$packages; do \
-		listed=$$($(GO) test -list '^Fuzz' $$package); \
+	@set -e; for module in . cmd/kvdb; do for package in $$($(GO) -C $$module list ./...); do \
+		listed=$$($(GO) -C $$module test -list '^Fuzz' $$package); \
 		for target in $$(echo "$$listed" | grep '^Fuzz' || true); do \
 			echo "== $$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
+			$(GO) -C $$module test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
 		done; \
-	done
+	done; done
 
 .PHONY: lint
 lint: ## run gofmt, go vet and staticcheck (configured in staticcheck.conf)
@@ -75,6 +80,7 @@ lint: ## run gofmt, go vet and staticcheck (configured in staticcheck.conf)
 .PHONY: generate
 generate: ## write the generated files
 	$(GO) generate ./...
+	$(GO) -C cmd/kvdb generate ./...
 
 .PHONY: bench
 bench: servers ## measure against the raw stores and write BENCHMARKS.md

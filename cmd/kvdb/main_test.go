@@ -1,0 +1,65 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// build returns a folder with the program.
+func build(t *testing.T) string {
+	dir := t.TempDir()
+	output, err := exec.Command("go", "build", "-o", filepath.Join(dir, "kvdb"), ".").CombinedOutput()
+	require.NoError(t, err, string(output))
+	return dir
+}
+
+// example is a command that a page shows, and what it prints.
+type example struct{ command, output string }
+
+// examples returns the commands in the blocks of a page with the language console.
+func examples(t *testing.T, path string) (found []example) {
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	inside := false
+	for line := range strings.Lines(string(text)) {
+		if language, is := strings.CutPrefix(line, "```"); is {
+			inside = language == "console\n"
+		} else if command, is := strings.CutPrefix(line, "$ "); inside && is {
+			found = append(found, example{command: command})
+		} else if inside {
+			found[len(found)-1].output += line
+		}
+	}
+	return found
+}
+
+// The pages show what the program does: their commands run in one shell, in an empty folder.
+func TestPages(t *testing.T) {
+	bin := build(t)
+	for _, path := range []string{"../../README.md", "../../docs/command.md"} {
+		dir := t.TempDir()
+		ran := 0
+		const mark = "===="
+		var script, want strings.Builder
+		for _, e := range examples(t, path) {
+			if strings.HasPrefix(e.command, "go install") {
+				continue
+			}
+			ran++
+			script.WriteString(e.command + "echo " + mark + "\n")
+			want.WriteString(e.output + mark + "\n")
+		}
+		require.Greater(t, ran, 3, path)
+		shell := exec.Command("bash", "-c", "exec 2>&1\n"+script.String())
+		shell.Dir = dir
+		shell.Env = []string{"HOME=" + dir, "PATH=" + bin + ":" + os.Getenv("PATH")}
+		output, err := shell.CombinedOutput()
+		require.NoError(t, err, string(output))
+		require.Equal(t, want.String(), string(output), path)
+	}
+}
