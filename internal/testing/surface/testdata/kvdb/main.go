@@ -264,6 +264,14 @@ var (
 	_                                                                          = kvdb.PageOptions{Hidden: true, KeysOnly: true, TTL: true, From: "", Size: 1}
 	_ func(kvdb.Kvdb, string, kvdb.PageOptions) iter.Seq2[*kvdb.KVPair, error] = kvdb.PairsWith
 	_ func(kvdb.Kvdb, string) (time.Duration, bool, error)                     = kvdb.TTLOf
+
+	_ func(context.Context, kvdb.Kvdb, iter.Seq2[*kvdb.KVPair, error], kvdb.ManyOptions) (kvdb.Written, error) = kvdb.PutMany
+
+	_ = kvdb.ManyOptions{Workers: 1, Guard: (*kvdb.KVPair)(nil), Report: func(kvdb.Written) {}}
+	_ = kvdb.Written{Pairs: 1, Bytes: int64(1), Through: 1}
+
+	_ func(kvdb.Tx, string) error       = kvdb.TxDelete
+	_ interface{ Delete(string) error } = kvdb.TxDeleter(nil)
 )
 
 func main() {
