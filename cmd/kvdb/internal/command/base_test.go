@@ -84,7 +84,7 @@ func TestUsageErrors(t *testing.T) {
 	sh := newShell(t)
 	sh.ok("put", "a", "1")
 	sh.fails(exitUsage, `"gte" is not a command: did you mean "get"?`, "gte", "a")
-	sh.fails(exitUsage, `"kvdb help" lists the commands`, "frobnicate")
+	sh.fails(exitUsage, `"kvdb --help" lists the commands`, "frobnicate")
 	sh.fails(exitUsage, "arguments are missing: use kvdb get KEY...", "get")
 	sh.fails(exitUsage, "too many arguments: use kvdb put KEY [VALUE]", "put", "a", "b", "c")
 	sh.fails(exitUsage, `unknown flag: --frob: see "kvdb get --help"`, "get", "--frob")

@@ -24,16 +24,16 @@ var groups = []struct {
 	commands  []func(*app) *cobra.Command
 }{
 	{groupRead, "Read:", []func(*app) *cobra.Command{
-		newGet,
+		newGet, newLs, newTree, newDu, newFind, newGrep,
 	}},
 	{groupWrite, "Change:", []func(*app) *cobra.Command{
-		newPut,
+		newPut, newCreate, newUpdate, newEdit, newCas, newTTL, newRm,
 	}},
 	{groupWait, "Wait:", []func(*app) *cobra.Command{}},
 	{groupMove, "Copy, save and compare:", []func(*app) *cobra.Command{}},
 	{groupAdmin, "Look after a store:", []func(*app) *cobra.Command{}},
 	{groupSetup, "Set up:", []func(*app) *cobra.Command{
-		newCompletion, newVersion,
+		newContext, newCompletion, newVersion,
 	}},
 }
 
@@ -72,25 +72,19 @@ have happened or not, 7 login or permission, 8 lock not obtained or lost,
   kvdb -s bolt:demo.db get greeting
   export KVDB_STORE=etcd://127.0.0.1:2379/my/app
   kvdb ls`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return c.Help()
-			}
-			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-				return usagef("%q is not a command: did you mean %q?", args[0], near[0])
-			}
-			return usagef(`%q is not a command: "kvdb help" lists the commands`, args[0])
-		},
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Args:              cobra.ArbitraryArgs,
+		RunE:              needsCommand,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	a.addGlobalFlags(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef(`%w: see "%s --help"; after -- no argument is a flag`, err, c.CommandPath())
 	})
-	root.SuggestionsMinimumDistance = 2
+	root.SuggestionsMinimumDistance = suggestionDistance
+	_ = root.RegisterFlagCompletionFunc("store", a.completeStores) // the flags exist
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	usage := strings.ReplaceAll(root.UsageTemplate(), "FlagUsages", "FlagUsagesWrapped 80")
 	root.SetUsageTemplate(strings.TrimSpace(usage) + "\n")
 	for _, group := range groups {
@@ -106,6 +100,33 @@ have happened or not, 7 login or permission, 8 lock not obtained or lost,
 	}
 	root.SetHelpCommandGroupID(groupSetup)
 	return root
+}
+
+// suggestionDistance is how many letters of a command may be wrong for a suggestion.
+const suggestionDistance = 2
+
+// needsCommand is the RunE of a command that has others below it.
+func needsCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return c.Help()
+	}
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return usagef("%q is not a command: did you mean %q?", args[0], near[0])
+	}
+	return usagef(`%q is not a command: "%s --help" lists the commands`, args[0], c.CommandPath())
+}
+
+// parent returns a command that has others below it.
+func parent(use, short, long string, below ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Long: long, Args: cobra.ArbitraryArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: needsCommand, SuggestionsMinimumDistance: suggestionDistance,
+	}
+	for _, b := range below {
+		b.DisableFlagsInUseLine = true
+		c.AddCommand(b)
+	}
+	return c
 }
 
 func (a *app) addGlobalFlags(flags *pflag.FlagSet) {
