@@ -96,6 +96,8 @@ func (f *confirmation) checkPrefix(prefix string) error {
 
 // change is what a command is about to do.
 type change struct {
+	// what says it all, if the change is not about keys.
+	what string
 	// verb says what is done to the keys, such as "delete".
 	verb string
 	// keys is their number, and first are the first of them.
@@ -115,6 +117,9 @@ func (c *change) add(key string) {
 
 // String says what is about to happen, such as: delete 12 keys: a, b, c, …
 func (c *change) String() string {
+	if c.what != "" {
+		return c.what
+	}
 	noun := "keys"
 	if c.keys == 1 {
 		noun = "key"
@@ -140,7 +145,7 @@ func (s *session) confirm(ctx context.Context, f *confirmation, c *change) (bool
 	case f.dryRun:
 		_, err := fmt.Fprintf(s.Stderr, "would %s in %s\n", c, s.target)
 		return false, err
-	case f.yes || c.keys == 0:
+	case f.yes || c.keys == 0 && c.what == "":
 		return true, nil
 	case !s.canAsk():
 		return false, usagef("this would %s: add --yes to do it, or --dry-run to see more", c)

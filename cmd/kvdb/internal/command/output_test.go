@@ -93,7 +93,8 @@ func TestConfirm(t *testing.T) {
 		c.add(key)
 	}
 	require.Equal(t, `delete 6 keys: a, b\n, c, d, e, …`, c.String())
-	require.Equal(t, "delete 1 key: a", (&change{"delete", 1, []string{"a"}}).String())
+	require.Equal(t, "delete 1 key: a", (&change{verb: "delete", keys: 1, first: []string{"a"}}).String())
+	require.Equal(t, "remove all", (&change{what: "remove all"}).String())
 
 	var stderr strings.Builder
 	s := &session{app: &app{Env: Env{Stderr: &stderr}}}
@@ -119,6 +120,9 @@ func TestConfirm(t *testing.T) {
 	require.Contains(t, stderr.String(), "would delete 6 keys")
 	_, err = ask(confirmation{}, "")
 	require.ErrorContains(t, err, "add --yes to do it")
+	c = &change{what: "remove all"}
+	_, err = ask(confirmation{}, "")
+	require.EqualError(t, err, "this would remove all: add --yes to do it, or --dry-run to see more", "it is no empty list of keys")
 	require.ErrorContains(t, (&confirmation{}).checkPrefix(""), "add --all")
 	require.NoError(t, (&confirmation{all: true}).checkPrefix(""))
 }

@@ -28,7 +28,10 @@ type access int
 
 const (
 	reads access = iota
+	// writes may create a bolt file.
 	writes
+	// changes is writes for what only a store that exists has.
+	changes
 )
 
 // session is a command with its open store.
@@ -41,7 +44,9 @@ type session struct {
 	// target is the store as the user chose it.
 	target target
 	limits kvdb.Limits
-	out    *output
+	// options are those of the store, with its secrets.
+	options map[string]string
+	out     *output
 }
 
 // target is a store that was chosen and is not open.
@@ -76,7 +81,7 @@ func (a *app) runs(what access, run func(ctx context.Context, s *session, args [
 		if err != nil {
 			return err
 		}
-		if dry, err := c.Flags().GetBool(dryRunFlag); what == writes && !(err == nil && dry) {
+		if dry, err := c.Flags().GetBool(dryRunFlag); what != reads && !(err == nil && dry) {
 			if err := a.permit(ctx, t); err != nil {
 				return err
 			}
@@ -186,7 +191,7 @@ func (a *app) open(ctx context.Context, t target, what access) (*session, error)
 	if err := a.addSecrets(ctx, t, options); err != nil {
 		return nil, err
 	}
-	if path := options[bolt.Path]; t.Backend == bolt.Name && what == reads {
+	if path := options[bolt.Path]; t.Backend == bolt.Name && what != writes {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return nil, usagef(`there is no file %s: check the name, or create it with "kvdb -s %s put KEY VALUE"`, path, t)
 		}
@@ -200,7 +205,9 @@ func (a *app) open(ctx context.Context, t target, what access) (*session, error)
 	if err != nil {
 		return nil, openError(t, err)
 	}
-	return &session{app: a, kv: kvdb.WithContext(ctx, kv), instance: kv, target: t, limits: kvdb.LimitsOf(kv)}, nil
+	return &session{
+		app: a, kv: kvdb.WithContext(ctx, kv), instance: kv, target: t, limits: kvdb.LimitsOf(kv), options: options,
+	}, nil
 }
 
 // openError returns the error for a store that cannot be opened.

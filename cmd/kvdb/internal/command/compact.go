@@ -1,0 +1,45 @@
+package command
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/bolt"
+	"github.com/portworx/kvdb/mem"
+)
+
+// newCompact returns the command that removes history.
+func newCompact(a *app) *cobra.Command {
+	const form = "INDEX"
+	c := &cobra.Command{
+		Use:   "compact " + form,
+		Short: "Remove the history before an index",
+		Long: `Remove the history before an index, to save space. A watch cannot begin at an
+index whose history is removed. All programs that use the store are affected,
+whatever their domain. The space itself is freed by "kvdb defrag".
+
+The index of the store is in what "kvdb get -o json KEY" prints. Only etcd v3
+can compact; etcd v2 keeps the last 1000 events, and others keep no history.`,
+		Example:           `  kvdb compact --dry-run 1200` + "\n" + `  kvdb compact --yes 1200`,
+		Args:              usage(1, 1, form),
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := confirms(c)
+	c.RunE = a.runs(changes, func(ctx context.Context, s *session, args []string) error {
+		index, err := strconv.ParseUint(args[0], 10, 64)
+		if err != nil || index == 0 {
+			return usagef(`the index %q must be a number from 1: "kvdb get -o json KEY" shows that of the store`, args[0])
+		}
+		if s.target.Backend == bolt.Name || s.target.Backend == mem.Name {
+			return s.advised(kvdb.ErrNotSupported, compacting) // the history is that of this process
+		}
+		if goOn, err := s.confirm(ctx, f, &change{what: "remove the history before index " + args[0]}); !goOn {
+			return err
+		}
+		return s.advised(s.kv.Compact(index), compacting)
+	})
+	return c
+}
