@@ -37,6 +37,12 @@ type Limits struct {
 	// its name: either "a" exists, or keys such as "a/b".
 	NoKeyAboveKeys bool
 
+	// HiddenUnlisted means that PairsWith, watches of a prefix and snapshots leave out the keys
+	// that have, below the prefix, a component that begins with "_".
+	HiddenUnlisted bool
+
+	// Domain is the domain of the instance, as it was given to New.
+	Domain string
 	// DomainBytes is the number of bytes that the domain adds to each key in the store.
 	DomainBytes int
 	// CheckKey returns the key that reads return for a pair that is written at key, or the

@@ -101,6 +101,9 @@ type Profile struct {
 	// NoKeyAboveKeys means that a key cannot exist while there are keys in the directory with
 	// its name. The store returns an error that wraps kvdb.ErrIllegal.
 	NoKeyAboveKeys bool
+	// HiddenUnlisted means that lists and watches of a prefix leave out the keys that have,
+	// below the prefix, a component that begins with "_".
+	HiddenUnlisted bool
 	// CheckKey returns the form in which the store keeps key (Consul and ZooKeeper fold
 	// runs of slashes), or an error if it cannot keep it, because it is not UTF-8 for
 	// example. CheckPrefix does the same for a string prefix, which includes the domain and

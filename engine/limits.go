@@ -20,6 +20,8 @@ func (i *instance) Limits() kvdb.Limits {
 		MaxTTL:         p.MaxTTL,
 		NoEmptyValue:   p.NoEmptyValue,
 		NoKeyAboveKeys: p.NoKeyAboveKeys,
+		HiddenUnlisted: p.HiddenUnlisted,
+		Domain:         i.given,
 		DomainBytes:    len(i.prefix),
 		CheckKey: func(key string) (string, error) {
 			full, err := i.key(key)

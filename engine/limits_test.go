@@ -29,12 +29,13 @@ func TestLimits(t *testing.T) {
 	}
 	profile := driver.Profile{
 		MinTTL: time.Second, MaxTTL: time.Hour, NoEmptyValue: true, MaxKey: 20, MaxValue: 100, MaxTxOps: 5, MaxTxBytes: 200,
-		NoKeyAboveKeys: true, CheckKey: fold,
+		NoKeyAboveKeys: true, HiddenUnlisted: true, CheckKey: fold,
 	}
 	limits := func(p driver.Profile) kvdb.Limits { return kvdb.LimitsOf(open(t, committer{&fake{profile: p}}, nil)) }
 	l := limits(profile)
 	domain := l.DomainBytes
 	require.NotZero(t, domain)
+	require.Equal(t, len(l.Domain)+1, domain)
 	for key, want := range map[string]string{"a//b": "a/b", "bad": "", strings.Repeat("x", 20-domain): strings.Repeat("x", 20-domain), strings.Repeat("x", 21-domain): ""} {
 		stored, err := l.CheckKey(key)
 		require.Equal(t, want, stored)
@@ -46,7 +47,7 @@ func TestLimits(t *testing.T) {
 	l.CheckKey = nil
 	require.Equal(t, kvdb.Limits{
 		MaxKey: 20 - domain, MaxValue: 100, MaxTxOps: 5, MaxTxBytes: 200, MinTTL: time.Second, MaxTTL: time.Hour,
-		NoEmptyValue: true, NoKeyAboveKeys: true, DomainBytes: domain,
+		NoEmptyValue: true, NoKeyAboveKeys: true, HiddenUnlisted: true, Domain: l.Domain, DomainBytes: domain,
 	}, l)
 
 	profile.Server = driver.ServerLimits{MaxValue: 1, MaxTxOps: 2, MaxTxBytes: 3, Defaults: true}

@@ -33,6 +33,8 @@ func keysLimits(e *env) {
 	if !known {
 		return
 	}
+	e.Equal(e.domain, l.Domain, "Limits.Domain must be the domain that was given to New")
+	e.Equal(e.traits.HiddenUnlisted, l.HiddenUnlisted, "Limits.HiddenUnlisted must say whether lists leave out keys with a hidden component")
 	e.put("dir/key", "value")
 	keys := append([]string{"", "a", "x//b", "/c", "dir/other", "dir", "d/" + notUTF8}, e.traits.IllegalKeys...)
 	if l.MaxKey > 0 {

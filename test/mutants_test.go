@@ -528,6 +528,12 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Keys/Limits": func(s sound) kvdb.Kvdb {
 		return limited{s, func(l *kvdb.Limits) { l.CheckKey = func(key string) (string, error) { return key, nil } }}
 	},
+	"Keys/Limits#domain": func(s sound) kvdb.Kvdb {
+		return limited{s, func(l *kvdb.Limits) { l.Domain = "" }}
+	},
+	"Keys/Limits#unlisted": func(s sound) kvdb.Kvdb {
+		return limited{s, func(l *kvdb.Limits) { l.HiddenUnlisted = true }}
+	},
 	"Keys/Limits#long": func(s sound) kvdb.Kvdb {
 		return limited{s, func(l *kvdb.Limits) { l.MaxKey = 1000 }}
 	},

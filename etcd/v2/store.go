@@ -60,7 +60,7 @@ func newStore(p *pool, stale bool, t held.Times, hooks *driver.Hooks) *store {
 func (s *store) Profile() driver.Profile {
 	return driver.Profile{
 		MaxValue: maxValue, MaxTTL: maxTTL, CheckKey: checkKey, CheckPrefix: checkPrefix,
-		Server: driver.ServerLimits{MaxValue: maxValue / widest}, NoKeyAboveKeys: true,
+		Server: driver.ServerLimits{MaxValue: maxValue / widest}, NoKeyAboveKeys: true, HiddenUnlisted: true,
 		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: driver.CallTimeout,
 	}
 }

@@ -43,7 +43,7 @@ var (
 	_ = driver.Profile{
 		MinTTL: time.Duration(0), MaxTTL: time.Duration(0), NoTTL: true, NoEmptyValue: true, MaxKey: int(0), MaxValue: int(0),
 		MaxTxOps: int(0), MaxTxBytes: int(0), CheckKey: check(nil), CheckPrefix: check(nil), Capabilities: int(0),
-		PrivateKeyspace: true, EventKeyAsPrefix: true, OpTimeout: time.Duration(0), NoKeyAboveKeys: true, SlowTTL: true,
+		PrivateKeyspace: true, EventKeyAsPrefix: true, OpTimeout: time.Duration(0), NoKeyAboveKeys: true, HiddenUnlisted: true, SlowTTL: true,
 		Server: driver.ServerLimits{MaxValue: int(0), MaxTxOps: int(0), MaxTxBytes: int(0), Defaults: true},
 	}
 	_ = driver.ListOptions{From: "", Limit: int(0), At: uint64(0), KeysOnly: true, TTL: true}
