@@ -52,3 +52,37 @@ func ExampleDigest() {
 	fmt.Println(sum.Pairs, sum.Bytes, sum.Digest[:15])
 	// Output: 2 4 sha256:63662dce
 }
+
+// A store moves while a program writes to it.
+func ExampleCopy() {
+	source, target := store("a", "1", "b", "2"), store("b", "old", "c", "stale")
+	receipt, err := transfer.Copy(context.Background(), source, target, transfer.Options{
+		Delete: true, // what only the target has
+		CutOver: func(context.Context) error { // the target has caught up
+			if _, err := source.Put("a", "last write", 0); err != nil {
+				return err
+			}
+			return nil // the writers have stopped
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	pair, err := target.Get("a")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(pair.Value), receipt.Deleted, receipt.Source == receipt.Target)
+	// Output: last write 1 true
+}
+
+func ExamplePreflight() {
+	source, target := store("a", "1", "b", "2"), store()
+	for problem, err := range transfer.Preflight(context.Background(), source, target, transfer.Options{}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(problem.Key, problem.Err)
+	}
+	// Output:
+}

@@ -40,8 +40,8 @@ var layers = map[string][]string{
 	"/kvdbslog": {"", "/wrappers"},
 	"/cache":    {"", "/internal/retry"},
 	"/election": {"", "/internal/fatalcb", "/internal/retry"},
-	"/transfer": {"", "/internal/digest", "/internal/merge", "/internal/retry"},
-	"/backup":   {"", "/internal/digest", "/internal/merge"},
+	"/transfer": {"", "/internal/atomicfile", "/internal/digest", "/internal/fatalcb", "/internal/merge", "/internal/retry"},
+	"/backup":   {"", "/internal/atomicfile", "/internal/digest", "/internal/merge"},
 	"/examples": {"", "/election", "/mem", "/bolt", "/etcd/...", "/consul", "/zookeeper"},
 
 	"/test/servers": {},

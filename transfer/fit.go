@@ -1,0 +1,205 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/merge"
+)
+
+// Problem is a pair of the source that the target cannot hold.
+type Problem struct {
+	// Key is the pair's key.
+	Key string
+	// Err wraps kvdb.ErrIllegal, kvdb.ErrTooLarge, kvdb.ErrEmptyValue or
+	// kvdb.ErrTTLNotSupported.
+	Err error
+}
+
+// maxProblems is the maximum number of problems that an IncompatibleError lists.
+const maxProblems = 100
+
+// IncompatibleError is the error of Copy if the target cannot hold pairs of the source. It
+// wraps ErrIncompatible.
+type IncompatibleError struct {
+	// Problems are the first 100 problems. Preflight lists all.
+	Problems []Problem
+	// Total is the number of problems.
+	Total int
+}
+
+func (e *IncompatibleError) Error() string {
+	return fmt.Sprintf("%v: %d, the first is the key %q: %v", ErrIncompatible, e.Total, e.Problems[0].Key, e.Problems[0].Err)
+}
+
+// Unwrap returns ErrIncompatible.
+func (e *IncompatibleError) Unwrap() error { return ErrIncompatible }
+
+// incompatible returns the error of one pair.
+func incompatible(key string, problem error) error {
+	return &IncompatibleError{Problems: []Problem{{Key: key, Err: problem}}, Total: 1}
+}
+
+// Preflight iterates over the pairs of source that target cannot hold, by [kvdb.LimitsOf]:
+// keys that are illegal or that the target does not keep as they are, values and keys that are
+// too large, empty values, keys below other keys, TTLs. It writes nothing. Of o it heeds Prefix,
+// TTL and Delete. If the limits are those of a server's default configuration, the server may
+// hold what is reported as too large.
+func Preflight(ctx context.Context, source, target kvdb.Kvdb, o Options) iter.Seq2[Problem, error] {
+	return func(yield func(Problem, error) bool) {
+		c, err := newCopier(source, target, o)
+		if err != nil {
+			yield(Problem{}, err)
+			return
+		}
+		for step, err := range c.steps(ctx, "", c.limits.NoKeyAboveKeys) {
+			if err == nil && step.problem == nil {
+				continue
+			}
+			problem := Problem{Err: step.problem}
+			if err == nil {
+				problem.Key = step.Key()
+			}
+			if !yield(problem, err) {
+				return
+			}
+		}
+	}
+}
+
+// check returns an *IncompatibleError if the target cannot hold all pairs.
+func (c *copier) check(ctx context.Context) error {
+	c.phase(PhaseCheck)
+	found := &IncompatibleError{}
+	for step, err := range c.steps(ctx, "", c.limits.NoKeyAboveKeys) {
+		if err != nil {
+			return err
+		}
+		if step.problem == nil {
+			continue
+		}
+		if found.Total++; found.Total <= maxProblems {
+			found.Problems = append(found.Problems, Problem{step.Key(), step.problem})
+		}
+	}
+	if found.Total > 0 {
+		return found
+	}
+	return nil
+}
+
+// step is a key that the source or the target has: Old is the target's pair, New the
+// source's.
+type step struct {
+	merge.Sides
+	problem error // why the target cannot hold New, or nil
+}
+
+// steps iterates over the keys of both sides from a key on. Without both, the target's are
+// left out.
+func (c *copier) steps(ctx context.Context, from string, both bool) iter.Seq2[step, error] {
+	return func(yield func(step, error) bool) {
+		target := func(func(*kvdb.KVPair, error) bool) {}
+		if both {
+			target = pairsOf(ctx, c.target, c.o.Prefix, kvdb.PageOptions{From: from, TTL: true})
+		}
+		source := pairsOf(ctx, c.source, c.o.Prefix, kvdb.PageOptions{From: from, TTL: c.o.TTL != TTLDrop})
+		above := ancestors{}
+		for sides, err := range merge.Pairs(target, source) {
+			if err != nil {
+				yield(step{}, err)
+				return
+			}
+			c.compared()
+			s := step{Sides: sides}
+			if sides.New != nil {
+				s.problem = c.fits(sides.New)
+			}
+			if c.limits.NoKeyAboveKeys && s.problem == nil && (sides.New != nil || !c.o.Delete) {
+				if s.problem = above.enter(sides.Key()); sides.New == nil {
+					s.problem = nil
+				}
+			}
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+// ancestors are the keys before a key, in order, that are prefixes of it.
+type ancestors []string
+
+// enter returns an error if one of the keys entered before is a directory of key. It enters key
+// otherwise.
+func (a *ancestors) enter(key string) error {
+	for len(*a) > 0 && !strings.HasPrefix(key, (*a)[len(*a)-1]) {
+		*a = (*a)[:len(*a)-1]
+	}
+	for _, above := range *a {
+		if strings.HasPrefix(key[len(above):], "/") {
+			return fmt.Errorf("%w: the target cannot have the key beside the key %q above it", kvdb.ErrIllegal, above)
+		}
+	}
+	*a = append(*a, key)
+	return nil
+}
+
+// fits returns an error if the target cannot hold a pair of the source.
+func (c *copier) fits(pair *kvdb.KVPair) error {
+	l := c.limits
+	if l.CheckKey != nil {
+		stored, err := l.CheckKey(pair.Key)
+		if err != nil {
+			return err
+		}
+		if stored != pair.Key {
+			return fmt.Errorf("%w: the target would keep the key as %q", kvdb.ErrIllegal, stored)
+		}
+	}
+	if l.HiddenUnlisted && hasHidden(pair.Key[len(c.o.Prefix):]) {
+		return fmt.Errorf(`%w: the target does not list keys with a component that begins with "_"`, kvdb.ErrIllegal)
+	}
+	if l.MaxKey > 0 && len(pair.Key) > l.MaxKey {
+		return fmt.Errorf("%w: the key has %d bytes, the target's limit is %d", kvdb.ErrIllegal, len(pair.Key), l.MaxKey)
+	}
+	if l.NoEmptyValue && len(pair.Value) == 0 {
+		return kvdb.ErrEmptyValue
+	}
+	if l.MaxValue > 0 && len(pair.Value) > l.MaxValue {
+		return fmt.Errorf("%w: the value has %d bytes, the target's limit is %d", kvdb.ErrTooLarge, len(pair.Value), l.MaxValue)
+	}
+	if pair.TTL <= 0 || c.o.TTL == TTLDrop {
+		return nil
+	}
+	ttl := time.Duration(pair.TTL) * time.Second
+	switch {
+	case c.o.TTL == TTLFail:
+		return fmt.Errorf("%w: the pair expires in %v", kvdb.ErrTTLNotSupported, ttl)
+	case l.NoTTL:
+		return fmt.Errorf("%w: the pair expires in %v, and the target has no TTLs", kvdb.ErrTTLNotSupported, ttl)
+	case l.MaxTTL > 0 && ttl > l.MaxTTL:
+		return fmt.Errorf("%w: the pair expires in %v, the target's limit is %v", kvdb.ErrTTLNotSupported, ttl, l.MaxTTL)
+	case l.MaxTxBytes > 0 && l.TxBytes(pair.Key, pair.Value) > l.MaxTxBytes:
+		return fmt.Errorf("%w: a value of %d bytes with a TTL may be too large for the target", kvdb.ErrTooLarge, len(pair.Value))
+	}
+	return nil
+}
+
+// hasHidden reports whether a component of a key begins with "_".
+func hasHidden(key string) bool { return strings.HasPrefix(key, "_") || strings.Contains(key, "/_") }
+
+// wanted returns the pair that the target should have for a pair of the source.
+func (c *copier) wanted(pair *kvdb.KVPair) *kvdb.KVPair {
+	w := &kvdb.KVPair{Key: pair.Key, Value: pair.Value, Action: kvdb.KVSet, TTL: pair.TTL}
+	if c.o.TTL == TTLDrop || w.TTL <= 0 {
+		w.TTL = 0
+		return w
+	}
+	w.TTL = max(w.TTL, int64((c.limits.MinTTL+time.Second-1)/time.Second))
+	return w
+}
