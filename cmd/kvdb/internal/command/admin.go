@@ -53,6 +53,15 @@ var instead = map[administration]map[string]string{
 	},
 }
 
+// permits returns the error for a store that is known not to permit the work, before a question
+// about it is asked.
+func (s *session) permits(work administration) error {
+	if instead[work][s.target.Backend] == "" {
+		return nil
+	}
+	return s.advised(kvdb.ErrNotSupported, work)
+}
+
 // advised adds what to do instead to the error of a store that does not permit the work. It
 // returns other errors as they are.
 func (s *session) advised(err error, work ...administration) error {

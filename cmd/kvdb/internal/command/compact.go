@@ -5,10 +5,6 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
-
-	"github.com/portworx/kvdb"
-	"github.com/portworx/kvdb/bolt"
-	"github.com/portworx/kvdb/mem"
 )
 
 // newCompact returns the command that removes history.
@@ -33,13 +29,13 @@ can compact; etcd v2 keeps the last 1000 events, and others keep no history.`,
 		if err != nil || index == 0 {
 			return usagef(`the index %q must be a number from 1: "kvdb get -o json KEY" shows that of the store`, args[0])
 		}
-		if s.target.Backend == bolt.Name || s.target.Backend == mem.Name {
-			return s.advised(kvdb.ErrNotSupported, compacting) // the history is that of this process
+		if err := s.permits(compacting); err != nil {
+			return err
 		}
 		if goOn, err := s.confirm(ctx, f, &change{what: "remove the history before index " + args[0]}); !goOn {
 			return err
 		}
-		return s.advised(s.kv.Compact(index), compacting)
+		return s.kv.Compact(index)
 	})
 	return c
 }

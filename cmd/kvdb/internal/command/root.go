@@ -32,7 +32,7 @@ var groups = []struct {
 	{groupWait, "Wait:", []func(*app) *cobra.Command{}},
 	{groupMove, "Copy, save and compare:", []func(*app) *cobra.Command{}},
 	{groupAdmin, "Look after a store:", []func(*app) *cobra.Command{
-		newStatus, newCompact, newDefrag,
+		newStatus, newMember, newUser, newCompact, newDefrag,
 	}},
 	{groupSetup, "Set up:", []func(*app) *cobra.Command{
 		newContext, newCompletion, newVersion,
