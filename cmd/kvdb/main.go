@@ -6,13 +6,12 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"github.com/portworx/kvdb/cmd/kvdb/internal/command"
 )
 
 func main() {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, command.Signals...)
 	os.Exit(command.Run(context.Background(), command.System(signals)))
 }

@@ -10,12 +10,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// build returns a folder with the program.
-func build(t *testing.T) string {
-	dir := t.TempDir()
-	output, err := exec.Command("go", "build", "-o", filepath.Join(dir, "kvdb"), ".").CombinedOutput()
-	require.NoError(t, err, string(output))
-	return dir
+// programs is the folder with the program.
+var programs string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) (code int) {
+	var err error
+	if programs, err = os.MkdirTemp("", "kvdb-test-*"); err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(programs) }() // the system removes what is left
+	if output, err := exec.Command("go", "build", "-o", filepath.Join(programs, "kvdb"), ".").CombinedOutput(); err != nil {
+		panic(string(output))
+	}
+	return m.Run()
 }
 
 // example is a command that a page shows, and what it prints.
@@ -40,7 +49,6 @@ func examples(t *testing.T, path string) (found []example) {
 
 // The pages show what the program does: their commands run in one shell, in an empty folder.
 func TestPages(t *testing.T) {
-	bin := build(t)
 	for _, path := range []string{"../../README.md", "../../docs/command.md"} {
 		dir := t.TempDir()
 		ran := 0
@@ -57,7 +65,7 @@ func TestPages(t *testing.T) {
 		require.Greater(t, ran, 3, path)
 		shell := exec.Command("bash", "-c", "exec 2>&1\n"+script.String())
 		shell.Dir = dir
-		shell.Env = []string{"HOME=" + dir, "PATH=" + bin + ":" + os.Getenv("PATH")}
+		shell.Env = []string{"HOME=" + dir, "PATH=" + programs + ":" + os.Getenv("PATH")}
 		output, err := shell.CombinedOutput()
 		require.NoError(t, err, string(output))
 		require.Equal(t, want.String(), string(output), path)

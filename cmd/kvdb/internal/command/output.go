@@ -189,17 +189,6 @@ func encodeText(text []byte) (encoded, encoding string) {
 	return base64.StdEncoding.EncodeToString(text), encodingBase64
 }
 
-// decodeText is the reverse of encodeText. An empty encoding means text.
-func decodeText(encoded, encoding string) ([]byte, error) {
-	switch encoding {
-	case "", encodingText:
-		return []byte(encoded), nil
-	case encodingBase64:
-		return base64.StdEncoding.DecodeString(encoded)
-	}
-	return nil, usagef("the encoding %q is not known: use %s or %s", encoding, encodingText, encodingBase64)
-}
-
 // pairColumns are the columns of pairs.
 var pairColumns = []column{
 	{title: "KEY", flexible: true}, {title: "CREATED", right: true}, {title: "MODIFIED", right: true},

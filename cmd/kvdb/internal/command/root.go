@@ -29,7 +29,9 @@ var groups = []struct {
 	{groupWrite, "Change:", []func(*app) *cobra.Command{
 		newPut, newCreate, newUpdate, newEdit, newCas, newTTL, newRm,
 	}},
-	{groupWait, "Wait:", []func(*app) *cobra.Command{}},
+	{groupWait, "Wait:", []func(*app) *cobra.Command{
+		newWatch, newLock,
+	}},
 	{groupMove, "Copy, save and compare:", []func(*app) *cobra.Command{}},
 	{groupAdmin, "Look after a store:", []func(*app) *cobra.Command{
 		newStatus, newMember, newUser, newCompact, newDefrag,

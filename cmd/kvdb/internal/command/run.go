@@ -17,6 +17,10 @@ import (
 type app struct {
 	Env
 	flags globalFlags
+	// warns makes the session log interruptions to the standard error.
+	warns bool
+	// fatal gets the errors of a lock that is lost or held for too long.
+	fatal chan error
 	// takeSignal gets the signals instead of the context, if it is set.
 	takeSignal atomic.Pointer[func(os.Signal)]
 }
@@ -24,7 +28,7 @@ type app struct {
 // Run runs the command with the arguments of env and returns its exit code. If ctx ends, the
 // command ends.
 func Run(ctx context.Context, env Env) int {
-	a := &app{Env: env}
+	a := &app{Env: env, fatal: make(chan error, 1)}
 	ctx, cancel := context.WithCancelCause(ctx)
 	over := make(chan struct{})
 	ended := make(chan struct{})

@@ -198,7 +198,13 @@ func (a *app) open(ctx context.Context, t target, what access) (*session, error)
 	}
 	logger := a.logger()
 	config := kvdb.Config{Backend: t.Backend, Domain: t.Domain, Endpoints: t.Endpoints, Options: options, Strict: true, Logger: logger}
-	if a.flags.verbose {
+	config.OnFatal = func(err error, _ string, _ ...any) {
+		select {
+		case a.fatal <- err:
+		default: // the first one decides
+		}
+	}
+	if a.flags.verbose || a.warns {
 		config.Hooks = []kvdb.Hook{kvdbslog.New(logger)}
 	}
 	kv, err := kvdb.Open(ctx, config)
