@@ -8,7 +8,8 @@ import (
 	"github.com/portworx/kvdb/internal/digest"
 )
 
-// markEvery is the number of pairs between two keys at which the base pass can continue.
+// markEvery is the number of keys, or of pairs to write, between two keys at which the base pass
+// can continue.
 const markEvery = 500
 
 // base writes the differences between both sides to the target.
@@ -38,8 +39,9 @@ type position struct {
 // or only deletes keys. A pair that expires is always written, because not all stores know how
 // much of its time is left.
 func (c *copier) basePass(ctx context.Context, deletesOnly bool) error {
-	n := 0
+	keys, n, through := 0, 0, 0 // seen, to be written, written
 	var marks []position
+	resumable := !deletesOnly && !c.limits.NoKeyAboveKeys
 	pairs := func(yield func(*kvdb.KVPair, error) bool) {
 		for step, err := range c.steps(ctx, string(c.state.From), true) {
 			if err != nil {
@@ -47,13 +49,17 @@ func (c *copier) basePass(ctx context.Context, deletesOnly bool) error {
 				return
 			}
 			c.dirty.read(step.New)
+			if keys++; keys%markEvery == 0 && n == through && resumable {
+				c.state.From = []byte(step.Key())
+				c.saveState(saveEvery)
+			}
 			pair := c.change(step)
 			if step.problem != nil && !c.o.Skip {
 				err = incompatible(step.Key(), step.problem)
 			} else if pair == nil || deletesOnly && pair.Action != kvdb.KVDelete {
 				continue
 			}
-			if n%markEvery == 0 && !deletesOnly && !c.limits.NoKeyAboveKeys {
+			if n%markEvery == 0 && resumable {
 				marks = append(marks, position{n, step.Key()})
 			}
 			n++
@@ -63,7 +69,8 @@ func (c *copier) basePass(ctx context.Context, deletesOnly bool) error {
 		}
 	}
 	return c.write(ctx, pairs, func(w kvdb.Written) {
-		for len(marks) > 0 && marks[0].n <= w.Through {
+		through = w.Through
+		for len(marks) > 0 && marks[0].n <= through {
 			c.state.From = []byte(marks[0].key)
 			marks = marks[1:]
 		}

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -150,6 +151,7 @@ type copier struct {
 	saved          time.Time     // when the state was saved
 	dirty          *dirty
 	cutOver        *cutOver // nil until the target has caught up
+	pageSize       int      // of reads of both sides, 0 for the default
 	progress       Progress
 	shown          time.Time // when Progress was called
 	receipt        Receipt
@@ -251,15 +253,21 @@ func (c *copier) session(ctx context.Context) (err error) {
 	return c.tail(ctx)
 }
 
+// minPageSize is the smallest number of pairs that are read at a time.
+const minPageSize = 50
+
 // retrying calls call until it does not fail because of an outage. The lock and the watch end
 // ctx when they are lost.
 func (c *copier) retrying(ctx context.Context, call func() error) error {
 	again := retry.Backoff{Min: 50 * time.Millisecond, Max: 2 * time.Second}
+	defer func() { c.pageSize = 0 }()
 	for {
 		err := call()
 		if err == nil || ctx.Err() != nil || !isOutage(err) {
 			return err
 		}
+		// While others write, ZooKeeper can read a small page at one moment, and not a large one.
+		c.pageSize = max(cmp.Or(c.pageSize, kvdb.DefaultPageSize)/4, minPageSize)
 		c.failed(err)
 		if again.Wait(ctx) != nil {
 			return err

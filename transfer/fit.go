@@ -105,9 +105,9 @@ func (c *copier) steps(ctx context.Context, from string, both bool) iter.Seq2[st
 	return func(yield func(step, error) bool) {
 		target := func(func(*kvdb.KVPair, error) bool) {}
 		if both {
-			target = pairsOf(ctx, c.target, c.o.Prefix, kvdb.PageOptions{From: from, TTL: true})
+			target = pairsOf(ctx, c.target, c.o.Prefix, kvdb.PageOptions{From: from, TTL: true, Size: c.pageSize})
 		}
-		source := pairsOf(ctx, c.source, c.o.Prefix, kvdb.PageOptions{From: from, TTL: c.o.TTL != TTLDrop})
+		source := pairsOf(ctx, c.source, c.o.Prefix, kvdb.PageOptions{From: from, TTL: c.o.TTL != TTLDrop, Size: c.pageSize})
 		above := ancestors{}
 		for sides, err := range merge.Pairs(target, source) {
 			if err != nil {

@@ -21,6 +21,7 @@ import (
 	_ "github.com/portworx/kvdb/etcd/v3"
 	_ "github.com/portworx/kvdb/mem"
 	_ "github.com/portworx/kvdb/test"
+	_ "github.com/portworx/kvdb/transfer"
 	_ "github.com/portworx/kvdb/zookeeper"
 )
 
@@ -28,7 +29,7 @@ import (
 var packages = []string{
 	"context", "errors", "fmt", "log", "net/http", "testing", "time",
 	"github.com/portworx/kvdb", "github.com/portworx/kvdb/cache", "github.com/portworx/kvdb/election", "github.com/portworx/kvdb/mem",
-	"github.com/portworx/kvdb/test",
+	"github.com/portworx/kvdb/test", "github.com/portworx/kvdb/transfer",
 }
 
 // All Go code in the pages compiles in a separate module, as in a reader's program. A program
