@@ -47,6 +47,7 @@ test-servers: servers ## run the tests that need real servers, with the race det
 outages: servers ## run the suite with its cases about outages, and two minutes of faults, on each store with servers
 	CI=true $(GO) test -race -p 1 -timeout 0 -run Conformance $(ON_SERVERS) -args -kvdb.outages -kvdb.all
 	CI=true $(GO) test -race -p 1 -timeout 0 -run TestFaults $(ON_SERVERS) -args -kvdb.faults=2m
+	CI=true $(GO) test -race -timeout 0 ./internal/testing/transfers -args -kvdb.all
 
 .PHONY: short
 short: ## run the quick tests only, without the race detector

@@ -45,6 +45,9 @@ func (c *copier) begin(ctx context.Context) error {
 	if err := c.mark(ctx, &kvdb.KVPair{Key: recordKey, Value: []byte(c.id)}); err != nil {
 		return err
 	}
+	if c.state.Index > 0 { // it is this copy's now
+		c.saveState(0)
+	}
 	return c.refuseOverlap(ctx)
 }
 

@@ -97,8 +97,9 @@ type Progress struct {
 	Phase Phase `json:"phase"`
 	// Keys is the number of keys that this phase has compared or, in PhaseTail, looked at.
 	Keys int `json:"keys"`
-	// Written and Deleted are the numbers of pairs, in all phases, that were written to the
-	// target and deleted there. Bytes is the size of their keys and values.
+	// Written is the number of pairs, in all phases, that were written to the target,
+	// deletions included. Deleted is the number of deletions that were sent, also if they had
+	// to be repeated. Bytes is the size of keys and values.
 	Written int   `json:"written"`
 	Deleted int   `json:"deleted"`
 	Bytes   int64 `json:"bytes"`
@@ -114,8 +115,7 @@ type Receipt struct {
 	// without those of the source that were left out, and those that only the target has.
 	Source Sum `json:"source"`
 	Target Sum `json:"target"`
-	// Written and Deleted are the numbers of pairs that were written to the target and deleted
-	// there, and Bytes the size of their keys and values.
+	// Written, Deleted and Bytes are those of Progress at the end.
 	Written int   `json:"written"`
 	Deleted int   `json:"deleted"`
 	Bytes   int64 `json:"bytes"`

@@ -37,6 +37,7 @@ func requireEqual(t *testing.T, r transfer.Receipt, source, target kvdb.Kvdb) {
 	t.Helper()
 	require.Empty(t, differences(t, source, target, transfer.CompareOptions{TTL: true}))
 	require.Equal(t, r.Source, r.Target)
+	require.Equal(t, sum(t, target, ""), r.Target)
 	require.Equal(t, sum(t, source, "").Pairs, r.Source.Pairs+r.Skipped)
 	require.NotEmpty(t, r.NotCarried)
 	require.False(t, r.Ended.Before(r.Began))

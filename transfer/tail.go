@@ -240,6 +240,9 @@ func (c *copier) verify(ctx context.Context) error {
 			return err
 		}
 		c.receipt.Passes++
+		if ctx.Err() != nil { // without a watch nobody knows whether the source has changed
+			return context.Cause(ctx)
+		}
 		if found.differences == 0 && c.isQuiet(puts, deletes, found.expiring) {
 			c.prove(found)
 			return c.drain(ctx)
