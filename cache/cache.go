@@ -42,11 +42,11 @@ type Cache struct {
 	base  uint64 // the index of the last snapshot
 	again retry.Backoff
 
-	mu            sync.Mutex          // protects the fields below
-	restart       context.CancelFunc  // ends the watch, so that another one begins; nil without one
-	behind        bool                // restart was called
-	untold        map[string]struct{} // keys of the snapshot that the watch may not know
-	lost          time.Time           // when the watch ended, zero while there is one
+	mu            sync.Mutex         // protects the fields below
+	restart       context.CancelFunc // ends the watch, so that another one begins; nil without one
+	behind        bool               // restart was called
+	untold        map[string]uint64  // keys of the snapshot that the watch may not know → CreatedIndex
+	lost          time.Time          // when the watch ended, zero while there is one
 	changed       chan struct{}
 	subscriptions map[*subscription]struct{}
 }
@@ -105,8 +105,8 @@ func (c *Cache) Index() uint64 { return c.View().Index() }
 // write. The write must be of a key below the cache's prefix: the cache does not see others.
 //
 // On a store whose watches fold changes (Consul, ZooKeeper) the cache may not be told of a key
-// that was created and deleted soon after. If it is not told of the write within a second, it
-// compares itself with the store.
+// that was created and deleted soon after. If it is not told of the write within a second, and
+// the store has no later one either, it compares itself with the store.
 //
 // The error is [kvdb.ErrWatchRevisionCompacted] if the store went back meanwhile (see
 // [View.Generation]), the cause of ctx if that ends, or [kvdb.ErrClosed] if the cache does.
@@ -133,7 +133,9 @@ func (c *Cache) WaitFor(ctx context.Context, index uint64) error {
 		select {
 		case <-changed:
 		case <-missing.C:
-			c.compare()
+			if !c.hasNews(ctx) {
+				c.compare()
+			}
 			patience *= 2
 			missing.Reset(patience)
 		case <-ctx.Done():

@@ -152,13 +152,13 @@ func (c *Cache) replace(pairs iter.Seq2[*kvdb.KVPair, error], index, known uint6
 	next := newTable()
 	var changes []Change
 	wentBack := index < before.index
-	untold := map[string]struct{}{}
+	untold := map[string]uint64{}
 	for pair, err := range pairs {
 		if err != nil {
 			return err
 		}
 		if pair.CreatedIndex > known {
-			untold[pair.Key] = struct{}{}
+			untold[pair.Key] = pair.CreatedIndex
 		}
 		old := c.table.points.get(pair.Key)
 		if old != nil && isSame(&old.pair, pair) {

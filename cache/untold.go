@@ -31,19 +31,23 @@ func (c *Cache) now(kv kvdb.Kvdb) (uint64, error) {
 	return index, kvdb.Close(none)
 }
 
-// setUntold records which keys of a snapshot the watch may not know.
-func (c *Cache) setUntold(keys map[string]struct{}) {
+// setUntold records which keys of a snapshot the watch may not know, with their CreatedIndex.
+func (c *Cache) setUntold(keys map[string]uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.untold = keys
 }
 
-// told records that the watch knows the keys of events.
+// told records that the watch knows the keys of events. An event from before a key was created is
+// of an earlier life of the key.
 func (c *Cache) told(events kvdb.KVPairs) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.untold) > 0 {
-		for _, event := range events {
+	if len(c.untold) == 0 {
+		return
+	}
+	for _, event := range events {
+		if created, ok := c.untold[event.Key]; ok && event.ModifiedIndex >= created {
 			delete(c.untold, event.Key)
 		}
 	}
@@ -75,4 +79,18 @@ func (c *Cache) confirm(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// hasNews reports whether the store has a write that the watch has yet to tell, or does not answer.
+func (c *Cache) hasNews(ctx context.Context) bool {
+	kv := kvdb.WithContext(ctx, c.kv)
+	for pair, err := range kvdb.PairsWith(kv, c.prefix, kvdb.PageOptions{Hidden: true, KeysOnly: true}) {
+		if err != nil {
+			return !errors.Is(err, kvdb.ErrNotSupported) // by a wrapper
+		}
+		if pair.ModifiedIndex > c.View().index {
+			return true
+		}
+	}
+	return false
 }
