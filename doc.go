@@ -25,8 +25,8 @@
 //
 // [Kvdb] has the operations. Some more are functions that take a [Kvdb], because
 // the interface does not grow: [Close], [WithContext], [Pairs], [Events], [GetAs],
-// [EnumerateAs], [ModifyAs], [PutMany], [LimitsOf] and [TxGuard] work on every backend and
-// through every wrapper.
+// [EnumerateAs], [ModifyAs], [PutMany], [LimitsOf], [TxGuard] and [TxDelete] work on every
+// backend and through every wrapper.
 //
 // # Keys
 //

@@ -50,7 +50,6 @@ func ExampleTxDelete() {
 	if _, err := tx.Put("new", "value", 0); err != nil {
 		log.Fatal(err)
 	}
-	if err := tx.Commit(); err != nil {
-		log.Fatal(err)
-	}
+	fmt.Println(tx.Commit()) // "old" did not exist, which is no error
+	// Output: <nil>
 }

@@ -1,6 +1,7 @@
 package kvdb
 
-// TxDeleter is implemented by a [Tx] that can delete keys.
+// TxDeleter is implemented by a [Tx] that can delete keys. The transactions of all backends
+// and wrappers of this module implement it.
 type TxDeleter interface {
 	// Delete is the same as TxDelete for this Tx.
 	Delete(key string) error

@@ -18,6 +18,7 @@ var profile = driver.Profile{
 	MaxTTL:           maxTTL,
 	MaxKey:           bbolt.MaxKeySize,
 	MaxValue:         64 << 20,
+	TxDeletes:        true,
 	Capabilities:     kvdb.KVCapabilityOrderedUpdates,
 	EventKeyAsPrefix: true,
 }

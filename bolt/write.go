@@ -113,10 +113,15 @@ func (t *txn) commit(reads []driver.Read, writes []driver.Write) error {
 		key     string
 		encoded []byte
 	}
-	pairs := make([]pair, len(writes))
+	pairs := make([]pair, 0, len(writes))
 	for i, w := range writes {
-		_, encoded := t.prepare(w, old[i])
-		pairs[i] = pair{w.Key, encoded}
+		switch {
+		case !w.Delete:
+			_, encoded := t.prepare(w, old[i])
+			pairs = append(pairs, pair{w.Key, encoded})
+		case old[i] != nil:
+			t.remove(w.Key, old[i])
+		}
 	}
 	// bbolt keeps the new keys of a transaction in one sorted array per page. Keys that
 	// come in order are appended; others are inserted, which is slow for many keys.

@@ -46,8 +46,14 @@ func (s *store) newTransaction(reads []driver.Read, writes []driver.Write, locks
 	for _, r := range reads {
 		t.reads[r.Key] = r.Modified
 	}
-	for _, w := range writes {
-		t.writes = append(t.writes, write{key: w.Key, value: w.Value, ttl: w.TTL})
+	// Deletions have no result, so they come first: the last result has the index.
+	for _, deletes := range []bool{true, false} {
+		for _, w := range writes {
+			if w.Delete == deletes {
+				_, read := t.reads[w.Key]
+				t.writes = append(t.writes, write{key: w.Key, value: w.Value, ttl: w.TTL, deletes: deletes, read: read})
+			}
+		}
 	}
 	for _, lock := range locks {
 		l, ok := lock.(*lease)
@@ -76,7 +82,7 @@ func (s *store) commitTransaction(ctx context.Context, t transaction) error {
 			for _, p := range over {
 				s.endSessionOf(p)
 			}
-			if len(t.writes) > 0 {
+			if n := len(t.writes); n > 0 && !t.writes[n-1].deletes {
 				m.wrote(results[len(results)-1].ModifyIndex)
 			}
 			return nil
@@ -178,6 +184,8 @@ func (s *store) lookAll(ctx context.Context, t transaction) ([]*api.KVPair, erro
 		case read && modified == 0 && p.ModifyIndex != 0 && !isLock(p),
 			read && modified != 0 && p.ModifyIndex != modified:
 			return nil, kvdb.ErrModified
+		case isLock(p) && t.writes[i].deletes:
+			continue
 		case isLock(p) && !isFree(p):
 			return nil, kvdb.ErrInvalidLock
 		}

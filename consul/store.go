@@ -55,8 +55,8 @@ func (s *store) Profile() driver.Profile {
 		MinTTL: minTTL, MaxTTL: maxTTL,
 		MaxKey: maxKey, MaxTxOps: conn.MaxOps,
 		// Three bytes of a value are four in a transaction.
-		Server:   driver.ServerLimits{MaxValue: conn.MaxValue, MaxTxBytes: conn.MaxBody * 3 / 4, Defaults: true},
-		CheckKey: checkKey, CheckPrefix: checkPrefix,
+		Server:    driver.ServerLimits{MaxValue: conn.MaxValue, MaxTxBytes: conn.MaxBody * 3 / 4, Defaults: true},
+		TxDeletes: true, CheckKey: checkKey, CheckPrefix: checkPrefix,
 		OpTimeout: driver.CallTimeout,
 	}
 }

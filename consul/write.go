@@ -37,6 +37,9 @@ type write struct {
 	key   string
 	value []byte
 	ttl   time.Duration // 0 for none
+	// deletes means that the write deletes the key, if it is a value. It is a part of a
+	// transaction, which has read the key if read is set.
+	deletes, read bool
 
 	// session is the key's own, which ends after the TTL; "" without a TTL.
 	session   string
@@ -55,6 +58,9 @@ func (w write) final(verb api.KVOp) *api.TxnOp {
 // opsOver returns the operations that write over p, which is what is at the key, nil
 // for nothing. They fail when that has changed.
 func (w write) opsOver(p *api.KVPair) api.TxnOps {
+	if w.deletes {
+		return w.deletionOver(p)
+	}
 	if p == nil {
 		create := w.final(api.KVCAS) // with index 0: if there is no such key
 		if w.session == "" {
@@ -79,6 +85,20 @@ func (w write) opsOver(p *api.KVPair) api.TxnOps {
 	default:
 		return api.TxnOps{unchanged, op(api.KVTxnOp{Verb: api.KVUnlock, Key: w.key, Value: w.value, Session: p.Session})}
 	}
+}
+
+// deletionOver is opsOver for a deletion. A lock stays.
+func (w write) deletionOver(p *api.KVPair) api.TxnOps {
+	switch {
+	case p == nil:
+		return api.TxnOps{op(api.KVTxnOp{Verb: api.KVCheckNotExists, Key: w.key})}
+	case isLock(p):
+		return api.TxnOps{op(api.KVTxnOp{Verb: api.KVCheckIndex, Key: w.key, Index: p.ModifyIndex})}
+	case w.read:
+		return opsDelete(w.key, p.ModifyIndex)
+	}
+	// This also succeeds if the key is gone.
+	return api.TxnOps{op(api.KVTxnOp{Verb: api.KVDeleteCAS, Key: w.key, Index: p.ModifyIndex})}
 }
 
 // opsOverAny returns the operations that write over whatever is there, and leave the

@@ -96,6 +96,10 @@ type Profile struct {
 	// MaxTxOps and MaxTxBytes bound a transaction: the number of keys read or
 	// written and the sum of the sizes of keys and values.
 	MaxTxOps, MaxTxBytes int
+	// TxDeletes means that Commit of the Transactor obeys Write.Delete. Without it
+	// kvdb.TxDelete returns kvdb.ErrNotSupported. A Store that is not a Transactor need not set
+	// it, because the engine deletes the one key with Delete.
+	TxDeletes bool
 	// Server has limits that only the server or the store enforces.
 	Server ServerLimits
 	// NoKeyAboveKeys means that a key cannot exist while there are keys in the directory with
@@ -175,6 +179,10 @@ type Write struct {
 	// TTL is the time until the pair expires: whole seconds, within the limits of the
 	// Profile. A pair with 0 does not expire.
 	TTL time.Duration
+	// Delete means that the write deletes Key, and does nothing if there is no pair. The
+	// fields above but for Key are not set then. Only Commit of a Transactor gets it, if
+	// Profile.TxDeletes is set.
+	Delete bool
 	// Cond must hold for the write to be made.
 	Cond Cond
 }

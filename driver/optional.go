@@ -9,7 +9,7 @@ import (
 )
 
 // Transactor is a Store that commits several keys at once. On another Store a transaction
-// may touch only one key, which the engine writes with Put; with more keys its Commit
+// may touch only one key, which the engine writes with Put or Delete; with more keys its Commit
 // returns kvdb.ErrNotSupported.
 type Transactor interface {
 	// Commit applies all writes in one atomic step, in order. If a Read no longer holds, it

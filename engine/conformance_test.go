@@ -67,7 +67,7 @@ func TestConformanceOfAPlainStore(t *testing.T) {
 func TestConformanceOfATransactor(t *testing.T) {
 	s := newServer()
 	profile := driver.Profile{
-		MinTTL: 2 * time.Second, MaxTTL: time.Hour, MaxTxOps: 16, OpTimeout: callLimit,
+		MinTTL: 2 * time.Second, MaxTTL: time.Hour, MaxTxOps: 16, TxDeletes: true, OpTimeout: callLimit,
 		Capabilities: kvdb.KVCapabilityOrderedUpdates,
 	}
 	test.Conformance(t, test.Harness{

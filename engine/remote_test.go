@@ -374,6 +374,12 @@ func (t *transactor) Commit(ctx context.Context, reads []driver.Read, writes []d
 				}
 			}
 			for _, w := range writes {
+				if w.Delete {
+					if t.tree.Get(w.Key) != nil {
+						t.remove(w.Key)
+					}
+					continue
+				}
 				t.set(w.Key, &tree.Record{Value: bytes.Clone(w.Value)}, w.TTL)
 			}
 			return nil

@@ -22,7 +22,10 @@ type tx struct {
 	over     bool // after Commit or Abort
 }
 
-var _ kvdb.TxGuarder = (*tx)(nil)
+var (
+	_ kvdb.TxGuarder = (*tx)(nil)
+	_ kvdb.TxDeleter = (*tx)(nil)
+)
 
 // TxNew starts a transaction.
 func (kv *view) TxNew() (kvdb.Tx, error) {
@@ -46,13 +49,34 @@ func (t *tx) Put(key string, value interface{}, ttl uint64) (*kvdb.KVPair, error
 	if isShared(value) {
 		w.Value = bytes.Clone(w.Value)
 	}
+	t.add(w, int64(ttl))
+	return t.written(w), nil
+}
+
+// Delete implements kvdb.TxDeleter.
+func (t *tx) Delete(key string) error {
+	if t.over {
+		return kvdb.ErrIllegal
+	}
+	if _, ok := t.kv.store.(driver.Transactor); ok && !t.kv.profile.TxDeletes {
+		return kvdb.ErrNotSupported
+	}
+	full, err := t.kv.key(key)
+	if err != nil {
+		return err
+	}
+	t.add(driver.Write{Key: full, Delete: true}, 0)
+	return nil
+}
+
+// add adds w to the transaction. It replaces an earlier write to the key.
+func (t *tx) add(w driver.Write, ttl int64) {
 	if earlier := t.write(w.Key); earlier != nil {
 		*earlier = w
 	} else {
 		t.writes = append(t.writes, w)
 	}
-	t.ttls[w.Key] = int64(ttl)
-	return t.written(w), nil
+	t.ttls[w.Key] = ttl
 }
 
 // write returns the transaction's write to a key, or nil.
@@ -83,6 +107,9 @@ func (t *tx) Get(key string) (*kvdb.KVPair, error) {
 		return nil, err
 	}
 	if w := t.write(full); w != nil {
+		if w.Delete {
+			return nil, kvdb.ErrNotFound
+		}
 		pair := t.written(*w)
 		pair.Action = kvdb.KVGet
 		return pair, nil
@@ -225,10 +252,22 @@ func (t *tx) commitOne(ctx context.Context) error {
 		}
 	}
 	w := t.writes[0]
-	if modified, read := t.reads[w.Key]; read {
+	modified, read := t.reads[w.Key]
+	if read {
 		w.Cond = driver.Cond{Modified: modified, Unborn: modified == 0}
 	}
-	_, err := t.kv.store.Put(ctx, w)
+	var err error
+	switch {
+	case !w.Delete:
+		_, err = t.kv.store.Put(ctx, w)
+	case w.Cond.Unborn: // there is nothing to delete
+		return t.checkRead(ctx, w.Key, 0)
+	default:
+		_, err = t.kv.store.Delete(ctx, w.Key, w.Cond)
+		if !read && errors.Is(err, kvdb.ErrNotFound) {
+			return nil
+		}
+	}
 	if errors.Is(err, kvdb.ErrNotFound) { // it existed when it was read
 		return kvdb.ErrModified
 	}

@@ -36,6 +36,18 @@ func TestTransactionTooLarge(t *testing.T) {
 	require.NoError(t, kv.Close())
 }
 
+// A Transactor that does not declare Profile.TxDeletes gets no deletion, which it would not
+// recognize.
+func TestTransactionWithoutDeletions(t *testing.T) {
+	kv := open(t, committing{&fake{}}, nil)
+	tx, err := kv.TxNew()
+	require.NoError(t, err)
+	require.Equal(t, kvdb.ErrNotSupported, kvdb.TxDelete(tx, "a"))
+	require.NoError(t, tx.Commit())
+	require.Equal(t, kvdb.ErrIllegal, kvdb.TxDelete(tx, "a"))
+	require.NoError(t, kv.Close())
+}
+
 // A lock that guards a transaction is one of its operations.
 func TestTransactionWithTooManyGuards(t *testing.T) {
 	f := &fake{profile: driver.Profile{MaxTxOps: 2}}

@@ -18,6 +18,7 @@ import (
 // overflow.
 var profile = driver.Profile{
 	MaxTTL:           100 * 365 * 24 * time.Hour,
+	TxDeletes:        true,
 	Capabilities:     kvdb.KVCapabilityOrderedUpdates,
 	PrivateKeyspace:  true,
 	EventKeyAsPrefix: true,
@@ -243,7 +244,12 @@ func (s *store) commit(reads []driver.Read, writes []driver.Write, locks []drive
 			}
 		}
 		for _, w := range writes {
-			s.set(w.Key, s.tree.Get(w.Key), newRecord(w), w.TTL)
+			switch old := s.tree.Get(w.Key); {
+			case !w.Delete:
+				s.set(w.Key, old, newRecord(w), w.TTL)
+			case old != nil:
+				s.remove(w.Key, old)
+			}
 		}
 		return nil
 	})

@@ -41,7 +41,7 @@ var groups = []group{
 	traitGroup, // first, because it says what to declare when other cases fail
 	keyGroup, valueGroup, ownershipGroup, writeGroup, conditionGroup, ttlGroup, readGroup, selectGroup,
 	watchGroup, resumeGroup, cacheGroup, compactGroup, snapshotGroup, serializeGroup,
-	lockGroup, txGroup, guardGroup, electionGroup, contextGroup, helperGroup, hookGroup, closeGroup,
+	lockGroup, txGroup, txDeleteGroup, guardGroup, manyGroup, electionGroup, contextGroup, helperGroup, hookGroup, closeGroup,
 	userGroup, memberGroup, endpointGroup, defragmentGroup, durableGroup, outageGroup, historyGroup,
 }
 

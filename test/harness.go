@@ -107,6 +107,9 @@ type Traits struct {
 	// SingleKeyTx means that a transaction over several keys is refused with
 	// kvdb.ErrNotSupported, and so is kvdb.TxGuard.
 	SingleKeyTx bool
+	// NoTxDelete means that the store has transactions, and that kvdb.TxDelete returns
+	// kvdb.ErrNotSupported itself.
+	NoTxDelete bool
 	// MaxTxOps is the largest number of keys in a transaction, 0 if there is no limit
 	// below 1000. ServerTxLimit means that only the server knows the limit, so that
 	// Commit returns the error and Prepare does not.

@@ -256,6 +256,16 @@ func hooksTransactions(e *env) {
 	h.saw(`get "key" ok`)
 	e.NoError(tx.Commit())
 	h.saw(`commit "" ok`)
+	if !e.lacks(txDeletePart) {
+		tx = e.tx()
+		e.NoError(kvdb.TxDelete(tx, "key"))
+		_, err = tx.Get("key")
+		e.is(kvdb.ErrNotFound, err)
+		e.NoError(tx.Commit())
+		h.saw(`commit "" ok`)
+		e.put("key", "value")
+		h.saw(`put "key" ok`)
+	}
 	conflict := e.tx()
 	_, err = conflict.Get("key")
 	e.NoError(err)

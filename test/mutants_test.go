@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -570,6 +571,8 @@ var mutants = map[string]func(sound) kvdb.Kvdb{
 	"Contexts/EndsInTheMiddle":     func(s sound) kvdb.Kvdb { return anyEnd{s, nil} },
 	"":                             func(s sound) kvdb.Kvdb { return s },
 }
+
+func init() { maps.Copy(mutants, txMutants) }
 
 const mutantVariable = "KVDB_TEST_MUTANT" // environment variable with a key of mutants
 

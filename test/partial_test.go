@@ -94,8 +94,8 @@ func (p partial) TxNew() (kvdb.Tx, error) {
 		return nil, p.err
 	}
 	tx, err := p.Kvdb.TxNew()
-	if p.lacks.NoLocks && err == nil {
-		return unguarded{tx}, nil
+	if err == nil && (p.lacks.NoLocks || p.lacks.NoTxDelete) {
+		return partialTx{tx, p}, nil
 	}
 	return tx, err
 }
@@ -122,8 +122,25 @@ func (p partial) EnumeratePagesWith(prefix string, o kvdb.PageOptions) iter.Seq2
 	return kvdb.PairsWith(p.Kvdb, prefix, o)
 }
 
-// unguarded is a transaction that is not a kvdb.TxGuarder.
-type unguarded struct{ kvdb.Tx }
+// partialTx is a transaction of a partial store.
+type partialTx struct {
+	kvdb.Tx
+	store partial
+}
+
+func (t partialTx) Guard(lock *kvdb.KVPair) error {
+	if t.store.lacks.NoLocks {
+		return t.store.err
+	}
+	return kvdb.TxGuard(t.Tx, lock)
+}
+
+func (t partialTx) Delete(key string) error {
+	if t.store.lacks.NoTxDelete {
+		return t.store.err
+	}
+	return kvdb.TxDelete(t.Tx, key)
+}
 
 // conform runs the suite on a partial store that is declared with traits.
 func conform(t *testing.T, name string, p partial, declared test.Traits) {
@@ -150,6 +167,7 @@ func conform(t *testing.T, name string, p partial, declared test.Traits) {
 func TestPartialStores(t *testing.T) {
 	for _, lacks := range []test.Traits{
 		{NoLocks: true}, {NoWatches: true}, {NoSnapshots: true}, {NoTx: true}, {NoTTLOf: true}, {NoPageOptions: true}, {NoHooks: true},
+		{NoTxDelete: true}, {NoTxDelete: true, NoLocks: true},
 		{NoWatches: true, NoSnapshots: true, NoTx: true},
 		{NoLocks: true, NoSnapshots: true, NoTx: true},
 		{NoLocks: true, NoWatches: true, NoTx: true},
@@ -190,6 +208,10 @@ var partials = map[string]struct {
 		"Traits/AsDeclared", "Traits.NoSnapshots is false, and the store was found to have true: declare that"},
 	"transactions missing": {partial{lacks: test.Traits{NoTx: true}, err: kvdb.ErrNotSupported}, test.Traits{},
 		"Traits/AsDeclared", "Traits.NoTx is false, and the store was found to have true: declare that"},
+	"deletions in transactions missing": {partial{lacks: test.Traits{NoTxDelete: true}, err: kvdb.ErrNotSupported}, test.Traits{},
+		"Traits/AsDeclared", "Traits.NoTxDelete is false, and the store was found to have true: declare that"},
+	"deletions in transactions there": {partial{}, test.Traits{NoTxDelete: true},
+		"TxDelete/Missing", "Traits.NoTxDelete says that the store has no deletions in transactions"},
 	"a case says what to declare": {partial{lacks: test.Traits{NoWatches: true}, err: kvdb.ErrNotSupported}, test.Traits{},
 		"Watches/Events", "declare in Harness.Traits what the store does not have"},
 	"remaining TTLs missing": {partial{lacks: test.Traits{NoTTLOf: true}, err: kvdb.ErrNotSupported}, test.Traits{},

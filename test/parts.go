@@ -28,9 +28,11 @@ var (
 	pagePart     = &part{"options of pages", "NoPageOptions", func(t *Traits) *bool { return &t.NoPageOptions }, pageCalls, "kvdb.PairsWith, Hidden"}
 	hookPart     = &part{"hooks", "NoHooks", func(t *Traits) *bool { return &t.NoHooks }, hookCalls, "kvdb.AddHooks"}
 	txPart       = &part{"transactions", "NoTx", func(t *Traits) *bool { return &t.NoTx }, txCalls, "TxNew"}
+	// txDeletePart is a part of txPart: a store without that does not lack it.
+	txDeletePart = &part{"deletions in transactions", "NoTxDelete", func(t *Traits) *bool { return &t.NoTxDelete }, txDeleteCalls, "kvdb.TxDelete"}
 )
 
-var allParts = []*part{lockPart, watchPart, snapshotPart, txPart, ttlPart, pagePart, hookPart}
+var allParts = []*part{lockPart, watchPart, snapshotPart, txPart, txDeletePart, ttlPart, pagePart, hookPart}
 
 func lockCalls(e *env) map[string]func() error {
 	pair := &kvdb.KVPair{Key: "part/lock"}
@@ -90,6 +92,15 @@ func snapshotCalls(e *env) map[string]func() error {
 
 func txCalls(e *env) map[string]func() error {
 	return map[string]func() error{"TxNew": func() error { _, err := e.kv.TxNew(); return err }}
+}
+
+func txDeleteCalls(e *env) map[string]func() error {
+	return map[string]func() error{"kvdb.TxDelete": func() error {
+		if e.traits.NoTx {
+			return nil
+		}
+		return kvdb.TxDelete(e.tx(), "part/key")
+	}}
 }
 
 func ttlCalls(e *env) map[string]func() error {

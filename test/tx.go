@@ -215,6 +215,12 @@ func txAfterTheEnd(e *env) {
 			"Prepare": tx.Prepare,
 			"Commit":  tx.Commit,
 			"Abort":   tx.Abort,
+			"kvdb.TxDelete": func() error {
+				if e.lacks(txDeletePart) {
+					return kvdb.ErrIllegal
+				}
+				return kvdb.TxDelete(tx, "key")
+			},
 		} {
 			err := f()
 			e.True(err == kvdb.ErrIllegal, "%s of a transaction that %s returned %v; it must be kvdb.ErrIllegal itself", call, name, err)

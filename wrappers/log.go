@@ -41,6 +41,7 @@ var (
 	_ kvdb.PagerWith     = (*logWrapper)(nil)
 	_ kvdb.TTLReader     = (*logWrapper)(nil)
 	_ kvdb.TxGuarder     = (*logTx)(nil)
+	_ kvdb.TxDeleter     = (*logTx)(nil)
 )
 
 // NewLogWrapper returns a wrapper around kv that writes a line for each operation. It has the
@@ -318,6 +319,9 @@ func (t *logTx) Abort() error { return t.wrapper.run("TxAbort", t.Tx.Abort) }
 
 // Guard implements [kvdb.TxGuarder].
 func (t *logTx) Guard(lock *kvdb.KVPair) error { return kvdb.TxGuard(t.Tx, lock) }
+
+// Delete implements [kvdb.TxDeleter].
+func (t *logTx) Delete(key string) error { return kvdb.TxDelete(t.Tx, key) }
 
 func (w *logWrapper) Serialize() ([]byte, error) {
 	start := w.log.start()

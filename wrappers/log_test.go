@@ -185,9 +185,14 @@ func TestLogTransaction(t *testing.T) {
 		require.NoError(t, kvdb.TxGuard(tx, lock))
 		_, err = tx.Put("a", secret, 0)
 		require.NoError(t, err)
+		require.NoError(t, kvdb.TxDelete(tx, "b"))
 		return tx.Commit()
 	}
+	_, err = kv.Put("b", secret, 0)
+	require.NoError(t, err)
 	require.NoError(t, commit())
+	_, err = kv.Get("b")
+	require.Equal(t, kvdb.ErrNotFound, err)
 	require.NoError(t, kv.Unlock(lock))
 	require.Equal(t, kvdb.ErrInvalidLock, commit())
 	tx, err := kv.TxNew()
@@ -196,7 +201,9 @@ func TestLogTransaction(t *testing.T) {
 
 	for i, want := range []string{
 		`op=LockWithID key="lock" owner="owner" created=`,
+		`op=Put key="b" created=`,
 		`op=TxNew outcome=ok`, `op=TxCommit outcome=ok`,
+		`op=Get key="b" outcome="Key not found"`,
 		`op=Unlock key="lock" created=`,
 		`op=TxNew outcome=ok`, `op=TxCommit outcome="Invalid lock/unlock operation"`,
 		`op=TxNew outcome=ok`, `op=TxAbort outcome=ok`,
@@ -205,7 +212,8 @@ func TestLogTransaction(t *testing.T) {
 	}
 }
 
-// The wrapper also refuses to guard a transaction that is not a kvdb.TxGuarder.
+// The wrapper also refuses to guard a transaction that is not a kvdb.TxGuarder, and to delete in
+// one that is not a kvdb.TxDeleter.
 func TestLogTransactionWithoutGuard(t *testing.T) {
 	store := ubermock.NewMockKvdb(gomock.NewController(t))
 	kv, _ := logOf(t, store, nil)
@@ -213,6 +221,7 @@ func TestLogTransactionWithoutGuard(t *testing.T) {
 	tx, err := kv.TxNew()
 	require.NoError(t, err)
 	require.Equal(t, kvdb.ErrNotSupported, kvdb.TxGuard(tx, &kvdb.KVPair{}))
+	require.Equal(t, kvdb.ErrNotSupported, kvdb.TxDelete(tx, "a"))
 }
 
 func TestLogPages(t *testing.T) {

@@ -26,10 +26,11 @@ func (s *store) Delete(ctx context.Context, key string, cond driver.Cond) (*kvdb
 		}
 		// The reply to the set has the index of the deletion, and shows which znode it was.
 		ops := append(checks, &zk.SetDataRequest{Path: path, Data: []byte{}, Version: stat.Version})
-		more, err := s.removalOps(ctx, path, stat)
+		more, _, err := s.removalOps(ctx, path, stat, stat.Version+1, false)
 		if err != nil {
 			return nil, err
 		}
+		more = append(more, countDeletion(path))
 		results, failed, err := s.multi(ctx, append(ops, more...)...)
 		if err == nil {
 			s.sentinels.remove(path)
@@ -55,32 +56,32 @@ func (s *store) Delete(ctx context.Context, key string, cond driver.Cond) (*kvdb
 var errReplaced = errors.Join(kvdb.ErrUnknownOutcome,
 	errors.New("the key is deleted, but its last pair is not known: others had deleted and created it again"))
 
-// removalOps returns the operations that remove the znode of a key that is emptied in the same
-// request. A znode with children stays, as a directory. The last operation counts the deletion.
-func (s *store) removalOps(ctx context.Context, path string, stat *zk.Stat) ([]any, error) {
-	ops := []any{}
+// removalOps returns the operations that remove the znode of a key, which has that version by
+// then. If it has children, or stays is set, it stays as a directory, and gone is false: the
+// request must empty it.
+func (s *store) removalOps(ctx context.Context, path string, stat *zk.Stat, version int32, stays bool) (ops []any, gone bool, err error) {
+	var children []string
 	if stat.NumChildren > 0 {
-		children, err := s.children(ctx, path, false)
-		if err != nil {
-			return nil, err
-		}
-		if slices.Contains(children, own) {
-			inOwn, err := s.children(ctx, child(path, own), false)
-			if err != nil {
-				return nil, err
-			}
-			if slices.Contains(inOwn, sentinel) {
-				ops = append(ops, &zk.DeleteRequest{Path: sentinelPath(path), Version: -1})
-				inOwn = slices.DeleteFunc(inOwn, func(name string) bool { return name == sentinel })
-			}
-			if len(inOwn) == 0 && len(children) == 1 {
-				ops = append(ops, &zk.DeleteRequest{Path: child(path, own), Version: -1})
-				children = nil
-			}
-		}
-		if len(children) > 0 {
-			return append(ops, countDeletion(path)), nil
+		if children, err = s.children(ctx, path, false); err != nil {
+			return nil, false, err
 		}
 	}
-	return append(ops, &zk.DeleteRequest{Path: path, Version: stat.Version + 1}, countDeletion(path)), nil
+	if slices.Contains(children, own) {
+		inOwn, err := s.children(ctx, child(path, own), false)
+		if err != nil {
+			return nil, false, err
+		}
+		if slices.Contains(inOwn, sentinel) {
+			ops = append(ops, &zk.DeleteRequest{Path: sentinelPath(path), Version: -1})
+			inOwn = slices.DeleteFunc(inOwn, func(name string) bool { return name == sentinel })
+		}
+		if len(inOwn) == 0 && len(children) == 1 {
+			ops = append(ops, &zk.DeleteRequest{Path: child(path, own), Version: -1})
+			children = nil
+		}
+	}
+	if gone = len(children) == 0 && !stays; gone {
+		ops = append(ops, &zk.DeleteRequest{Path: path, Version: version})
+	}
+	return ops, gone, nil
 }

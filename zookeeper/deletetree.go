@@ -60,8 +60,8 @@ func (s *store) deleteAll(ctx context.Context, view *treeView, prefix string) (a
 func (s *store) createGenerations(ctx context.Context, ops []any) error {
 	counted := map[int]struct{}{}
 	for _, op := range ops {
-		if set, ok := op.(*zk.SetDataRequest); ok && strings.HasPrefix(set.Path, parent(generationPath(0))) {
-			counted[generationOf(set.Path)] = struct{}{}
+		if n, counts := countedBy(op); counts {
+			counted[n] = struct{}{}
 		}
 	}
 	numbers := slices.Collect(maps.Keys(counted))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
+	"strings"
 
 	"github.com/go-zookeeper/zk"
 
@@ -92,6 +93,16 @@ func (s *store) resolveConflict(path string, generationChanged bool, err error) 
 // countDeletion returns the operation that counts the deletion of a key in its generation.
 func countDeletion(path string) *zk.SetDataRequest {
 	return &zk.SetDataRequest{Path: generationPath(generation(path)), Data: []byte{}, Version: -1}
+}
+
+// countedBy returns the generation in which an operation counts a deletion, and false if it is
+// another operation.
+func countedBy(op any) (generation int, counts bool) {
+	set, ok := op.(*zk.SetDataRequest)
+	if !ok || !strings.HasPrefix(set.Path, parent(generationPath(0))+"/") {
+		return 0, false
+	}
+	return generationOf(set.Path), true
 }
 
 // createGeneration creates the znode of a generation.

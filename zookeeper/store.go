@@ -57,8 +57,8 @@ var (
 func (s *store) Profile() driver.Profile {
 	return driver.Profile{
 		NoTTL: true, NoEmptyValue: true, MaxKey: maxKey,
-		Server:   driver.ServerLimits{MaxValue: s.maxRequest - besideValue, MaxTxBytes: s.maxRequest},
-		CheckKey: checkKey, CheckPrefix: checkPrefix, OpTimeout: driver.CallTimeout,
+		Server:    driver.ServerLimits{MaxValue: s.maxRequest - besideValue, MaxTxBytes: s.maxRequest},
+		TxDeletes: true, CheckKey: checkKey, CheckPrefix: checkPrefix, OpTimeout: driver.CallTimeout,
 	}
 }
 

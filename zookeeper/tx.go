@@ -21,6 +21,10 @@ func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driv
 		size += sizeOf(s.absentOps(pathOf(r.Key))...) + opOverhead + len(generationPath(0))
 	}
 	for _, w := range writes {
+		if w.Delete {
+			size += s.maxDeletion(pathOf(w.Key))
+			continue
+		}
 		if err := s.checkValue(w.Key, w.Value); err != nil {
 			return err
 		}
@@ -49,7 +53,11 @@ func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver
 			return err
 		}
 		_, failed, err := s.multi(ctx, t.ops...)
-		if err == nil || failed < 0 {
+		if err == nil {
+			t.forgetSentinels()
+			return nil
+		}
+		if failed < 0 {
 			return err
 		}
 		if err := t.resolve(ctx, failed, err); err != nil {
@@ -100,8 +108,29 @@ func (t *transaction) prepare(ctx context.Context) (err error) {
 		}
 		t.ops = append(t.ops, ops...)
 	}
+	return t.prepareWrites(ctx)
+}
+
+// prepareWrites adds the writes to the request.
+func (t *transaction) prepareWrites(ctx context.Context) error {
+	var deletions []driver.Write
 	for _, w := range t.writes {
-		if err := t.prepareWrite(ctx, w); err != nil {
+		if stat := t.stats[w.Key]; w.Delete && (stat == nil || !isKey(stat)) {
+			t.ops = append(t.ops, t.s.unchanged(pathOf(w.Key), stat)...)
+		} else if w.Delete {
+			deletions = append(deletions, w)
+		}
+	}
+	// Keys may be created below one that is deleted, which then stays as a directory.
+	for _, w := range t.writes {
+		if !w.Delete {
+			if err := t.prepareWrite(ctx, w); err != nil {
+				return err
+			}
+		}
+	}
+	for _, w := range deletions {
+		if err := t.prepareDeletion(ctx, w); err != nil {
 			return err
 		}
 	}
@@ -144,6 +173,9 @@ func (t *transaction) resolve(ctx context.Context, failed int, err error) error 
 			t.s.generations.remove(generation(pathOf(r.Key)))
 		}
 	case errors.Is(err, zk.ErrNoNode), belowLock:
+		if _, counts := countedBy(t.ops[failed]); counts {
+			return t.s.createGenerations(ctx, t.ops)
+		}
 		for _, w := range t.writes {
 			t.s.sentinels.remove(pathOf(w.Key))
 		}
@@ -205,10 +237,17 @@ func (s *store) unchangedOps(r driver.Read, stat *zk.Stat) ([]any, error) {
 	switch {
 	case present && uint64(stat.Mzxid) != r.Modified, !present && r.Modified != 0:
 		return nil, kvdb.ErrModified
-	case stat != nil:
-		return []any{&zk.CheckVersionRequest{Path: path, Version: stat.Version}}, nil
 	}
-	return s.absentOps(path), nil
+	return s.unchanged(path, stat), nil
+}
+
+// unchanged returns the operations that succeed if the znode at path still has that stat, nil for
+// none.
+func (s *store) unchanged(path string, stat *zk.Stat) []any {
+	if stat == nil {
+		return s.absentOps(path)
+	}
+	return []any{&zk.CheckVersionRequest{Path: path, Version: stat.Version}}
 }
 
 // guardsMoved returns nil when a guard may have failed because a lock was moved to its
@@ -246,7 +285,7 @@ func (t *transaction) makeDirectories(ctx context.Context, err error) error {
 		switch stat := t.stats[w.Key]; {
 		case stat == nil:
 			needed[parent(pathOf(w.Key))] = struct{}{}
-		case stat.DataLength == 0:
+		case stat.DataLength == 0 && !w.Delete:
 			needed[child(pathOf(w.Key), own)] = struct{}{}
 		}
 	}

@@ -77,7 +77,7 @@ func (s *store) Profile() driver.Profile {
 		Server: driver.ServerLimits{
 			MaxValue: maxRequest - besideValue, MaxTxOps: maxTxOps, MaxTxBytes: maxRequest, Defaults: true,
 		},
-		Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: driver.CallTimeout,
+		TxDeletes: true, Capabilities: kvdb.KVCapabilityOrderedUpdates, OpTimeout: driver.CallTimeout,
 	}
 }
 

@@ -51,6 +51,10 @@ func (s *store) commit(ctx context.Context, reads []driver.Read, writes []driver
 		}
 	}
 	for _, w := range writes {
+		if w.Delete {
+			r.Success = append(r.Success, deleteOp(&pb.DeleteRangeRequest{Key: []byte(w.Key)}))
+			continue
+		}
 		if w.TTL > 0 && leases[w.TTL] == 0 {
 			tag := int64(forKeys)
 			if sharing[w.TTL] == 1 {

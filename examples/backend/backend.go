@@ -50,7 +50,7 @@ var (
 )
 
 func (s *store) Profile() driver.Profile {
-	return driver.Profile{NoTTL: true, Capabilities: kvdb.KVCapabilityOrderedUpdates}
+	return driver.Profile{NoTTL: true, TxDeletes: true, Capabilities: kvdb.KVCapabilityOrderedUpdates}
 }
 
 // The methods without a context expect that their caller holds mu.
@@ -169,7 +169,11 @@ func (s *store) Commit(_ context.Context, reads []driver.Read, writes []driver.W
 		}
 	}
 	for _, w := range writes {
-		s.set(w.Key, w.Value)
+		if !w.Delete {
+			s.set(w.Key, w.Value)
+		} else if _, exists := s.pairs[w.Key]; exists {
+			s.remove(w.Key)
+		}
 	}
 	return nil
 }

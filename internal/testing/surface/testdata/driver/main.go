@@ -43,12 +43,12 @@ var (
 	_ = driver.Profile{
 		MinTTL: time.Duration(0), MaxTTL: time.Duration(0), NoTTL: true, NoEmptyValue: true, MaxKey: int(0), MaxValue: int(0),
 		MaxTxOps: int(0), MaxTxBytes: int(0), CheckKey: check(nil), CheckPrefix: check(nil), Capabilities: int(0),
-		PrivateKeyspace: true, EventKeyAsPrefix: true, OpTimeout: time.Duration(0), NoKeyAboveKeys: true, HiddenUnlisted: true, SlowTTL: true,
+		PrivateKeyspace: true, EventKeyAsPrefix: true, OpTimeout: time.Duration(0), NoKeyAboveKeys: true, HiddenUnlisted: true, SlowTTL: true, TxDeletes: true,
 		Server: driver.ServerLimits{MaxValue: int(0), MaxTxOps: int(0), MaxTxBytes: int(0), Defaults: true},
 	}
 	_ = driver.ListOptions{From: "", Limit: int(0), At: uint64(0), KeysOnly: true, TTL: true}
 	_ = driver.Page{Pairs: kvdb.KVPairs{}, Index: uint64(0), More: true}
-	_ = driver.Write{Key: "", Value: []byte{}, Object: any(nil), TTL: time.Duration(0), Cond: driver.Cond{}}
+	_ = driver.Write{Key: "", Value: []byte{}, Object: any(nil), TTL: time.Duration(0), Cond: driver.Cond{}, Delete: true}
 	_ = driver.Indexes{Created: uint64(0), Modified: uint64(0)}
 	_ = driver.WatchRequest{Key: "", Prefix: true, After: uint64(0)}
 	_ = driver.Read{Key: "", Modified: uint64(0)}

@@ -21,7 +21,7 @@ var (
 	_ func(kvdb.DatastoreInit, *testing.T)                                = test.RunControllerTests
 
 	//lint:ignore SA1019 ExpiryUntold is part of what the package exports.
-	_ = test.Traits{ExpiryUntold: true, TTLBound: true, NoTTLOf: true, NoPageOptions: true, NoHooks: true}
+	_ = test.Traits{ExpiryUntold: true, TTLBound: true, NoTTLOf: true, NoPageOptions: true, NoHooks: true, NoTxDelete: true}
 )
 
 func main() {}
