@@ -35,7 +35,11 @@ can compact; etcd v2 keeps the last 1000 events, and others keep no history.`,
 		if goOn, err := s.confirm(ctx, f, &change{what: "remove the history before index " + args[0]}); !goOn {
 			return err
 		}
-		return s.kv.Compact(index)
+		err = s.kv.Compact(index)
+		if code, _ := exitOf(ctx, err); code == exitOther { // what is left to be wrong
+			return usagef(`index %d: %w: "kvdb get -o json KEY" shows that of the store`, index, err)
+		}
+		return err
 	})
 	return c
 }

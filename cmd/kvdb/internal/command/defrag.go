@@ -99,6 +99,14 @@ func (s *session) defragment(endpoint string) (row, error) {
 	}, nil
 }
 
+// sizeIfKnown returns a size for people. 0 means that it is not known.
+func sizeIfKnown(n int64) string {
+	if n == 0 {
+		return "-"
+	}
+	return byteSize(n)
+}
+
 // databaseSize returns the size of the database file of an endpoint, or 0 if it is not known.
 func (s *session) databaseSize(endpoint string) int64 {
 	if s.target.Backend == bolt.Name {

@@ -47,11 +47,11 @@ the store knows about the pairs.`,
 	}
 }
 
-// eachRow returns the rows of the keys.
-func eachRow(keys []string, of func(key string) (row, error)) func(yield func(row, error) bool) {
+// eachRow returns the rows of the items, such as keys.
+func eachRow[T any](items []T, of func(item T) (row, error)) func(yield func(row, error) bool) {
 	return func(yield func(row, error) bool) {
-		for _, key := range keys {
-			if r, err := of(key); !yield(r, err) {
+		for _, item := range items {
+			if r, err := of(item); !yield(r, err) {
 				return
 			}
 		}

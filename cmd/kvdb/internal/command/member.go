@@ -208,28 +208,20 @@ func nonNil(list []string) []string { return append([]string{}, list...) }
 
 // memberColumns are the columns of members.
 var memberColumns = []column{
-	{title: "NAME", flexible: true}, {title: "ID"}, {title: "STATE"}, {title: "SIZE", right: true},
-	{title: "CLIENTS", flexible: true}, {title: "PEERS", flexible: true},
+	{title: "NAME", flexible: true}, {title: "STATE"}, {title: "CLIENTS", flexible: true}, {title: "PEERS", flexible: true},
+	{title: "ID", flexible: true},
 }
 
 // memberRows returns members for memberColumns. Their raw form is the ID.
 func memberRows(members []member) func(yield func(row, error) bool) {
 	return func(yield func(row, error) bool) {
 		for _, m := range members {
-			cells := []string{cmp.Or(m.Name, "-"), m.ID, m.state(), sizeIfKnown(m.Size), urls(m.Clients), urls(m.Peers)}
+			cells := []string{cmp.Or(m.Name, "-"), m.state(), addresses(m.Clients), addresses(m.Peers), m.ID}
 			if !yield(row{cells, m, []byte(m.ID + "\n")}, nil) {
 				return
 			}
 		}
 	}
-}
-
-// sizeIfKnown returns a size for people. 0 means that it is not known.
-func sizeIfKnown(n int64) string {
-	if n == 0 {
-		return "-"
-	}
-	return byteSize(n)
 }
 
 // String returns the name and ID of the member.
@@ -250,14 +242,23 @@ func (m member) state() string {
 	return "healthy"
 }
 
-// urls returns URLs for people, without the scheme of plain ones.
-func urls(list []string) string {
-	if len(list) == 0 {
-		return "-"
+// summary returns the state, the size of the database and the addresses of the member.
+func (m member) summary() string {
+	parts := []string{m.state()}
+	if m.Size > 0 {
+		parts = append(parts, byteSize(m.Size))
 	}
-	short := make([]string, len(list))
-	for i, url := range list {
-		short[i] = strings.TrimPrefix(url, "http://")
+	return cmp.Or(m.Name, m.ID) + ": " + strings.Join(append(parts, hostsOf(m.Clients)...), ", ")
+}
+
+// addresses returns the hosts of URLs in one text.
+func addresses(urls []string) string { return cmp.Or(strings.Join(hostsOf(urls), ","), "-") }
+
+// hostsOf returns URLs without their scheme.
+func hostsOf(urls []string) []string {
+	hosts := make([]string, len(urls))
+	for i, url := range urls {
+		hosts[i] = url[strings.LastIndexByte(url, '/')+1:]
 	}
-	return strings.Join(short, ",")
+	return hosts
 }

@@ -53,9 +53,12 @@ func TestMemberRows(t *testing.T) {
 		shown = append(shown, strings.Join(r.cells, " ")+" "+string(r.raw))
 	}
 	require.Equal(t, []string{
-		"a 1 leader 1.0 KiB a:1,https://a:2 - 1\n", "b 2 learner - - - 2\n", "c 3 healthy - - - 3\n",
-		"d 4 unhealthy - - d:1 4\n", "- 5 not started - - - 5\n",
+		"a leader a:1,a:2 - 1 1\n", "b learner - - 2 2\n", "c healthy - - 3 3\n", "d unhealthy - d:1 4 4\n", "- not started - - 5 5\n",
 	}, shown)
+	require.Equal(t, "a: leader, 1.0 KiB, a:1, a:2", member{
+		Name: "a", Leader: true, Started: true, Healthy: true, Size: 1024, Clients: []string{"http://a:1", "https://a:2"},
+	}.summary())
+	require.Equal(t, "5: not started", member{ID: "5"}.summary())
 }
 
 // The raw form is what etcd wants.

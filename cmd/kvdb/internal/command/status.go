@@ -21,8 +21,8 @@ func newStatus(a *app) *cobra.Command {
 		Short: "Show whether the store works, its members and its limits",
 		Long: `Show whether the store works: how long a read takes that needs a majority of its
 servers, which members it has, and what it can hold. The exit code is 3 if it
-cannot be reached or has no quorum; without a quorum, what one member knows is
-shown. With -o raw, print yes or no.`,
+cannot be reached or has no quorum, and 7 if the user may not read. With -o raw,
+print yes if the store is reachable, or no.`,
 		Example: `  kvdb status
   kvdb status --timeout 2s -o json`,
 		Args:              usage(0, 0, ""),
@@ -41,15 +41,16 @@ type status struct {
 	Version   string  `json:"version,omitempty"`
 	Reachable bool    `json:"reachable"`
 	Ping      float64 `json:"ping_seconds,omitempty"`
-	Error     string  `json:"error,omitempty"`
-	// err is the error of the ping.
-	err       error
+	// Error is that of the read.
+	Error     string   `json:"error,omitempty"`
 	Endpoints []string `json:"endpoints"`
 	Members   []member `json:"members"`
 	// MembersError says why the members are not known.
 	MembersError string       `json:"members_error,omitempty"`
 	Capabilities capabilities `json:"capabilities"`
 	Limits       limits       `json:"limits"`
+
+	err error
 }
 
 // capabilities are what a store can do.
@@ -86,11 +87,11 @@ func (s *session) status(ctx context.Context) status {
 	began := time.Now()
 	state.err = kvdb.Ping(ctx, s.kv)
 	took := time.Since(began)
-	if state.Reachable = state.err == nil; state.Reachable {
+	code, message := exitOf(ctx, state.err)
+	state.Error = message
+	if state.Reachable = code != exitConnection; state.Reachable {
 		state.Ping = took.Seconds()
 		state.Version = s.version(ctx, state.Endpoints)
-	} else {
-		state.Error = state.err.Error()
 	}
 	asking.Wait()
 	if err != nil && !errors.Is(err, kvdb.ErrNotSupported) {
@@ -136,25 +137,14 @@ func (s *session) version(ctx context.Context, endpoints []string) string {
 // statusColumns are the columns of the properties of a store.
 var statusColumns = []column{{title: "PROPERTY"}, {title: "VALUE", flexible: true}}
 
-// showStatus prints the state, and as a table the members in a table of their own.
+// showStatus prints the state.
 func (s *session) showStatus(state status) error {
 	if s.out.format != formatTable {
 		return s.out.one(nil, row{value: state, raw: []byte(state.reachable() + "\n")})
 	}
-	err := s.out.list(statusColumns, func(yield func(row, error) bool) {
-		for _, property := range state.properties() {
-			if !yield(row{cells: property}, nil) {
-				return
-			}
-		}
-	})
-	if err != nil || len(state.Members) == 0 {
-		return err
-	}
-	if _, err := s.out.WriteString("\n"); err != nil {
-		return err
-	}
-	return s.out.list(memberColumns, memberRows(state.Members))
+	return s.out.list(statusColumns, eachRow(state.properties(), func(property []string) (row, error) {
+		return row{cells: property}, nil
+	}))
 }
 
 func (s *status) reachable() string {
@@ -170,8 +160,14 @@ func (s *status) properties() [][]string {
 	if s.Reachable {
 		list = append(list, []string{"ping", roundTime(s.Ping)})
 	}
+	if s.Error != "" {
+		list = append(list, []string{"error", s.Error})
+	}
 	for _, endpoint := range s.Endpoints {
 		list = append(list, []string{"endpoint", endpoint})
+	}
+	for _, m := range s.Members {
+		list = append(list, []string{"member", m.summary()})
 	}
 	if s.MembersError != "" {
 		list = append(list, []string{"members", "not known: " + s.MembersError})
