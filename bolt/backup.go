@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/portworx/kvdb/internal/atomicfile"
 )
 
 const (
@@ -36,7 +38,7 @@ func (f *boltFile) backUp(path string) error {
 	if err := os.Rename(part, backup); err != nil {
 		return errors.Join(err, remove(part))
 	}
-	return syncFolder(path)
+	return atomicfile.SyncFolder(path)
 }
 
 // copyTo writes a copy with the same mode to path, and replaces a file there. Nobody

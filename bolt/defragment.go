@@ -12,6 +12,7 @@ import (
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/driver"
+	"github.com/portworx/kvdb/internal/atomicfile"
 )
 
 // copyBytes bounds a transaction that copies records.
@@ -80,7 +81,7 @@ func (db *database) defragment(ctx context.Context) error {
 	}
 	// The new name of the file is not durable yet, so the next writes would not be
 	// durable either.
-	db.repair = func() error { return syncFolder(db.path) }
+	db.repair = func() error { return atomicfile.SyncFolder(db.path) }
 	// Earlier readers still use the old file. closeAfter waits for them.
 	return errors.Join(db.usable(), old.closeAfter(nil))
 }

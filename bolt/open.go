@@ -167,15 +167,3 @@ func load(path string, file *boltFile, history int) (*database, error) {
 	}
 	return db, nil
 }
-
-// syncFolder makes the entries of the folder of path durable.
-func syncFolder(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	folder, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
-}

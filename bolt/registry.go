@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"sync"
+
+	"github.com/portworx/kvdb/internal/atomicfile"
 )
 
 // registry has the files that are open in this process, so that instances can share
@@ -88,7 +90,7 @@ func create(path string) (fs.FileInfo, error) {
 		return nil, err
 	}
 	info, err := file.Stat()
-	return info, errors.Join(err, file.Close(), syncFolder(path))
+	return info, errors.Join(err, file.Close(), atomicfile.SyncFolder(path))
 }
 
 // release ends one use, and closes the file after the last one.

@@ -4,21 +4,16 @@ import (
 	"bytes"
 	"context"
 	"iter"
-	"strings"
 
 	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/digest"
 	"github.com/portworx/kvdb/internal/merge"
+	"github.com/portworx/kvdb/internal/reserved"
 )
 
 // ReservedPrefix begins the last component of the keys that [Copy] uses at the target.
 // Keys like these are not copied, not compared, and not in a digest.
-const ReservedPrefix = "_kvdb-transfer"
-
-// isReserved reports whether a key is one of Copy.
-func isReserved(key string) bool {
-	return strings.HasPrefix(key[strings.LastIndexByte(key, '/')+1:], ReservedPrefix)
-}
+const ReservedPrefix = reserved.Transfer
 
 // Sum describes pairs.
 type Sum struct {
@@ -53,7 +48,7 @@ func pairsOf(ctx context.Context, kv kvdb.Kvdb, prefix string, o kvdb.PageOption
 	o.Hidden = true
 	return func(yield func(*kvdb.KVPair, error) bool) {
 		for pair, err := range kvdb.PairsWith(kvdb.WithContext(ctx, kv), prefix, o) {
-			if err == nil && isReserved(pair.Key) {
+			if err == nil && reserved.IsTransfer(pair.Key) {
 				continue
 			}
 			if !yield(pair, err) {

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/reserved"
 )
 
 // dirty is the set of keys that have changed at the source and are to be looked at. The watch
@@ -44,7 +45,7 @@ func (d *dirty) notify(events kvdb.KVPairs) {
 	defer d.mu.Unlock()
 	for _, event := range events {
 		d.index = max(d.index, event.ModifiedIndex)
-		if isReserved(event.Key) {
+		if reserved.IsTransfer(event.Key) {
 			continue
 		}
 		d.keys[event.Key] = max(d.keys[event.Key], event.ModifiedIndex)

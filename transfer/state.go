@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -67,7 +66,7 @@ func (c *copier) saveState(every time.Duration) {
 	}
 	c.saved = time.Now()
 	c.state.Version, c.state.ID, c.state.Options = stateVersion, c.id, c.o.options()
-	err := atomicfile.Write(c.o.StateFile, 0o600, func(w io.Writer) error { return json.NewEncoder(w).Encode(c.state) })
+	err := atomicfile.Write(c.o.StateFile, 0o600, func(f *os.File) error { return json.NewEncoder(f).Encode(c.state) })
 	if err != nil {
 		c.failed(fmt.Errorf("the state file is not written: %w", err))
 	}

@@ -3,15 +3,15 @@ package atomicfile
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 // Write replaces the file at path by what write writes. It writes a temporary file in the same
 // folder, syncs it, renames it and syncs the folder. If it fails, an earlier file stays as it
-// is. mode is that of the new file.
-func Write(path string, mode os.FileMode, write func(io.Writer) error) error {
+// is. mode is that of the new file. write may also read what it has written.
+func Write(path string, mode os.FileMode, write func(*os.File) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -24,11 +24,11 @@ func Write(path string, mode os.FileMode, write func(io.Writer) error) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return syncDir(dir)
+	return SyncFolder(path)
 }
 
 // fill writes, syncs and closes f.
-func fill(f *os.File, mode os.FileMode, write func(io.Writer) error) error {
+func fill(f *os.File, mode os.FileMode, write func(*os.File) error) error {
 	err := write(f)
 	if err == nil {
 		err = f.Chmod(mode)
@@ -39,11 +39,14 @@ func fill(f *os.File, mode os.FileMode, write func(io.Writer) error) error {
 	return errors.Join(err, f.Close())
 }
 
-// syncDir makes the names in a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// SyncFolder makes the names in the folder of path durable.
+func SyncFolder(path string) error {
+	if runtime.GOOS == "windows" { // It has no such call.
+		return nil
+	}
+	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(folder.Sync(), folder.Close())
 }

@@ -2,7 +2,6 @@ package atomicfile_test
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -17,8 +16,8 @@ import (
 func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
-	text := func(text string, err error) func(io.Writer) error {
-		return func(w io.Writer) error { _, _ = io.WriteString(w, text); return err }
+	text := func(text string, err error) func(*os.File) error {
+		return func(f *os.File) error { _, _ = f.WriteString(text); return err }
 	}
 	failed := errors.New("failed")
 	require.ErrorIs(t, atomicfile.Write(path, 0o600, text("half", failed)), failed)

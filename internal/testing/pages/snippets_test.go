@@ -13,6 +13,7 @@ import (
 
 	// The packages that snippets import, so that a change of them invalidates the cached
 	// result of the test.
+	_ "github.com/portworx/kvdb/backup"
 	_ "github.com/portworx/kvdb/bolt"
 	_ "github.com/portworx/kvdb/cache"
 	_ "github.com/portworx/kvdb/consul"

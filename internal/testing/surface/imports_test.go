@@ -40,8 +40,8 @@ var layers = map[string][]string{
 	"/kvdbslog": {"", "/wrappers"},
 	"/cache":    {"", "/internal/retry"},
 	"/election": {"", "/internal/fatalcb", "/internal/retry"},
-	"/transfer": {"", "/internal/atomicfile", "/internal/digest", "/internal/fatalcb", "/internal/merge", "/internal/retry"},
-	"/backup":   {"", "/internal/atomicfile", "/internal/digest", "/internal/merge"},
+	"/transfer": {"", "/internal/atomicfile", "/internal/digest", "/internal/fatalcb", "/internal/merge", "/internal/reserved", "/internal/retry"},
+	"/backup":   {"", "/internal/atomicfile", "/internal/digest", "/internal/merge", "/internal/reserved"},
 	"/examples": {"", "/election", "/mem", "/bolt", "/etcd/...", "/consul", "/zookeeper"},
 
 	"/test/servers": {},
@@ -105,7 +105,7 @@ func TestForbiddenImports(t *testing.T) {
 // A program with a store in process links no packages of the network, which are several
 // times as large as the library.
 func TestStoresInProcessLinkNoNetwork(t *testing.T) {
-	linked := strings.Fields(run(t, root(t), nil, "list", "-deps", "./mem", "./bolt", "./wrappers", "./cache", "./election", "./kvdbslog", "./transfer"))
+	linked := strings.Fields(run(t, root(t), nil, "list", "-deps", "./mem", "./bolt", "./wrappers", "./cache", "./election", "./kvdbslog", "./transfer", "./backup"))
 	require.Contains(t, linked, module)
 	for _, path := range []string{"net", "net/http", "crypto/tls"} {
 		require.NotContains(t, linked, path)
