@@ -120,11 +120,7 @@ func (c *change) String() string {
 	if c.what != "" {
 		return c.what
 	}
-	noun := "keys"
-	if c.keys == 1 {
-		noun = "key"
-	}
-	text := fmt.Sprintf("%s %d %s", c.verb, c.keys, noun)
+	text := c.verb + " " + countOf(c.keys, "key", "keys")
 	for i, key := range c.first {
 		separator := ", "
 		if i == 0 {
@@ -136,6 +132,14 @@ func (c *change) String() string {
 		text += ", …"
 	}
 	return text
+}
+
+// countOf returns a number and the word that fits it.
+func countOf(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // confirm reports whether the command may go on with the change: it asks, unless --yes is

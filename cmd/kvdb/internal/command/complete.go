@@ -35,7 +35,7 @@ func (a *app) completeKeys(c *cobra.Command, _ []string, typed string) ([]cobra.
 
 // keysFrom returns the completions of typed.
 func (a *app) keysFrom(ctx context.Context, typed string) (offers []cobra.Completion) {
-	t, err := a.choose(a.flags.store)
+	t, err := a.choose(a.flags.store, "-s")
 	if err != nil || hasCommand(t) {
 		return nil
 	}

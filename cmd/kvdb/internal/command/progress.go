@@ -29,6 +29,7 @@ type progress struct {
 	shown bool
 
 	stop, over chan struct{}
+	ended      sync.Once
 }
 
 // How often the progress is shown.
@@ -71,13 +72,15 @@ func (p *progress) update(change func(w *work)) {
 	change(&p.now)
 }
 
-// end stops to show progress. The line on the terminal disappears.
+// end stops to show progress. The line on the terminal disappears. It may be called again.
 func (p *progress) end() {
-	close(p.stop)
-	<-p.over
-	if p.shown && p.app.Terminal.Err {
-		fmt.Fprint(p.app.Stderr, "\r\x1b[K")
-	}
+	p.ended.Do(func() {
+		close(p.stop)
+		<-p.over
+		if p.shown && p.app.Terminal.Err {
+			fmt.Fprint(p.app.Stderr, "\r\x1b[K")
+		}
+	})
 }
 
 func (p *progress) show() {

@@ -32,7 +32,9 @@ var groups = []struct {
 	{groupWait, "Wait:", []func(*app) *cobra.Command{
 		newWatch, newLock,
 	}},
-	{groupMove, "Copy, save and compare:", []func(*app) *cobra.Command{}},
+	{groupMove, "Copy, save and compare:", []func(*app) *cobra.Command{
+		newDigest, newDiff, newApply, newExport, newImport,
+	}},
 	{groupAdmin, "Look after a store:", []func(*app) *cobra.Command{
 		newStatus, newMember, newUser, newCompact, newDefrag,
 	}},

@@ -77,7 +77,7 @@ func (a *app) runs(what access, run func(ctx context.Context, s *session, args [
 		if err != nil {
 			return err
 		}
-		t, err := a.choose(a.flags.store)
+		t, err := a.choose(a.flags.store, "-s")
 		if err != nil {
 			return err
 		}
@@ -118,9 +118,8 @@ func (a *app) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // choose returns the store that given names, or else that of the environment or the current
-// context.
-func (a *app) choose(given string) (target, error) {
-	source := "-s"
+// context. source is where given is from, for errors.
+func (a *app) choose(given, source string) (target, error) {
 	if given == "" {
 		given, source = a.getenv("KVDB_STORE"), "$KVDB_STORE"
 	}

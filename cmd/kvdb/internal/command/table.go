@@ -109,9 +109,9 @@ func (t *table) line(cells []string, widths []int, colour string) error {
 	var b strings.Builder
 	for i, cell := range cells {
 		cell = cut(cell, widths[i])
-		space := strings.Repeat(" ", widths[i]-width(cell))
+		space := spaces(widths[i] - width(cell))
 		if i > 0 {
-			b.WriteString(strings.Repeat(" ", gap))
+			b.WriteString(spaces(gap))
 		}
 		if t.columns[i].right {
 			b.WriteString(space + cell)
@@ -126,3 +126,5 @@ func (t *table) line(cells []string, widths []int, colour string) error {
 	_, err := t.WriteString(text + "\n")
 	return err
 }
+
+func spaces(n int) string { return strings.Repeat(" ", n) }
