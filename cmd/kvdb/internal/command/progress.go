@@ -24,7 +24,7 @@ type progress struct {
 	app     *app
 	started time.Time
 
-	mu    sync.Mutex // protects the work
+	mu    sync.Mutex // protects the work and the standard error
 	now   work
 	shown bool
 
@@ -83,11 +83,21 @@ func (p *progress) end() {
 	})
 }
 
+// Write writes text for a person, without the progress in between.
+func (p *progress) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shown && p.app.Terminal.Err {
+		fmt.Fprint(p.app.Stderr, "\r\x1b[K")
+	}
+	return p.app.Stderr.Write(text)
+}
+
 func (p *progress) show() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := p.now
 	p.shown = true
-	p.mu.Unlock()
 	elapsed := time.Since(p.started)
 	if p.app.Terminal.Err {
 		fmt.Fprint(p.app.Stderr, "\r\x1b[K"+cut(now.line(elapsed), max(p.app.Terminal.Width-1, minCell)))

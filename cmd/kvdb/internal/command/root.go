@@ -33,7 +33,7 @@ var groups = []struct {
 		newWatch, newLock,
 	}},
 	{groupMove, "Copy, save and compare:", []func(*app) *cobra.Command{
-		newDigest, newDiff, newApply, newExport, newImport,
+		newDigest, newDiff, newApply, newExport, newImport, newCopy,
 	}},
 	{groupAdmin, "Look after a store:", []func(*app) *cobra.Command{
 		newStatus, newMember, newUser, newCompact, newDefrag,
