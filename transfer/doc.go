@@ -19,6 +19,6 @@
 // below the target's domain. Such keys are neither copied nor compared nor in a digest.
 //
 // On etcd v2, which has no transactions that depend on a lock, and for a pair that is too large
-// for a transaction, Copy looks at the lock before each write. There a copier that is stopped
-// between the look and the write may write that one pair late.
+// for a transaction, Copy looks at the lock before each write. There a write may happen late if
+// the copier is stopped between the look and the write, or the request is delayed that long.
 package transfer

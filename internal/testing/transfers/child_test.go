@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -25,6 +26,29 @@ type job struct {
 	TTL            transfer.TTLMode
 	StateFile      string
 	Follow         bool
+	Commits        bool // report when a commit at the target begins and ends
+}
+
+// commits is a hook that reports commits.
+type commits struct{}
+
+// The lines that report commits.
+const (
+	commitBegins = "commit"
+	commitEnds   = "committed"
+)
+
+func (commits) OnOperationStart(ctx context.Context, op kvdb.Operation) context.Context {
+	if op.Name == "commit" {
+		fmt.Println(commitBegins)
+	}
+	return ctx
+}
+
+func (commits) OnOperationEnd(_ context.Context, op kvdb.Operation, _ kvdb.Outcome, _ error, _ time.Duration) {
+	if op.Name == "commit" {
+		fmt.Println(commitEnds)
+	}
 }
 
 // copyAsChild does the job of a child process. It reports each phase on a line of the standard
@@ -45,6 +69,11 @@ func copyAsChild() {
 			return err
 		}
 		defer kvdb.Close(target)
+		if j.Commits {
+			if err := kvdb.AddHooks(target, commits{}); err != nil {
+				return err
+			}
+		}
 		last := transfer.Phase("")
 		_, err = transfer.Copy(context.Background(), source, target, transfer.Options{
 			TTL: j.TTL, StateFile: j.StateFile, Follow: j.Follow, Delete: true, Skip: true,
