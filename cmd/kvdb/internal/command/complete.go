@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -56,12 +58,20 @@ func (a *app) keysFrom(ctx context.Context, typed string) (offers []cobra.Comple
 		if i := strings.IndexByte(offer[len(dir):], '/'); i >= 0 {
 			offer = offer[:len(dir)+i+1]
 		}
-		if offer != last && escape(offer) == offer {
+		if offer != last && isPlain(offer) {
 			offers = append(offers, offer)
 		}
 		last = offer
 	}
 	return offers
+}
+
+// isPlain reports whether a key means itself to a shell. Others are not offered, because shells
+// put a part that several offers share on the command line as it is.
+func isPlain(key string) bool {
+	return !strings.ContainsFunc(key, func(r rune) bool {
+		return r == utf8.RuneError || !unicode.IsGraphic(r) || unicode.IsSpace(r) || strings.ContainsRune("\"'`\\$&|;<>(){}[]*?!#~", r)
+	})
 }
 
 // hasCommand reports whether a secret of t comes from a command, which may ask for something.

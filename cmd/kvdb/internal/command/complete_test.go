@@ -20,7 +20,7 @@ func complete(sh *shell, args ...string) []string {
 
 func TestCompletion(t *testing.T) {
 	sh := newShell(t)
-	for _, key := range []string{"app/colour", "app/size/x", "app/size/y", "b", "app\x1b"} {
+	for _, key := range []string{"app/colour", "app/size/x", "app/size/y", "b", "app\x1b", "app$(reboot)", "app b", "app`x`", "app\xff"} {
 		sh.ok("put", key, "1")
 	}
 	require.Equal(t, []string{"app/", "b"}, complete(sh, "get", ""))
