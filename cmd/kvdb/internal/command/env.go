@@ -14,7 +14,7 @@ type Env struct {
 	Args []string
 	// Environ is the environment, as NAME=value.
 	Environ []string
-	// Stdin, Stdout and Stderr are the standard streams.
+	// Stdin, Stdout and Stderr are the standard streams. Writes to them may be concurrent.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	// Terminal says which of the streams are a terminal.

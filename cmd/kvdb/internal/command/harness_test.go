@@ -75,7 +75,7 @@ func (sh *shell) in(stdin string) *shell {
 // run runs the command.
 func (sh *shell) run(args ...string) ran {
 	sh.t.Helper()
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr stream
 	env := sh.env
 	env.Args, env.Stdout, env.Stderr = args, &stdout, &stderr
 	if env.Stdin == nil {
@@ -86,7 +86,9 @@ func (sh *shell) run(args ...string) ran {
 		return []byte(line), err
 	}
 	code := Run(sh.ctx, env)
-	return ran{code, stdout.String(), stderr.String()}
+	out, _ := stdout.read()
+	err, _ := stderr.read()
+	return ran{code, out, err}
 }
 
 // ok runs the command, which must succeed without a message, and returns its output.
