@@ -40,6 +40,8 @@ func examples(t *testing.T, path string) (found []example) {
 			inside = language == "console\n"
 		} else if command, is := strings.CutPrefix(line, "$ "); inside && is {
 			found = append(found, example{command: command})
+		} else if more, is := strings.CutPrefix(line, "> "); inside && is {
+			found[len(found)-1].command += more
 		} else if inside {
 			found[len(found)-1].output += line
 		}

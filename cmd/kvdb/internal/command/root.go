@@ -27,7 +27,7 @@ var groups = []struct {
 		newGet, newLs, newTree, newDu, newFind, newGrep,
 	}},
 	{groupWrite, "Change:", []func(*app) *cobra.Command{
-		newPut, newCreate, newUpdate, newEdit, newCas, newTTL, newRm,
+		newPut, newCreate, newUpdate, newEdit, newCas, newTTL, newRm, newTxn,
 	}},
 	{groupWait, "Wait:", []func(*app) *cobra.Command{
 		newWatch, newLock,

@@ -39,15 +39,16 @@ func urlOf(scheme string, cluster *servers.Cluster, domain string) string {
 
 // A session of all commands ends in the same state on each store.
 func TestServerSession(t *testing.T) {
-	onEachServer(t, func(t *testing.T, sh *shell, scheme string) { runSession(t, sh, scheme != "zk") })
+	onEachServer(t, func(t *testing.T, sh *shell, scheme string) { runSession(t, sh, scheme != "zk", scheme != "etcd2") })
 }
 
 // The session is the same in a file.
-func TestSession(t *testing.T) { runSession(t, newShell(t), true) }
+func TestSession(t *testing.T) { runSession(t, newShell(t), true, true) }
 
-func runSession(t *testing.T, sh *shell, ttls bool) {
+func runSession(t *testing.T, sh *shell, ttls, manyKeys bool) {
 	t.Run("write", func(t *testing.T) { sessionWrites(t, sh) })
 	t.Run("TTL", func(t *testing.T) { sessionTTLs(t, sh, ttls) })
+	t.Run("txn", func(t *testing.T) { sessionTxn(t, sh, manyKeys) })
 	t.Run("read", func(t *testing.T) { sessionReads(t, sh) })
 	t.Run("watch", func(t *testing.T) { sessionWatches(t, sh) })
 	t.Run("lock", func(t *testing.T) { sessionLocks(t, sh) })
@@ -87,6 +88,27 @@ func sessionTTLs(t *testing.T, sh *shell, ttls bool) {
 	require.Equal(t, "none\n", sh.ok("ttl", "session"))
 	require.Equal(t, "closed", sh.ok("get", "session"))
 	sh.ok("rm", "session")
+}
+
+func sessionTxn(t *testing.T, sh *shell, manyKeys bool) {
+	if !manyKeys {
+		sh.in(`{"op":"check","key":"app/new","value":"1"}
+{"op":"put","key":"app/new","value":"2"}`).ok("txn")
+		sh.in(`{"op":"put","key":"app/new","value":"3"}
+{"op":"put","key":"app/size","value":"30"}`).fails(exitIllegal, "not supported", "txn")
+		require.Equal(t, "2", sh.ok("get", "app/new"))
+		return
+	}
+	sh.ok("put", "old", "1")
+	sh.in(`{"op":"check","key":"app/colour","value":"blue"}
+{"op":"put","key":"app/new","value":"3"}`).fails(exitConflict, "it has another value; nothing was applied", "txn")
+	sh.in(`{"op":"check","key":"app/colour","value":"red"}
+{"op":"check","key":"none","exists":false}
+{"op":"put","key":"app/new","value":"2"}
+{"op":"delete","key":"old"}
+{"op":"delete","key":"none"}`).ok("txn")
+	require.Equal(t, "2", sh.ok("get", "app/new"))
+	sh.fails(exitNo, "Key not found", "get", "old")
 }
 
 func sessionReads(t *testing.T, sh *shell) {
