@@ -18,8 +18,7 @@ import (
 // is behind the endpoints. A server closes the connection of a client that has seen a larger zxid
 // than the server has. It does so also when it has only not caught up with the other servers. A
 // new session distinguishes the two cases. After a sync it has seen all that the store has, so
-// history has gone back if its zxid is less than one that was seen before. Then the main
-// connection gets a new session.
+// history has gone back if its zxid is less than one that was seen before.
 //
 // A store that went back and has passed that zxid since does not refuse the client. So the session
 // of the watches writes a mark when it begins, and the next session looks for the mark: a store
@@ -129,7 +128,6 @@ func (s *store) checkHistory() {
 	defer s.checking.Store(false)
 	if s.hasGoneBack() {
 		s.leaveHistory(s.leases.session())
-		s.main.Renew()
 	}
 	ctx, cancel := context.WithTimeout(s.life.Context(), historyPause)
 	defer cancel()
@@ -153,10 +151,13 @@ func (s *store) hasGoneBack() bool {
 	return x.Ready(ctx) == nil && x.StartSync().Wait(ctx) == nil && x.Zxid() < seen
 }
 
-// leaveHistory forgets what is known of a history that the store has left. The locks of that
-// session, if it is still the current one, are lost.
+// leaveHistory forgets what is known of a history that the store has left. If that session is still
+// the current one, its locks are lost, and the main connection gets a new one: the store may have
+// the session, with locks that were released later, which would stay as long as it is continued.
 func (s *store) leaveHistory(session int) {
-	s.leases.endSession(session)
+	if s.leases.endSession(session) {
+		s.main.Renew()
+	}
 	s.generations.clear()
 	s.sentinels.clear()
 }

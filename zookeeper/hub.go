@@ -63,7 +63,6 @@ type session struct {
 	ctx   context.Context         // ends when another session is to take its place
 	end   context.CancelCauseFunc // ends ctx; the cause is errLost if the connection was lost
 	began bool                    // it had a connection; belongs to onEvent
-	other bool                    // it sees another history than the one before; protected by hub.mu
 }
 
 // errLost is the cause of the end of a session whose connection was lost.
@@ -191,12 +190,11 @@ func (h *hub) session() error {
 	return nil
 }
 
-// leaveHistory ends all watches, once in a session, because the session x sees an earlier
-// state of a znode than a watch has read before.
-func (h *hub) leaveHistory(x *session) {
+// leaveHistory ends all watches because w reads an earlier state of a znode than before, unless w
+// was ended already: then this history is known.
+func (h *hub) leaveHistory(w *stream) {
 	h.mu.Lock()
-	again, locks := x.other, h.locks
-	x.other = true
+	again, locks := w.hasFailed(), h.locks
 	if !again {
 		h.failLocked(kvdb.ErrWatchRevisionCompacted)
 	}

@@ -64,14 +64,16 @@ func (l *leases) onEvent(e zk.Event) {
 	}
 }
 
-// endSession loses all leases, unless that session is over already.
-func (l *leases) endSession(session int) {
+// endSession loses all leases. It returns false, and does nothing, if that session is over already.
+func (l *leases) endSession(session int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.over == session {
-		l.over++
-		l.loseAllLocked(kvdb.LockExpired)
+	if l.over != session {
+		return false
 	}
+	l.over++
+	l.loseAllLocked(kvdb.LockExpired)
+	return true
 }
 
 // session returns the number of the session.

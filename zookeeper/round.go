@@ -48,7 +48,7 @@ func (w *stream) round(x *session) error {
 		for _, f := range level {
 			if f.contradicts(w.nodes[f.path]) {
 				w.pending = nil // it has events of the other history
-				w.h.leaveHistory(x)
+				w.h.leaveHistory(w)
 				return nil
 			}
 			next = append(next, w.apply(f)...)

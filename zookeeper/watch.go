@@ -3,6 +3,7 @@ package zookeeper
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
@@ -83,6 +84,7 @@ func (w *stream) begin() error {
 		if err != nil {
 			return err
 		}
+		w.restart()
 		err = w.round(x)
 		if err == nil {
 			w.first = false
@@ -94,6 +96,21 @@ func (w *stream) begin() error {
 		if fateOf(err) == call.Refused {
 			return err
 		}
+	}
+}
+
+// restart forgets what an earlier session has read. If the watch is to deliver only what comes
+// later, it also forgets a failure: a session that began after the failure sees what comes now, and
+// one that has ended reads nothing more.
+func (w *stream) restart() {
+	delete(w.nodes, w.root) // stays subscribed
+	w.h.unsubscribe(w, slices.Collect(maps.Keys(w.nodes))...)
+	w.nodes, w.pending, w.lastZxid = map[string]known{}, nil, 0
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all = true
+	if w.after == 0 {
+		w.failure = nil
 	}
 }
 
@@ -219,6 +236,13 @@ func (w *stream) broken(cause error) {
 		w.observer.Interrupted(cause)
 	}
 	w.signal()
+}
+
+// hasFailed reports whether failed was called.
+func (w *stream) hasFailed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failure != nil
 }
 
 // failed implements watcher.
