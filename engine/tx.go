@@ -167,20 +167,13 @@ func (t *tx) check() error {
 		return kvdb.ErrModified
 	}
 	profile := t.kv.profile
-	keys := len(t.keys())
+	keys, size := t.size()
 	if _, ok := t.kv.store.(driver.Transactor); !ok && keys > 1 {
 		return kvdb.ErrNotSupported
 	}
 	ops := keys + len(t.locks)
 	if profile.MaxTxOps > 0 && ops > profile.MaxTxOps {
 		return fmt.Errorf("%w: the transaction has %d operations, the limit is %d", kvdb.ErrTooLarge, ops, profile.MaxTxOps)
-	}
-	size := 0
-	for key := range t.keys() {
-		size += len(key)
-	}
-	for _, w := range t.writes {
-		size += len(w.Value)
 	}
 	if profile.MaxTxBytes > 0 && size > profile.MaxTxBytes {
 		return fmt.Errorf("%w: the transaction has %d bytes, the limit is %d", kvdb.ErrTooLarge, size, profile.MaxTxBytes)
@@ -199,16 +192,20 @@ func (t *tx) readSet() []driver.Read {
 	return reads
 }
 
-// keys returns the keys that the transaction has read or written.
-func (t *tx) keys() map[string]struct{} {
-	keys := map[string]struct{}{}
-	for key := range t.reads {
-		keys[key] = struct{}{}
-	}
+// size returns the number of keys that the transaction has read or written, and the size of these
+// keys and of the values written.
+func (t *tx) size() (keys, size int) {
+	keys = len(t.writes)
 	for _, w := range t.writes {
-		keys[w.Key] = struct{}{}
+		size += len(w.Key) + len(w.Value)
 	}
-	return keys
+	for key := range t.reads {
+		if _, written := t.ttls[key]; !written {
+			keys++
+			size += len(key)
+		}
+	}
+	return keys, size
 }
 
 func (t *tx) Commit() (err error) {

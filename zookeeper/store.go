@@ -37,6 +37,7 @@ type store struct {
 	maxRequest  int                     // size in bytes of the largest request that the servers take
 	generations cache[int, int32]       // their versions, by number
 	sentinels   cache[string, struct{}] // the znodes that have a sentinel, by path
+	creates     atomic.Bool             // the last large transaction has found none of its keys
 	leases      leases
 	checking    atomic.Bool // a check whether history has gone back is under way
 	life        *life.Group

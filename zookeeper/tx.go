@@ -42,28 +42,41 @@ func (s *store) CheckTx(reads []driver.Read, writes []driver.Write, locks []driv
 }
 
 // Commit implements driver.Transactor. It reads what is there, and sends one request that
-// writes only if that has not changed. When something has changed it begins anew.
+// writes only if that has not changed. When something has changed it begins anew. A large
+// transaction that likely creates all its keys is sent without reading first.
 func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
 	if err := s.CheckTx(reads, writes, locks); err != nil {
 		return err
 	}
-	for {
-		t := &transaction{s: s, reads: reads, writes: writes, locks: locks}
+	large := isLarge(reads, writes)
+	for exists := false; ; {
+		t := &transaction{s: s, reads: reads, writes: writes, locks: locks, creates: large && !exists && s.creates.Load()}
 		if err := t.prepare(ctx); err != nil {
 			return err
 		}
 		_, failed, err := s.multi(ctx, t.ops...)
 		if err == nil {
 			t.forgetSentinels()
+			if large {
+				s.creates.Store(len(t.stats) == 0)
+			}
 			return nil
 		}
 		if failed < 0 {
 			return err
 		}
+		exists = exists || t.creates && errors.Is(err, zk.ErrNodeExists)
 		if err := t.resolve(ctx, failed, err); err != nil {
 			return err
 		}
 	}
+}
+
+// isLarge reports whether a transaction only writes, and so many keys that to read them first
+// takes more than a request that fails.
+func isLarge(reads []driver.Read, writes []driver.Write) bool {
+	const least = 16
+	return len(writes) >= least && len(reads) == 0 && !slices.ContainsFunc(writes, func(w driver.Write) bool { return w.Delete })
 }
 
 // transaction is one attempt of a Commit.
@@ -73,8 +86,9 @@ type transaction struct {
 	writes []driver.Write
 	locks  []driver.Lease
 
-	holds []hold              // how the locks are held
-	stats map[string]*zk.Stat // of the znodes of all keys, nil where there is none
+	creates bool                // no znode is read, because there is likely none
+	holds   []hold              // how the locks are held
+	stats   map[string]*zk.Stat // of the znodes of the keys that exist
 	// ops begins with the guards of the locks, then come the checks of the generations.
 	ops            []any
 	guards, checks int
@@ -98,8 +112,10 @@ func (t *transaction) prepare(ctx context.Context) (err error) {
 	}
 	t.checks = len(checks)
 	t.ops = append(t.ops, checks...)
-	if t.stats, err = t.readStats(ctx); err != nil {
-		return err
+	if !t.creates {
+		if t.stats, err = t.readStats(ctx); err != nil {
+			return err
+		}
 	}
 	for _, r := range t.reads {
 		ops, err := t.s.unchangedOps(r, t.stats[r.Key])
@@ -201,7 +217,7 @@ func (t *transaction) generationChecks(ctx context.Context) ([]any, error) {
 	return checks, err
 }
 
-// readStats returns the stats of the znodes of all keys, nil where there is none.
+// readStats returns the stats of the znodes of the keys that exist.
 func (t *transaction) readStats(ctx context.Context) (map[string]*zk.Stat, error) {
 	var keys []string
 	for _, r := range t.reads {
@@ -225,7 +241,9 @@ func (t *transaction) readStats(ctx context.Context) (map[string]*zk.Stat, error
 	}
 	stats := map[string]*zk.Stat{}
 	for i, key := range keys {
-		stats[key] = found[i]
+		if found[i] != nil {
+			stats[key] = found[i]
+		}
 	}
 	return stats, nil
 }

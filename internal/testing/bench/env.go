@@ -11,6 +11,7 @@ import (
 type env struct {
 	dir    string           // for its files
 	server *servers.Cluster // the server that it has started, or nil
+	longer int              // how many times as long its measurements take, 0 for once
 	// ctx ends before the suite is closed, and ends all waits.
 	ctx     context.Context
 	waiting sync.WaitGroup

@@ -41,7 +41,7 @@ type suite struct {
 }
 
 func suites() []suite {
-	return slices.Concat(memSuites(), boltSuites(), etcdSuites(), etcdV2Suites(), consulSuites(), zookeeperSuites(), wrapperSuites())
+	return slices.Concat(memSuites(), boltSuites(), etcdSuites(), etcdV2Suites(), consulSuites(), zookeeperSuites(), manySuites(), wrapperSuites())
 }
 
 func main() {
@@ -112,6 +112,7 @@ func runSuite(ctx context.Context, s suite, m measurer) (results []result, err e
 		rows = nil
 		debug.FreeOSMemory() // the next suite begins with an empty heap
 	}()
+	m.slice *= time.Duration(max(e.longer, 1))
 	for _, r := range rows {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, r.operation)
 		measured, err := m.measure(ctx, r)
