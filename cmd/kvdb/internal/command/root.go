@@ -33,7 +33,7 @@ var groups = []struct {
 		newWatch, newLock,
 	}},
 	{groupMove, "Copy, save and compare:", []func(*app) *cobra.Command{
-		newDigest, newDiff, newApply, newExport, newImport, newCopy,
+		newDigest, newDiff, newApply, newExport, newImport, newBackup, newRestore, newCopy,
 	}},
 	{groupAdmin, "Look after a store:", []func(*app) *cobra.Command{
 		newStatus, newMember, newUser, newCompact, newDefrag,
