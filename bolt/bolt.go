@@ -11,6 +11,9 @@
 // If the file is deleted, moved or replaced while it is open, writes return an error
 // that wraps [kvdb.ErrNoConnection] until it is at its path again.
 //
+// With the option ReadOnly a file is read and not changed. Check finds what is wrong with a
+// damaged file.
+//
 // Concurrent writers share commits: 64 writers make about 32 writes for each sync of
 // the disk. Each key that is written or deleted has an index of its own, also when one
 // call changes several keys (DeleteTree, Tx.Commit).
@@ -51,6 +54,13 @@ const (
 	// mem set it. Together with KvSnap it is an error. The option is on with any value
 	// that strconv.ParseBool does not read as false.
 	KvUseInterface = "KvUseInterface"
+	// ReadOnly opens a file, which must exist, without changing it: its value is a boolean. The
+	// process needs no permission to write. Several processes can read a file at the same
+	// time, but while one of them has it open, another that writes does not, and the other
+	// way round: New waits 3 s for it and fails then with an error that wraps
+	// kvdb.ErrNoConnection. Within one process an instance that is read-only can join others.
+	// Calls that write, and those that lock, return ErrReadOnly.
+	ReadOnly = "ReadOnly"
 	// KvHistory is the number of past events, at least 1, that a watch can ask for. The
 	// default is 16384. A watch from before them, or from before the file was opened,
 	// ends with kvdb.ErrWatchRevisionCompacted. The history keeps the values in memory.
@@ -73,6 +83,7 @@ var (
 var declared = option.Declare("bolt", []option.Option{
 	{Name: Path, Values: "a file", Default: "`" + DefaultPath + "`", Meaning: "the database file; a relative path is one in the working directory"},
 	{Name: KvSnap, Values: "a file", Default: "none", Meaning: "an older name of `Path`"},
+	{Name: ReadOnly, Values: "a boolean", Default: "`false`", Meaning: "`true` opens an existing file without changing it"},
 	{Name: KvUseInterface, Values: "a switch", Default: "off", Meaning: "no effect; an error together with `KvSnap`"},
 }, eventlog.Declared, option.Consistency)
 
@@ -99,13 +110,17 @@ func New(domain string, _ []string, options map[string]string, fatalErrorCb kvdb
 	if err != nil {
 		return nil, err
 	}
-	db, err := acquire(path, history)
+	readOnly, err := option.Bool(options, ReadOnly)
 	if err != nil {
 		return nil, err
 	}
-	return engine.New(engine.Config{
-		Name: Name, Domain: domain, Store: newStore(db), FatalCb: fatalErrorCb,
-	})
+	db, err := acquire(path, history, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	s := newStore(db)
+	s.readOnly = readOnly
+	return engine.New(engine.Config{Name: Name, Domain: domain, Store: s, FatalCb: fatalErrorCb})
 }
 
 func pathOption(options map[string]string) (string, error) {

@@ -49,7 +49,7 @@ func closeKvdb(t testing.TB, kv kvdb.Kvdb) {
 // openDatabase returns the database that the instances on the file at path share.
 func openDatabase(t testing.TB, path string) *database {
 	t.Helper()
-	db, err := acquire(path, 100)
+	db, err := acquire(path, 100, false)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.shared.release()) })
 	return db

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/bits"
 )
 
 // The layout of a bbolt file, with numbers in the byte order of the machine. A page
@@ -39,24 +40,32 @@ type checker struct {
 	pages    uint64   // pages have smaller ids
 	used     []uint64 // a bit for each page that something refers to
 	buffers  [][]byte // one for each depth
+	lost     uint64   // the number of pages that are neither used nor in the list of free pages
 }
 
 // check returns an error if a file, which is open for reading, is damaged.
 func check(file *boltFile) error {
+	_, err := checkPages(file)
+	return err
+}
+
+// checkPages is check, and returns the number of pages that are neither used nor free. These
+// only take space.
+func checkPages(file *boltFile) (lost uint64, err error) {
 	tx, err := file.Begin(false)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer tx.Rollback() // only fails for a transaction that is over
 	info, err := file.raw.Stat()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	c := &checker{file: file.raw, pageSize: uint64(file.Info().PageSize)}
 	if err := c.run(uint64(tx.ID()), uint64(info.Size())); err != nil {
-		return corrupt(file.raw.Name(), err)
+		return 0, corrupt(file.raw.Name(), err)
 	}
-	return nil
+	return c.lost, nil
 }
 
 func (c *checker) run(txid, size uint64) error {
@@ -274,6 +283,10 @@ func (c *checker) freelist(id uint64) error {
 		if err := c.use(number(ids[8*i:])); err != nil {
 			return err
 		}
+	}
+	c.lost = c.pages
+	for _, used := range c.used {
+		c.lost -= uint64(bits.OnesCount64(used))
 	}
 	return nil
 }

@@ -17,12 +17,13 @@ const childEnv = "KVDB_BOLT_TEST_CHILD"
 // children are the functions that child processes run. They get their arguments in
 // os.Args[1:], and report line by line on the standard output.
 var children = map[string]func(){
-	"hold":       holdFile,
-	"write":      writeUntilKilled,
-	"migrate":    migrateUntilKilled,
-	"fill":       fillDisk,
-	"defragment": defragmentFull,
-	"no room":    migrateWithoutRoom,
+	"hold":           func() { holdFile(newKvdb) },
+	"hold read-only": func() { holdFile(newReadOnly) },
+	"write":          writeUntilKilled,
+	"migrate":        migrateUntilKilled,
+	"fill":           fillDisk,
+	"defragment":     defragmentFull,
+	"no room":        migrateWithoutRoom,
 }
 
 // child is a process that a test started.

@@ -195,7 +195,7 @@ func TestLeaderGivesUp(t *testing.T) {
 func TestCloseEndsWaitingWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := tempFile(t)
-		db, err := acquire(path, 100)
+		db, err := acquire(path, 100, false)
 		require.NoError(t, err)
 		s := newStore(db)
 		errs := make([]error, 5)
@@ -400,7 +400,7 @@ func TestFileCutOffWhileOpen(t *testing.T) {
 	for _, size := range []int64{0, 4096, 3 * 4096} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			path := tempFile(t)
-			db, err := acquire(path, 100)
+			db, err := acquire(path, 100, false)
 			require.NoError(t, err)
 			s := newStore(db)
 			put(t, s, "key", strings.Repeat("v", 100_000), 0)

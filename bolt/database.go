@@ -42,10 +42,12 @@ type boltFile struct {
 // database is an open file and everything that the instances of this process that use
 // it share.
 type database struct {
-	path   string // absolute, without symbolic links
-	shared *shared
-	log    *eventlog.Log
-	locks  *locktable.Table
+	path string // absolute, without symbolic links
+	// readOnly means that nothing may write to the file.
+	readOnly bool
+	shared   *shared
+	log      *eventlog.Log
+	locks    *locktable.Table
 
 	// file is replaced by Defragment.
 	file atomic.Pointer[boltFile]

@@ -41,6 +41,9 @@ func (s *store) Defragment(ctx context.Context, endpoint string, timeout int) er
 		defer cancel()
 		ctx = limited
 	}
+	if s.readOnly {
+		return ErrReadOnly
+	}
 	select {
 	case <-s.db.writeLock:
 		defer func() { s.db.writeLock <- struct{}{} }()

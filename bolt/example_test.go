@@ -1,6 +1,7 @@
 package bolt_test
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -34,4 +35,22 @@ func ExampleNew() {
 	// Output:
 	// 1 1
 	// 2 1
+}
+
+func ExampleCheck() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "app.db")
+	if err := os.WriteFile(path, []byte("not a database"), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	problems, err := bolt.Check(path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(problems), errors.Is(problems[0], bolt.ErrCorrupt))
+	// Output: 1 true
 }

@@ -206,7 +206,7 @@ func TestTTLReplaced(t *testing.T) {
 func TestExpiryWhileClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := tempFile(t)
-		db, err := acquire(path, 100)
+		db, err := acquire(path, 100, false)
 		require.NoError(t, err)
 		s := newStore(db)
 		ctx := context.Background()

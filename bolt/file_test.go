@@ -18,8 +18,8 @@ import (
 )
 
 // holdFile keeps the file that its argument names open until its input ends.
-func holdFile() {
-	kv, err := newKvdb(os.Args[1])
+func holdFile(open func(path string) (kvdb.Kvdb, error)) {
+	kv, err := open(os.Args[1])
 	must(err)
 	fmt.Println("open")
 	_, err = io.Copy(io.Discard, os.Stdin)

@@ -39,11 +39,8 @@ func mapSize() int {
 
 // open opens the file at path, which exists, and migrates it if necessary.
 func open(path string, history int) (*database, error) {
-	path, err := filepath.Abs(path)
+	path, err := resolve(path)
 	if err != nil {
-		return nil, err
-	}
-	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return nil, err
 	}
 	file, err := openChecked(path)
@@ -55,6 +52,15 @@ func open(path string, history int) (*database, error) {
 		return nil, errors.Join(err, file.closeAfter(err))
 	}
 	return db, nil
+}
+
+// resolve returns the absolute path without symbolic links.
+func resolve(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
 }
 
 // openChecked checks the file at path and opens it.
@@ -86,14 +92,9 @@ func isAt(file *boltFile, path string) (bool, error) {
 
 // checkAt checks the file at path. An empty file is valid.
 func checkAt(path string, deadline time.Time) error {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
+	size, err := regular(path)
+	if err != nil || size == 0 {
 		return err
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("open database file %s: it is not a regular file: %v", path, info.Mode())
-	case info.Size() == 0:
-		return nil
 	}
 	file, err := openFile(path, bbolt.Options{Timeout: time.Until(deadline), ReadOnly: true})
 	if err != nil {
@@ -101,6 +102,18 @@ func checkAt(path string, deadline time.Time) error {
 	}
 	err = guard(path, func() error { return check(file) })
 	return errors.Join(err, file.closeAfter(err))
+}
+
+// regular returns the size of the file at path, or an error if it is not a regular file.
+func regular(path string) (int64, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("open database file %s: it is not a regular file: %v", path, info.Mode())
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
 }
 
 // openFile opens the file at path. It adds the options that are the same for all files.
@@ -149,6 +162,17 @@ func load(path string, file *boltFile, history int) (*database, error) {
 	if err := errors.Join(remove(path+compactSuffix), remove(path+BackupSuffix+partSuffix)); err != nil {
 		return nil, err
 	}
+	db := newDatabase(path, file, history, index)
+	for more := true; more; {
+		if more, err = db.deleteExpired(); err != nil {
+			db.end(err)
+			return nil, err
+		}
+	}
+	return db, nil
+}
+
+func newDatabase(path string, file *boltFile, history int, index uint64) *database {
 	db := &database{
 		path:      path,
 		log:       eventlog.New(history, index),
@@ -159,11 +183,5 @@ func load(path string, file *boltFile, history int) (*database, error) {
 	db.writeLock <- struct{}{}
 	db.file.Store(file)
 	db.lifetime, db.end = context.WithCancelCause(context.Background())
-	for more := true; more; {
-		if more, err = db.deleteExpired(); err != nil {
-			db.end(err)
-			return nil, err
-		}
-	}
-	return db, nil
+	return db
 }

@@ -2,11 +2,13 @@ package bolt
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
 	"sync"
 
+	"github.com/portworx/kvdb"
 	"github.com/portworx/kvdb/internal/atomicfile"
 )
 
@@ -29,27 +31,37 @@ type shared struct {
 	err    error
 }
 
-// acquire returns the database at path. The caller must call release after use.
-func acquire(path string, history int) (*database, error) {
-	s, err := find(path)
+// acquire returns the database at path. The caller must call release after use. With readOnly
+// the file must exist.
+func acquire(path string, history int, readOnly bool) (*database, error) {
+	s, err := find(path, readOnly)
 	if err != nil {
 		return nil, err
 	}
 	s.opened.Do(func() {
-		if s.db, s.err = open(path, history); s.err == nil {
+		if readOnly {
+			s.db, s.err = openReadOnly(path, history)
+		} else {
+			s.db, s.err = open(path, history)
+		}
+		if s.err == nil {
 			s.db.shared = s
 		}
 	})
-	if s.err != nil {
-		return nil, errors.Join(s.err, s.release())
+	err = s.err
+	if err == nil && s.db.readOnly && !readOnly {
+		err = fmt.Errorf("%w: %s is open read-only in this process", kvdb.ErrNoConnection, path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.release())
 	}
 	return s.db, nil
 }
 
 // find returns the entry of the file at path, and counts one more use.
-func find(path string) (*shared, error) {
+func find(path string, mustExist bool) (*shared, error) {
 	for {
-		s, inUse, err := lookUp(path)
+		s, inUse, err := lookUp(path, mustExist)
 		if err != nil || inUse {
 			return s, err
 		}
@@ -57,13 +69,13 @@ func find(path string) (*shared, error) {
 	}
 }
 
-// lookUp is find without waiting: if the file is being closed, inUse is false. It creates
-// the file if it does not exist.
-func lookUp(path string) (s *shared, inUse bool, err error) {
+// lookUp is find without waiting: if the file is being closed, inUse is false. Unless
+// mustExist is true, it creates a file that does not exist.
+func lookUp(path string, mustExist bool) (s *shared, inUse bool, err error) {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !mustExist {
 		info, err = create(path)
 	}
 	if err != nil {

@@ -28,7 +28,7 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 		}
 		return copied.Pairs, 0, nil
 	}
-	index, marked, err := s.db.mark(ctx)
+	index, marked, err := s.mark(ctx)
 	if err != nil && ctx.Err() == nil && takesNoWrites(err) {
 		err = s.db.view(func(tx *bbolt.Tx) error {
 			index = tx.Bucket(pairsBucket).Sequence()
@@ -50,6 +50,14 @@ func (s *store) Snapshot(ctx context.Context, prefixes []string, consistent bool
 // copies.
 func takesNoWrites(err error) bool {
 	return !errors.Is(err, kvdb.ErrClosed) && !errors.Is(err, kvdb.ErrUnknownOutcome) && !errors.Is(err, ErrCorrupt)
+}
+
+// mark is mark of the database, if the instance may write.
+func (s *store) mark(ctx context.Context) (uint64, reader, error) {
+	if s.readOnly {
+		return 0, reader{}, ErrReadOnly
+	}
+	return s.db.mark(ctx)
 }
 
 // mark returns a new index, and a transaction that sees exactly the writes before it.

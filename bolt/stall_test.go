@@ -13,7 +13,7 @@ import (
 // stall delays all commits, as Defragment or a slow disk does.
 func stall(t *testing.T, path string) (resume func()) {
 	t.Helper()
-	s, err := find(path)
+	s, err := find(path, false)
 	require.NoError(t, err)
 	<-s.db.writeLock
 	return func() {
@@ -57,7 +57,7 @@ func TestUnlockWhileTransactionWaits(t *testing.T) {
 	_, err = tx.Put("key", "value", 0)
 	require.NoError(t, err)
 
-	s, err := find(path)
+	s, err := find(path, false)
 	require.NoError(t, err)
 	resume := stall(t, path)
 	committed := make(chan error, 1)
@@ -86,7 +86,7 @@ func TestUnlockWhileTransactionWaits(t *testing.T) {
 func TestCloseEndsWriteOfView(t *testing.T) {
 	path := tempFile(t)
 	other, kv := openAt(t, path), openAt(t, path)
-	s, err := find(path)
+	s, err := find(path, false)
 	require.NoError(t, err)
 	resume := stall(t, path)
 	done := make(chan error, 1)

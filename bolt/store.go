@@ -27,8 +27,9 @@ var profile = driver.Profile{
 type store struct {
 	driver.MembersNotSupported // the methods except Defragment and GetEndpoints
 
-	db      *database
-	session *locktable.Session
+	db       *database
+	readOnly bool // the instance; the database may be open for other instances that write
+	session  *locktable.Session
 }
 
 var (
@@ -50,9 +51,17 @@ func newStore(db *database) *store {
 
 func (s *store) Profile() driver.Profile { return profile }
 
+// update makes the write w.
+func (s *store) update(ctx context.Context, w *write) error {
+	if s.readOnly {
+		return ErrReadOnly
+	}
+	return s.db.update(ctx, w)
+}
+
 // token returns a new index. It is on disk, so it stays unique after a restart.
 func (s *store) token(ctx context.Context) (index uint64, err error) {
-	err = s.db.update(ctx, &write{apply: func(t *txn) error {
+	err = s.update(ctx, &write{apply: func(t *txn) error {
 		t.index++
 		index = t.index
 		return nil
@@ -67,12 +76,18 @@ func (s *store) Watch(ctx context.Context, r driver.WatchRequest) (driver.Stream
 
 // Compact implements driver.Compacter.
 func (s *store) Compact(_ context.Context, index uint64) error {
+	if s.readOnly {
+		return ErrReadOnly
+	}
 	s.db.log.Compact(index)
 	return nil
 }
 
 // Lock implements driver.Store.
 func (s *store) Lock(ctx context.Context, key, owner string, wait time.Duration) (driver.Lease, error) {
+	if s.readOnly {
+		return nil, ErrReadOnly
+	}
 	return s.session.Lock(ctx, key, owner, wait)
 }
 

@@ -12,7 +12,7 @@ import (
 
 // Put implements driver.Store.
 func (s *store) Put(ctx context.Context, w driver.Write) (indexes driver.Indexes, err error) {
-	err = s.db.update(ctx, &write{apply: func(t *txn) error {
+	err = s.update(ctx, &write{apply: func(t *txn) error {
 		old, err := t.check(w.Key, w.Cond)
 		if err == nil {
 			indexes = t.set(w, old)
@@ -24,7 +24,7 @@ func (s *store) Put(ctx context.Context, w driver.Write) (indexes driver.Indexes
 
 // Create implements driver.Creator.
 func (s *store) Create(ctx context.Context, w driver.Write) (indexes driver.Indexes, existing *kvdb.KVPair, err error) {
-	err = s.db.update(ctx, &write{apply: func(t *txn) error {
+	err = s.update(ctx, &write{apply: func(t *txn) error {
 		old, err := t.check(w.Key, w.Cond)
 		if err == nil {
 			indexes = t.set(w, old)
@@ -43,7 +43,7 @@ func (s *store) Create(ctx context.Context, w driver.Write) (indexes driver.Inde
 // Delete implements driver.Store.
 func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (pair *kvdb.KVPair, err error) {
 	c.Present = true
-	err = s.db.update(ctx, &write{apply: func(t *txn) error {
+	err = s.update(ctx, &write{apply: func(t *txn) error {
 		old, err := t.check(key, c)
 		if err == nil {
 			t.remove(key, old)
@@ -59,7 +59,7 @@ func (s *store) Delete(ctx context.Context, key string, c driver.Cond) (pair *kv
 
 // DeletePrefix implements driver.Store.
 func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
-	return s.db.update(ctx, &write{apply: func(t *txn) error {
+	return s.update(ctx, &write{apply: func(t *txn) error {
 		type pair struct {
 			key    string
 			record *tree.Record
@@ -83,7 +83,7 @@ func (s *store) DeletePrefix(ctx context.Context, prefix string) error {
 // Commit implements driver.Transactor.
 func (s *store) Commit(ctx context.Context, reads []driver.Read, writes []driver.Write, locks []driver.Lease) error {
 	commit := func() error {
-		return s.db.update(ctx, &write{apply: func(t *txn) error { return t.commit(reads, writes) }})
+		return s.update(ctx, &write{apply: func(t *txn) error { return t.commit(reads, writes) }})
 	}
 	if len(locks) == 0 {
 		return commit()

@@ -29,7 +29,7 @@ import (
 // packages are the packages that a snippet without a package clause may use.
 var packages = []string{
 	"context", "errors", "fmt", "log", "net/http", "testing", "time",
-	"github.com/portworx/kvdb", "github.com/portworx/kvdb/cache", "github.com/portworx/kvdb/election", "github.com/portworx/kvdb/mem",
+	"github.com/portworx/kvdb", "github.com/portworx/kvdb/bolt", "github.com/portworx/kvdb/cache", "github.com/portworx/kvdb/election", "github.com/portworx/kvdb/mem",
 	"github.com/portworx/kvdb/test", "github.com/portworx/kvdb/transfer",
 }
 
