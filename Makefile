@@ -22,7 +22,7 @@ help:
 # The packages whose tests start real servers.
 SERVERS := ./consul/... ./etcd/... ./zookeeper ./test/servers ./election ./kvdbslog \
 	./examples/health ./examples/leader ./examples/quickstart ./internal/testing/bench ./internal/testing/lockttl \
-	./internal/testing/transfers
+	./internal/testing/backups ./internal/testing/transfers
 
 # A module of its own, whose tests start servers at the default ports.
 OUTSIDE := test/outside

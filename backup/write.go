@@ -28,7 +28,8 @@ type Options struct {
 	// OneMoment makes it an error, which wraps kvdb.ErrModified, if the store changes before
 	// its last page of pairs is read, so that the pairs are not those of one moment. On etcd
 	// v3, bolt and mem, changes are no error while the pages can be read at one moment: with
-	// one prefix, and on etcd v3 until that moment is compacted.
+	// one prefix, and on etcd v3 until that moment is compacted. On other stores a change
+	// outside of the domain may count, too.
 	OneMoment bool
 	// Progress is called with what is written so far, when some of it is.
 	Progress func(Progress)

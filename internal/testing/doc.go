@@ -8,6 +8,7 @@
 //	optionstable  writes the table in docs/options.md from the declared options
 //	pages         tests of the pages and doc comments: links, lines, Go code, examples
 //	security      tests of certificates and permissions that several stores share
+//	backups       tests of package backup between all pairs of stores
 //	transfers     tests of package transfer between all pairs of stores
 //	surface       tests of the exported names, the modules and the imports of packages
 package testing
