@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -99,13 +98,7 @@ func (s *session) restore(ctx context.Context, path string, f *restoring) error 
 		if err != nil {
 			return restoreError(path, err)
 		}
-		what := &change{}
-		if would.Overwritten+would.Deleted > 0 {
-			what.what = fmt.Sprintf("overwrite %s and delete %d", countOf(would.Overwritten, "key", "keys"), would.Deleted)
-		} else {
-			what.verb = "replace"
-		}
-		if goOn, err := s.confirm(ctx, f.confirmation, what); err != nil {
+		if goOn, err := s.confirm(ctx, f.confirmation, changeOf(would)); err != nil {
 			return err
 		} else if !goOn {
 			return s.showRestored(would)
@@ -124,6 +117,20 @@ func (s *session) restore(ctx context.Context, path string, f *restoring) error 
 		return wrap(errIncomplete, "%s left out, because the store cannot hold them", countOf(done.Skipped, "pair was", "pairs were"))
 	}
 	return nil
+}
+
+// changeOf says what a restore replaces and deletes.
+func changeOf(would backup.Restored) *change {
+	c := &change{verb: "overwrite"}
+	var parts []string
+	if would.Overwritten > 0 {
+		parts = append(parts, "overwrite "+countOf(would.Overwritten, "key", "keys"))
+	}
+	if would.Deleted > 0 {
+		parts = append(parts, "delete "+countOf(would.Deleted, "key", "keys"))
+	}
+	c.what = strings.Join(parts, " and ")
+	return c
 }
 
 // restoreError returns the error for a restore that has ended early.
