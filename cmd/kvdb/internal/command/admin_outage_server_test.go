@@ -2,6 +2,7 @@ package command
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,9 +38,17 @@ func TestServerAdminWithoutQuorum(t *testing.T) {
 	a := administersOn(t, servers.Etcd(t, servers.Options{Members: 3}), "etcd")
 	a.use("")
 	a.state(kvdb.EtcdVersion3)
-	require.NoError(t, a.cluster.All()[0].Kill())
-	require.NoError(t, a.cluster.All()[1].Kill())
+	leader, err := a.cluster.Leader(t.Context())
+	require.NoError(t, err)
+	followers := slices.DeleteFunc(a.cluster.All(), func(m *servers.Member) bool { return m == leader })
+	require.NoError(t, followers[0].Kill())
+	r := a.run("check", "-o", "raw")
+	require.Equal(t, exitNo, r.code, r.stderr)
+	require.Regexp(t, `^member `+followers[0].Name()+` [0-9a-f]+ is unhealthy\n$`, r.stdout)
+	require.Contains(t, r.stderr, "kvdb: 1 problem in etcd://")
+	require.NoError(t, leader.Kill())
 	a.fails(exitConnection, "no leader", "status")
+	a.fails(exitConnection, "no leader", "check")
 }
 
 // After compact, a watch cannot begin before the index. After defrag, the file is smaller.

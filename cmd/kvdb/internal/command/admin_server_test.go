@@ -117,6 +117,7 @@ func (a *administrator) state(version string) status {
 		}
 	}
 	require.Equal(a.t, 1, leaders)
+	require.Empty(a.t, a.ok("check", "-o", "raw"))
 	for _, args := range [][]string{{"status"}, {"member", "ls"}} {
 		table := a.ok(args...)
 		require.Equal(a.t, 1, strings.Count(table, " leader"), table)
@@ -133,6 +134,7 @@ func (a *administrator) users() {
 	a.t.Helper()
 	a.ok("put", "dir/key", "value")
 	a.ok("put", "other/key", "value")
+	require.Regexp(a.t, `\nkeys +2\nsize +26 B\n$`, a.ok("check"))
 	a.set("APP", "password of app")
 	a.ok("user", "add", "app", "--password-from", "env:APP")
 	a.fails(exitConflict, `"kvdb user rm" removes it`, "user", "add", "app", "--password-from", "env:APP")

@@ -36,7 +36,7 @@ var groups = []struct {
 		newDigest, newDiff, newApply, newExport, newImport, newBackup, newRestore, newCopy,
 	}},
 	{groupAdmin, "Look after a store:", []func(*app) *cobra.Command{
-		newStatus, newMember, newUser, newCompact, newDefrag,
+		newStatus, newCheck, newMember, newUser, newCompact, newDefrag,
 	}},
 	{groupSetup, "Set up:", []func(*app) *cobra.Command{
 		newContext, newCompletion, newVersion,

@@ -134,15 +134,20 @@ func (s *session) version(ctx context.Context, endpoints []string) string {
 	return ""
 }
 
-// statusColumns are the columns of the properties of a store.
-var statusColumns = []column{{title: "PROPERTY"}, {title: "VALUE", flexible: true}}
+// propertyColumns are the columns of properties.
+var propertyColumns = []column{{title: "PROPERTY"}, {title: "VALUE", flexible: true}}
 
 // showStatus prints the state.
 func (s *session) showStatus(state status) error {
 	if s.out.format != formatTable {
 		return s.out.one(nil, row{value: state, raw: []byte(state.reachable() + "\n")})
 	}
-	return s.out.list(statusColumns, eachRow(state.properties(), func(property []string) (row, error) {
+	return s.out.properties(state.properties())
+}
+
+// properties prints names and values as a table.
+func (o *output) properties(list [][]string) error {
+	return o.list(propertyColumns, eachRow(list, func(property []string) (row, error) {
 		return row{cells: property}, nil
 	}))
 }

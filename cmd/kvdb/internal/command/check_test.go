@@ -1,0 +1,74 @@
+package command
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/portworx/kvdb"
+)
+
+// Each rule finds the pair that breaks it.
+func TestCheckPair(t *testing.T) {
+	s := &session{limits: kvdb.Limits{CheckKey: func(key string) (string, error) {
+		if strings.Contains(key, "\x00") {
+			return "", kvdb.ErrIllegal
+		}
+		return strings.ReplaceAll(key, "//", "/"), nil
+	}}}
+	good := kvdb.KVPair{Key: "b", CreatedIndex: 2, ModifiedIndex: 3, KVDBIndex: 3}
+	for want, change := range map[string]func(p *kvdb.KVPair){
+		"":                                  func(*kvdb.KVPair) {},
+		`comes after "a": the keys`:         func(p *kvdb.KVPair) { p.Key = "a" },
+		"was created at index 0":            func(p *kvdb.KVPair) { p.CreatedIndex = 0 },
+		"created at index 4 and modified":   func(p *kvdb.KVPair) { p.CreatedIndex = 4 },
+		"at index 3, but the store is at 2": func(p *kvdb.KVPair) { p.KVDBIndex = 2 },
+		"has a TTL of -1 s":                 func(p *kvdb.KVPair) { p.TTL = -1 },
+		"is illegal: Illegal operation":     func(p *kvdb.KVPair) { p.Key = "b\x00" },
+		`because it stands for "b/c"`:       func(p *kvdb.KVPair) { p.Key = "b//c" },
+	} {
+		pair := good
+		change(&pair)
+		got := s.problem(&kvdb.KVPair{Key: "a"}, &pair)
+		require.Contains(t, got, want)
+		require.Equal(t, want == "", got == "", got)
+	}
+	require.Empty(t, s.problem(nil, &good))
+	s.limits.CheckKey = nil
+	require.Empty(t, s.problem(nil, &good))
+}
+
+func TestFindings(t *testing.T) {
+	var text strings.Builder
+	a := &app{Env: Env{Stdout: &text}}
+	f := findings{Store: "mem:", Keys: 7, Bytes: 2048}
+	require.NoError(t, f.err())
+	for n := range maxProblems + 2 {
+		f.add("problem %d", n)
+	}
+	require.EqualError(t, f.err(), "1002 problems in mem:")
+	require.ErrorIs(t, f.err(), errDifference)
+	for format, want := range map[string]string{
+		"table": "problem   2 more\n", "raw": "problem 0\nproblem 1\n", "json": `"unlisted":2}`,
+	} {
+		a.flags.output = format
+		out, err := a.newOutput()
+		require.NoError(t, err)
+		require.NoError(t, out.findings(&f))
+		require.NoError(t, out.flush())
+		require.Contains(t, text.String(), want)
+	}
+}
+
+func TestCheckMemory(t *testing.T) {
+	sh := newShell(t)
+	require.Equal(t, "PROPERTY  VALUE\nstore     mem:\nkeys      0\nsize      0 B\n", sh.ok("-s", "mem:", "check"))
+	require.Empty(t, sh.ok("-s", "mem:", "check", "-o", "raw"))
+	var f findings
+	require.NoError(t, json.Unmarshal([]byte(sh.ok("-s", "mem:", "check", "-o", "json")), &f))
+	require.Equal(t, findings{Store: "mem:", Problems: []string{}}, f)
+	sh.fails(exitUsage, "too many arguments: use kvdb check", "check", "a")
+	sh.fails(exitIllegal, `"kvdb status" does, and says if it is damaged`, "check")
+}
