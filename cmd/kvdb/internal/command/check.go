@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,8 +23,8 @@ func newCheck(a *app) *cobra.Command {
 are read: they must be legal, sorted, and have indexes that can be. In a
 cluster, each member must be healthy, and one must lead.
 
-It is not for bolt files: each command that opens one, such as "kvdb status",
-reads its whole structure and says if it is damaged.
+Of a bolt file, the whole structure is read, and the pairs of all domains. No
+other process may have it open to write.
 
 The exit code is 1 if something is wrong. With -o raw, print the problems only.`,
 		Example:           "  kvdb check\n  kvdb check -o json",
@@ -30,15 +32,36 @@ The exit code is 1 if something is wrong. With -o raw, print the problems only.`
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			t, err := a.choose(a.flags.store, "-s")
-			if err == nil && t.Backend == bolt.Name {
-				err = advise(kvdb.ErrNotSupported, `to open a bolt file may change it: "kvdb status" does, and says if it is damaged`)
-			}
 			if err != nil {
 				return err
+			}
+			if path := t.Options[bolt.Path]; t.Backend == bolt.Name {
+				return a.local(func(_ context.Context, out *output, _ []string) error { return checkFile(out, t, path) })(c, args)
 			}
 			return a.runs(reads, checkStore)(c, args)
 		},
 	}
+}
+
+// checkFile prints what is wrong with the bolt file of a store.
+func checkFile(out *output, t target, path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	problems, err := bolt.Check(path)
+	if err != nil {
+		return openError(t, err)
+	}
+	f := findings{Store: t.String(), Bytes: info.Size(), Problems: []string{}}
+	for _, problem := range problems {
+		text := problem.Error()
+		if _, after, found := strings.Cut(text, filepath.Base(path)+": "); found { // the store is shown
+			text = after
+		}
+		f.add("%s", text)
+	}
+	return errors.Join(out.findings(&f), f.err())
 }
 
 // checkStore prints what is wrong with a store.
@@ -55,8 +78,10 @@ func checkStore(_ context.Context, s *session, _ []string) error {
 
 // findings are what check has found.
 type findings struct {
-	Store    string   `json:"store"`
-	Keys     int64    `json:"keys"`
+	Store string `json:"store"`
+	// Keys is the number of keys, nil in a file. Bytes are theirs with the values, or the
+	// size of the file.
+	Keys     *int64   `json:"keys,omitempty"`
 	Bytes    int64    `json:"bytes"`
 	Problems []string `json:"problems"`
 	// Unlisted is the number of problems beyond maxProblems.
@@ -101,6 +126,7 @@ func (s *session) checkPairs(f *findings) error {
 	defer p.end()
 	p.update(func(w *work) { w.Phase = "checking" })
 	var previous *kvdb.KVPair
+	f.Keys = new(int64)
 	for pair, err := range s.pairs("", false) {
 		if err != nil {
 			return err
@@ -108,9 +134,9 @@ func (s *session) checkPairs(f *findings) error {
 		if problem := s.problem(previous, pair); problem != "" {
 			f.add("key %q %s", pair.Key, problem)
 		}
-		f.Keys++
+		*f.Keys++
 		f.Bytes += int64(len(pair.Key) + len(pair.Value))
-		p.update(func(w *work) { w.Keys, w.Bytes = f.Keys, f.Bytes })
+		p.update(func(w *work) { w.Keys, w.Bytes = *f.Keys, f.Bytes })
 		previous = pair
 	}
 	return nil
@@ -158,7 +184,11 @@ func (o *output) findings(f *findings) error {
 		}
 		return o.one(nil, row{value: f, raw: []byte(raw.String())})
 	}
-	list := [][]string{{"store", f.Store}, {"keys", number(uint64(f.Keys))}, {"size", byteSize(f.Bytes)}}
+	list := [][]string{{"store", f.Store}}
+	if f.Keys != nil {
+		list = append(list, []string{"keys", number(uint64(*f.Keys))})
+	}
+	list = append(list, []string{"size", byteSize(f.Bytes)})
 	for _, problem := range f.Problems {
 		list = append(list, []string{"problem", problem})
 	}

@@ -1,11 +1,15 @@
 package command
 
 import (
+	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 
 	"github.com/portworx/kvdb"
 )
@@ -43,7 +47,7 @@ func TestCheckPair(t *testing.T) {
 func TestFindings(t *testing.T) {
 	var text strings.Builder
 	a := &app{Env: Env{Stdout: &text}}
-	f := findings{Store: "mem:", Keys: 7, Bytes: 2048}
+	f := findings{Store: "mem:", Bytes: 2048}
 	require.NoError(t, f.err())
 	for n := range maxProblems + 2 {
 		f.add("problem %d", n)
@@ -68,7 +72,50 @@ func TestCheckMemory(t *testing.T) {
 	require.Empty(t, sh.ok("-s", "mem:", "check", "-o", "raw"))
 	var f findings
 	require.NoError(t, json.Unmarshal([]byte(sh.ok("-s", "mem:", "check", "-o", "json")), &f))
-	require.Equal(t, findings{Store: "mem:", Problems: []string{}}, f)
+	require.Equal(t, findings{Store: "mem:", Keys: new(int64), Problems: []string{}}, f)
 	sh.fails(exitUsage, "too many arguments: use kvdb check", "check", "a")
-	sh.fails(exitIllegal, `"kvdb status" does, and says if it is damaged`, "check")
+}
+
+// A damaged bolt file is found out, and not changed.
+func TestCheckFile(t *testing.T) {
+	sh := newShell(t)
+	path := filepath.Join(t.TempDir(), "a.db")
+	url := "bolt:" + path
+	for _, key := range []string{"a", "b", "c"} {
+		sh.ok("-s", url, "put", key, "value of "+key)
+	}
+	good, err := os.ReadFile(path)
+	require.NoError(t, err)
+	sh.set("KVDB_STORE", url)
+	require.Regexp(t, `^PROPERTY +VALUE\nstore +bolt:.*\nsize +\d.*\n$`, sh.ok("check"))
+	require.Empty(t, sh.ok("check", "-o", "raw"))
+
+	page := bytes.Index(good, []byte("value of a")) / os.Getpagesize()
+	for want, damage := range map[string]func(file []byte) []byte{
+		"it is cut off: ":                func(file []byte) []byte { return file[:2*os.Getpagesize()] },
+		"it is of the unknown kind 0x77": func(file []byte) []byte { file[page*os.Getpagesize()+8] = 0x77; return file },
+		"invalid database":               func([]byte) []byte { return bytes.Repeat([]byte("text "), 10000) },
+	} {
+		damaged := damage(bytes.Clone(good))
+		require.NoError(t, os.WriteFile(path, damaged, 0o600))
+		r := sh.run("check", "-o", "json")
+		require.Equal(t, exitNo, r.code, "%s: %s", want, r.stderr)
+		require.Contains(t, r.stderr, "kvdb: 1 problem in bolt:")
+		var f findings
+		require.NoError(t, json.Unmarshal([]byte(r.stdout), &f))
+		require.Len(t, f.Problems, 1)
+		require.Contains(t, f.Problems[0], want)
+		require.Contains(t, sh.run("check").stdout, "\nproblem   "+f.Problems[0]+"\n")
+		after, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(damaged, after), "%s: the file is as before", want)
+	}
+
+	require.NoError(t, os.WriteFile(path, good, 0o600))
+	other, err := bbolt.Open(path, 0o600, nil) // as another process
+	require.NoError(t, err)
+	sh.fails(exitConnection, "is in use by another process; end that process", "check")
+	require.NoError(t, other.Close())
+	require.NoError(t, os.Remove(path))
+	sh.fails(exitUsage, "no such file", "check")
 }
