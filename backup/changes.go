@@ -16,7 +16,7 @@ type changes struct {
 	phase    Phase
 	differs  func(key string) // is called with the keys that have another value
 	restored Restored
-	fit      *fit
+	plan     *plan
 	pairs    int // read from the backup, and their size
 	bytes    int64
 }
@@ -24,7 +24,7 @@ type changes struct {
 // all iterates over the writes, as kvdb.PutMany takes them, and counts them.
 func (c *changes) all() iter.Seq2[*kvdb.KVPair, error] {
 	return func(yield func(*kvdb.KVPair, error) bool) {
-		c.fit = c.newFit()
+		c.plan = c.newPlan()
 		store := pairsOf(c.ctx, c.kv, c.prefixes)
 		for sides, err := range merge.Pairs(store, c.wanted()) {
 			var write *kvdb.KVPair
@@ -59,7 +59,7 @@ func (c *changes) wanted() iter.Seq2[*kvdb.KVPair, error] {
 				continue
 			}
 			c.restored.Pairs++
-			ttl, expired, err := c.fit.plan(pair, c.restore)
+			ttl, expired, err := c.plan.of(pair)
 			switch {
 			case expired:
 				c.restored.Expired++

@@ -40,7 +40,9 @@ type RestoreOptions struct {
 	// prefixes and one of Prefixes.
 	Prune bool
 	// Skip leaves out the pairs that the store cannot hold. Otherwise they are an error that
-	// wraps ErrIncompatible, and nothing is written.
+	// wraps ErrIncompatible, and nothing is written. Where only the server knows how large a
+	// value may be (kvdb.Limits.ServerDefaults), Skip takes its default, and otherwise the
+	// server decides: the error of the write wraps kvdb.ErrTooLarge.
 	Skip bool
 	// DryRun writes nothing.
 	DryRun bool
@@ -121,7 +123,7 @@ type restore struct {
 // verify verifies the backup, and checks that the store can hold its pairs.
 func (re *restore) verify() (err error) {
 	var unfit problems
-	f := re.newFit()
+	p := re.newPlan()
 	n, bytes := 0, int64(0)
 	re.info, re.verified, err = readAgain(re.r, nil, handler{
 		meta: func(m Meta) error {
@@ -138,7 +140,7 @@ func (re *restore) verify() (err error) {
 				}
 			}
 			if hasPrefix(pair.Key, re.prefixes) {
-				if _, _, err := f.plan(pair, re); err != nil {
+				if _, _, err := p.of(pair); err != nil {
 					unfit.add(pair.Key, err)
 				}
 			}
@@ -149,17 +151,6 @@ func (re *restore) verify() (err error) {
 		err = fmt.Errorf("%w: %s", ErrIncompatible, unfit.text())
 	}
 	return err
-}
-
-func (re *restore) newFit() *fit { return &fit{limits: re.limits} }
-
-// plan returns the TTL with which a pair is restored, and whether it has expired. An error says
-// why the store cannot hold it.
-func (f *fit) plan(pair *kvdb.KVPair, re *restore) (ttl int64, expired bool, err error) {
-	if ttl, expired = f.ttlOf(pair, re.o.TTL, re.info.Time); !expired {
-		err = f.check(pair, ttl)
-	}
-	return ttl, expired, err
 }
 
 // run compares the backup with the store, and writes.

@@ -50,7 +50,9 @@ type Options struct {
 	// TTL is the mode for TTLs. The default is TTLKeep.
 	TTL TTLMode
 	// Skip leaves out the pairs that the target cannot hold. Otherwise they are an error that
-	// wraps ErrIncompatible, and nothing is written.
+	// wraps ErrIncompatible, and nothing is written. Where only the server knows how large a
+	// value may be (kvdb.Limits.ServerDefaults), Skip takes its default, and otherwise the
+	// server decides: the error of the write wraps kvdb.ErrTooLarge.
 	Skip bool
 	// Delete deletes the keys that only the target has. Otherwise they are counted. Without it,
 	// a key that the source deletes while Copy cannot watch it (because the process was

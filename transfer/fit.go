@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/fit"
 	"github.com/portworx/kvdb/internal/merge"
 )
 
@@ -48,9 +49,10 @@ func incompatible(key string, problem error) error {
 // keys that are illegal or that the target does not keep as they are, values and keys that are
 // too large, empty values, keys below other keys, TTLs. It writes nothing. Of o it heeds Prefix,
 // TTL and Delete. If the limits are those of a server's default configuration, the server may
-// hold what is reported as too large.
+// hold what is reported as too large, and Copy without Skip leaves that to the server.
 func Preflight(ctx context.Context, source, target kvdb.Kvdb, o Options) iter.Seq2[Problem, error] {
 	return func(yield func(Problem, error) bool) {
+		o.Skip = true // so that all is reported
 		c, err := newCopier(source, target, o)
 		if err != nil {
 			yield(Problem{}, err)
@@ -108,7 +110,7 @@ func (c *copier) steps(ctx context.Context, from string, both bool) iter.Seq2[st
 			target = pairsOf(ctx, c.target, c.o.Prefix, kvdb.PageOptions{From: from, TTL: true, Size: c.pageSize})
 		}
 		source := pairsOf(ctx, c.source, c.o.Prefix, kvdb.PageOptions{From: from, TTL: c.o.TTL != TTLDrop, Size: c.pageSize})
-		above := ancestors{}
+		above := fit.Path{}
 		for sides, err := range merge.Pairs(target, source) {
 			if err != nil {
 				yield(step{}, err)
@@ -120,7 +122,7 @@ func (c *copier) steps(ctx context.Context, from string, both bool) iter.Seq2[st
 				s.problem = c.fits(sides.New)
 			}
 			if c.limits.NoKeyAboveKeys && s.problem == nil && (sides.New != nil || !c.o.Delete) {
-				if s.problem = above.enter(sides.Key()); sides.New == nil {
+				if s.problem = above.Enter(sides.Key()); sides.New == nil {
 					s.problem = nil
 				}
 			}
@@ -131,64 +133,22 @@ func (c *copier) steps(ctx context.Context, from string, both bool) iter.Seq2[st
 	}
 }
 
-// ancestors are the keys before a key, in order, that are prefixes of it.
-type ancestors []string
-
-// enter returns an error if one of the keys entered before is a directory of key. It enters key
-// otherwise.
-func (a *ancestors) enter(key string) error {
-	for len(*a) > 0 && !strings.HasPrefix(key, (*a)[len(*a)-1]) {
-		*a = (*a)[:len(*a)-1]
-	}
-	for _, above := range *a {
-		if strings.HasPrefix(key[len(above):], "/") {
-			return fmt.Errorf("%w: the target cannot have the key beside the key %q above it", kvdb.ErrIllegal, above)
-		}
-	}
-	*a = append(*a, key)
-	return nil
-}
-
 // fits returns an error if the target cannot hold a pair of the source.
 func (c *copier) fits(pair *kvdb.KVPair) error {
-	l := c.limits
-	if l.CheckKey != nil {
-		stored, err := l.CheckKey(pair.Key)
-		if err != nil {
-			return err
-		}
-		if stored != pair.Key {
-			return fmt.Errorf("%w: the target would keep the key as %q", kvdb.ErrIllegal, stored)
-		}
-	}
-	if l.HiddenUnlisted && hasHidden(pair.Key[len(c.o.Prefix):]) {
-		return fmt.Errorf(`%w: the target does not list keys with a component that begins with "_"`, kvdb.ErrIllegal)
-	}
-	if l.MaxKey > 0 && len(pair.Key) > l.MaxKey {
-		return fmt.Errorf("%w: the key has %d bytes, the target's limit is %d", kvdb.ErrIllegal, len(pair.Key), l.MaxKey)
-	}
-	if l.NoEmptyValue && len(pair.Value) == 0 {
-		return kvdb.ErrEmptyValue
-	}
-	if l.MaxValue > 0 && len(pair.Value) > l.MaxValue {
-		return fmt.Errorf("%w: the value has %d bytes, the target's limit is %d", kvdb.ErrTooLarge, len(pair.Value), l.MaxValue)
-	}
-	if pair.TTL <= 0 || c.o.TTL == TTLDrop {
-		return nil
-	}
-	ttl := time.Duration(pair.TTL) * time.Second
+	ttl := pair.TTL
 	switch {
-	case c.o.TTL == TTLFail:
-		return fmt.Errorf("%w: the pair expires in %v", kvdb.ErrTTLNotSupported, ttl)
-	case l.NoTTL:
-		return fmt.Errorf("%w: the pair expires in %v, and the target has no TTLs", kvdb.ErrTTLNotSupported, ttl)
-	case l.MaxTTL > 0 && ttl > l.MaxTTL:
-		return fmt.Errorf("%w: the pair expires in %v, the target's limit is %v", kvdb.ErrTTLNotSupported, ttl, l.MaxTTL)
-	case l.MaxTxBytes > 0 && l.TxBytes(pair.Key, pair.Value) > l.MaxTxBytes:
-		return fmt.Errorf("%w: a value of %d bytes with a TTL may be too large for the target", kvdb.ErrTooLarge, len(pair.Value))
+	case c.o.TTL == TTLDrop:
+		ttl = 0
+	case c.o.TTL == TTLFail && ttl > 0:
+		return fmt.Errorf("%w: the pair expires in %v", kvdb.ErrTTLNotSupported, time.Duration(ttl)*time.Second)
 	}
-	return nil
+	if c.limits.HiddenUnlisted && hasHidden(pair.Key[len(c.o.Prefix):]) {
+		return fmt.Errorf(`%w: the store does not list keys with a component that begins with "_"`, kvdb.ErrIllegal)
+	}
+	return c.fit().Check(pair, ttl)
 }
+
+func (c *copier) fit() fit.Store { return fit.Store{Limits: c.limits, Defaults: c.o.Skip} }
 
 // hasHidden reports whether a component of a key begins with "_".
 func hasHidden(key string) bool { return strings.HasPrefix(key, "_") || strings.Contains(key, "/_") }
@@ -200,6 +160,6 @@ func (c *copier) wanted(pair *kvdb.KVPair) *kvdb.KVPair {
 		w.TTL = 0
 		return w
 	}
-	w.TTL = max(w.TTL, int64((c.limits.MinTTL+time.Second-1)/time.Second))
+	w.TTL = c.fit().TTL(w.TTL)
 	return w
 }

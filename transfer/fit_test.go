@@ -60,6 +60,10 @@ func TestFits(t *testing.T) {
 	}
 	keeps.limits.NoTTL = true
 	require.ErrorIs(t, keeps.fits(&kvdb.KVPair{Key: "a", Value: long[:1], TTL: 1}), kvdb.ErrTTLNotSupported)
+	keeps.limits = kvdb.Limits{MaxValue: 5, ServerDefaults: true}
+	require.NoError(t, keeps.fits(&kvdb.KVPair{Key: "a", Value: long}), "the server decides")
+	keeps.o.Skip = true
+	require.ErrorIs(t, keeps.fits(&kvdb.KVPair{Key: "a", Value: long}), kvdb.ErrTooLarge)
 	keeps.limits = kvdb.Limits{MaxTxBytes: 600}
 	require.ErrorIs(t, keeps.fits(&kvdb.KVPair{Key: "a", Value: long, TTL: 1}), kvdb.ErrTooLarge)
 	require.NoError(t, keeps.fits(&kvdb.KVPair{Key: "a", Value: long}))
@@ -94,27 +98,6 @@ func TestCompareFindsWhatDoesNotFit(t *testing.T) {
 		} else {
 			require.ErrorIs(t, err, ErrIncompatible)
 		}
-	}
-}
-
-// A key below another one is found, also if keys sort between them.
-func TestAncestors(t *testing.T) {
-	for keys, want := range map[string]string{
-		"a a-b a/b":   "a/b",
-		"a ab abc b":  "",
-		"a/b a/b/c/d": "a/b/c/d",
-		"a a/b a/c":   "a/b a/c",
-		"a b b/a":     "b/a",
-		"a/b a/c a/d": "",
-	} {
-		above, found := ancestors{}, []string{}
-		for _, key := range strings.Fields(keys) {
-			if err := above.enter(key); err != nil {
-				require.ErrorIs(t, err, kvdb.ErrIllegal)
-				found = append(found, key)
-			}
-		}
-		require.Equal(t, strings.Fields(want), found, keys)
 	}
 }
 

@@ -40,8 +40,8 @@ var layers = map[string][]string{
 	"/kvdbslog": {"", "/wrappers"},
 	"/cache":    {"", "/internal/retry"},
 	"/election": {"", "/internal/fatalcb", "/internal/retry"},
-	"/transfer": {"", "/internal/atomicfile", "/internal/digest", "/internal/fatalcb", "/internal/merge", "/internal/reserved", "/internal/retry"},
-	"/backup":   {"", "/internal/atomicfile", "/internal/digest", "/internal/merge", "/internal/reserved"},
+	"/transfer": {"", "/internal/atomicfile", "/internal/digest", "/internal/fatalcb", "/internal/fit", "/internal/merge", "/internal/reserved", "/internal/retry"},
+	"/backup":   {"", "/internal/atomicfile", "/internal/digest", "/internal/fit", "/internal/merge", "/internal/reserved"},
 	"/examples": {"", "/election", "/mem", "/bolt", "/etcd/...", "/consul", "/zookeeper"},
 
 	"/test/servers": {},
