@@ -189,6 +189,9 @@ func (o *output) findings(f *findings) error {
 		list = append(list, []string{"keys", number(uint64(*f.Keys))})
 	}
 	list = append(list, []string{"size", byteSize(f.Bytes)})
+	if len(f.Problems) == 0 {
+		list = append(list, []string{"problems", "none"})
+	}
 	for _, problem := range f.Problems {
 		list = append(list, []string{"problem", problem})
 	}

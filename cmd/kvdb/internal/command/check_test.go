@@ -68,7 +68,7 @@ func TestFindings(t *testing.T) {
 
 func TestCheckMemory(t *testing.T) {
 	sh := newShell(t)
-	require.Equal(t, "PROPERTY  VALUE\nstore     mem:\nkeys      0\nsize      0 B\n", sh.ok("-s", "mem:", "check"))
+	require.Equal(t, "PROPERTY  VALUE\nstore     mem:\nkeys      0\nsize      0 B\nproblems  none\n", sh.ok("-s", "mem:", "check"))
 	require.Empty(t, sh.ok("-s", "mem:", "check", "-o", "raw"))
 	var f findings
 	require.NoError(t, json.Unmarshal([]byte(sh.ok("-s", "mem:", "check", "-o", "json")), &f))
@@ -87,7 +87,7 @@ func TestCheckFile(t *testing.T) {
 	good, err := os.ReadFile(path)
 	require.NoError(t, err)
 	sh.set("KVDB_STORE", url)
-	require.Regexp(t, `^PROPERTY +VALUE\nstore +bolt:.*\nsize +\d.*\n$`, sh.ok("check"))
+	require.Regexp(t, `^PROPERTY +VALUE\nstore +bolt:.*\nsize +\d.*\nproblems  none\n$`, sh.ok("check"))
 	require.Empty(t, sh.ok("check", "-o", "raw"))
 
 	page := bytes.Index(good, []byte("value of a")) / os.Getpagesize()
