@@ -32,9 +32,13 @@ OUTSIDE := test/outside
 MODULES := examples/backend examples/observed plugin/kvdbprom plugin/kvdbprom/mixin plugin/kvdbotel cmd/kvdb
 MODULES_SERVERS := '^Test(Outage|Server)'
 
+# Packages with tests about memory and allocations, which the race detector changes.
+MEASURED := ./mem ./backup
+
 .PHONY: test
 test: ## run all tests that need no servers, with the race detector
 	$(GO) test -race -timeout 40m $$($(GO) list ./... | grep -v -x -F "$$($(GO) list $(SERVERS))")
+	$(GO) test -run 'Memory|Alloc' $(MEASURED)
 	set -e; for module in $(MODULES); do $(GO) -C $$module test -race -skip $(MODULES_SERVERS) ./...; done
 
 .PHONY: test-servers

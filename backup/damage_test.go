@@ -29,8 +29,8 @@ func TestDamage(t *testing.T) {
 		rounds = 100
 	}
 	kv := openMem(t)
-	fill(t, kv, "dir", 300)
-	put(t, kv, "zeros", strings.Repeat("\x00", 10_000), 0)
+	fill(t, kv, "dir", 100)
+	put(t, kv, "zeros", strings.Repeat("\x00", 1_000), 0)
 	backup, _ := backUp(t, kv, Options{})
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d, %d bytes", seed, len(backup))

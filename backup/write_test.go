@@ -157,6 +157,9 @@ func (m many) EnumeratePagesWith(string, kvdb.PageOptions) iter.Seq2[*kvdb.KVPai
 
 // Memory does not grow with the number of pairs, when a backup is written and when it is read.
 func TestMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector takes memory too: `make test` runs this without it")
+	}
 	kv := many{Kvdb: openMem(t), pairs: 16_000, size: 8192}
 	peak := func(f func()) uint64 {
 		stop, highest := make(chan struct{}), make(chan uint64)

@@ -61,12 +61,29 @@ func (p *pairsChecker) add(format string, args ...any) error {
 	return nil
 }
 
+// metas adds what is wrong with the headers of the two meta pages. Their content has a checksum,
+// which bbolt verifies when it opens the file. It ignores the headers, and writes them anew.
+func (p *pairsChecker) metas(file *boltFile) error {
+	for id := range uint64(2) {
+		header := make([]byte, pageHeader)
+		if _, err := file.raw.ReadAt(header, int64(id)*int64(file.Info().PageSize)); err != nil {
+			return err
+		}
+		if own, flags := number(header), parsePage(header).flags; own != id || flags != metaPage {
+			if err := p.add("page %d, which is a meta page, says it is page %d of kind %#x", id, own, flags); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (p *pairsChecker) run(file *boltFile) error {
 	lost, err := checkPages(file)
 	if err != nil {
 		return err
 	}
-	if lost > 0 {
+	if err = p.metas(file); err == nil && lost > 0 {
 		err = p.add("%d pages are neither used nor free: Defragment frees them", lost)
 	}
 	if err == nil {

@@ -139,6 +139,27 @@ func TestCheckBounds(t *testing.T) {
 	require.ErrorContains(t, problems[0], "1 pages are neither used nor free")
 }
 
+// Check finds damage in the headers of the meta pages, which bbolt itself writes anew.
+func TestCheckOfMetaPages(t *testing.T) {
+	path := tempFile(t)
+	closeKvdb(t, openAt(t, path))
+	whole, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for _, at := range []int{1, 8, os.Getpagesize() + 1, os.Getpagesize() + 8} {
+		file := slices.Clone(whole)
+		file[at] ^= 0x1c
+		require.NoError(t, os.WriteFile(path, file, 0o600))
+		require.Len(t, problemsOf(t, path), 1, "byte %d", at)
+		kv := openAt(t, path)
+		for range 2 { // writes use the two meta pages in turns
+			_, err := kv.Put("key", "value", 0)
+			require.NoError(t, err)
+		}
+		closeKvdb(t, kv)
+		require.Empty(t, problemsOf(t, path))
+	}
+}
+
 // Check of a file that is damaged anywhere does not change it, and does not crash. If it finds
 // nothing, New opens the file, and bbolt's own check finds nothing either.
 func TestCheckOfRandomDamage(t *testing.T) {
