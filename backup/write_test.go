@@ -119,7 +119,7 @@ func TestTools(t *testing.T) {
 	size := run("stat -c %s data/000001.jsonl")
 	require.Len(t, size, 7, "of at most 8 MiB")
 	if _, err := exec.LookPath("jq"); err != nil {
-		t.Skip("jq is not installed")
+		t.Skip("NOT RUN: jq is not installed, so it cannot read the pairs")
 	}
 	require.Equal(t, "100001", run("cat data/*.jsonl | jq -s length"))
 	require.Equal(t, "value 99999", run(`jq -r 'select(.k == "dir/099999") | .v | @base64d' data/000001.jsonl`))

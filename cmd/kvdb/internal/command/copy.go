@@ -57,23 +57,7 @@ pairs.`,
 		Args:              usage(1, 1, form),
 		ValidArgsFunction: a.completeStores,
 	}
-	f.confirmation = confirms(c)
-	flags := c.Flags()
-	flags.StringVar(&f.Prefix, "prefix", "", "copy only the keys that begin with this")
-	flags.BoolVar(&f.Follow, "follow", false, "go on with what changes, until interrupted")
-	flags.StringVar(&f.cutOver, "cutover-cmd", "", "command that stops the programs that write")
-	flags.BoolVar(&f.Delete, "delete", false, "delete the keys that only the other store has")
-	flags.StringVar(&f.ttl, "ttl", ttlKeep, "keep or drop TTLs, or fail if there are any")
-	flags.StringVar(&f.incompatible, "on-incompatible", incompatibleStop, "stop, or skip what the other store cannot hold")
-	flags.StringVar(&f.StateFile, "state", "", "file by which a copy continues: it saves time")
-	flags.DurationVar(&f.LockWait, "lock-wait", 30*time.Second, "how long to wait for another copy to end")
-	for name, values := range map[string][]string{
-		"ttl": ttlModes, "on-incompatible": {incompatibleStop, incompatibleSkip},
-	} {
-		_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // it exists
-	}
-	_ = c.RegisterFlagCompletionFunc("prefix", a.completeKeys)
-	_ = c.MarkFlagFilename("state")
+	f.add(a, c)
 	c.RunE = a.runs(reads, func(ctx context.Context, s *session, args []string) (err error) {
 		if err := f.check(); err != nil {
 			return err
@@ -93,6 +77,27 @@ pairs.`,
 		return s.copy(ctx, target, &f)
 	})
 	return c
+}
+
+// add adds the flags to the command.
+func (f *copying) add(a *app, c *cobra.Command) {
+	f.confirmation = confirms(c)
+	flags := c.Flags()
+	flags.StringVar(&f.Prefix, "prefix", "", "copy only the keys that begin with this")
+	flags.BoolVar(&f.Follow, "follow", false, "go on with what changes, until interrupted")
+	flags.StringVar(&f.cutOver, "cutover-cmd", "", "command that stops the programs that write")
+	flags.BoolVar(&f.Delete, "delete", false, "delete the keys that only the other store has")
+	flags.StringVar(&f.ttl, "ttl", ttlKeep, "keep or drop TTLs, or fail if there are any")
+	flags.StringVar(&f.incompatible, "on-incompatible", incompatibleStop, "stop, or skip what the other store cannot hold")
+	flags.StringVar(&f.StateFile, "state", "", "file by which a copy continues: it saves time")
+	flags.DurationVar(&f.LockWait, "lock-wait", 30*time.Second, "how long to wait for another copy to end")
+	for name, values := range map[string][]string{
+		"ttl": ttlModes, "on-incompatible": {incompatibleStop, incompatibleSkip},
+	} {
+		_ = c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // it exists
+	}
+	_ = c.RegisterFlagCompletionFunc("prefix", a.completeKeys)
+	_ = c.MarkFlagFilename("state")
 }
 
 var ttlModes = []string{string(transfer.TTLKeep), string(transfer.TTLDrop), string(transfer.TTLFail)}
