@@ -61,13 +61,13 @@ func TestBrokenAnswers(t *testing.T) {
 			"Enumerate": func(kv kvdb.Kvdb) error { _, err := kv.Enumerate(""); return err },
 			"Keys":      func(kv kvdb.Kvdb) error { _, err := kv.Keys("", ""); return err },
 		} {
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			err := f(kvdb.WithContext(ctx, kv))
 			cancel()
 			require.ErrorIs(t, err, context.DeadlineExceeded, "%s: %s", name, call)
 			require.ErrorContains(t, err, "the answer of "+o.URL+" is not what Consul answers", "%s: %s", name, call)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		_, _, err = kvdb.WithContext(ctx, kv).Snapshot([]string{"a"}, true)
 		cancel()
 		require.Error(t, err, name)
