@@ -134,7 +134,7 @@ func (a *administrator) users() {
 	a.t.Helper()
 	a.ok("put", "dir/key", "value")
 	a.ok("put", "other/key", "value")
-	require.Regexp(a.t, `\nkeys +2\nsize +26 B\n$`, a.ok("check"))
+	require.Regexp(a.t, `\nkeys +2\nsize +26 B\nproblems +none\n$`, a.ok("check"))
 	a.set("APP", "password of app")
 	a.ok("user", "add", "app", "--password-from", "env:APP")
 	a.fails(exitConflict, `"kvdb user rm" removes it`, "user", "add", "app", "--password-from", "env:APP")
