@@ -118,11 +118,11 @@ func closeLeavesNoGoroutine(e *env) {
 	var before int
 	e.eventually(func() bool { // the goroutines of earlier cases end
 		last := before
-		before = goroutines()
+		before = e.goroutines()
 		return before == last
 	}, "the number of goroutines does not settle")
 	for range 3 {
 		use()
 	}
-	e.eventually(func() bool { return goroutines() <= before }, "no goroutine is left after Close")
+	e.eventually(func() bool { return e.goroutines() <= before }, "no goroutine is left after Close")
 }

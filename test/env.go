@@ -1,14 +1,17 @@
 package test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
-	"runtime"
+	"regexp"
+	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +49,8 @@ type env struct {
 
 func newEnv(t *testing.T, s *suite) *env {
 	e := &env{Assertions: require.New(t), t: t, suite: s, traits: s.Traits}
+	// The goroutines that the case starts have its label, see goroutines.
+	pprof.SetGoroutineLabels(pprof.WithLabels(t.Context(), pprof.Labels("case", t.Name())))
 	e.domain = "kvdb-test/" + rand.Text()
 	e.kv = e.open(e.domain)
 	return e
@@ -297,22 +302,22 @@ func waitFor[T any](e *env, c <-chan T, limit time.Duration, what string) T {
 	}
 }
 
-// goroutines returns the number of goroutines. It leaves out those of package servers,
-// whose number changes by itself.
-func goroutines() int {
-	stacks := make([]byte, 1<<20)
-	for {
-		if n := runtime.Stack(stacks, true); n < len(stacks) {
-			stacks = stacks[:n]
-			break
+// labeled matches a part of a profile of goroutines: their number and labels.
+var labeled = regexp.MustCompile(`(?m)^(\d+) @.*\n# labels: (.*)$`)
+
+// goroutines returns the number of goroutines of the case, also of those that others of them
+// have started. Other tests of the process do not count.
+func (e *env) goroutines() (n int) {
+	e.t.Helper()
+	var profile bytes.Buffer
+	e.NoError(pprof.Lookup("goroutine").WriteTo(&profile, 1))
+	for _, found := range labeled.FindAllStringSubmatch(profile.String(), -1) {
+		if strings.Contains(found[2], strconv.Quote(e.t.Name())) {
+			same, err := strconv.Atoi(found[1])
+			e.NoError(err)
+			n += same
 		}
-		stacks = make([]byte, 2*len(stacks))
 	}
-	n := 0
-	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
-		if !strings.Contains(stack, "/test/servers.") {
-			n++
-		}
-	}
+	e.Positive(n, "the goroutine of the case itself")
 	return n
 }

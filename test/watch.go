@@ -324,11 +324,11 @@ func watchCallbackMayCall(e *env) {
 // The resources of a watch are released when it ends, not only when the instance is closed.
 func watchIsReleased(e *env) {
 	e.watchOnce() // starts the goroutines that the first watch of an instance needs
-	before := goroutines()
+	before := e.goroutines()
 	for range 50 {
 		e.watchOnce()
 	}
-	e.eventually(func() bool { return goroutines() < before+20 }, "the goroutines of 50 watches that ended are gone")
+	e.eventually(func() bool { return e.goroutines() < before+20 }, "the goroutines of 50 watches that ended are gone")
 }
 
 // watchOnce makes a watch that ends with its first event.
