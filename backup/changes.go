@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"iter"
-	"strings"
 
 	"github.com/portworx/kvdb"
+	"github.com/portworx/kvdb/internal/fit"
 	"github.com/portworx/kvdb/internal/merge"
 )
 
@@ -93,7 +93,7 @@ func (c *changes) change(old, pair *kvdb.KVPair) (*kvdb.KVPair, error) {
 	case pair == nil:
 		c.restored.Deleted++
 		return &kvdb.KVPair{Key: old.Key, Action: kvdb.KVDelete}, nil
-	case old == nil && c.limits.HiddenUnlisted && isHidden(pair.Key):
+	case old == nil && c.limits.HiddenUnlisted && fit.HasHidden(pair.Key):
 		var err error
 		if old, err = c.kv.Get(pair.Key); errors.Is(err, kvdb.ErrNotFound) {
 			old = nil
@@ -116,6 +116,3 @@ func (c *changes) change(old, pair *kvdb.KVPair) (*kvdb.KVPair, error) {
 	}
 	return pair, nil
 }
-
-// isHidden reports whether key has a component that begins with "_".
-func isHidden(key string) bool { return strings.HasPrefix(key, "_") || strings.Contains(key, "/_") }

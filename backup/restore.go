@@ -78,7 +78,7 @@ type Restored struct {
 // compare it with the store, and last to write what differs. Nothing is written if anything is
 // wrong with the backup, nor from a file that has changed after it was verified.
 //
-// What is in the store already is not written again, so a restore that was interrupted can be
+// Pairs that the store has already are not written again, so a restore that was interrupted can be
 // repeated: then with Overwrite, if it began with that. Indexes are not restored, because each
 // store has its own. A restore is not atomic as a whole, and others should not write to the
 // keys meanwhile, because their writes may be overwritten.

@@ -94,7 +94,7 @@ func TestDeletionOfAnUntoldKey(t *testing.T) {
 	}})
 }
 
-// That also holds if the watch tells that the key was deleted before it was created anew.
+// A later life of a key leaves the cache too, if the watch tells that the key was deleted before it was created anew.
 func TestDeletionOfAKeyThatWasCreatedAnew(t *testing.T) {
 	store := newMem(t)
 	put(t, store, "dir/folded", "first")

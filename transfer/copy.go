@@ -172,7 +172,7 @@ type copier struct {
 // Memory is bounded by a page of pairs of each side and the keys that have changed, not by
 // the number of pairs. (Consul and etcd v2 return all pairs at once.)
 //
-// What is not carried over is in the receipt: indexes, held locks and fencing tokens among
+// The receipt says what is not carried over: indexes, held locks and fencing tokens among
 // other things. The receipt is also returned with an error, as far as it goes. If ctx ends,
 // the error wraps ctx.Err() and its cause.
 func Copy(ctx context.Context, source, target kvdb.Kvdb, o Options) (Receipt, error) {

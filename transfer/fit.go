@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"strings"
 	"time"
 
 	"github.com/portworx/kvdb"
@@ -142,16 +141,13 @@ func (c *copier) fits(pair *kvdb.KVPair) error {
 	case c.o.TTL == TTLFail && ttl > 0:
 		return fmt.Errorf("%w: the pair expires in %v", kvdb.ErrTTLNotSupported, time.Duration(ttl)*time.Second)
 	}
-	if c.limits.HiddenUnlisted && hasHidden(pair.Key[len(c.o.Prefix):]) {
+	if c.limits.HiddenUnlisted && fit.HasHidden(pair.Key[len(c.o.Prefix):]) {
 		return fmt.Errorf(`%w: the store does not list keys with a component that begins with "_"`, kvdb.ErrIllegal)
 	}
 	return c.fit().Check(pair, ttl)
 }
 
 func (c *copier) fit() fit.Store { return fit.Store{Limits: c.limits, Defaults: c.o.Skip} }
-
-// hasHidden reports whether a component of a key begins with "_".
-func hasHidden(key string) bool { return strings.HasPrefix(key, "_") || strings.Contains(key, "/_") }
 
 // wanted returns the pair that the target should have for a pair of the source.
 func (c *copier) wanted(pair *kvdb.KVPair) *kvdb.KVPair {

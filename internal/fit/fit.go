@@ -75,3 +75,7 @@ func (p *Path) Enter(key string) error {
 	*p = append(*p, key)
 	return nil
 }
+
+// HasHidden reports whether a component of a key begins with "_", see
+// [kvdb.Limits.HiddenUnlisted].
+func HasHidden(key string) bool { return strings.HasPrefix(key, "_") || strings.Contains(key, "/_") }

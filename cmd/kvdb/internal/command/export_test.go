@@ -34,7 +34,7 @@ func fillOdd(sh *shell) {
 	sh.ok("put", "--ttl", "1h", "session", "open")
 }
 
-// What is exported in any format, and imported into another store, is the same, TTLs included.
+// Pairs exported in any format, and imported into another store, are the same, TTLs included.
 func TestExportAndImport(t *testing.T) {
 	sh, _ := two(t)
 	fillOdd(sh)

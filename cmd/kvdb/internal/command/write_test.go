@@ -134,7 +134,7 @@ func TestEdit(t *testing.T) {
 	require.Empty(t, left, "no file is left")
 }
 
-// Who edits a value that another one writes meanwhile sees both, and loses nothing.
+// An editor of a value that another one writes meanwhile sees both, and loses nothing.
 func TestEditConflict(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	sh := newShell(t)
